@@ -1,0 +1,330 @@
+"""The settings of one experiment, as frozen dataclasses that mirror pipeline.yaml.
+
+Owns every setting's name, meaning, default and limits; each has its sentence under it. Reading the
+file, overrides and the messages for a typing mistake are `ecgpipe.config_file`'s.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # arXiv 2504.09302 section 3; what the paper leaves open is settled in docs/decisions.md.
+    "paper": {
+        "encoder": "resnet1d18",
+        "text": "sentence",
+        "projection_dim": 128,
+        "temperature": 0.07,
+        "learn_temperature": True,
+        "loss": "clip",
+        "epochs": 200,
+        "global_batch_size": 32,
+        "lr": 1e-3,
+        "weight_decay": 1e-3,
+    },
+}
+
+
+class Settings:
+    """Base of every block of settings: an unknown key is an error, never ignored."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PtbxlSource(Settings):
+    """The PTB-XL data set as PhysioNet ships it."""
+
+    kind: Literal["ptbxl"]
+
+    root: Path
+    """The folder that holds ptbxl_database.csv."""
+
+    files: Literal["records500", "records100"] = "records500"
+    """Which of the two copies of each recording is read: 500 Hz or 100 Hz."""
+
+    split_column: str | None = "strat_fold"
+    """Where the split stands. strat_fold: folds 1-8 train, 9 val, 10 test, as its authors advise.
+    Null: drawn by patient, by data.split."""
+
+    min_likelihood: float = 0.0
+    """Statements below this likelihood are dropped. 0 keeps all: form and rhythm statements carry 0
+    by design."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSource(Settings):
+    """A hospital's own table: one row an ECG."""
+
+    kind: Literal["table"]
+
+    table: Path
+    """CSV, TSV, Parquet or Excel. Columns: record_id, patient_id, path, and findings or report;
+    optional split, age, sex, recorded_at, site."""
+
+    root: Path | None = None
+    """The folder that `path` is relative to. Null: the table's own folder."""
+
+    split_column: str | None = None
+    """The column with train, val or test. Null: `split` where the table has it, else drawn by
+    patient, by data.split."""
+
+
+Source = Annotated[PtbxlSource | TableSource, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig(Settings):
+    """How records whose source states no split are divided: by patient, never by record."""
+
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Shares of patients for train, val and test; they sum to 1."""
+
+    seed: int = 0
+    """Another seed draws another division. A patient keeps its part when others are added."""
+
+    def __post_init__(self) -> None:
+        _need(
+            all(0 <= share <= 1 for share in self.fractions), "fractions must lie between 0 and 1"
+        )
+        _need(
+            abs(sum(self.fractions) - 1) < 1e-6,
+            f"fractions must sum to 1, not {sum(self.fractions)}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Settings):
+    """Which recordings, and what becomes of each signal."""
+
+    sources: tuple[Source, ...]
+    """One or more data sets or tables, read into one store."""
+
+    taxonomy: str = "ptbxl"
+    """The list of findings: ptbxl (71 statements), findings98, or the path of a CSV of your own."""
+
+    rate_hz: int = 500
+    """Samples a second after resampling."""
+
+    duration_s: float = 10.0
+    """Seconds kept of each recording; shorter ones are padded with 'no reading'."""
+
+    crop: Literal["first", "centre"] = "first"
+    """Which part of a longer recording is kept."""
+
+    min_leads: int = 12
+    """Recordings with fewer leads, after deriving limb leads, are rejected."""
+
+    min_duration_s: float = 5.0
+    """Shorter recordings are rejected."""
+
+    max_missing_fraction: float = 0.1
+    """A lead with a larger share of missing samples counts as absent; smaller gaps are filled."""
+
+    max_rejected_fraction: float = 0.1
+    """More rejected records than this share stops the run, after all have been tried."""
+
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+    def __post_init__(self) -> None:
+        _need(len(self.sources) > 0, "sources must name at least one data set or table")
+        _need(50 <= self.rate_hz <= 2000, f"rate_hz must lie in 50 to 2000, not {self.rate_hz}")
+        _need(
+            0 < self.duration_s <= 3600, f"duration_s must lie in 0 to 3600, not {self.duration_s}"
+        )
+        samples = self.rate_hz * self.duration_s
+        _need(
+            samples == int(samples), f"rate_hz x duration_s must be a whole number, not {samples}"
+        )
+        _need(1 <= self.min_leads <= 12, f"min_leads must lie in 1 to 12, not {self.min_leads}")
+        for share in (self.max_missing_fraction, self.max_rejected_fraction):
+            _need(0 <= share <= 1, f"a fraction must lie between 0 and 1, not {share}")
+
+    @property
+    def samples(self) -> int:
+        """Samples of each lead in the store."""
+        return int(self.rate_hz * self.duration_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(Settings):
+    """The frozen language model, and what it reads."""
+
+    model: str
+    """A hub id, a local folder with safetensors, a .gguf file, or package:NAME/FILE.gguf for one
+    that an installed Python package carries."""
+
+    revision: str | None = None
+    """The commit of a hub model; pin it, so that nobody can change the weights under you."""
+
+    language: Literal["ja", "en"] = "ja"
+    """Which names of findings and classes are put into the prompt."""
+
+    prompt: str = "この心電図は{text}を示しています。"
+    """The sentence for reports and labels alike; {text} is where they go."""
+
+    separator: str = "、"
+    """What joins several findings of one ECG."""
+
+    source: Literal["findings", "report"] = "findings"
+    """What is said of an ECG: its findings, or its report."""
+
+    pooling: Literal["last_token", "mean"] = "last_token"
+    """Which token's vector stands for the text: the last real one, or the mean of all real ones."""
+
+    layer: int = -1
+    """Which hidden layer, as transformers counts them; -1 is the last, after the final norm."""
+
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """The precision the model computes in and its vectors are kept in."""
+
+    max_tokens: int = 512
+    """Longer texts are cut there; how many were cut is reported."""
+
+    max_tokens_per_batch: int = 8192
+    """Padded tokens in one forward pass. Changes speed and memory, not vectors."""
+
+    def __post_init__(self) -> None:
+        _need(self.prompt.count("{text}") == 1, "prompt must hold {text} exactly once")
+        _need(bool(self.separator), "separator must not be empty")
+        _need(self.max_tokens >= 2, f"max_tokens must be at least 2, not {self.max_tokens}")
+        _need(
+            self.max_tokens_per_batch >= self.max_tokens,
+            f"max_tokens_per_batch ({self.max_tokens_per_batch}) must hold one text of max_tokens"
+            f" ({self.max_tokens})",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Settings):
+    """The ECG encoder and how it is trained against the kept vectors."""
+
+    preset: Literal["paper"] = "paper"
+    """A named set of the settings below. What you set yourself wins over it."""
+
+    encoder: Literal["resnet1d18"] = "resnet1d18"
+
+    text: Literal["sentence"] = "sentence"
+    """What an ECG is paired with: one sentence of all its findings (the paper), or its report."""
+
+    projection_dim: int = 128
+    """Width of the space in which ECGs and texts meet."""
+
+    temperature: float = 0.07
+    """The temperature training starts from."""
+
+    learn_temperature: bool = True
+    """Whether the temperature is a parameter (its log is; the scale 1/temperature stays <= 100)."""
+
+    loss: Literal["clip"] = "clip"
+    """clip: the mean of both directions' cross-entropy over the global batch."""
+
+    epochs: int = 200
+
+    global_batch_size: int = 32
+    """ECG-text pairs a step, over all processes together."""
+
+    lr: float = 1e-3
+
+    weight_decay: float = 1e-3
+    """Not applied to norms, biases and the temperature."""
+
+    normalisation: Literal["fixed", "record", "minmax"] = "fixed"
+    """fixed: millivolts as they are, which keeps voltage criteria. record: z-score over all leads.
+    minmax: whole record to 0..1."""
+
+    best_by: Literal["macro_auroc", "hit@1_any", "hit@1_macro"] = "macro_auroc"
+    """The validation figure by which the kept model is chosen, over the findings task."""
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("projection_dim", "epochs"):
+            _need(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
+        _need(
+            self.global_batch_size >= 2,
+            f"global_batch_size must be at least 2, not {self.global_batch_size}:"
+            " a contrastive loss needs a negative",
+        )
+        _need(self.lr > 0, f"lr must be above 0, not {self.lr}")
+        _need(self.weight_decay >= 0, f"weight_decay must be at least 0, not {self.weight_decay}")
+        _need(
+            0.01 <= self.temperature <= 100,
+            f"temperature must lie in 0.01 to 100, not {self.temperature}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(Settings):
+    """What is scored, on which part, and how certain the figures are."""
+
+    tasks: tuple[str, ...] = ("findings", "superclass", "rhythm")
+    """Names in evaluate/tasks/, or paths of YAML files of your own."""
+
+    split: Literal["train", "val", "test"] = "test"
+
+    candidates: Literal["occurring", "taxonomy"] = "occurring"
+    """Which findings compete: those that occur in the prepared records, or the whole taxonomy."""
+
+    min_positives: int = 5
+    """Macro averages are over classes with at least so many ECGs in the split; the others are
+    listed, and averaged beside."""
+
+    bootstrap_draws: int = 1000
+    """Resamplings of patients behind each interval."""
+
+    random_encoders: int = 5
+    """Untrained models behind the random-encoder baseline."""
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _need(len(self.tasks) > 0, "tasks must name at least one task")
+        _need(
+            self.min_positives >= 1, f"min_positives must be at least 1, not {self.min_positives}"
+        )
+        _need(
+            self.bootstrap_draws >= 100,
+            f"bootstrap_draws must be at least 100, not {self.bootstrap_draws}",
+        )
+        _need(
+            self.random_encoders >= 1,
+            f"random_encoders must be at least 1, not {self.random_encoders}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig(Settings):
+    """One experiment, complete."""
+
+    name: str
+    """The run's folder under work_dir/runs."""
+
+    data: DataConfig
+    text: TextConfig
+
+    work_dir: Path = Path("work")
+    """Where everything made is kept."""
+
+    notice: str = ""
+    """One line shown above every result, for example that the ECGs are simulated."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+    def __post_init__(self) -> None:
+        good = (
+            bool(self.name) and self.name.isprintable() and not set(self.name) & set('/\\:*?"<>|')
+        )
+        _need(
+            good and self.name[0] not in ". ",
+            f"name must be a plain folder name, not {self.name!r}",
+        )
+
+
+def _need(condition: bool, want: str) -> None:
+    """Refuse a setting at birth; `want` says what must hold, and what was met."""
+    if not condition:
+        raise ValueError(want)

@@ -1,0 +1,304 @@
+"""pipeline.yaml, read into `PipelineConfig` or refused with the way out.
+
+Owns reading, `--set` overrides, `${VARIABLE}`s, relative paths, presets, and the messages for a
+typing mistake. What a setting means and which values are good is `ecgpipe.config`'s.
+
+Types are checked by pydantic, in strict JSON mode: a string is not a number, true is not 1.
+"""
+
+import dataclasses
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from ecgpipe.config import PRESETS, PipelineConfig
+from ecgpipe.errors import ConfigError
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read pipeline.yaml, apply `key.path=value` overrides, and check everything.
+
+    Relative paths, in the file and in overrides, are relative to the file's folder. `${VAR}` and
+    `${VAR:-default}` in values are replaced from the environment.
+
+    Raises:
+        ConfigError: the file is missing or no YAML; a key is unknown (the nearest known one is
+            named), missing, or of the wrong type; a value is out of bounds; a variable is unset.
+    """
+    settings = _read_yaml(path)
+    for override in overrides:
+        _apply_override(settings, override)
+    return parse_config(settings, path.resolve().parent, origin=str(path))
+
+
+def parse_config(settings: Mapping[str, Any], folder: Path, origin: str) -> PipelineConfig:
+    """Check plain `settings` and turn them into a `PipelineConfig` with absolute paths.
+
+    `folder` is what relative paths are relative to; `origin` names the file in messages. Raises as
+    `load_config`.
+    """
+    filled = _with_preset(_expand(dict(settings), origin))
+    try:
+        config = TypeAdapter(PipelineConfig).validate_json(
+            json.dumps(filled, default=str), strict=True
+        )
+    except ValidationError as error:
+        raise ConfigError(_explain(error, filled, origin)) from None
+    return _with_absolute_paths(config, folder)
+
+
+def config_as_dict(config: PipelineConfig) -> dict[str, Any]:
+    """The resolved settings as plain values, ready for YAML or JSON; reads back to the same."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def config_as_yaml(config: PipelineConfig) -> str:
+    """The resolved settings as YAML; reads back to the same."""
+    return yaml.safe_dump(config_as_dict(config), allow_unicode=True, sort_keys=False)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number (YAML 1.2) and refuses a key written twice."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for (key_node, _), key in zip(node.value, keys, strict=True):
+        if keys.count(key) > 1:
+            raise yaml.MarkedYAMLError(
+                problem=f"the key '{key}' is written twice", problem_mark=key_node.start_mark
+            )
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        settings = _load_yaml(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} does not exist. Name your pipeline file with -c, or write one with"
+            " `ecgpipe init`."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {_one_line(error)}.") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} holds no settings: it must be a mapping such as `name: ...`.")
+    return settings
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain values only
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    return " ".join(str(error).split())
+
+
+def _apply_override(settings: dict[str, Any], override: str) -> None:
+    """Set `a.b.0.c=value` in nested settings; the value is read as YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write it as key=value, for example train.epochs=20.")
+    try:
+        value = _load_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {_one_line(error)}.") from None
+    *parents, last = key.split(".")
+    place: Any = settings
+    for part in parents:
+        place = _step_into(place, part, override)
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _step_into(place: Any, part: str, override: str) -> Any:
+    if isinstance(place, list):
+        inner = place[_index(place, part, override)]
+    else:
+        inner = place.setdefault(part, {})
+        if inner is None:
+            inner = place[part] = {}
+    if not isinstance(inner, dict | list):
+        raise ConfigError(f"--set {override}: {part} is a value, so nothing lies below it.")
+    return inner
+
+
+def _index(place: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise ConfigError(
+            f"--set {override}: '{part}' is no place in a list of {len(place)};"
+            " places are numbered from 0."
+        )
+    return int(part)
+
+
+def _expand(value: Any, origin: str) -> Any:
+    """Replace ${VAR} in every string, at any depth."""
+    if isinstance(value, dict):
+        return {key: _expand(inner, origin) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_expand(inner, origin) for inner in value]
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: _variable(match, origin), value)
+    return value
+
+
+def _variable(match: re.Match[str], origin: str) -> str:
+    name, default = match.groups()
+    value = os.environ.get(name) or default
+    if value is None:
+        raise ConfigError(
+            f"{origin} uses ${{{name}}}, but that environment variable is not set. Set it, or give"
+            f" a default: ${{{name}:-...}}."
+        )
+    return value
+
+
+def _with_preset(settings: dict[str, Any]) -> dict[str, Any]:
+    """Put the preset's values under what the file itself sets in `train`."""
+    train = settings.get("train", {})
+    preset = train.get("preset", "paper") if isinstance(train, dict) else None
+    if preset not in PRESETS:
+        return settings  # the type check says what is wrong
+    return settings | {"train": PRESETS[preset] | train}
+
+
+def _explain(error: ValidationError, settings: Any, origin: str) -> str:
+    """Every mistake in one paragraph each, with the nearest known key where one was misspelt."""
+    lines = [_explain_one(dict(mistake), settings) for mistake in error.errors()]
+    head = f"{origin} has a mistake:" if len(lines) == 1 else f"{origin} has {len(lines)} mistakes:"
+    return "\n".join([head, *(f"  - {line}" for line in lines)])
+
+
+def _explain_one(mistake: dict[str, Any], settings: Any) -> str:
+    place = _written_place(mistake["loc"], settings)
+    kind, message = mistake["type"], str(mistake["msg"])
+    met: Any = mistake.get("input")
+    if kind == "unexpected_keyword_argument":
+        return f"{place} is not a setting.{_nearest_setting(place)}"
+    if kind in ("missing", "union_tag_not_found"):
+        missing = place + ".kind" if kind == "union_tag_not_found" else place
+        return f"{missing} is missing."
+    if kind == "union_tag_invalid":
+        return f"{place}.kind is {met['kind']!r}; {mistake['ctx']['expected_tags']} are known."
+    if kind == "value_error":
+        return f"{place}: {message.removeprefix('Value error, ')}." if place else f"{message}."
+    if kind == "dataclass_type":
+        return f"{place} must hold settings (`key: value` lines), not {met!r}."
+    return f"{place} is {met!r}: {message[0].lower()}{message[1:]}."
+
+
+def _written_place(location: Sequence[int | str], settings: Any) -> str:
+    """The dotted place as the user wrote it: pydantic adds the tag of a source, which we drop."""
+    inner: Any = settings
+    for place, step in enumerate(location):
+        behind_number = place > 0 and isinstance(location[place - 1], int)
+        if behind_number and isinstance(inner, dict) and step == inner.get("kind"):
+            return ".".join(map(str, (*location[:place], *location[place + 1 :])))
+        try:
+            inner = inner[step]
+        except (KeyError, IndexError, TypeError):
+            break
+    return ".".join(map(str, location))
+
+
+def _nearest_setting(place: str) -> str:
+    known = sorted(set(_known_settings(PipelineConfig)))
+    plain = re.sub(r"\.\d+", "", place)
+    parent, _, last = plain.rpartition(".")
+    siblings = {
+        name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == parent
+    }
+    if near := difflib.get_close_matches(last, siblings, 1):
+        return f" Did you mean {siblings[near[0]]}?"
+    if elsewhere := [name for name in known if name.rpartition(".")[2] == last]:
+        return f" Did you mean {elsewhere[0]}?"
+    return f" Known here: {', '.join(siblings)}."
+
+
+def _known_settings(cls: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted setting name below a settings class."""
+    for item in dataclasses.fields(cls):
+        yield prefix + item.name
+        for inner in _settings_classes(item.type):
+            yield from _known_settings(inner, f"{prefix}{item.name}.")
+
+
+def _settings_classes(annotation: Any) -> Iterator[Any]:
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _settings_classes(argument)
+
+
+def _with_absolute_paths(config: PipelineConfig, folder: Path) -> PipelineConfig:
+    resolved: PipelineConfig = _resolve_paths(config, folder)
+    taxonomy = _resolve_named_file(config.data.taxonomy, folder, (".csv",))
+    tasks = tuple(_resolve_named_file(t, folder, (".yaml", ".yml")) for t in config.eval.tasks)
+    return dataclasses.replace(
+        resolved,
+        data=dataclasses.replace(resolved.data, taxonomy=taxonomy),
+        text=dataclasses.replace(resolved.text, model=_resolve_model(config.text.model, folder)),
+        eval=dataclasses.replace(resolved.eval, tasks=tasks),
+    )
+
+
+def _resolve_paths(value: Any, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return _absolute(value, folder)
+    if isinstance(value, tuple):
+        return tuple(_resolve_paths(inner, folder) for inner in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changes = {
+            item.name: _resolve_paths(getattr(value, item.name), folder)
+            for item in dataclasses.fields(value)
+        }
+        return dataclasses.replace(value, **changes)
+    return value
+
+
+def _absolute(path: Path, folder: Path) -> Path:
+    return Path(os.path.normpath(folder / path.expanduser()))
+
+
+def _resolve_named_file(name: str, folder: Path, suffixes: tuple[str, ...]) -> str:
+    """A setting that is a name or a file: a file becomes absolute, a name stays."""
+    is_file = Path(name).suffix.casefold() in suffixes
+    return str(_absolute(Path(name), folder)) if is_file else name
+
+
+def _resolve_model(model: str, folder: Path) -> str:
+    """A model named by a path that exists becomes absolute; a hub id or package: stays."""
+    path = _absolute(Path(model), folder)
+    return str(path) if not model.startswith("package:") and path.exists() else model
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,116 @@
+"""Files that are either whole or absent.
+
+Owns the one way this project writes a file that something else will trust: a temporary name in the
+same folder, fsync, rename, fsync of the folder. A kill or a full disk leaves the old file or none,
+never half of one. Knows nothing of what the bytes mean.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ecgpipe.errors import StoreError
+
+_READ_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that becomes `path` when the block ends well, and vanishes otherwise.
+
+    Raises:
+        StoreError: the folder cannot be made or written, or the disk is full. Nothing is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_folder(path.parent)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all. Raises as `open_atomic`."""
+    with open_atomic(path) as file:
+        file.write(content)
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """Write `value` as readable UTF-8 JSON, whole or not at all. Raises as `open_atomic`."""
+    write_atomic(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that we wrote.
+
+    Raises:
+        StoreError: it is missing, unreadable, or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of `value` that is hashed: sorted keys, no spaces, paths as text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def sha256_text(text: str) -> str:
+    """SHA-256 of the UTF-8 bytes of `text`, as 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`, as 64 hex digits."""
+    return sha256_text(canonical_json(value))
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fsync_file(path: Path) -> None:
+    """Push one closed file's content to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Push a folder's list of names to the disk, so that a rename survives a power cut."""
+    fsync_file(folder)
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn an `OSError` met while writing `path` into a `StoreError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror or error}. "
+            "Check the permissions and free space there, or choose another work_dir."
+        ) from error

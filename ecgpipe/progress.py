@@ -1,0 +1,132 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a batch log.
+
+Owns how rate and time left are worked out and shown, always on stderr. Knows nothing of the work,
+and is handed only counts and short notes, so no report text or name can reach a log through it.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TextIO
+
+from ecgpipe.processes import is_first
+
+LINE_EVERY_S = 30.0
+
+
+class Tick(Protocol):
+    """Says that `n` more units are done; `note` replaces the note shown behind the rate."""
+
+    def __call__(self, n: int = 1, note: str = "") -> None:
+        """Add `n` to what is done."""
+
+
+@contextlib.contextmanager
+def progress(
+    label: str,
+    total: int,
+    unit: str,
+    *,
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Tick]:
+    """Show the progress of `total` units of work; the block receives the `Tick` to call.
+
+    On a terminal a rich bar; elsewhere one line every 30 s and one at the end. Only the first of
+    several processes shows anything.
+    """
+    stream = sys.stderr if stream is None else stream
+    if not is_first():
+        yield _silent
+        return
+    shown = _bar if stream.isatty() else _lines
+    with shown(label, total, unit, stream, clock) as tick:
+        yield tick
+
+
+def progress_line(
+    label: str, done: int, total: int, unit: str, elapsed_s: float, note: str = ""
+) -> str:
+    """One line: how much is done, how fast, how long it will take yet."""
+    share = f" ({100 * done / total:.0f} %)" if total else ""
+    parts = [f"{label}: {done:,} of {total:,} {unit}{share}"]
+    if done and elapsed_s > 0:
+        rate = done / elapsed_s
+        parts.append(f"{rate:,.1f} {unit}/s" if rate >= 1 else f"{1 / rate:,.1f} s a unit")
+        parts.append(
+            f"{duration_text((total - done) / rate)} left"
+            if done < total
+            else f"{duration_text(elapsed_s)} in all"
+        )
+    if note:
+        parts.append(note)
+    return " · ".join(parts)
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as h:mm:ss, or m:ss below an hour."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
+
+
+def _silent(n: int = 1, note: str = "") -> None:
+    """The tick of a process that does not speak."""
+
+
+@contextlib.contextmanager
+def _lines(
+    label: str, total: int, unit: str, stream: TextIO, clock: Callable[[], float]
+) -> Iterator[Tick]:
+    start = last = clock()
+    done, shown_note = 0, ""
+
+    def tick(n: int = 1, note: str = "") -> None:
+        nonlocal done, last, shown_note
+        done += n
+        shown_note = note or shown_note
+        if clock() - last >= LINE_EVERY_S:
+            last = clock()
+            print(
+                progress_line(label, done, total, unit, last - start, shown_note),
+                file=stream,
+                flush=True,
+            )
+
+    yield tick
+    print(
+        progress_line(label, done, total, unit, clock() - start, shown_note),
+        file=stream,
+        flush=True,
+    )
+
+
+@contextlib.contextmanager
+def _bar(
+    label: str, total: int, unit: str, stream: TextIO, clock: Callable[[], float]
+) -> Iterator[Tick]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    start = clock()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} " + unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(file=stream)) as bar:
+        task = bar.add_task(label, total=total, rate="", note="")
+        done, shown_note = 0, ""
+
+        def tick(n: int = 1, note: str = "") -> None:
+            nonlocal done, shown_note
+            done += n
+            shown_note = note or shown_note
+            rate = f"{done / max(clock() - start, 1e-9):,.1f}/s"
+            bar.update(task, advance=n, rate=rate, note=shown_note)
+
+        yield tick

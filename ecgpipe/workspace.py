@@ -1,0 +1,56 @@
+"""The file names of a work_dir.
+
+Owns every path in it, so that no name is spelt twice. Signals, records and embeddings lie in
+folders named by a digest of what they depend on: a changed setting makes a new one and overwrites
+nothing, and going back costs nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_SHORT = 16
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths below one work_dir, for the experiment called `name`."""
+
+    work_dir: Path
+    name: str
+
+    def signals(self, digest: str) -> Path:
+        """The signal store made under `digest`."""
+        return self.work_dir / "signals" / f"{digest[:_SHORT]}.zarr"
+
+    def records(self, digest: str) -> Path:
+        """The records table made from the inputs of `digest`."""
+        return self.work_dir / "records" / f"{digest[:_SHORT]}.parquet"
+
+    def rejected(self, digest: str) -> Path:
+        """The list of rejected records beside the table."""
+        return self.work_dir / "records" / f"{digest[:_SHORT]}.rejected.csv"
+
+    @property
+    def embeddings(self) -> Path:
+        """The folder of all text-vector caches; each lies in one named by its fingerprint."""
+        return self.work_dir / "embeddings"
+
+    @property
+    def run(self) -> Path:
+        """The folder of this experiment's run."""
+        return self.work_dir / "runs" / self.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where training saves after each epoch."""
+        return self.run / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        return self.run / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """Results and report."""
+        return self.run / "eval"

@@ -1,0 +1,146 @@
+"""Files that are whole or absent, progress that is right, stops that are noticed."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ecgpipe
+from ecgpipe.errors import StoreError
+from ecgpipe.files import (
+    canonical_json,
+    digest_of,
+    open_atomic,
+    read_json,
+    write_atomic,
+    write_json_atomic,
+)
+from ecgpipe.processes import is_first, rank
+from ecgpipe.progress import duration_text, progress, progress_line
+from ecgpipe.provenance import git_commit, provenance
+from ecgpipe.stopping import stop_on_signals
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    write_atomic(path, b"one")
+    write_atomic(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+
+    def interrupted() -> None:
+        with open_atomic(path) as file:
+            file.write(b"half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 1, 1000, 99_999])
+def test_a_disk_that_fills_up_is_a_clean_error(tmp_path: Path, limit_bytes: int) -> None:
+    # A file-size limit makes the kernel refuse the write in the middle, as a full disk does.
+    program = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from ecgpipe.errors import StoreError\n"
+        "from ecgpipe.files import write_atomic\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))\n"
+        "try:\n"
+        f"    write_atomic(Path({str(tmp_path / 'f')!r}), b'x' * 100_000)\n"
+        "except StoreError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Cannot write" in done.stdout
+    assert "choose another work_dir" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_a_folder_is_a_clean_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="Check the permissions"):
+        write_atomic(tmp_path / "file" / "below", b"x")
+
+
+def test_json_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    write_json_atomic(tmp_path / "a.json", {"名": [1, 2.5, None]})
+    assert read_json(tmp_path / "a.json") == {"名": [1, 2.5, None]}
+    (tmp_path / "b.json").write_text("{")
+    for name in ("b.json", "c.json"):
+        with pytest.raises(StoreError):
+            read_json(tmp_path / name)
+
+
+def test_equal_values_have_one_digest() -> None:
+    assert canonical_json({"b": 1, "a": "所見"}) == '{"a":"所見","b":1}'
+    assert digest_of({"a": (1, 2)}) == digest_of({"a": [1, 2]})
+    assert digest_of({"a": 1}) != digest_of({"a": "1"})
+
+
+def test_progress_says_rate_and_time_left() -> None:
+    line = progress_line("train", 50, 200, "steps", 10.0, "loss 2.3")
+    assert line == "train: 50 of 200 steps (25 %) · 5.0 steps/s · 0:30 left · loss 2.3"
+    assert "2.0 s a unit" in progress_line("train", 5, 20, "epochs", 10.0)
+    assert progress_line("train", 0, 0, "steps", 0.0) == "train: 0 of 0 steps"
+    assert (duration_text(59.6), duration_text(3661)) == ("1:00", "1:01:01")
+
+
+def test_a_batch_log_gets_a_line_every_half_minute_and_one_at_the_end() -> None:
+    stream, now = io.StringIO(), iter(range(0, 100_000, 5))
+    with progress("x", 10, "things", stream=stream, clock=lambda: next(now)) as tick:
+        for _ in range(10):
+            tick()
+    lines = stream.getvalue().splitlines()
+    assert 2 <= len(lines) <= 5
+    assert lines[-1].startswith("x: 10 of 10 things (100 %)")
+
+
+def test_only_the_first_process_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setenv("RANK", "1")
+    assert (rank(), is_first()) == (1, False)
+    with progress("x", 10, "things", stream=stream) as tick:
+        tick(10)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_a_signal_asks_for_a_stop_and_the_old_handler_comes_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        assert stop
+        assert stop.cause == number.name
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_is_obeyed_at_once() -> None:
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_provenance_names_versions_and_machine() -> None:
+    made = provenance()
+    assert made["ecgpipe"] == ecgpipe.__version__
+    assert made["packages"]["torch"].startswith("2.")
+    assert made["created"].endswith("+00:00")
+    commit = git_commit()
+    assert commit is None or len(commit.removesuffix("+changes")) == 40
