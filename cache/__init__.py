@@ -1,0 +1,13 @@
+"""The two stores on disk: signals (Zarr) and text vectors (HDF5), and the table of records.
+
+Owns formats, completeness and integrity: what is served was written whole, checked, and made under
+the settings asked for. Must not know torch, transformers, or where a signal or vector comes from.
+
+signal_format   the bytes of `ecgpipe-signal/1`: shards, index, metadata      (pure)
+signal_writer   building a signal store shard by shard, so that a kill costs one shard
+signal_reader   serving records from a complete store, checked
+records_table   records.parquet: who is in the store, with findings and split
+fingerprint     what a text vector depends on
+vector_part     one sealed HDF5 part file of `ecgpipe-embed/1`
+vector_cache    a folder of parts: which texts are there, their vectors, adding more
+"""

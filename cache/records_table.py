@@ -1,0 +1,159 @@
+"""records.parquet: who is in the signal store, in which split, with which findings and report.
+
+Owns the columns and their types. One row is one record that can be trained on or scored; its `slot`
+is its place in the signal store. Holds report text and patient ids, so it stays in work_dir.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecgpipe.errors import StoreError
+from ecgpipe.files import open_atomic
+
+FORMAT = "ecgpipe-records/1"
+SPLITS = ("train", "val", "test")
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("slot", pa.int64(), nullable=False),
+        pa.field("record_id", pa.string(), nullable=False),
+        pa.field("patient_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("findings", pa.list_(pa.string()), nullable=False),
+        pa.field("report", pa.string()),
+        pa.field("age", pa.float64()),
+        pa.field("sex", pa.string()),
+        pa.field("site", pa.string()),
+        pa.field("recorded_at", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One ECG that can be trained on or scored."""
+
+    slot: int
+    record_id: str
+    patient_id: str
+    source: str
+    split: str
+    findings: tuple[str, ...]
+    """Ids in the taxonomy, in its order."""
+
+    report: str | None = None
+    age: float | None = None
+    sex: str | None = None
+    site: str | None = None
+    recorded_at: str | None = None
+
+
+@dataclass(frozen=True)
+class RecordsTable:
+    """All records of a store, with what is known of how the table was made."""
+
+    records: tuple[Record, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Digests, counts and provenance, as kept in the file."""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def of_split(self, split: str) -> "RecordsTable":
+        """The records of one split, in the same order."""
+        return RecordsTable(tuple(r for r in self.records if r.split == split), self.about)
+
+    @property
+    def slots(self) -> npt.NDArray[np.int64]:
+        """(n,) places in the signal store."""
+        return np.array([record.slot for record in self.records], np.int64)
+
+    @property
+    def patients(self) -> list[str]:
+        """(n,) whose ECG each is."""
+        return [record.patient_id for record in self.records]
+
+
+def write_records(path: Path, records: Sequence[Record], about: Mapping[str, Any]) -> None:
+    """Write the table, whole or not at all.
+
+    Args:
+        path: records.parquet.
+        records: the rows.
+        about: JSON values kept in the file's metadata.
+
+    Raises:
+        StoreError: the folder is not writable or the disk is full.
+    """
+    columns = {
+        item.name: [getattr(record, item.name) for record in records] for item in fields(Record)
+    }
+    metadata = {"format": FORMAT, "ecgpipe": json.dumps(dict(about), ensure_ascii=False)}
+    table = pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
+    with open_atomic(path) as file:
+        pq.write_table(table, file)
+
+
+def read_records(path: Path) -> RecordsTable:
+    """Read a table we wrote.
+
+    Raises:
+        StoreError: it is missing, damaged, or of another format.
+    """
+    table = _read_table(path)
+    rows = table.to_pylist()
+    records = tuple(Record(**row | {"findings": tuple(row["findings"])}) for row in rows)
+    return RecordsTable(records, json.loads(table.schema.metadata[b"ecgpipe"]))
+
+
+def read_about(path: Path) -> dict[str, Any] | None:
+    """How an existing table was made, without reading it; None if there is no table.
+
+    Raises:
+        StoreError: the file is damaged or of another format.
+    """
+    if not path.exists():
+        return None
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+    _check_format(path, metadata)
+    about: dict[str, Any] = json.loads(metadata[b"ecgpipe"])
+    return about
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.exists():
+        raise StoreError(f"{path} does not exist. Run `ecgpipe prepare`.")
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+    _check_format(path, table.schema.metadata or {})
+    if not table.schema.equals(_SCHEMA):
+        raise StoreError(
+            f"{path} has other columns than {FORMAT}. Remove it and run `ecgpipe prepare`."
+        )
+    return table
+
+
+def _check_format(path: Path, metadata: Mapping[bytes, bytes]) -> None:
+    found = metadata.get(b"format", b"").decode(errors="replace")
+    if found != FORMAT:
+        raise StoreError(
+            f"{path} is of format {found!r}, not {FORMAT!r}. Remove it and run `ecgpipe prepare`."
+        )
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is damaged ({error}). Remove it and run `ecgpipe prepare`.")

@@ -1,0 +1,195 @@
+"""Building a signal store so that a kill costs at most the shard in work.
+
+Owns the protocol of writing: one shard has one writer; the shard is synced and renamed, then its
+done file says what became of each record, then, when all are there, the manifest seals the store. A
+shard without a done file is not trusted and is written anew. The same plan and recordings give the
+same bytes, however often the work was interrupted.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ecgpipe.cache import signal_format as fmt
+from ecgpipe.errors import StoreError
+from ecgpipe.files import open_atomic, read_json, write_json_atomic
+
+
+@dataclass(frozen=True)
+class SignalResult:
+    """What became of one planned record: its samples, or the reason there are none."""
+
+    record_id: str
+    signal: npt.NDArray[np.int16] | None = None
+    """(12, samples) in µV, or None if the record was rejected."""
+
+    notes: tuple[str, ...] = ()
+    """Decisions taken on the way, as short words that can be counted."""
+
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A record that is not in the store, and why."""
+
+    record_id: str
+    reason: str
+    message: str
+
+
+class SignalStoreWriter:
+    """Writes the shards of one planned store; the same plan continues where it stopped."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        record_ids: Sequence[str],
+        leads: tuple[str, ...],
+        samples: int,
+        attributes: dict[str, Any],
+    ) -> None:
+        """Plan a store.
+
+        Args:
+            folder: where the store is built.
+            record_ids: the frozen plan; a record's place in it is its slot.
+            leads: the lead of each row.
+            samples: samples of each lead.
+            attributes: how the signals are made, with a `digest` over plan and settings. A folder
+                begun under another digest is refused.
+        """
+        self.folder = folder
+        self._record_ids = list(record_ids)
+        self._leads = leads
+        self._samples = samples
+        self._attributes = {"format": fmt.FORMAT, **attributes}
+        self._begin()
+
+    def shards_to_do(self) -> list[int]:
+        """The shards that no finished work covers yet."""
+        return [k for k in range(fmt.n_shards(len(self._record_ids))) if not self._is_done(k)]
+
+    def planned(self, shard: int) -> range:
+        """The slots of a shard."""
+        first = shard * fmt.RECORDS_PER_SHARD
+        return range(first, min(first + fmt.RECORDS_PER_SHARD, len(self._record_ids)))
+
+    def write_shard(self, shard: int, results: Iterable[SignalResult]) -> None:
+        """Write one shard and then its done file.
+
+        Args:
+            shard: its number.
+            results: one for each planned slot, in order; taken one at a time, never held together.
+
+        Raises:
+            StoreError: the disk is full or not writable. The shard then does not exist.
+        """
+        path = self._shard_path(shard)
+        index, offset, hasher = fmt.empty_index(), 0, xxhash.xxh3_128()
+        outcomes: list[dict[str, Any]] = []
+        with open_atomic(path) as file:
+            for place, (slot, result) in enumerate(zip(self.planned(shard), results, strict=True)):
+                assert result.record_id == self._record_ids[slot], (slot, result.record_id)
+                if result.signal is not None:
+                    chunk = fmt.chunk_bytes(self._checked(result.signal))
+                    index[place] = offset, len(chunk)
+                    offset += len(chunk)
+                    hasher.update(chunk)
+                    file.write(chunk)
+                outcomes.append(_outcome(result))
+            tail = fmt.index_bytes(index)
+            hasher.update(tail)
+            file.write(tail)
+        write_json_atomic(
+            self._done_path(shard),
+            {
+                "shard": shard,
+                "digest": self._attributes["digest"],
+                "bytes": offset + len(tail),
+                "xxh3_128": hasher.hexdigest(),
+                "records": outcomes,
+            },
+        )
+
+    def seal(self, made_by: dict[str, Any]) -> dict[str, Any]:
+        """Write the manifest, which makes the store complete; returns it.
+
+        Args:
+            made_by: provenance to keep in it.
+
+        Raises:
+            StoreError: a shard is still missing.
+        """
+        if missing := self.shards_to_do():
+            raise StoreError(f"{self.folder} lacks {len(missing)} shards. Run `ecgpipe prepare`.")
+        done = [read_json(self._done_path(k)) for k in range(fmt.n_shards(len(self._record_ids)))]
+        records = [outcome for shard in done for outcome in shard["records"]]
+        rejected = [Rejection(**r["rejected"]) for r in records if "rejected" in r]
+        manifest = {
+            "format": fmt.FORMAT,
+            "complete": True,
+            "digest": self._attributes["digest"],
+            "planned": len(records),
+            "stored": len(records) - len(rejected),
+            "rejected": [asdict(rejection) for rejection in rejected],
+            "notes": dict(sorted(Counter(n for r in records for n in r.get("notes", ())).items())),
+            "shards": [{key: d[key] for key in ("shard", "bytes", "xxh3_128")} for d in done],
+            "provenance": made_by,
+        }
+        write_json_atomic(self.folder / "manifest.json", manifest)
+        return manifest
+
+    def _begin(self) -> None:
+        group = fmt.group_metadata(self._attributes)
+        path = self.folder / "zarr.json"
+        if path.exists() and read_json(path) != json.loads(json.dumps(group)):
+            raise StoreError(
+                f"{self.folder} was begun for other recordings or settings. Remove it and run"
+                " `ecgpipe prepare`."
+            )
+        array = fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
+        write_json_atomic(self.folder / "signal" / "zarr.json", array)
+        write_json_atomic(path, group)
+
+    def _is_done(self, shard: int) -> bool:
+        path = self._done_path(shard)
+        if not path.exists():
+            return False
+        done, file = read_json(path), self._shard_path(shard)
+        planned = [self._record_ids[slot] for slot in self.planned(shard)]
+        return bool(
+            done["digest"] == self._attributes["digest"]
+            and [record["record_id"] for record in done["records"]] == planned
+            and file.exists()
+            and file.stat().st_size == done["bytes"]
+        )
+
+    def _checked(self, signal: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        assert signal.shape == (len(self._leads), self._samples), signal.shape
+        assert signal.dtype == np.int16, signal.dtype
+        return signal
+
+    def _shard_path(self, shard: int) -> Path:
+        return self.folder / "signal" / "c" / str(shard) / "0" / "0"
+
+    def _done_path(self, shard: int) -> Path:
+        return self.folder / "done" / f"{shard}.json"
+
+
+def _outcome(result: SignalResult) -> dict[str, Any]:
+    outcome: dict[str, Any] = {"record_id": result.record_id}
+    if result.notes:
+        outcome["notes"] = list(result.notes)
+    if result.signal is None:
+        outcome["rejected"] = asdict(Rejection(result.record_id, result.reason, result.message))
+    return outcome

@@ -1,0 +1,62 @@
+"""records.parquet: what goes in comes out, anything else is refused."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ecgpipe.cache.records_table import Record, read_about, read_records, write_records
+from ecgpipe.errors import StoreError
+
+RECORDS = [
+    Record(
+        slot=0,
+        record_id="a",
+        patient_id="p1",
+        source="t",
+        split="train",
+        findings=("1", "2"),
+        report="正常範囲です。",
+        age=63.0,
+        sex="female",
+    ),
+    Record(slot=2, record_id="b", patient_id="p2", source="t", split="test", findings=()),
+]
+
+
+def test_records_read_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "records.parquet"
+    write_records(path, RECORDS, {"inputs": "d", "counts": {"prepared": 2}})
+    table = read_records(path)
+    assert list(table.records) == RECORDS
+    assert table.about == {"inputs": "d", "counts": {"prepared": 2}}
+    assert read_about(path) == table.about
+    assert table.of_split("test").slots.tolist() == [2]
+    assert table.patients == ["p1", "p2"]
+
+
+def test_other_tools_read_the_table(tmp_path: Path) -> None:
+    write_records(tmp_path / "r.parquet", RECORDS, {})
+    assert pq.read_table(tmp_path / "r.parquet")["findings"].to_pylist() == [["1", "2"], []]
+
+
+def test_a_missing_table_is_no_error_when_only_asked_about(tmp_path: Path) -> None:
+    assert read_about(tmp_path / "none.parquet") is None
+    with pytest.raises(StoreError, match="Run `ecgpipe prepare`"):
+        read_records(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not a parquet file at all" * 20])
+def test_a_damaged_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.parquet"
+    path.write_bytes(content)
+    for read in (read_records, read_about):
+        with pytest.raises(StoreError, match="is damaged"):
+            read(path)
+
+
+def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"slot": [1]}), tmp_path / "r.parquet")
+    with pytest.raises(StoreError, match="not 'ecgpipe-records/1'"):
+        read_records(tmp_path / "r.parquet")

@@ -1,0 +1,151 @@
+"""A folder of parts: what is there, what is missing, adding more."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ecgpipe.cache import vector_cache
+from ecgpipe.cache.fingerprint import Fingerprint
+from ecgpipe.cache.vector_cache import VectorCache, VectorWriter
+from ecgpipe.cache.vector_part import VectorRows
+from ecgpipe.errors import CacheMismatchError, StoreError
+
+FINGERPRINT = Fingerprint({"weights": "w", "pooling": "mean", "layer": -1})
+
+
+def keys_for(*numbers: int) -> npt.NDArray[np.uint8]:
+    digests = [hashlib.sha256(str(number).encode()).digest() for number in numbers]
+    return np.array([list(digest) for digest in digests], np.uint8).reshape(-1, 32)
+
+
+def rows_for(*numbers: int, value: float = 0.0) -> VectorRows:
+    """Vectors whose first element is the text's number."""
+    vectors = np.array([[number, value] for number in numbers], np.float32)
+    n = len(numbers)
+    return VectorRows(vectors, keys_for(*numbers), np.ones(n, np.uint32), np.zeros(n, np.bool_))
+
+
+def add(root: Path, *rows: VectorRows) -> None:
+    for batch in rows:
+        writer = VectorWriter(root, FINGERPRINT, {})
+        writer.add(batch)
+        writer.seal()
+
+
+def test_every_text_gets_its_own_vector_back(tmp_path: Path) -> None:
+    add(tmp_path, rows_for(*range(100)), rows_for(*range(100, 137)))
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    asked = [136, 0, 50, 99, 100, 0]
+    assert cache.vectors(keys_for(*asked))[:, 0].tolist() == asked
+
+
+def test_missing_texts_are_found_by_their_place(tmp_path: Path) -> None:
+    add(tmp_path, rows_for(1, 2, 3))
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    assert cache.missing(keys_for(3, 9, 1, 8)).tolist() == [1, 3]
+
+
+def test_an_empty_cache_misses_everything(tmp_path: Path) -> None:
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    assert len(cache) == 0
+    assert cache.missing(keys_for(1, 2)).tolist() == [0, 1]
+    with pytest.raises(StoreError, match="lacks 2 of 2 texts"):
+        cache.vectors(keys_for(1, 2))
+
+
+def test_texts_whose_keys_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    rows = rows_for(1, 2, 3, 4)
+    rows.keys[:, :8] = 7
+    add(tmp_path, rows)
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    assert cache.vectors(rows.keys[::-1])[:, 0].tolist() == [4, 3, 2, 1]
+    stranger = rows.keys[:1].copy()
+    stranger[0, 31] ^= 1
+    assert cache.missing(stranger).tolist() == [0]
+
+
+def test_of_two_parts_with_one_text_the_first_by_name_wins(tmp_path: Path) -> None:
+    add(tmp_path, rows_for(1, value=10.0), rows_for(1, value=20.0))
+    first, second = sorted((tmp_path / FINGERPRINT.short).glob("part-*.h5"))
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    assert len(cache) == 2
+    assert cache.vectors(keys_for(1)).tolist() == [[1.0, 10.0]]
+    first.rename(second.with_name("part-z.h5"))
+    assert VectorCache.open(tmp_path, FINGERPRINT).vectors(keys_for(1)).tolist() == [[1.0, 20.0]]
+
+
+def test_a_part_is_sealed_when_there_are_enough_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_cache, "SEAL_ROWS", 3)
+    writer = VectorWriter(tmp_path, FINGERPRINT, {})
+    writer.add(rows_for(1, 2))
+    assert writer.sealed_rows == 0
+    writer.add(rows_for(3))
+    assert writer.sealed_rows == 3
+    assert len(VectorCache.open(tmp_path, FINGERPRINT)) == 3
+
+
+def test_a_part_is_sealed_when_the_last_seal_is_long_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_cache, "SEAL_AFTER_S", 0.0)
+    writer = VectorWriter(tmp_path, FINGERPRINT, {})
+    writer.add(rows_for(1))
+    assert writer.sealed_rows == 1
+
+
+def test_a_folder_of_other_settings_names_the_fields_that_differ(tmp_path: Path) -> None:
+    add(tmp_path, rows_for(1))
+    path = tmp_path / FINGERPRINT.short / "fingerprint.json"
+    path.write_text(json.dumps({"weights": "w", "pooling": "last_token", "layer": -1}))
+    with pytest.raises(CacheMismatchError) as caught:
+        VectorCache.open(tmp_path, FINGERPRINT)
+    assert "pooling: found 'last_token', wanted 'mean'" in str(caught.value)
+    assert "layer" not in str(caught.value)
+    with pytest.raises(CacheMismatchError):
+        VectorWriter(tmp_path, FINGERPRINT, {})
+
+
+def test_a_changed_vector_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
+    add(tmp_path, rows_for(1, 2, 3))
+    path = next((tmp_path / FINGERPRINT.short).glob("part-*.h5"))
+    content = bytearray(path.read_bytes())
+    place = content.index(rows_for(2).vectors.tobytes())
+    content[place + 4] ^= 1
+    path.write_bytes(content)
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    assert cache.vectors(keys_for(1, 3))[:, 0].tolist() == [1, 3]
+    with pytest.raises(StoreError, match="row 1: the vector differs"):
+        cache.vectors(keys_for(2))
+
+
+def test_cut_texts_are_counted_once_each(tmp_path: Path) -> None:
+    rows = rows_for(1, 2, 3)
+    rows.was_cut[[0, 2]] = True
+    add(tmp_path, rows, rows_for(1))
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    assert cache.n_cut(keys_for(1, 2, 3)) == 2
+    assert cache.n_cut(keys_for(2, 99)) == 0
+
+
+def test_a_full_disk_leaves_no_half_written_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path, rows_for(1))
+    writer = VectorWriter(tmp_path, FINGERPRINT, {})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        writer.add(rows_for(*range(2, 5000)))
+    monkeypatch.undo()
+    assert len(list((tmp_path / FINGERPRINT.short).glob("*"))) == 2  # one part, one fingerprint
+    assert len(VectorCache.open(tmp_path, FINGERPRINT)) == 1
