@@ -1,0 +1,67 @@
+"""Adapter: a hospital's own table, one row an ECG.
+
+Owns the columns' names. `findings` and `report` may both be there; which one is learnt from is
+text.source's to say.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+
+from ecgpipe.config import TableSource
+from ecgpipe.errors import SourceError
+from ecgpipe.read_ecg.source import SourceRow, SourceRows, parse_number, parse_split
+from ecgpipe.read_ecg.table_file import Row, read_table, require_columns
+
+_SEPARATORS = re.compile("[;、\n]")
+
+
+def read_hospital_table(source: TableSource) -> SourceRows:
+    """All rows of the table.
+
+    Raises:
+        SourceError: the table cannot be read, or lacks record_id, patient_id, path, both of
+            findings and report, or the split column that was named.
+    """
+    rows = read_table(source.table)
+    require_columns(source.table, rows, ("record_id", "patient_id", "path"))
+    if "findings" not in rows[0] and "report" not in rows[0]:
+        raise SourceError(
+            f"The table {source.table} has neither a column findings nor a column report, so there"
+            " is nothing to learn from."
+        )
+    if source.split_column is not None:
+        require_columns(source.table, rows, (source.split_column,))
+    column = source.split_column or "split"
+    return SourceRows(
+        name=source.table.name,
+        root=source.root or source.table.parent,
+        table=source.table,
+        rows=tuple(_row(row, number, source.table, column) for number, row in enumerate(rows, 2)),
+    )
+
+
+def split_findings(cell: str) -> tuple[str, ...]:
+    """The findings of a cell: separated by ; or 、 or a line break, each once, in order."""
+    parts = _SEPARATORS.split(unicodedata.normalize("NFKC", cell))
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _row(row: Row, number: int, table: Path, split_column: str) -> SourceRow:
+    place = f"row {number} of {table.name}"
+    if not row["record_id"]:
+        raise SourceError(f"The table {table}, row {number}, has no record_id.")
+    split = row.get(split_column, "")
+    return SourceRow(
+        record_id=row["record_id"],
+        patient_id=row["patient_id"],
+        path=row["path"],
+        findings=split_findings(row.get("findings", "")),
+        report=row.get("report") or None,
+        split=parse_split(split, place) if split else None,
+        age=parse_number(row.get("age", "")),
+        sex=row.get("sex") or None,
+        site=row.get("site") or None,
+        recorded_at=row.get("recorded_at") or None,
+        place=place,
+    )

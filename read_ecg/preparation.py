@@ -1,0 +1,331 @@
+"""The prepare stage: sources to a signal store and a table of records.
+
+Owns the plan (which record takes which slot), the digests that say whether prepared data are still
+what the settings ask for, and the list of rejected records. Knows findings only through the
+`FindingList` it is handed.
+"""
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ecgpipe.cache.records_table import Record, read_about, write_records
+from ecgpipe.cache.signal_reader import SignalStore
+from ecgpipe.cache.signal_writer import Rejection, SignalResult, SignalStoreWriter
+from ecgpipe.config import DataConfig, PtbxlSource, Source
+from ecgpipe.errors import RecordError, SourceError, StoppedEarly, TaxonomyError
+from ecgpipe.files import digest_of, sha256_file, write_atomic
+from ecgpipe.progress import progress
+from ecgpipe.provenance import provenance
+from ecgpipe.read_ecg.hospital_table import read_hospital_table
+from ecgpipe.read_ecg.ptbxl import read_ptbxl
+from ecgpipe.read_ecg.record import LEADS, Reason
+from ecgpipe.read_ecg.recording import read_recording
+from ecgpipe.read_ecg.source import SourceRow, SourceRows, recording_path
+from ecgpipe.read_ecg.splits import assign_splits, check_patients
+from ecgpipe.read_ecg.window import to_window
+from ecgpipe.stopping import Stop
+from ecgpipe.workspace import Workspace
+
+# Raised when the same recordings and settings give other samples, or the same table other records.
+_SIGNAL_VERSION = 1
+_RECORDS_VERSION = 1
+
+# The settings a stored signal depends on. The others only decide who is in the table.
+_SIGNAL_SETTINGS = (
+    "rate_hz",
+    "duration_s",
+    "crop",
+    "min_leads",
+    "min_duration_s",
+    "max_missing_fraction",
+)
+
+
+class FindingList(Protocol):
+    """What the preparation needs of a taxonomy."""
+
+    @property
+    def digest(self) -> str:
+        """Changes when the list does."""
+
+    def resolve_all(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Ids of findings, in the list's order.
+
+        Raises:
+            TaxonomyError: a name is unknown; the message holds the nearest known one.
+        """
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Prepared data, complete: where they are and what happened on the way."""
+
+    digest: str
+    """Of all inputs: names the records table."""
+
+    signals_digest: str
+    counts: dict[str, Any]
+    """planned, prepared, rejected by reason, notes, and records by split."""
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A row with its place in the plan."""
+
+    row: SourceRow
+    source: SourceRows
+    split: str
+
+
+def inputs_digest(config: DataConfig, findings: FindingList) -> str:
+    """What the prepared data depend on: settings, tables by content, taxonomy.
+
+    Recordings themselves are taken to be immutable: their content is not hashed.
+
+    Raises:
+        SourceError: a table is missing.
+    """
+    tables = [_table_of(source) for source in config.sources]
+    for table in tables:
+        if not table.is_file():
+            raise SourceError(f"The table {table} does not exist. Check data.sources.")
+    settings = {key: value for key, value in asdict(config).items() if key != "taxonomy"}
+    return digest_of(
+        {
+            "settings": settings,
+            "tables": [sha256_file(table) for table in tables],
+            "taxonomy": findings.digest,
+            "versions": [_SIGNAL_VERSION, _RECORDS_VERSION],
+        }
+    )
+
+
+def find_prepared(digest: str, workspace: Workspace) -> Prepared | None:
+    """Data prepared earlier from the very inputs of `digest`, or None.
+
+    Raises:
+        StoreError: they are there but damaged.
+    """
+    about = read_about(workspace.records(digest))
+    if about is None or not (workspace.signals(about["signals"]) / "manifest.json").exists():
+        return None
+    return Prepared(digest, about["signals"], about["counts"])
+
+
+def prepare(
+    config: DataConfig, findings: FindingList, workspace: Workspace, stop: Stop
+) -> Prepared:
+    """Read every source's recordings into the signal store and write the records table.
+
+    Continues an interrupted preparation at the first unfinished shard. A record that cannot be used
+    is listed with its reason; the rest goes on.
+
+    Raises:
+        SourceError: a table is unusable, a record id is there twice, a patient lies in two splits,
+            or more records than data.max_rejected_fraction were rejected (the list is written).
+        StoreError: work_dir cannot be written.
+        StoppedEarly: a signal came; finished shards are kept.
+    """
+    digest = inputs_digest(config, findings)
+    plan = _plan(config)
+    store = _store_signals(config, plan, workspace, stop)
+    records, rejected = _records(plan, store, findings)
+    check_patients((p.row, p.split) for p in plan if p.row.patient_id)
+    _write_rejected(workspace.rejected(digest), rejected, plan)
+    counts = _counts(plan, records, rejected, store.manifest["notes"])
+    _check_rejected_share(config, counts, rejected, workspace.rejected(digest))
+    about = {
+        "inputs": digest,
+        "signals": store.digest,
+        "counts": counts,
+        "provenance": provenance(),
+    }
+    write_records(workspace.records(digest), records, about)
+    return Prepared(digest, store.digest, counts)
+
+
+def _read_source(source: Source) -> SourceRows:
+    return read_ptbxl(source) if isinstance(source, PtbxlSource) else read_hospital_table(source)
+
+
+def _table_of(source: Source) -> Path:
+    if isinstance(source, PtbxlSource):
+        return source.root / "ptbxl_database.csv"
+    return source.table
+
+
+def _plan(config: DataConfig) -> list[_Planned]:
+    """Every row of every source, sorted by record id: a re-ordered table changes nothing."""
+    planned: list[_Planned] = []
+    for number, settings in enumerate(config.sources):
+        source = _read_source(settings)
+        if not source.root.is_dir():
+            raise SourceError(f"data.sources.{number}.root, {source.root}, is not a folder.")
+        splits = assign_splits(source.rows, config.split)
+        planned += [
+            _Planned(row, source, split) for row, split in zip(source.rows, splits, strict=True)
+        ]
+    _check_unique(planned)
+    return sorted(planned, key=lambda p: p.row.record_id)
+
+
+def _check_unique(planned: Sequence[_Planned]) -> None:
+    first: dict[str, SourceRow] = {}
+    for p in planned:
+        other = first.setdefault(p.row.record_id, p.row)
+        if other is not p.row:
+            raise SourceError(
+                f"The record_id {p.row.record_id!r} is there twice: {other.place} and"
+                f" {p.row.place}. Give every ECG its own."
+            )
+
+
+def _store_signals(
+    config: DataConfig, plan: Sequence[_Planned], workspace: Workspace, stop: Stop
+) -> SignalStore:
+    settings = {key: getattr(config, key) for key in _SIGNAL_SETTINGS}
+    digest = digest_of({"version": _SIGNAL_VERSION, "settings": settings, "plan": _plan_hash(plan)})
+    folder = workspace.signals(digest)
+    if not (folder / "manifest.json").exists():
+        writer = SignalStoreWriter(
+            folder,
+            record_ids=[p.row.record_id for p in plan],
+            leads=LEADS,
+            samples=config.samples,
+            attributes={"digest": digest, "settings": settings},
+        )
+        _write_shards(writer, config, plan, stop)
+        writer.seal(provenance())
+    return SignalStore.open(folder)
+
+
+def _plan_hash(plan: Sequence[_Planned]) -> str:
+    digest = hashlib.sha256()
+    for p in plan:
+        digest.update(f"{p.row.record_id}\0{p.source.root}\0{p.row.path}\n".encode())
+    return digest.hexdigest()
+
+
+def _write_shards(
+    writer: SignalStoreWriter, config: DataConfig, plan: Sequence[_Planned], stop: Stop
+) -> None:
+    shards = writer.shards_to_do()
+    total = sum(len(writer.planned(shard)) for shard in shards)
+
+    def results(shard: int) -> Iterator[SignalResult]:
+        for slot in writer.planned(shard):
+            if stop:
+                raise StoppedEarly(
+                    f"Stopped by {stop.cause} while preparing. Finished shards are kept: run the"
+                    " same command again to go on."
+                )
+            yield _signal_of(plan[slot], config)
+            tick()
+
+    with progress("prepare", total, "records") as tick:
+        for shard in shards:
+            writer.write_shard(shard, results(shard))
+
+
+def _signal_of(planned: _Planned, config: DataConfig) -> SignalResult:
+    row = planned.row
+    try:
+        record = read_recording(recording_path(planned.source.root, row.path))
+        signal_uv, notes = to_window(record, config)
+    except RecordError as error:
+        return SignalResult(row.record_id, reason=str(error.reason), message=str(error))
+    return SignalResult(row.record_id, signal_uv, notes)
+
+
+def _records(
+    plan: Sequence[_Planned], store: SignalStore, findings: FindingList
+) -> tuple[list[Record], list[Rejection]]:
+    """The rows whose signal is stored and whose text is usable, and the others with the reason."""
+    rejected = [Rejection(**entry) for entry in store.manifest["rejected"]]
+    without_signal = {rejection.record_id for rejection in rejected}
+    records = []
+    for slot, p in enumerate(plan):
+        if p.row.record_id in without_signal:
+            continue
+        try:
+            records.append(_record(slot, p, findings))
+        except RecordError as error:
+            rejected.append(Rejection(p.row.record_id, str(error.reason), str(error)))
+    return records, sorted(rejected, key=lambda rejection: rejection.record_id)
+
+
+def _record(slot: int, planned: _Planned, findings: FindingList) -> Record:
+    row = planned.row
+    if not row.patient_id:
+        raise RecordError(
+            Reason.NO_PATIENT, "patient_id is empty, so it cannot be kept in one split"
+        )
+    if not row.findings and not row.report:
+        raise RecordError(Reason.NO_TEXT, "findings and report are both empty")
+    try:
+        ids = findings.resolve_all(row.findings)
+    except TaxonomyError as error:
+        raise RecordError(Reason.UNKNOWN_FINDING, str(error)) from error
+    return Record(
+        slot=slot,
+        record_id=row.record_id,
+        patient_id=row.patient_id,
+        source=planned.source.name,
+        split=planned.split,
+        findings=ids,
+        report=row.report,
+        age=row.age,
+        sex=row.sex,
+        site=row.site,
+        recorded_at=row.recorded_at,
+    )
+
+
+def _counts(
+    plan: Sequence[_Planned],
+    records: Sequence[Record],
+    rejected: Sequence[Rejection],
+    notes: dict[str, int],
+) -> dict[str, Any]:
+    splits = Counter(record.split for record in records)
+    return {
+        "planned": len(plan),
+        "prepared": len(records),
+        "rejected": len(rejected),
+        "rejected_by_reason": dict(Counter(r.reason for r in rejected).most_common()),
+        "notes": notes,
+        "patients": len({record.patient_id for record in records}),
+        "splits": {name: splits[name] for name in ("train", "val", "test")},
+    }
+
+
+def _write_rejected(path: Path, rejected: Sequence[Rejection], plan: Sequence[_Planned]) -> None:
+    places = {p.row.record_id: p.row.place for p in plan}
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["record_id", "place", "reason", "message"])
+    for r in rejected:
+        table.writerow([r.record_id, places[r.record_id], r.reason, r.message])
+    # With a byte-order mark: hospital staff open this in Excel, which needs it to see UTF-8.
+    write_atomic(path, text.getvalue().encode("utf-8-sig"))
+
+
+def _check_rejected_share(
+    config: DataConfig, counts: dict[str, Any], rejected: Sequence[Rejection], path: Path
+) -> None:
+    if counts["rejected"] <= config.max_rejected_fraction * counts["planned"]:
+        return
+    first = rejected[0]
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in counts["rejected_by_reason"].items())
+    raise SourceError(
+        f"{counts['rejected']:,} of {counts['planned']:,} records were rejected, more than"
+        f" data.max_rejected_fraction {config.max_rejected_fraction:g} allows: {reasons}. The"
+        f" first: {first.record_id}: {first.message}. All are listed in {path}. Mend them, or raise"
+        " the limit."
+    )

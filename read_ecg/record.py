@@ -1,0 +1,56 @@
+"""EcgRecord: the one shape every recording takes, and the reasons why one cannot be used.
+
+Owns the contract between formats and everything behind them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+# The order in which leads are stored and fed to a model. By name, never by place in a file: MIMIC
+# keeps aVF before aVL.
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+class Reason(StrEnum):
+    """Why a record was rejected, in a word that can be counted."""
+
+    MISSING_FILE = "missing file"
+    OUTSIDE_ROOT = "path outside root"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    CHECKSUM = "checksum"
+    NO_GAIN = "no gain"
+    UNITS = "units"
+    LEADS = "leads"
+    TOO_SHORT = "too short"
+    FLAT = "flat"
+    AMPLITUDE = "amplitude"
+    NO_PATIENT = "no patient"
+    NO_TEXT = "no findings or report"
+    UNKNOWN_FINDING = "unknown finding"
+
+
+@dataclass(frozen=True)
+class EcgRecord:
+    """One recording: twelve named leads in millivolts at one rate."""
+
+    signal_mv: npt.NDArray[np.float32]
+    """(12, samples) in the order of LEADS. NaN is no reading; an absent lead is NaN throughout."""
+
+    rate_hz: float
+
+    notes: tuple[str, ...] = ()
+    """Decisions taken while reading, for example that limb leads were derived."""
+
+    def __post_init__(self) -> None:
+        assert self.signal_mv.shape[0] == len(LEADS), self.signal_mv.shape
+        assert self.signal_mv.dtype == np.float32, self.signal_mv.dtype
+        assert self.rate_hz > 0, self.rate_hz
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording."""
+        return float(self.signal_mv.shape[1] / self.rate_hz)

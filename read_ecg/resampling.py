@@ -1,0 +1,51 @@
+"""Another sampling rate, by soxr.
+
+Owns the filter and what happens at the ends. soxr's HQ filter is within 1e-6 in the pass band and
+below -140 dB behind it, some 500 times better than a polyphase filter of default length, and
+faster.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+_EDGE_S = 0.5
+
+
+def resample(
+    signal: npt.NDArray[np.float32], from_hz: float, to_hz: float
+) -> npt.NDArray[np.float32]:
+    """Resample each row.
+
+    Args:
+        signal: (rows, samples), finite.
+        from_hz: its rate.
+        to_hz: the rate wanted.
+
+    Returns:
+        (rows, round(samples x to / from)). Each end is continued by point reflection for half a
+        second first, because the filter would otherwise see a step to zero there.
+    """
+    if from_hz == to_hz:
+        return signal
+    ratio = Fraction(to_hz / from_hz).limit_denominator(10_000)
+    edge = _edge_samples(ratio, from_hz, signal.shape[1])
+    # The filter starts from zero, so what is far from zero would ring: it is taken out meanwhile.
+    offset = np.median(signal, axis=1, keepdims=True)
+    extended = np.pad(signal - offset, ((0, 0), (edge, edge)), "reflect", reflect_type="odd")
+    resampled = soxr.resample(extended.T, from_hz, to_hz, quality="HQ").T + offset
+    first = round(edge * ratio)
+    length = round(signal.shape[1] * ratio)
+    kept = resampled[:, first : first + length]
+    # soxr may round the last sample away; the reflected edge behind makes this rare.
+    missing = length - kept.shape[1]
+    return np.ascontiguousarray(np.pad(kept, ((0, 0), (0, missing)), "edge"))
+
+
+def _edge_samples(ratio: Fraction, from_hz: float, samples: int) -> int:
+    """Half a second, rounded so that the edge is a whole number of samples at both rates."""
+    step = ratio.denominator
+    wanted = max(step, round(_EDGE_S * from_hz / step) * step)
+    return min(wanted, (samples - 1) // step * step)

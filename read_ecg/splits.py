@@ -1,0 +1,62 @@
+"""Train, val and test, always by patient.
+
+Owns the drawing, and the refusal of a patient in two parts.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from ecgpipe.config import SplitConfig
+from ecgpipe.errors import SourceError
+from ecgpipe.read_ecg.source import SourceRow
+
+_NAMES = ("train", "val", "test")
+
+
+def draw_split(patient_id: str, config: SplitConfig) -> str:
+    """The part a patient falls into.
+
+    A hash of seed and patient decides, so a patient keeps its part when others come or go.
+    """
+    digest = hashlib.sha256(f"{config.seed}\0{patient_id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    train, val, _ = config.fractions
+    return _NAMES[(place >= train) + (place >= train + val)]
+
+
+def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
+    """The part of each row: the source's own where it states one, else drawn by patient.
+
+    Raises:
+        SourceError: a source states a split for some of its rows only.
+    """
+    stated = [row.split is not None for row in rows]
+    if any(stated) and not all(stated):
+        row = rows[stated.index(False)]
+        raise SourceError(
+            f"{row.place} states no split, {sum(stated):,} other rows do. Fill the column, or"
+            " remove it to have the split drawn by patient."
+        )
+    return [row.split or draw_split(row.patient_id, config) for row in rows]
+
+
+def check_patients(rows: Iterable[tuple[SourceRow, str]]) -> None:
+    """Refuse a patient whose ECGs lie in two parts: the test would have been trained on.
+
+    Raises:
+        SourceError: naming two records of one such patient; the patient's id stays unsaid.
+    """
+    first: dict[str, tuple[SourceRow, str]] = {}
+    leaks = []
+    for row, split in rows:
+        other, other_split = first.setdefault(row.patient_id, (row, split))
+        if other_split != split:
+            leaks.append((other, other_split, row, split))
+    if leaks:
+        other, other_split, row, split = leaks[0]
+        raise SourceError(
+            f"{len(leaks):,} records are of a patient who also has records in another split, so the"
+            f" test would be on people the model was trained on. For one, {other.record_id} is in"
+            f" {other_split} and {row.record_id}, of the same patient, in {split} ({other.place},"
+            f" {row.place}). Put all ECGs of a patient into one split."
+        )

@@ -1,0 +1,128 @@
+"""Tables as people keep them: CSV, TSV, Parquet or Excel, in UTF-8 or Shift-JIS.
+
+Owns encodings and delimiters. Every cell comes out as text without surrounding spaces, an empty one
+as ''; what a column means is the adapter's.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecgpipe.errors import SourceError
+
+Row = dict[str, str]
+
+
+def read_table(path: Path) -> list[Row]:
+    """Read all rows of a table, in order.
+
+    Raises:
+        SourceError: the file is missing, of another kind, in another encoding, has no header, names
+            a column twice, or a row has more cells than the header.
+    """
+    if not path.is_file():
+        raise SourceError(f"The table {path} does not exist.")
+    suffix = path.suffix.casefold()
+    try:
+        if suffix == ".parquet":
+            return _read_parquet(path)
+        if suffix in (".xlsx", ".xlsm"):
+            return _read_excel(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise SourceError(f"The table {path} cannot be read: {error}.") from error
+    if suffix in (".csv", ".tsv", ".txt"):
+        return _read_delimited(path)
+    raise SourceError(f"The table {path} must be .csv, .tsv, .parquet or .xlsx.")
+
+
+def require_columns(path: Path, rows: Sequence[Row], wanted: Iterable[str]) -> None:
+    """Raise SourceError unless the table has rows and every wanted column."""
+    if not rows:
+        raise SourceError(f"The table {path} has no rows.")
+    if missing := [name for name in wanted if name not in rows[0]]:
+        raise SourceError(
+            f"The table {path} has no column {', '.join(missing)}. It has: {', '.join(rows[0])}."
+        )
+
+
+def _read_delimited(path: Path) -> list[Row]:
+    text = _decode(path)
+    first_line = text.split("\n", 1)[0]
+    delimiter = max("\t,;", key=first_line.count)
+    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    header = _header(path, lines[0] if lines else [])
+    rows = []
+    for number, cells in enumerate(lines[1:], 2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(header):
+            raise SourceError(
+                f"The table {path}, row {number}, has {len(cells)} cells for {len(header)} columns."
+                " Put quotes around a cell that holds the delimiter."
+            )
+        rows.append(_row(header, cells))
+    return rows
+
+
+def _decode(path: Path) -> str:
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings: tuple[str, ...] = ("utf-16",)
+    else:
+        # Strict UTF-8 first: Japanese in Shift-JIS is practically never valid UTF-8.
+        encodings = ("utf-8-sig", "cp932")
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise SourceError(f"The table {path} is neither UTF-8 nor Shift-JIS. Save it as UTF-8.")
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    header = _header(path, table.column_names)
+    return [_row(header, list(cells.values())) for cells in table.to_pylist()]
+
+
+def _read_excel(path: Path) -> list[Row]:
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    lines = list(book.worksheets[0].iter_rows(values_only=True))
+    book.close()
+    header = _header(path, lines[0] if lines else [])
+    rows = [_row(header, cells[: len(header)]) for cells in lines[1:]]
+    return [row for row in rows if any(row.values())]
+
+
+def _header(path: Path, cells: Sequence[Any]) -> list[str]:
+    names = [_text(cell) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise SourceError(f"The table {path} has no header row.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SourceError(f"The table {path} has the column {', '.join(twice)} more than once.")
+    return names
+
+
+def _row(header: Sequence[str], cells: Sequence[Any]) -> Row:
+    texts = [_text(cell) for cell in cells]
+    texts += [""] * (len(header) - len(texts))
+    return dict(zip(header, texts, strict=True))
+
+
+def _text(cell: Any) -> str:
+    if cell is None or cell != cell:  # NaN is how some writers keep an empty cell
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)  # Excel keeps the id 17 as 17.0
+    if isinstance(cell, list | tuple):
+        return ";".join(_text(inner) for inner in cell)
+    return str(cell).strip()

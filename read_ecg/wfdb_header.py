@@ -1,0 +1,159 @@
+"""The WFDB header file (.hea), read strictly.
+
+Owns what a header must say before a recording is believed. The wfdb package assumes 200 units/mV
+and 250 Hz where a header is silent, as the format allows; a guessed scale would train the model on
+wrong amplitudes, so we refuse.
+
+Source: WFDB header(5).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg.leads import canonical_lead
+from ecgpipe.read_ecg.record import Reason
+
+_GAIN = re.compile(r"^(?P<gain>[-+.\deE]+)(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<units>\S+))?$")
+_FORMAT = re.compile(r"^(?P<format>\d+)(?:x(?P<x>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")
+_MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
+_MAX_HEADER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class SignalLine:
+    """What the header says of one signal."""
+
+    file_name: str
+    format: int
+    samples_per_frame: int
+    skew: int
+    byte_offset: int
+    gain_per_mv: float
+    baseline: int
+    mv_per_unit: float
+    """Millivolts in one of the header's own units."""
+
+    checksum: int | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """A single-segment header with a stated rate and a gain for every signal."""
+
+    rate_hz: float
+    n_samples: int | None
+    """None: the header does not say, the file's length decides."""
+
+    signals: tuple[SignalLine, ...]
+
+
+def read_header(path: Path) -> Header:
+    """Read a .hea file.
+
+    Raises:
+        RecordError: it is missing or malformed, says no rate or gain, has units that are no
+            voltage, describes several segments, or names a file in another folder.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_HEADER_BYTES).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        raise RecordError(Reason.MISSING_FILE, f"{path} does not exist") from None
+    except OSError as error:
+        raise RecordError(Reason.UNREADABLE, f"{path}: {error.strerror}") from error
+    return parse_header(text, path.name)
+
+
+def parse_header(text: str, name: str) -> Header:
+    """Parse the text of a header; `name` is the file's, for messages. Raises as `read_header`."""
+    lines = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
+    if not lines or len(lines[0]) < 2:
+        raise RecordError(Reason.UNREADABLE, f"{name} has no record line")
+    record = lines[0]
+    if "/" in record[0]:
+        raise RecordError(
+            Reason.UNREADABLE, f"{name} describes several segments; only single ones are read"
+        )
+    n_signals = _whole(record[1], name, "number of signals")
+    if len(lines) - 1 < n_signals or n_signals < 1:
+        raise RecordError(
+            Reason.UNREADABLE, f"{name} promises {n_signals} signals and describes {len(lines) - 1}"
+        )
+    return Header(
+        rate_hz=_rate(record, name),
+        n_samples=_whole(record[3], name, "number of samples") if len(record) > 3 else None,
+        signals=tuple(_signal_line(fields, name) for fields in lines[1 : n_signals + 1]),
+    )
+
+
+def _rate(record: list[str], name: str) -> float:
+    if len(record) < 3:
+        raise RecordError(Reason.UNREADABLE, f"{name} does not state a sampling rate")
+    try:
+        rate_hz = float(re.split(r"[/(]", record[2])[0])
+    except ValueError:
+        rate_hz = -1.0
+    if not 1 <= rate_hz <= 1e5:
+        raise RecordError(Reason.UNREADABLE, f"{name}: {record[2]!r} is no sampling rate in Hz")
+    return rate_hz
+
+
+def _signal_line(fields: list[str], name: str) -> SignalLine:
+    form = _FORMAT.match(fields[1]) if len(fields) > 1 else None
+    if form is None:
+        raise RecordError(Reason.UNREADABLE, f"{name}: signal line {' '.join(fields)!r} is broken")
+    if len(fields) < 3:
+        raise RecordError(
+            Reason.NO_GAIN, f"{name} states neither gain nor lead for a signal of {fields[0]}"
+        )
+    if Path(fields[0]).name != fields[0] or fields[0] in (".", ".."):
+        raise RecordError(
+            Reason.OUTSIDE_ROOT, f"{name} names the signal file {fields[0]!r} in another folder"
+        )
+    lead = " ".join(fields[8:])
+    # Other signals than leads (respiration, pressure) may be in any unit: they are left out later.
+    scale = _scale(fields, name, lead) if canonical_lead(lead) else (1.0, 0, 1.0)
+    gain_per_mv, baseline, mv_per_unit = scale
+    return SignalLine(
+        file_name=fields[0],
+        format=int(form["format"]),
+        samples_per_frame=int(form["x"] or 1),
+        skew=int(form["skew"] or 0),
+        byte_offset=int(form["offset"] or 0),
+        gain_per_mv=gain_per_mv,
+        baseline=baseline,
+        mv_per_unit=mv_per_unit,
+        checksum=_whole(fields[6], name, "checksum") if len(fields) > 6 else None,
+        name=lead,
+    )
+
+
+def _scale(fields: list[str], name: str, lead: str) -> tuple[float, int, float]:
+    """ADC units per mV, the ADC value of 0 mV, and millivolts per header unit."""
+    match = _GAIN.match(fields[2])
+    try:
+        gain = float(match["gain"]) if match else 0.0
+    except ValueError:
+        gain = 0.0
+    if match is None or gain == 0 or gain != gain:
+        raise RecordError(
+            Reason.NO_GAIN,
+            f"{name} states no gain for signal {lead!r}; write it as units per mV, e.g. 1000/mV",
+        )
+    units = match["units"] or "mV"
+    if units.casefold() not in _MV_PER_UNIT:
+        raise RecordError(Reason.UNITS, f"{name}: signal {lead!r} is in {units!r}, not a voltage")
+    adc_zero = _whole(fields[4], name, "ADC zero") if len(fields) > 4 else 0
+    baseline = int(match["baseline"]) if match["baseline"] else adc_zero
+    mv_per_unit = _MV_PER_UNIT[units.casefold()]
+    return gain / mv_per_unit, baseline, mv_per_unit
+
+
+def _whole(text: str, name: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise RecordError(Reason.UNREADABLE, f"{name}: {text!r} is no {what}") from None

@@ -1,0 +1,142 @@
+"""EcgRecord to the fixed window of int16 µV that the store keeps.
+
+Owns what makes a signal fit or unfit: gaps, flat and absent leads, length, amplitude. Everything is
+decided here once, so that training and scoring see the same signals.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.config import DataConfig
+from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg.record import LEADS, EcgRecord, Reason
+from ecgpipe.read_ecg.resampling import resample
+
+NO_READING = -32768
+_MAX_UV = 32767
+
+# The middle 99 % of an ECG spans some tenths of a millivolt to a few millivolts. Far outside of
+# that the gain or the units are wrong: µV read as mV is 1000 times too much.
+_PLAUSIBLE_SPAN_MV = (0.02, 20.0)
+
+Signal = npt.NDArray[np.float32]
+
+
+def to_window(
+    record: EcgRecord, config: DataConfig
+) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    """Bring a recording to the window that is stored.
+
+    Args:
+        record: (12, any) mV at any rate.
+        config: rate, duration, crop, and the limits for rejection.
+
+    Returns:
+        (12, config.samples) int16 in µV, -32768 where there is no reading (absent or flat leads,
+        padding behind a short recording); and notes on what was done.
+
+    Raises:
+        RecordError: it is too short, has too few leads, is flat, or its amplitude is no ECG's.
+    """
+    if record.duration_s < config.min_duration_s:
+        raise RecordError(
+            Reason.TOO_SHORT,
+            f"it lasts {record.duration_s:.1f} s; data.min_duration_s is {config.min_duration_s} s",
+        )
+    raw_mv, crop_notes = _crop(record, config)
+    signal_mv, usable, gap_notes = _without_gaps(raw_mv, config.max_missing_fraction)
+    _check_lead_count(usable, raw_mv, config)
+    usable, flat_notes = _without_flat_leads(signal_mv, usable)
+    _check_amplitude(signal_mv[usable])
+    resampled = resample(signal_mv, record.rate_hz, config.rate_hz)
+    rate_notes = ("resampled",) if record.rate_hz != config.rate_hz else ()
+    signal_uv, clip_notes = _quantise(resampled, usable)
+    window, pad_notes = _fit_length(signal_uv, config.samples)
+    done = crop_notes + gap_notes + flat_notes + rate_notes + clip_notes + pad_notes
+    return window, record.notes + done
+
+
+def _crop(record: EcgRecord, config: DataConfig) -> tuple[Signal, tuple[str, ...]]:
+    """The part of a longer recording that is kept, at its own rate."""
+    surplus = record.signal_mv.shape[1] - math.ceil(config.duration_s * record.rate_hz)
+    if surplus <= 0:
+        return record.signal_mv, ()
+    start = surplus // 2 if config.crop == "centre" else 0
+    end = record.signal_mv.shape[1] - (surplus - start)
+    return record.signal_mv[:, start:end], ("cropped",)
+
+
+def _without_gaps(
+    signal_mv: Signal, max_missing_fraction: float
+) -> tuple[Signal, npt.NDArray[np.bool_], tuple[str, ...]]:
+    """Fill small gaps along time; say which leads are usable. Unusable leads become 0."""
+    missing = ~np.isfinite(signal_mv)
+    usable = missing.mean(axis=1) <= max_missing_fraction
+    filled = np.where(usable[:, None], signal_mv, np.float32(0))
+    times = np.arange(signal_mv.shape[1])
+    gappy = np.flatnonzero(usable & missing.any(axis=1))
+    for lead in gappy:
+        gap = missing[lead]
+        filled[lead, gap] = np.interp(times[gap], times[~gap], signal_mv[lead, ~gap])
+    return filled, usable, ("gap filled",) if len(gappy) else ()
+
+
+def _check_lead_count(usable: npt.NDArray[np.bool_], signal_mv: Signal, config: DataConfig) -> None:
+    if usable.sum() >= config.min_leads:
+        return
+    gaps = [
+        f"{lead} lacks {share:.0%} of its samples"
+        for lead, share in zip(LEADS, (~np.isfinite(signal_mv)).mean(axis=1), strict=True)
+        if config.max_missing_fraction < share < 1
+    ]
+    have = ", ".join(lead for lead, good in zip(LEADS, usable, strict=True) if good) or "none"
+    raise RecordError(
+        Reason.LEADS,
+        f"{usable.sum()} of 12 leads are usable ({have}{'; ' if gaps else ''}{', '.join(gaps)});"
+        f" data.min_leads is {config.min_leads}",
+    )
+
+
+def _without_flat_leads(
+    signal_mv: Signal, usable: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+    """A lead that never moves carries no reading; one record may have some, not all."""
+    flat = usable & (np.ptp(signal_mv, axis=1) == 0)
+    if (flat == usable).all():
+        raise RecordError(Reason.FLAT, "every lead is flat: the recording holds no ECG")
+    return usable & ~flat, ("flat lead masked",) if flat.any() else ()
+
+
+def _check_amplitude(signal_mv: Signal) -> None:
+    low, high = np.percentile(signal_mv, [0.5, 99.5], axis=1)
+    span_mv = float(np.median(high - low))
+    least, most = _PLAUSIBLE_SPAN_MV
+    if not least <= span_mv <= most:
+        raise RecordError(
+            Reason.AMPLITUDE,
+            f"its leads span {span_mv:.3g} mV, an ECG's {least} to {most} mV: the gain or the units"
+            " in the file are wrong",
+        )
+
+
+def _quantise(
+    signal_mv: Signal, usable: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    microvolts = np.rint(signal_mv * 1000)
+    clipped = bool((np.abs(microvolts) > _MAX_UV).any())
+    signal_uv = np.clip(microvolts, -_MAX_UV, _MAX_UV).astype(np.int16)
+    signal_uv[~usable] = NO_READING
+    return signal_uv, ("clipped at 32.8 mV",) if clipped else ()
+
+
+def _fit_length(
+    signal_uv: npt.NDArray[np.int16], samples: int
+) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    """Pad a shorter signal behind with 'no reading'; cut the sample that rounding may add."""
+    short = samples - signal_uv.shape[1]
+    if short <= 0:
+        return np.ascontiguousarray(signal_uv[:, :samples]), ()
+    padding = ((0, 0), (0, short))
+    return np.pad(signal_uv, padding, constant_values=NO_READING), ("padded",)
