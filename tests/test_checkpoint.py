@@ -1,0 +1,181 @@
+"""Checkpoints and model folders: whole, or refused."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecgpipe.errors import CheckpointError, StoreError
+from ecgpipe.train_ecg.checkpoint import (
+    newest_checkpoint,
+    prune,
+    read_checkpoint,
+    save_checkpoint,
+)
+from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model, read_card, save_model
+from ecgpipe.train_ecg.two_towers import ModelShape, initialised
+
+SHAPE = ModelShape(
+    encoder="resnet1d18",
+    n_leads=12,
+    samples=100,
+    rate_hz=100,
+    normalisation="fixed",
+    text_width=6,
+    projection_dim=4,
+    temperature=0.07,
+    learn_temperature=True,
+)
+
+
+def save(folder: Path, epochs_done: int, value: float = 1.0) -> Path:
+    tensors = {"weight": torch.full((3, 4), value), "step": torch.tensor(7)}
+    return save_checkpoint(folder, epochs_done, {"model": tensors}, {"run_key": "k"})
+
+
+def test_a_checkpoint_reads_back_as_it_was(tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(save(tmp_path, 3, 2.5))
+    assert checkpoint.epochs_done == 3
+    assert checkpoint.state["run_key"] == "k"
+    assert torch.equal(checkpoint.tensors("model")["weight"], torch.full((3, 4), 2.5))
+    assert checkpoint.tensors("model")["step"].item() == 7
+
+
+def test_the_newest_is_found_by_number_not_by_name(tmp_path: Path) -> None:
+    for epoch in (9, 10, 9999, 10000):
+        save(tmp_path, epoch)
+    found, problems = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.epochs_done == 10000
+    assert problems == []
+    assert newest_checkpoint(tmp_path / "none") == (None, [])
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "no state", "no weights", "foreign"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_last_good_one(
+    tmp_path: Path, damage: str
+) -> None:
+    save(tmp_path, 1)
+    path = save(tmp_path, 2)
+    weights, state = path / "model.safetensors", path / "state.json"
+    if damage == "flip":
+        content = weights.read_bytes()
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "truncate":
+        weights.write_bytes(weights.read_bytes()[:-5])
+    elif damage == "no state":
+        state.unlink()
+    elif damage == "no weights":
+        weights.unlink()
+    else:
+        state.write_text(json.dumps({"format": "other/1"}))
+    found, problems = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.epochs_done == 1
+    assert len(problems) == 1
+    assert "epoch-0002" in problems[0]
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rubbish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        save(tmp_path, 2)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
+
+
+def test_a_half_written_checkpoint_is_never_taken_for_one(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    (tmp_path / ".epoch-0002.123.tmp").mkdir()
+    found, _ = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.epochs_done == 1
+    prune(tmp_path, {1})
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
+
+
+def test_pruning_keeps_what_it_is_told_to(tmp_path: Path) -> None:
+    for epoch in range(1, 7):
+        save(tmp_path, epoch)
+    prune(tmp_path, {2, 6})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0002", "epoch-0006"]
+
+
+def test_a_model_folder_reads_back_with_everything_inference_needs(tmp_path: Path) -> None:
+    model = initialised(SHAPE, seed=3)
+    save_model(tmp_path, model.state_dict(), SHAPE, {"vectors": "fingerprint"})
+    loaded, card = load_model(tmp_path)
+    assert card.shape == SHAPE
+    assert card.about["vectors"] == "fingerprint"
+    assert not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+
+
+def test_a_damaged_or_missing_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no finished model"):
+        load_model(tmp_path)
+    assert read_card(tmp_path) is None
+    save_model(tmp_path, initialised(SHAPE, 0).state_dict(), SHAPE, {})
+    weights = tmp_path / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match=r"does not match its config\.json"):
+        load_model(tmp_path)
+    weights.unlink()
+    with pytest.raises(CheckpointError, match=r"does not match its config\.json"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
+        load_model(tmp_path)
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    torch.manual_seed(123)
+    first = initialised(SHAPE, 5).state_dict()
+    state = torch.get_rng_state()
+    second = initialised(SHAPE, 5).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = initialised(SHAPE, 6).state_dict()
+    assert not torch.equal(first["ecg_projection.weight"], other["ecg_projection.weight"])
+
+
+def test_encoding_in_batches_gives_unit_vectors_in_order() -> None:
+    signals = np.random.default_rng(0).integers(-999, 999, (300, 12, 100)).astype(np.int16)
+    encoder = ModelEncoder(initialised(SHAPE, 0), lambda slots: signals[slots])
+    vectors = encoder.encode_ecg(np.arange(300))
+    assert vectors.shape == (300, 4)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    alone = encoder.encode_ecg(np.array([299, 7]))
+    np.testing.assert_allclose(alone, vectors[[299, 7]], atol=1e-5)
+    assert encoder.encode_ecg(np.empty(0, np.int64)).shape == (0, 4)
+
+
+def test_text_is_centred_by_the_mean_that_is_part_of_the_model() -> None:
+    model = initialised(SHAPE, 0)
+    mean = torch.randn(6) * 50
+    text = torch.randn(5, 6)
+    before = model.encode_text(text)
+    model.text_mean_W.copy_(mean)
+    torch.testing.assert_close(model.encode_text(text + mean), before, rtol=1e-4, atol=1e-4)
+
+
+def test_the_temperature_stays_in_its_bounds() -> None:
+    model = initialised(SHAPE, 0)
+    assert model.log_scale.exp().item() == pytest.approx(1 / 0.07)
+    for value, bounded in ((9.0, 100.0), (-3.0, 1.0)):
+        with torch.no_grad():
+            model.log_scale.fill_(value)
+        model.clamp_temperature()
+        assert model.log_scale.exp().item() == pytest.approx(bounded)

@@ -1,0 +1,150 @@
+"""States of a training run that are whole, or absent.
+
+Owns the checkpoint folder: `epoch-0007/` holds the weights and the optimiser's state in safetensors
+and `state.json`, written last, with the SHA-256 of each file. A folder is built under a temporary
+name and renamed; a kill leaves the one before. Nothing here is ever unpickled.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ecgpipe.errors import CheckpointError, StoreError
+from ecgpipe.files import (
+    fsync_file,
+    fsync_folder,
+    read_json,
+    sha256_file,
+    storing,
+    write_json_atomic,
+)
+
+FORMAT = "ecgpipe-checkpoint/1"
+_NAME = re.compile(r"^epoch-(\d{4,})$")
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose files match their digests."""
+
+    path: Path
+    state: dict[str, Any]
+    """Epochs done, history, best epoch, and whose run it is."""
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs lie behind this state."""
+        return int(self.state["epochs_done"])
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """One of its files, `model` or `optimizer`, on the CPU."""
+        return load_tensors(self.path / f"{name}.safetensors")
+
+
+def save_checkpoint(
+    folder: Path, epochs_done: int, files: Mapping[str, Tensors], state: Mapping[str, Any]
+) -> Path:
+    """Save the state after `epochs_done` epochs.
+
+    Args:
+        folder: of all checkpoints of the run.
+        epochs_done: names the checkpoint.
+        files: tensors by file name without suffix.
+        state: JSON values to keep with them.
+
+    Raises:
+        StoreError: the disk is full or not writable; the earlier checkpoints are untouched.
+    """
+    final = folder / f"epoch-{epochs_done:04d}"
+    temporary = folder / f".{final.name}.{os.getpid()}.tmp"
+    with storing(final):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            digests = {}
+            for name, tensors in files.items():
+                path = temporary / f"{name}.safetensors"
+                save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+                fsync_file(path)
+                digests[path.name] = sha256_file(path)
+            write_json_atomic(
+                temporary / "state.json",
+                {"format": FORMAT, "epochs_done": epochs_done, "files": digests, **state},
+            )
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
+            fsync_folder(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    return final
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Open a checkpoint and check every file against its digest.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or of another format.
+    """
+    try:
+        state = read_json(path / "state.json")
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
+        for name, digest in state["files"].items():
+            if Path(name).name != name or sha256_file(path / name) != digest:
+                raise CheckpointError(f"{path / name} does not match its digest: it is damaged.")
+    except CheckpointError:
+        raise
+    except (StoreError, OSError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
+    return Checkpoint(path, state)
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, and what is wrong with newer ones that are not."""
+    problems: list[str] = []
+    for path in reversed(_all(folder)):
+        try:
+            return read_checkpoint(path), problems
+        except CheckpointError as error:
+            problems.append(str(error))
+    return None, problems
+
+
+def prune(folder: Path, keep_epochs: set[int]) -> None:
+    """Remove checkpoints of other epochs, and what killed runs left half-written."""
+    for path in _all(folder):
+        if int(path.name.removeprefix("epoch-")) not in keep_epochs:
+            shutil.rmtree(path, ignore_errors=True)
+    for leftover in folder.glob(".epoch-*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """A safetensors file, on the CPU.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _all(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        names = [entry.name for entry in folder.iterdir() if _NAME.match(entry.name)]
+        return [folder / name for name in sorted(names, key=lambda n: int(n.split("-")[1]))]
+    return []

@@ -1,0 +1,122 @@
+"""The model folder: what training hands on, and what evaluation and inference load.
+
+Owns `model.safetensors` with `config.json` (`ecgpipe-model/1`), which carries everything that must
+hold at inference: leads, rate, length, scaling, the text model's fingerprint and the prompt.
+N = records, D = joint width, W = width of a text vector.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save
+
+from ecgpipe.errors import CheckpointError, StoreError
+from ecgpipe.files import read_json, sha256_file, write_atomic, write_json_atomic
+from ecgpipe.train_ecg.checkpoint import Tensors, load_tensors
+from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
+
+FORMAT = "ecgpipe-model/1"
+_ENCODE_BATCH = 256
+
+ReadSignals = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int16]]
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """config.json of a model folder."""
+
+    shape: ModelShape
+    about: dict[str, Any]
+    """Whose run it is, which epoch, fingerprint, prompt, digests, provenance."""
+
+
+def save_model(folder: Path, weights: Tensors, shape: ModelShape, about: Mapping[str, Any]) -> None:
+    """Write a model folder; config.json comes last and holds the digest of the weights.
+
+    Raises:
+        StoreError: the folder is not writable or the disk is full.
+    """
+    path = folder / "model.safetensors"
+    write_atomic(path, save({key: value.contiguous() for key, value in weights.items()}))
+    card = {"format": FORMAT, "shape": asdict(shape), "sha256": sha256_file(path), **about}
+    write_json_atomic(folder / "config.json", card)
+
+
+def read_card(folder: Path) -> ModelCard | None:
+    """What a model folder says of itself; None if there is no finished model.
+
+    Raises:
+        CheckpointError: config.json is damaged or of another format.
+    """
+    if not (folder / "config.json").exists():
+        return None
+    try:
+        card = read_json(folder / "config.json")
+        if card["format"] != FORMAT:
+            raise CheckpointError(f"{folder} is of format {card['format']!r}, not {FORMAT!r}.")
+        return ModelCard(ModelShape(**card.pop("shape")), card)
+    except (StoreError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{folder}/config.json is damaged: {error}") from error
+
+
+def load_model(folder: Path) -> tuple[TwoTowers, ModelCard]:
+    """A trained model, in evaluation mode on the CPU.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or weights and config do not belong together.
+    """
+    card = read_card(folder)
+    path = folder / "model.safetensors"
+    if card is None:
+        raise CheckpointError(f"{folder} holds no finished model. Run `ecgpipe train`.")
+    if not path.exists() or sha256_file(path) != card.about["sha256"]:
+        raise CheckpointError(
+            f"{path} does not match its config.json: it is damaged, or training was stopped while"
+            " writing it. Run `ecgpipe train`."
+        )
+    model = TwoTowers(card.shape)
+    try:
+        model.load_state_dict(load_tensors(path))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} holds another model than its config.json: {error}"
+        ) from error
+    return model.eval(), card
+
+
+class ModelEncoder:
+    """Encodes stored ECGs and text vectors with a model, in batches, without gradients."""
+
+    def __init__(
+        self, model: TwoTowers, read_signals: ReadSignals, device: torch.device | None = None
+    ) -> None:
+        self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = model.to(self._device)
+        self._read_signals = read_signals
+
+    @torch.inference_mode()
+    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> Vectors:
+        """(N, D) unit vectors of the ECGs in these slots."""
+        was_training = self._model.training
+        self._model.eval()
+        vectors = [np.empty((0, self._model.shape.projection_dim), np.float32)]
+        for start in range(0, len(slots), _ENCODE_BATCH):
+            signal = torch.from_numpy(self._read_signals(slots[start : start + _ENCODE_BATCH]))
+            vectors.append(self._model.encode_ecg(signal.to(self._device)).cpu().numpy())
+        self._model.train(was_training)
+        return np.concatenate(vectors)
+
+    @torch.inference_mode()
+    def encode_vectors(self, text_NW: Vectors) -> Vectors:
+        """(N, D) unit vectors of text vectors (N, W)."""
+        text = torch.from_numpy(text_NW).to(self._device)
+        encoded: Vectors = self._model.encode_text(text).cpu().numpy()
+        return encoded
