@@ -1,0 +1,17 @@
+"""What is scored, how, and how certainly: tasks as data, metrics, baselines, tables.
+
+Owns findings, tasks, scores, intervals and the results file. Must not know how a model is trained,
+nor torch or a language model: it is handed something that encodes ECGs and texts.
+
+taxonomies/*.csv  lists of findings: id, names, synonyms, codes, coarse classes
+tasks/*.yaml      what competes: classes and their wording
+taxonomy          reading a list, and finding what a name means
+tasks             reading a task, and its truth for given records
+metrics           hit@k, Wilson interval, AUROC                       (pure)
+bootstrap         intervals by resampling patients                    (pure)
+scoring           the figures of one task from scores and truth       (pure)
+evaluation        the stage: model and records -> results
+results           the results file, ecgpipe-results/1
+report            results -> report.md
+tables            results -> the tables on a terminal
+"""

@@ -1,0 +1,161 @@
+"""The evaluation stage: a model and records to the figures of every task.
+
+Owns what is compared with what: the model, untrained models of the same shape, and the class prior,
+on the same records with the same resampling. Knows a model only as something that encodes ECGs and
+texts into one space.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.config import EvalConfig
+from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.scoring import (
+    TaskDraws,
+    class_figures,
+    draw_figures,
+    figure,
+    pooled,
+    scored_records,
+)
+from ecgpipe.evaluate.tasks import Task
+
+Vectors = npt.NDArray[np.float32]
+
+
+class TwoSidedModel(Protocol):
+    """Encodes ECGs and texts as unit vectors of one width."""
+
+    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> Vectors:
+        """(n, D) of the ECGs in these slots of the signal store."""
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """(n, D) of class wordings, put into the prompt."""
+
+
+def evaluate(
+    model: TwoSidedModel,
+    untrained: Sequence[TwoSidedModel],
+    tasks: Sequence[Task],
+    scored: RecordsTable,
+    trained_on: RecordsTable,
+    config: EvalConfig,
+    language: str,
+) -> dict[str, Any]:
+    """Score every task, with baselines.
+
+    Args:
+        model: the trained model.
+        untrained: models of the same shape as initialised, for the random-encoder baseline.
+        tasks: what to score.
+        scored: the records of the split that is scored.
+        trained_on: the training records, for the class prior.
+        config: draws, seed, and the least positives of a macro average.
+        language: which wording of the classes is used.
+
+    Returns:
+        The `tasks` block of ecgpipe-results/1.
+    """
+    weights = patient_weights(scored.patients, config.bootstrap_draws, config.seed)
+    ecg_vectors = [coder.encode_ecg(scored.slots) for coder in (model, *untrained)]
+    results = {}
+    for task in tasks:
+        setting = _setting(task, scored, weights, config)
+        text_vectors = [coder.encode_text(task.wording(language)) for coder in (model, *untrained)]
+        draws, *random = [
+            setting.figures(ecg @ text.T)
+            for ecg, text in zip(ecg_vectors, text_vectors, strict=True)
+        ]
+        prior = setting.figures(_prior_scores(task, trained_on, len(scored)))
+        results[task.name] = {
+            **_about(task, setting, config),
+            "classes": {
+                c.id: {"names": dict(c.names), **class_figures(draws, number)}
+                for number, c in enumerate(task.classes)
+            },
+            "summary": {name: figure(values) for name, values in draws.summary.items()},
+            "baselines": {
+                "random_encoder": {
+                    "models": len(untrained),
+                    "summary": pooled([other.summary for other in random]),
+                },
+                "class_prior": {
+                    "records": len(trained_on),
+                    "summary": {name: figure(values) for name, values in prior.summary.items()},
+                },
+            },
+        }
+    return results
+
+
+def validation_figures(
+    model: TwoSidedModel, task: Task, records: RecordsTable, min_positives: int, language: str
+) -> dict[str, float]:
+    """The summary figures of one task without intervals, for choosing a checkpoint.
+
+    A macro figure falls back to all classes where none has `min_positives` records. NaN where there
+    is nothing to score.
+    """
+    truth = task.truth([record.findings for record in records.records])
+    chosen = scored_records(task.kind, truth)
+    scores = model.encode_ecg(records.slots) @ model.encode_text(task.wording(language)).T
+    no_draws = np.empty((0, int(chosen.sum())))
+    summary = draw_figures(scores[chosen], truth[chosen], no_draws, min_positives).summary
+    values = {name: float(value[0]) for name, value in summary.items()}
+    return {
+        name: values[f"{name}_all"] if np.isnan(value) and f"{name}_all" in values else value
+        for name, value in values.items()
+        if not name.endswith("_all")
+    }
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """The records a task scores, with their truth and weights."""
+
+    chosen_N: npt.NDArray[np.bool_]
+    truth_NC: npt.NDArray[np.bool_]
+    weights_DN: npt.NDArray[np.float64]
+    min_positives: int
+
+    def figures(self, scores: Vectors) -> TaskDraws:
+        chosen = self.chosen_N
+        return draw_figures(
+            scores[chosen], self.truth_NC[chosen], self.weights_DN[:, chosen], self.min_positives
+        )
+
+
+def _setting(
+    task: Task, scored: RecordsTable, weights: npt.NDArray[np.float64], config: EvalConfig
+) -> _Setting:
+    truth = task.truth([record.findings for record in scored.records])
+    return _Setting(scored_records(task.kind, truth), truth, weights, config.min_positives)
+
+
+def _about(task: Task, setting: _Setting, config: EvalConfig) -> dict[str, Any]:
+    n = int(setting.chosen_N.sum())
+    return {
+        "title": dict(task.title),
+        "source": task.source,
+        "kind": task.kind,
+        "split": config.split,
+        "n": n,
+        "n_left_out": len(setting.chosen_N) - n,
+        "min_positives": config.min_positives,
+    }
+
+
+def _prior_scores(task: Task, trained_on: RecordsTable, n: int) -> Vectors:
+    """Every record gets the classes' frequencies in training: no ECG is looked at.
+
+    Of equally frequent classes the first is preferred: a tie would count against the baseline.
+    """
+    truth = task.truth([record.findings for record in trained_on.records])
+    counts = truth[scored_records(task.kind, truth)].sum(axis=0)
+    preference = np.argsort(np.argsort(-counts, kind="stable"), kind="stable")
+    return np.tile(-preference.astype(np.float32), (n, 1))

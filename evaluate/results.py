@@ -1,0 +1,60 @@
+"""The results file, `ecgpipe-results/1`: what was scored, how well, against which baselines.
+
+Owns its format. Reports and tables are drawn from it alone, so an old file still renders.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ecgpipe.errors import StoreError
+from ecgpipe.files import read_json, write_json_atomic
+
+FORMAT = "ecgpipe-results/1"
+
+Results = dict[str, Any]
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write results.json, whole or not at all."""
+    write_json_atomic(path, {"format": FORMAT, **results})
+
+
+def read_results(path: Path) -> Results:
+    """Read a results file.
+
+    Raises:
+        StoreError: it is missing, damaged, or of another format.
+    """
+    results = read_json(path)
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise StoreError(f"{path} is not a results file of format {FORMAT}. Run `ecgpipe eval`.")
+    return results
+
+
+def percent(entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
+    """A share as '81.3 % (77.0-85.1)'; a dash where it does not exist."""
+    if entry is None or entry["value"] is None:
+        return "–"
+    text = f"{100 * entry['value']:.1f} %"
+    if interval and entry["low"] is not None and entry["high"] is not None:
+        text += f" ({100 * entry['low']:.1f}–{100 * entry['high']:.1f})"
+    return text
+
+
+def area(entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
+    """An AUROC as '.912 (.880-.941)'; a dash where it does not exist."""
+    if entry is None or entry["value"] is None:
+        return "–"
+    text = _three_places(entry["value"])
+    if interval and entry["low"] is not None and entry["high"] is not None:
+        text += f" ({_three_places(entry['low'])}–{_three_places(entry['high'])})"
+    return text
+
+
+def shown(name: str, entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
+    """A figure in the way its name asks for."""
+    return (area if "auroc" in name else percent)(entry, interval=interval)
+
+
+def _three_places(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")

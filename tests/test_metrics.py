@@ -1,0 +1,174 @@
+"""Figures against scikit-learn, against their definitions, and against cases worked by hand."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score, top_k_accuracy_score
+
+from ecgpipe.evaluate.bootstrap import patient_weights, percentile_interval
+from ecgpipe.evaluate.metrics import auroc, ranks, weighted_auroc, wilson_interval
+from ecgpipe.evaluate.scoring import draw_figures, figure, pooled, scored_records
+
+NO_DRAWS = np.empty((0, 0))
+
+
+def figures(scores: np.ndarray, truth: np.ndarray, min_positives: int = 1) -> dict[str, float]:
+    draws = draw_figures(scores, truth, np.empty((0, len(scores))), min_positives)
+    return {name: float(value[0]) for name, value in draws.summary.items()}
+
+
+def test_ranks_are_counted_from_the_best() -> None:
+    scores = np.array([[0.1, 0.9, 0.5], [3.0, 2.0, 1.0]], np.float32)
+    assert ranks(scores).tolist() == [[3, 1, 2], [1, 2, 3]]
+
+
+def test_a_tie_counts_against_the_model() -> None:
+    assert ranks(np.array([[0.5, 0.5, 0.1]], np.float32)).tolist() == [[2, 2, 3]]
+    assert ranks(np.zeros((1, 71), np.float32)).min() == 71
+
+
+def test_hits_worked_by_hand_on_four_ecgs_and_six_findings() -> None:
+    # One row an ECG; scores fall from left to right but for row 2, which is reversed.
+    falling = np.arange(6, 0, -1, dtype=np.float32)
+    scores = np.stack([falling, falling, falling[::-1], falling])
+    truth = np.zeros((4, 6), bool)
+    truth[0, [0, 5]] = True  # ranks 1 and 6
+    truth[1, 1] = True  # rank 2
+    truth[2, 5] = True  # rank 1, since the row is reversed
+    truth[3, 3] = True  # rank 4
+    got = figures(scores, truth)
+    assert got["hit@1_any"] == pytest.approx(2 / 4)
+    assert got["hit@5_any"] == pytest.approx(4 / 4)
+    assert got["hit@1_micro"] == pytest.approx(2 / 5)
+    assert got["hit@5_micro"] == pytest.approx(4 / 5)
+    # By class: 0 hit (1/1), 1 missed (0/1), 3 missed (0/1), 5 hit once of two (1/2).
+    assert got["hit@1_macro"] == pytest.approx((1 + 0 + 0 + 0.5) / 4)
+    assert got["hit@5_macro"] == pytest.approx((1 + 1 + 1 + 0.5) / 4)
+
+
+def test_macro_runs_over_classes_with_enough_ecgs_and_over_all_beside() -> None:
+    scores = np.eye(7, dtype=np.float32)[[0, 0, 0, 1]]
+    truth = np.zeros((4, 7), bool)
+    truth[:3, 0] = True
+    truth[3, 2] = True
+    got = figures(scores, truth, min_positives=2)
+    assert got["hit@1_macro"] == pytest.approx(1.0)
+    assert got["hit@1_macro_all"] == pytest.approx(0.5)
+
+
+def test_hits_equal_scikit_learn_for_one_class_an_ecg() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(500, 12)).astype(np.float32)
+    labels = rng.integers(0, 12, 500)
+    truth = np.eye(12, dtype=bool)[labels]
+    got = figures(scores, truth)
+    for k in (1, 5):
+        expected = top_k_accuracy_score(labels, scores, k=k)
+        assert got[f"hit@{k}_micro"] == pytest.approx(expected, abs=1e-12)
+        assert got[f"hit@{k}_any"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_auroc_equals_its_definition_with_ties() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(1000):
+        n = int(rng.integers(2, 30))
+        scores = rng.integers(0, 5, n).astype(np.float32)
+        truth = rng.random(n) < 0.4
+        pairs = [(p, q) for p in scores[truth] for q in scores[~truth]]
+        if not pairs:
+            assert np.isnan(auroc(scores, truth))
+            continue
+        wins = sum((p > q) + 0.5 * (p == q) for p, q in pairs)
+        assert auroc(scores, truth) == pytest.approx(wins / len(pairs), abs=1e-12)
+
+
+def test_macro_auroc_equals_scikit_learn() -> None:
+    rng = np.random.default_rng(2)
+    scores = np.round(rng.normal(size=(300, 9)), 1).astype(np.float32)
+    truth = rng.random((300, 9)) < 0.2
+    expected = roc_auc_score(truth, scores, average="macro")
+    assert figures(scores, truth)["macro_auroc"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_weighted_auroc_is_that_of_records_written_several_times() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.integers(0, 8, 60).astype(np.float32)
+    truth = rng.random(60) < 0.3
+    weights = rng.integers(0, 4, (20, 60)).astype(float)
+    areas = weighted_auroc(scores, truth, weights)
+    for row, area in zip(weights.astype(int), areas, strict=True):
+        expected = roc_auc_score(np.repeat(truth, row), np.repeat(scores, row))
+        assert area == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (7, 20), (1, 1), (450, 1000)])
+def test_the_wilson_interval_solves_its_equation(hits: int, n: int) -> None:
+    # Its ends are the shares p at which |hits/n - p| is 1.96 standard errors of p.
+    z = norm.ppf(0.975)
+    for p in wilson_interval(hits, n):
+        if 1e-9 < p < 1 - 1e-9:
+            assert abs(hits / n - p) == pytest.approx(z * np.sqrt(p * (1 - p) / n), abs=1e-9)
+
+
+def test_nothing_scored_means_nothing_known() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_patients_are_drawn_not_records() -> None:
+    patients = ["a", "a", "a", "b", "c"]
+    weights = patient_weights(patients, 2000, seed=0)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, [0, 3, 4]].sum(axis=1) == 3).all()  # three patients in each draw
+    assert weights[:, 0].mean() == pytest.approx(1, abs=0.05)
+    assert np.array_equal(weights, patient_weights(patients, 2000, seed=0))
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    # Hits of a model that is right with chance 0.6, patients with one to three ECGs that agree.
+    rng = np.random.default_rng(4)
+    covered = 0
+    for repetition in range(400):
+        sizes = rng.integers(1, 4, 120)
+        hit = np.repeat(rng.random(120) < 0.6, sizes)
+        patients = [str(p) for p in np.repeat(np.arange(120), sizes)]
+        weights = patient_weights(patients, 300, seed=repetition)
+        low, high = percentile_interval((weights @ hit) / weights.sum(axis=1))
+        covered += low <= 0.6 <= high
+    assert 0.92 <= covered / 400 <= 0.975
+
+
+def test_a_figure_that_does_not_exist_is_none() -> None:
+    assert figure(np.array([np.nan, np.nan])) == {"value": None, "low": None, "high": None}
+
+
+def test_draws_without_a_class_are_left_out_of_its_interval() -> None:
+    scores = np.eye(6, dtype=np.float32)[[0, 0, 1]]
+    truth = np.zeros((3, 6), bool)
+    truth[[0, 1], 0] = True
+    truth[2, 1] = True
+    weights = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
+    draws = draw_figures(scores, truth, weights, 1)
+    assert np.isnan(draws.hits[1][1, 1])
+    assert draws.summary["hit@1_macro"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_single_label_tasks_score_ecgs_with_exactly_one_class() -> None:
+    truth = np.array([[1, 0], [1, 1], [0, 0]], bool)
+    assert scored_records("single_label", truth).tolist() == [True, False, False]
+    assert scored_records("multi_label", truth).tolist() == [True, True, False]
+
+
+def test_several_untrained_models_pool_their_draws() -> None:
+    together = pooled([{"x": np.array([0.2, 0.1, 0.3])}, {"x": np.array([0.4, 0.35, 0.5])}])
+    assert together["x"]["value"] == pytest.approx(0.3)
+    low, high = together["x"]["low"], together["x"]["high"]
+    assert low is not None
+    assert high is not None
+    assert low < 0.2
+    assert high > 0.4
+
+
+def test_no_records_give_no_figures() -> None:
+    got = figures(np.empty((0, 7), np.float32), np.empty((0, 7), bool))
+    assert all(np.isnan(value) for value in got.values())
