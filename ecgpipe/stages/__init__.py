@@ -1,0 +1,13 @@
+"""The joints: each stage introduces the rooms to one another and says whether anything is to do.
+
+Owns the order of the stages and what makes an output stale. The rooms never import each other; here
+findings become sentences, sentences keys, keys vectors, and a trained model something that encodes.
+
+experiment     what all stages of one experiment share
+texts          records and tasks -> the sentences the language model reads
+prepare_stage  recordings -> signals and records
+embed_stage    sentences -> vectors
+train_stage    signals and vectors -> a model
+eval_stage     model and records -> results and report
+outcome        what a stage says when it is done
+"""

@@ -1,0 +1,142 @@
+"""eval: a trained model and records to results and report, unless these very results are there."""
+
+from typing import Any
+
+from ecgpipe.config_file import config_as_dict
+from ecgpipe.errors import CheckpointError, SourceError, StoreError
+from ecgpipe.evaluate.evaluation import evaluate
+from ecgpipe.evaluate.report import render_report
+from ecgpipe.evaluate.results import Results, read_results, shown, write_results
+from ecgpipe.files import digest_of, read_json, write_atomic
+from ecgpipe.provenance import provenance
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.texts import all_sentences, with_sentence
+from ecgpipe.stages.train_stage import finished_model, run_key
+from ecgpipe.stopping import Stop
+
+_VERSION = 1  # raised when the same key would give other figures
+
+
+def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
+    """Score the experiment's model, or find that it is scored.
+
+    Raises:
+        CheckpointError: there is no finished model of these settings.
+        SourceError: the split has no record with a text.
+        StoreError: vectors are missing, or the results cannot be written.
+    """
+    card = finished_model(experiment, run_key(experiment))
+    if card is None:
+        raise CheckpointError(
+            f"{experiment.workspace.model} holds no finished model of these settings. Run"
+            " `ecgpipe train`."
+        )
+    key = _key(experiment, card)
+    results = _results_of(experiment, key)
+    did_work = results is None
+    if results is None:
+        results = _evaluate(experiment, card, key)
+        folder = experiment.workspace.evaluation
+        write_atomic(folder / "report.md", render_report(results).encode())
+        # Written last: if it holds the key, the report beside it is of the same figures.
+        write_results(folder / "results.json", results)
+    return Outcome("eval", did_work, _line(results, did_work), _summary(experiment, results))
+
+
+def _key(experiment: Experiment, card: dict[str, Any]) -> str:
+    return digest_of(
+        {
+            "version": _VERSION,
+            "model": card["sha256"],
+            "eval": experiment.settings("eval"),
+            "tasks": [task.digest for task in experiment.tasks],
+            "run": card["training"]["run_key"],
+            "records": experiment.prepared.digest,
+            "notice": experiment.config.notice,
+        }
+    )
+
+
+def _results_of(experiment: Experiment, key: str) -> Results | None:
+    try:
+        results = read_results(experiment.workspace.evaluation / "results.json")
+    except StoreError:
+        return None
+    return results if results.get("key") == key else None
+
+
+def _evaluate(experiment: Experiment, card: dict[str, Any], key: str) -> Results:
+    # Imported here because torch takes seconds, and most runs find nothing to do.
+    from ecgpipe.stages.model_joint import load_models
+
+    config, records = experiment.config, experiment.records
+    scored, _ = with_sentence(records.of_split(config.eval.split), experiment.taxonomy, config.text)
+    trained_on, _ = with_sentence(records.of_split("train"), experiment.taxonomy, config.text)
+    if not len(scored):
+        raise SourceError(f"No record of the {config.eval.split} split has {config.text.source}.")
+    model, untrained = load_models(experiment, experiment.workspace.model)
+    tasks = evaluate(
+        model,
+        untrained,
+        experiment.tasks,
+        scored,
+        trained_on,
+        config.eval,
+        config.text.language,
+    )
+    return {
+        "run": config.name,
+        "notice": config.notice,
+        "key": key,
+        "tasks": tasks,
+        "tasks_left_out": {
+            name: f"the taxonomy {experiment.taxonomy.name} lacks its grouping"
+            for name in experiment.tasks_left_out
+        },
+        "data": experiment.prepared.counts,
+        "text": _text_facts(experiment),
+        "training": card["training"],
+        "config": config_as_dict(config),
+        "provenance": provenance(),
+    }
+
+
+def _text_facts(experiment: Experiment) -> dict[str, Any]:
+    text = experiment.config.text
+    sentences = all_sentences(experiment.records, experiment.taxonomy, experiment.tasks, text)
+    _, of_records = with_sentence(experiment.records, experiment.taxonomy, text)
+    memory = read_json(
+        experiment.workspace.embeddings / experiment.fingerprint.short / "fingerprint.json"
+    )
+    return {
+        "model": experiment.model_files.named,
+        "fingerprint": experiment.fingerprint.digest,
+        "fingerprint_fields": memory,
+        "width": experiment.open_vectors().dim,
+        "prompt": text.prompt,
+        "distinct": len(set(sentences)),
+        "distinct_of_records": len(set(of_records)),
+    }
+
+
+def _line(results: Results, did_work: bool) -> str:
+    first = next(iter(results["tasks"].items()))
+    name, task = first
+    figures = ", ".join(
+        f"{figure} {shown(figure, task['summary'][figure])}"
+        for figure in ("hit@1_any", "hit@1_macro", "macro_auroc")
+    )
+    return f"{'' if did_work else 'nothing to do: '}{name} on {task['n']:,} ECGs: {figures}"
+
+
+def _summary(experiment: Experiment, results: Results) -> dict[str, Any]:
+    folder = experiment.workspace.evaluation
+    return {
+        "results": str(folder / "results.json"),
+        "report": str(folder / "report.md"),
+        "tasks": {
+            name: {figure: entry["value"] for figure, entry in task["summary"].items()}
+            for name, task in results["tasks"].items()
+        },
+    }

@@ -1,0 +1,96 @@
+"""What all stages of one experiment share: settings, paths, findings, prepared records, tasks.
+
+Owns how they are found. Nothing here does a stage's work.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from ecgpipe.cache.fingerprint import Fingerprint
+from ecgpipe.cache.records_table import RecordsTable, read_records
+from ecgpipe.cache.signal_reader import SignalStore
+from ecgpipe.cache.vector_cache import VectorCache
+from ecgpipe.config import PipelineConfig
+from ecgpipe.embed_text.model_files import ModelFiles, find_model, fingerprint_of
+from ecgpipe.errors import StoreError
+from ecgpipe.evaluate.tasks import Task, has_group, load_task
+from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
+from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest
+from ecgpipe.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One pipeline.yaml, opened."""
+
+    config: PipelineConfig
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The paths of work_dir."""
+        return Workspace(self.config.work_dir, self.config.name)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The list of findings."""
+        return load_taxonomy(self.config.data.taxonomy)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The prepared data that these settings ask for.
+
+        Raises:
+            StoreError: they are not there yet.
+        """
+        found = find_prepared(inputs_digest(self.config.data, self.taxonomy), self.workspace)
+        if found is None:
+            raise StoreError(
+                f"The data of {self.config.name} are not prepared, or a table or setting was"
+                " changed since. Run `ecgpipe prepare`."
+            )
+        return found
+
+    @cached_property
+    def records(self) -> RecordsTable:
+        """All prepared records."""
+        return read_records(self.workspace.records(self.prepared.digest))
+
+    @cached_property
+    def signals(self) -> SignalStore:
+        """The prepared signals."""
+        return SignalStore.open(self.workspace.signals(self.prepared.signals_digest))
+
+    @cached_property
+    def model_files(self) -> ModelFiles:
+        """The language model's files."""
+        return find_model(self.config.text)
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """What the text vectors depend on."""
+        memo = self.workspace.embeddings / "file-digests.json"
+        return fingerprint_of(self.model_files, self.config.text, memo)
+
+    def open_vectors(self) -> VectorCache:
+        """The text vectors that are there now."""
+        return VectorCache.open(self.workspace.embeddings, self.fingerprint)
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """The tasks that the taxonomy allows, with the findings that may compete."""
+        candidates = None
+        if self.config.eval.candidates == "occurring":
+            candidates = {finding for r in self.records.records for finding in r.findings}
+        names = [n for n in self.config.eval.tasks if n not in self.tasks_left_out]
+        return [load_task(name, self.taxonomy, candidates) for name in names]
+
+    @cached_property
+    def tasks_left_out(self) -> list[str]:
+        """Tasks whose grouping the taxonomy lacks."""
+        return [n for n in self.config.eval.tasks if not has_group(n, self.taxonomy)]
+
+    def settings(self, block: str, *without: str) -> dict[str, Any]:
+        """One block of the settings as plain values, for a digest."""
+        values = asdict(getattr(self.config, block))
+        return {key: value for key, value in values.items() if key not in without}

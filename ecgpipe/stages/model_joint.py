@@ -1,0 +1,156 @@
+"""Where torch meets the other rooms: building, training and asking a model.
+
+Owns the translation from wording to vector: evaluation speaks in words, the model in vectors of the
+language model, the cache in keys. Imported only when a model is really needed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.vector_cache import VectorCache
+from ecgpipe.config import TextConfig
+from ecgpipe.embed_text.prompts import keys_of
+from ecgpipe.errors import CheckpointError, SourceError
+from ecgpipe.evaluate.evaluation import validation_figures
+from ecgpipe.evaluate.tasks import Task
+from ecgpipe.provenance import provenance
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.texts import class_sentences, with_sentence
+from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
+from ecgpipe.train_ecg.training import Trained, TrainingData, train
+from ecgpipe.train_ecg.two_towers import ModelShape, initialised
+
+
+class JointModel:
+    """A model that encodes stored ECGs, and class wordings through the kept vectors."""
+
+    def __init__(self, encoder: ModelEncoder, vectors: VectorCache, text: TextConfig) -> None:
+        self._encoder = encoder
+        self._vectors = vectors
+        self._text = text
+
+    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of the ECGs in these slots."""
+        return self._encoder.encode_ecg(slots)
+
+    def encode_text(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of wordings, put into the prompt."""
+        keys = keys_of(class_sentences(texts, self._text))
+        return self._encoder.encode_vectors(self._vectors.vectors(keys))
+
+
+def train_model(experiment: Experiment, key: str, task: Task, stop: Stop) -> Trained:
+    """Train the experiment's model; `task` ranks checkpoints on the validation split.
+
+    Raises:
+        SourceError: no training record has a text.
+        Others as `ecgpipe.train_ecg.training.train`.
+    """
+    config = experiment.config
+    vectors = experiment.open_vectors()
+    data = training_data(experiment, vectors)
+    validation, _ = with_sentence(
+        experiment.records.of_split("val"), experiment.taxonomy, config.text
+    )
+
+    def on_validate(encoder: ModelEncoder) -> Mapping[str, float]:
+        model = JointModel(encoder, vectors, config.text)
+        least = config.eval.min_positives
+        return validation_figures(model, task, validation, least, config.text.language)
+
+    shape = model_shape(experiment, data.text_vectors.shape[1])
+    run = experiment.workspace.run
+    return train(config.train, shape, data, run, key, _about(experiment), on_validate, stop)
+
+
+def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
+    """The training split's signals, and the vector of each record's sentence.
+
+    Raises:
+        SourceError: no training record has a text.
+        StoreError: a sentence has no vector yet.
+    """
+    text = experiment.config.text
+    records, sentences = with_sentence(
+        experiment.records.of_split("train"), experiment.taxonomy, text
+    )
+    if not sentences:
+        raise SourceError(
+            f"No record of the training split has {text.source}, so there is nothing to learn from."
+            " Check data.split and text.source."
+        )
+    distinct = list(dict.fromkeys(sentences))
+    row_of = {sentence: row for row, sentence in enumerate(distinct)}
+    return TrainingData(
+        read_signals=experiment.signals.read,
+        slots=records.slots,
+        text_rows=np.array([row_of[sentence] for sentence in sentences], np.int64),
+        text_vectors=vectors.vectors(keys_of(distinct)),
+    )
+
+
+def model_shape(experiment: Experiment, text_width: int) -> ModelShape:
+    """The model these settings and vectors ask for."""
+    config, signals = experiment.config, experiment.signals
+    return ModelShape(
+        encoder=config.train.encoder,
+        n_leads=len(signals.leads),
+        samples=signals.samples,
+        rate_hz=config.data.rate_hz,
+        normalisation=config.train.normalisation,
+        text_width=text_width,
+        projection_dim=config.train.projection_dim,
+        temperature=config.train.temperature,
+        learn_temperature=config.train.learn_temperature,
+    )
+
+
+def load_models(experiment: Experiment, folder: Path) -> tuple[JointModel, list[JointModel]]:
+    """The trained model in `folder`, and untrained ones of its shape for the baseline.
+
+    Raises:
+        CheckpointError: the model is damaged, or was trained on other signals or vectors.
+    """
+    model, card = load_model(folder)
+    vectors = experiment.open_vectors()
+    expected = model_shape(experiment, vectors.dim)
+    if card.about["vectors"] != experiment.fingerprint.digest or card.shape != expected:
+        raise CheckpointError(
+            f"{folder} was trained on other signals, vectors or settings than these. Run"
+            " `ecgpipe train`."
+        )
+    # The text mean is data, not training: an untrained model gets it too, for a fair comparison.
+    seed = experiment.config.eval.seed
+    untrained = []
+    for number in range(experiment.config.eval.random_encoders):
+        other = initialised(card.shape, seed=1_000_003 * (seed + 1) + number)
+        other.text_mean_W.copy_(model.text_mean_W)
+        untrained.append(_joint(experiment, other.eval(), vectors))
+    return _joint(experiment, model, vectors), untrained
+
+
+def _joint(experiment: Experiment, model: Any, vectors: VectorCache) -> JointModel:
+    encoder = ModelEncoder(model, experiment.signals.read)
+    return JointModel(encoder, vectors, experiment.config.text)
+
+
+def _about(experiment: Experiment) -> dict[str, Any]:
+    text = experiment.config.text
+    return {
+        "leads": list(experiment.signals.leads),
+        "signals": experiment.prepared.signals_digest,
+        "vectors": experiment.fingerprint.digest,
+        "text": {
+            "model": experiment.model_files.named,
+            "revision": text.revision,
+            "prompt": text.prompt,
+            "language": text.language,
+        },
+        "notice": experiment.config.notice,
+        "provenance": provenance(),
+    }

@@ -1,0 +1,38 @@
+"""prepare: recordings to signals and records, unless they are there."""
+
+from typing import Any
+
+from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest, prepare
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stopping import Stop
+
+
+def run_prepare(experiment: Experiment, stop: Stop) -> Outcome:
+    """Prepare what is missing or stale. Raises as `ecgpipe.read_ecg.preparation.prepare`."""
+    digest = inputs_digest(experiment.config.data, experiment.taxonomy)
+    prepared = find_prepared(digest, experiment.workspace)
+    did_work = prepared is None
+    if prepared is None:
+        prepared = prepare(experiment.config.data, experiment.taxonomy, experiment.workspace, stop)
+    summary = prepared.counts | {
+        "signals": str(experiment.workspace.signals(prepared.signals_digest)),
+        "records": str(experiment.workspace.records(prepared.digest)),
+        "rejected_list": str(experiment.workspace.rejected(prepared.digest)),
+    }
+    return Outcome("prepare", did_work, _line(prepared, summary, did_work), summary)
+
+
+def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
+    counts = prepared.counts
+    splits = ", ".join(f"{name} {n:,}" for name, n in counts["splits"].items())
+    line = (
+        f"{'' if did_work else 'nothing to do: '}{counts['prepared']:,} records of"
+        f" {counts['patients']:,} patients prepared ({splits})"
+    )
+    if counts["rejected"]:
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in counts["rejected_by_reason"].items())
+        line += (
+            f"; {counts['rejected']:,} rejected ({reasons}), listed in {summary['rejected_list']}"
+        )
+    return line

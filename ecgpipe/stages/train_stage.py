@@ -1,0 +1,116 @@
+"""train: signals and vectors to a model, unless this very model is there.
+
+Owns what makes a run stale. A run is known by its key: data, vectors and settings, without the
+number of epochs, since with a constant learning rate a longer run is the same run continued. A run
+folder of another key is set aside, never overwritten.
+"""
+
+from typing import Any
+
+from ecgpipe.config_file import config_as_yaml
+from ecgpipe.embed_text.prompts import keys_of
+from ecgpipe.errors import StoreError
+from ecgpipe.evaluate.tasks import Task, load_task
+from ecgpipe.files import digest_of, read_json, storing, write_atomic, write_json_atomic
+from ecgpipe.processes import is_first
+from ecgpipe.provenance import provenance
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.texts import with_sentence
+from ecgpipe.stopping import Stop
+
+_VERSION = 1  # raised when the same key would give another model
+
+
+def run_train(experiment: Experiment, stop: Stop) -> Outcome:
+    """Train, or continue, or find that nothing is to do.
+
+    Raises:
+        SourceError: the training split is empty.
+        StoreError: vectors are missing, or the run's folder cannot be written.
+        Others as `ecgpipe.train_ecg.training.train`.
+    """
+    key = run_key(experiment)
+    model = finished_model(experiment, key)
+    did_work = model is None
+    if model is None:
+        if is_first():  # the others wait for it where the processes first meet, in train_model
+            _make_room(experiment, key)
+        # Imported here because torch takes seconds, and most runs find nothing to do.
+        from ecgpipe.stages.model_joint import train_model
+
+        train_model(experiment, key, findings_task(experiment), stop)
+        model = finished_model(experiment, key)
+        assert model is not None, "training ended without a model"
+    training = model["training"]
+    value = training["val"][training["best_by"]]
+    line = (
+        f"{'' if did_work else 'nothing to do: '}{training['epochs']} epochs trained; the best by"
+        f" validation {training['best_by']}"
+        f" ({'undefined' if value is None else f'{value:.3f}'}) is epoch {training['best_epoch']}"
+    )
+    return Outcome("train", did_work, line, {"model": str(experiment.workspace.model), **training})
+
+
+def run_key(experiment: Experiment) -> str:
+    """What the trained model depends on, besides how long it is trained."""
+    records, sentences = with_sentence(
+        experiment.records, experiment.taxonomy, experiment.config.text
+    )
+    rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
+    return digest_of(
+        {
+            "version": _VERSION,
+            "train": experiment.settings("train", "epochs", "preset"),
+            "signals": experiment.prepared.signals_digest,
+            "records": digest_of(rows),
+            "texts": keys_of(sentences).tobytes().hex(),
+            "vectors": experiment.fingerprint.digest,
+            "validation": [findings_task(experiment).digest, experiment.config.eval.min_positives],
+        }
+    )
+
+
+def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
+    """config.json of the model of this key, trained for as many epochs as asked; else None."""
+    path = experiment.workspace.model / "config.json"
+    if not path.exists():
+        return None
+    card: dict[str, Any] = read_json(path)
+    training = card.get("training", {})
+    same = training.get("run_key") == key
+    return card if same and training["epochs"] == experiment.config.train.epochs else None
+
+
+def _make_room(experiment: Experiment, key: str) -> None:
+    """Set aside a run folder of another key, or one that went on for longer than asked."""
+    run = experiment.workspace.run
+    if run.exists() and not _may_continue(experiment, key):
+        number = 1
+        while (old := run.with_name(f"{run.name}.old-{number}")).exists():
+            number += 1
+        with storing(old):
+            run.rename(old)
+    write_atomic(run / "config.yaml", config_as_yaml(experiment.config).encode())
+    write_json_atomic(
+        run / "run.json",
+        {"format": "ecgpipe-run/1", "run_key": key, "provenance": provenance()},
+    )
+
+
+def _may_continue(experiment: Experiment, key: str) -> bool:
+    try:
+        found = read_json(experiment.workspace.run / "run.json")
+    except StoreError:
+        return False
+    log = experiment.workspace.run / "log.jsonl"
+    epochs_done = len(log.read_text().splitlines()) if log.exists() else 0
+    same = isinstance(found, dict) and found.get("run_key") == key
+    return same and epochs_done <= experiment.config.train.epochs
+
+
+def findings_task(experiment: Experiment) -> Task:
+    """The task by which checkpoints are compared on the validation split: every finding that occurs
+    in the records competes."""
+    occurring = {finding for r in experiment.records.records for finding in r.findings}
+    return load_task("findings", experiment.taxonomy, occurring)
