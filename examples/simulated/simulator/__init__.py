@@ -1,0 +1,7 @@
+"""A small simulator of twelve-lead ECGs with known findings. See ../README.md."""
+
+from simulator.findings import JAPANESE
+from simulator.leads import LEADS
+from simulator.record import SimulatedEcg, Truth, patient_of, simulate_record
+
+__all__ = ["JAPANESE", "LEADS", "SimulatedEcg", "Truth", "patient_of", "simulate_record"]

@@ -1,0 +1,62 @@
+"""The findings the simulator can cause, by the numbers and Japanese names of findings98.csv.
+
+Owns ids and names only. What makes a finding appear is `recipes`' business.
+"""
+
+NORMAL_ECG = 1
+SINUS_RHYTHM = 2
+SINUS_TACHYCARDIA = 3
+SINUS_BRADYCARDIA = 4
+SINUS_ARRHYTHMIA = 5
+ATRIAL_FIBRILLATION = 6
+ATRIAL_FLUTTER = 9
+ATRIAL_PREMATURE = 18
+VENTRICULAR_PREMATURE = 22
+PACEMAKER = 32
+FIRST_DEGREE_BLOCK = 37
+COMPLETE_AV_BLOCK = 44
+WPW = 46
+COMPLETE_RBBB = 47
+COMPLETE_LBBB = 49
+LEFT_AXIS = 56
+RIGHT_AXIS = 57
+LOW_VOLTAGE = 62
+LEFT_HYPERTROPHY = 66
+ANTERIOR_INFARCTION = 73
+LATERAL_INFARCTION = 77
+INFERIOR_INFARCTION = 78
+ST_DEPRESSION = 85
+ST_ELEVATION = 86
+T_INVERSION = 89
+TALL_T = 91
+LONG_QT = 93
+
+JAPANESE = {
+    NORMAL_ECG: "正常心電図",
+    SINUS_RHYTHM: "洞調律",
+    SINUS_TACHYCARDIA: "洞性頻脈",
+    SINUS_BRADYCARDIA: "洞性徐脈",
+    SINUS_ARRHYTHMIA: "洞性不整脈",
+    ATRIAL_FIBRILLATION: "心房細動",
+    ATRIAL_FLUTTER: "心房粗動",
+    ATRIAL_PREMATURE: "心房期外収縮",
+    VENTRICULAR_PREMATURE: "心室期外収縮",
+    PACEMAKER: "ペースメーカー調律",
+    FIRST_DEGREE_BLOCK: "第1度房室ブロック",
+    COMPLETE_AV_BLOCK: "完全房室ブロック",
+    WPW: "WPW症候群",
+    COMPLETE_RBBB: "完全右脚ブロック",
+    COMPLETE_LBBB: "完全左脚ブロック",
+    LEFT_AXIS: "左軸偏位",
+    RIGHT_AXIS: "右軸偏位",
+    LOW_VOLTAGE: "低電位",
+    LEFT_HYPERTROPHY: "左室肥大",
+    ANTERIOR_INFARCTION: "前壁梗塞",
+    LATERAL_INFARCTION: "側壁梗塞",
+    INFERIOR_INFARCTION: "下壁梗塞",
+    ST_DEPRESSION: "ST低下",
+    ST_ELEVATION: "ST上昇",
+    T_INVERSION: "陰性T波",
+    TALL_T: "T波増高",
+    LONG_QT: "QT延長",
+}
