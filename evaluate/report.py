@@ -8,21 +8,12 @@ from typing import Any
 
 from ecgpipe.evaluate.results import Results, area, percent, shown
 
-_ORDER = (
-    "hit@1_any",
-    "hit@1_macro",
-    "hit@1_micro",
-    "hit@5_any",
-    "hit@5_macro",
-    "hit@5_micro",
-    "macro_auroc",
-)
 _NAMES = {
     "hit@1_any": "any-hit@1",
-    "hit@5_any": "any-hit@5",
     "hit@1_macro": "hit@1, macro",
-    "hit@5_macro": "hit@5, macro",
     "hit@1_micro": "hit@1, micro",
+    "hit@5_any": "any-hit@5",
+    "hit@5_macro": "hit@5, macro",
     "hit@5_micro": "hit@5, micro",
     "macro_auroc": "AUROC, macro",
 }
@@ -41,8 +32,7 @@ LEGEND = (
 def summary_rows(task: dict[str, Any]) -> list[tuple[str, ...]]:
     """One row a figure: its name, the model, untrained models, the class prior."""
     names = _SINGLE_LABEL_NAMES if task["kind"] == "single_label" else _NAMES
-    rows = [(names[name], *_beside(task, name)) for name in _ORDER if name in names]
-    rows = [row for row in rows if any(cell != "–" for cell in row[1:])]
+    rows = [(names[name], *_beside(task, name)) for name in names if name in task["summary"]]
     if any(0 < entry["n"] < task["min_positives"] for entry in task["classes"].values()):
         rows += [
             (f"{names[name]}, all classes", *_beside(task, f"{name}_all"))

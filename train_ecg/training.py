@@ -152,7 +152,7 @@ class _Run:
                     f" {number - 1} are saved: run the same command again to go on."
                 )
             losses.append(self._step(places_b))
-            tick(1, f"epoch {number}")
+            tick(1, self._note(number))
         loss = float(torch.stack(losses).mean())  # the only time a step's result is waited for
         if not math.isfinite(loss):
             raise EcgpipeError(
@@ -170,8 +170,16 @@ class _Run:
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
-        shown = f"val {self.config.best_by} {values[self.config.best_by]:.3f}"
-        tick(0, f"epoch {number} · loss {loss:.3f} · {shown}")
+        tick(0, self._note(number))
+
+    def _note(self, number: int) -> str:
+        """What progress shows: the epoch in work, and the figures of the last that is done."""
+        if not self.history:
+            return f"epoch {number}"
+        last, name = self.history[-1], self.config.best_by
+        value = last["val"][name]
+        shown = "undefined" if value is None else f"{value:.3f}"
+        return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
 
     def best_epoch(self) -> int:
         """The epoch with the best validation figure; of equals, the first."""

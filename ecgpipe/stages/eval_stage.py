@@ -51,7 +51,7 @@ def _key(experiment: Experiment, card: dict[str, Any]) -> str:
             "model": card["sha256"],
             "eval": experiment.settings("eval"),
             "tasks": [task.digest for task in experiment.tasks],
-            "run": card["training"]["run_key"],
+            "training": card["training"],
             "records": experiment.prepared.digest,
             "notice": experiment.config.notice,
         }

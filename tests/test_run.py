@@ -1,0 +1,320 @@
+"""The command line, end to end: one experiment on simulated ECGs and a tiny Llama."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import make_ecgs
+import pytest
+import yaml
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"}
+
+
+class Experiment:
+    """A pipeline.yaml on disk and the command run on it."""
+
+    def __init__(self, folder: Path, model: Path, ecgs: Path) -> None:
+        self.folder = folder
+        self.path = folder / "pipeline.yaml"
+        settings = {
+            "name": "toy",
+            "notice": "SIMULATED",
+            "data": {
+                "sources": [{"kind": "table", "table": str(ecgs / "records.csv")}],
+                "taxonomy": "findings98",
+                "rate_hz": 100,
+                "split": {"fractions": [0.6, 0.2, 0.2]},
+            },
+            "text": {"model": str(model), "dtype": "float32"},
+            "train": {"epochs": 2, "global_batch_size": 16},
+            "eval": {"bootstrap_draws": 100, "random_encoders": 2, "min_positives": 2},
+        }
+        self.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+
+    def start(self, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        command = [*(launcher or (sys.executable, "-m", "ecgpipe")), *arguments]
+        return subprocess.Popen(
+            [*command, "-c", str(self.path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=self.folder,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        assert "Traceback" not in err, err
+        return process.returncode, out, err
+
+    def did(self, *arguments: str) -> dict[str, Any]:
+        """What `run` did, by stage."""
+        code, out, err = self.run("run", "--json", *arguments)
+        assert code == 0, err
+        summary: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return summary
+
+    def results(self) -> dict[str, Any]:
+        path = self.folder / "work" / "runs" / "toy" / "eval" / "results.json"
+        results: dict[str, Any] = json.loads(path.read_text())
+        return results
+
+
+@pytest.fixture(scope="session")
+def ecgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ecgs")
+    make_ecgs.make_ecgs(folder, n_patients=60, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, ecgs: Path
+) -> tuple[Experiment, dict[str, Any]]:
+    """An experiment that was run once; tests that change it work on a copy."""
+    experiment = Experiment(tmp_path_factory.mktemp("finished"), tiny_llama, ecgs)
+    return experiment, experiment.did()
+
+
+@pytest.fixture
+def experiment(
+    tmp_path: Path, finished: tuple[Experiment, dict[str, Any]], tiny_llama: Path, ecgs: Path
+) -> Experiment:
+    """A copy of the finished experiment."""
+    shutil.copytree(finished[0].folder / "work", tmp_path / "work")
+    return Experiment(tmp_path, tiny_llama, ecgs)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, tiny_llama: Path, ecgs: Path) -> Experiment:
+    return Experiment(tmp_path, tiny_llama, ecgs)
+
+
+def worked(summary: dict[str, Any]) -> list[str]:
+    return [stage for stage, entry in summary.items() if entry["did_work"]]
+
+
+def test_one_command_goes_from_files_to_figures(
+    finished: tuple[Experiment, dict[str, Any]], ecgs: Path
+) -> None:
+    experiment, summary = finished
+    assert worked(summary) == ["prepare", "embed", "train", "eval"]
+    n = len((ecgs / "records.csv").read_text().splitlines()) - 1
+    assert summary["prepare"]["prepared"] == n
+    results = experiment.results()
+    assert results["format"] == "ecgpipe-results/1"
+    assert results["run"] == "toy"
+    assert results["data"]["prepared"] == n
+    assert results["text"]["distinct"] == summary["embed"]["distinct"]
+    assert set(results["tasks"]) == {"findings", "superclass", "rhythm"}
+    for task in results["tasks"].values():
+        assert set(task["baselines"]) == {"random_encoder", "class_prior"}
+        assert 0 <= task["summary"]["hit@1_micro"]["value"] <= 1
+    report = (experiment.folder / "work" / "runs" / "toy" / "eval" / "report.md").read_text()
+    assert "**SIMULATED**" in report
+    assert f"{n:,} of 60 patients" in report
+
+
+def test_a_run_leaves_its_settings_log_and_model(
+    finished: tuple[Experiment, dict[str, Any]],
+) -> None:
+    run = finished[0].folder / "work" / "runs" / "toy"
+    assert yaml.safe_load((run / "config.yaml").read_text())["train"]["epochs"] == 2
+    assert len((run / "log.jsonl").read_text().splitlines()) == 2
+    card = json.loads((run / "model" / "config.json").read_text())
+    assert card["leads"][:4] == ["I", "II", "III", "aVR"]
+    assert card["notice"] == "SIMULATED"
+    assert card["provenance"]["packages"]["torch"]
+    assert (run / "model" / "model.safetensors").exists()
+    names = {path.suffix for path in run.rglob("*") if path.is_file()}
+    assert names <= {".yaml", ".json", ".jsonl", ".safetensors", ".md"}
+
+
+def test_a_second_run_does_no_work_and_says_so_at_once(experiment: Experiment) -> None:
+    before = {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("*.*")}
+    started = time.monotonic()
+    code, _, err = experiment.run("run")
+    seconds = time.monotonic() - started
+    assert code == 0
+    assert "no work was done" in err
+    assert err.count("nothing to do") == 4
+    assert seconds < 5
+    assert {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("*.*")} == before
+
+
+def test_another_pooling_embeds_and_trains_anew_and_touches_no_signal(
+    experiment: Experiment,
+) -> None:
+    assert worked(experiment.did("--set", "text.pooling=mean")) == ["embed", "train", "eval"]
+    runs = experiment.folder / "work" / "runs"
+    assert (runs / "toy.old-1" / "model" / "model.safetensors").exists()  # nothing is overwritten
+    assert worked(experiment.did("--set", "text.pooling=mean")) == []
+
+
+def test_more_epochs_only_train(experiment: Experiment) -> None:
+    log = experiment.folder / "work" / "runs" / "toy" / "log.jsonl"
+    first = log.read_text()
+    assert worked(experiment.did("--set", "train.epochs=3")) == ["train", "eval"]
+    assert log.read_text().startswith(first)  # continued, not begun again
+    assert not (log.parent.parent / "toy.old-1").exists()
+
+
+def test_fewer_epochs_are_a_new_run_and_the_old_one_is_kept(experiment: Experiment) -> None:
+    assert worked(experiment.did("--set", "train.epochs=1")) == ["train", "eval"]
+    runs = experiment.folder / "work" / "runs"
+    assert len((runs / "toy" / "log.jsonl").read_text().splitlines()) == 1
+    assert len((runs / "toy.old-1" / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_another_wording_embeds_only_what_is_new(experiment: Experiment) -> None:
+    summary = experiment.did("--set", "text.prompt=心電図所見：{text}。")
+    assert worked(summary) == ["embed", "train", "eval"]
+    assert summary["embed"]["embedded"] == summary["embed"]["distinct"]
+    assert worked(experiment.did()) == ["train", "eval"]  # back again: the vectors are still there
+
+
+def test_other_draws_only_evaluate(experiment: Experiment) -> None:
+    assert worked(experiment.did("--set", "eval.bootstrap_draws=120")) == ["eval"]
+
+
+def test_reports_can_be_learnt_from_as_well(fresh: Experiment, tmp_path: Path) -> None:
+    settings = yaml.safe_load(fresh.path.read_text())
+    table = Path(settings["data"]["sources"][0]["table"])
+    lines = table.read_text().splitlines()
+    place = lines[0].split(",").index("findings")
+    new = [lines[0] + ",report"]
+    new += [f"{line},{line.split(',')[place]}を認めます。" for line in lines[1:]]
+    (tmp_path / "records.csv").write_text("\n".join(new))
+    summary = fresh.did(
+        "--set", f"data.sources.0={{kind: table, table: records.csv, root: {table.parent}}}",
+        "--set", "text.source=report",
+    )  # fmt: skip
+    assert worked(summary) == ["prepare", "embed", "train", "eval"]
+
+
+def test_stages_run_alone_say_what_must_come_first(fresh: Experiment) -> None:
+    for stage, before in (("embed", "prepare"), ("train", "prepare"), ("eval", "prepare")):
+        code, _, err = fresh.run(stage)
+        assert code == 1
+        assert f"Run `ecgpipe {before}`" in err
+    assert fresh.run("prepare")[0] == 0
+    code, _, err = fresh.run("train")
+    assert code == 1
+    assert "Run `ecgpipe embed`" in err
+    assert fresh.run("embed")[0] == 0
+    code, _, err = fresh.run("eval")
+    assert code == 1
+    assert "Run `ecgpipe train`" in err
+
+
+@pytest.mark.parametrize(
+    ("override", "code", "message"),
+    [
+        ("train.epoch=3", 2, "Did you mean train.epochs?"),
+        ("data.sources.0.table=none.csv", 1, "none.csv does not exist"),
+        ("data.taxonomy=findings99", 1, "There is no taxonomy 'findings99'"),
+        ("eval.tasks=[superclas]", 1, "There is no task 'superclas'"),
+        ("text.model=/no/such/model", 1, "no folder with safetensors"),
+        ("text.model=nobody/nothing", 1, "HF_HUB_OFFLINE is set"),
+        ("work_dir=pipeline.yaml", 1, "choose another work_dir"),
+        ("train.global_batch_size=4096", 2, "fewer than train.global_batch_size"),
+        ("text.source=report", 1, "nothing to learn from"),
+    ],
+)
+def test_a_mistake_is_one_clear_paragraph(
+    experiment: Experiment, override: str, code: int, message: str
+) -> None:
+    got, _, err = experiment.run("run", "--set", override)
+    assert got == code, err
+    assert message in err
+    assert "ecgpipe: " in err
+
+
+def test_vectors_of_another_fingerprint_are_refused(experiment: Experiment) -> None:
+    folder = next((experiment.folder / "work" / "embeddings").glob("*/fingerprint.json"))
+    fields = json.loads(folder.read_text())
+    folder.write_text(json.dumps({**fields, "pooling": "mean"}))
+    code, _, err = experiment.run("run")
+    assert code == 1
+    assert "pooling: found 'mean', wanted 'last_token'" in err
+
+
+def test_a_damaged_part_is_named_and_mended_by_moving_it_away(experiment: Experiment) -> None:
+    part = next((experiment.folder / "work" / "embeddings").glob("*/part-*.h5"))
+    part.write_bytes(part.read_bytes()[:-100])
+    code, _, err = experiment.run("run")
+    assert code == 1
+    assert part.name in err
+    part.unlink()
+    assert worked(experiment.did()) == ["embed"]
+
+
+def wait_for(path: Path, pattern: str, timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not list(path.glob(pattern)):
+        assert time.monotonic() < deadline, f"{pattern} never came"
+        time.sleep(0.05)
+
+
+def test_a_terminated_run_exits_75_and_goes_on_where_it_was(fresh: Experiment) -> None:
+    process = fresh.start("run", "--set", "train.epochs=40")
+    wait_for(fresh.folder, "work/runs/toy/checkpoints/epoch-0002")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "Stopped by SIGTERM in epoch" in err
+    done = len((fresh.folder / "work" / "runs" / "toy" / "log.jsonl").read_text().splitlines())
+    summary = fresh.did("--set", f"train.epochs={done + 1}")
+    assert worked(summary) == ["train", "eval"]
+    assert summary["train"]["epochs"] == done + 1
+
+
+def test_a_killed_run_goes_on_where_it_was(fresh: Experiment) -> None:
+    process = fresh.start("run")
+    wait_for(fresh.folder, "work/signals/*/done/0.json")
+    process.kill()
+    process.communicate()
+    process = fresh.start("run")
+    wait_for(fresh.folder, "work/embeddings/*/part-*.h5")
+    process.kill()
+    process.communicate()
+    assert worked(fresh.did())[-2:] == ["train", "eval"]
+
+
+def test_two_processes_train_one_model(fresh: Experiment) -> None:
+    assert fresh.run("prepare")[0] == 0
+    assert fresh.run("embed")[0] == 0
+    launcher = (
+        sys.executable, "-m", "torch.distributed.run", "--standalone",
+        "--local-addr", "127.0.0.1", "--nproc_per_node", "2", "-m", "ecgpipe",
+    )  # fmt: skip
+    process = fresh.start("train", launcher=launcher)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert err.count("epochs trained") == 1  # only the first process speaks
+    assert fresh.run("eval")[0] == 0
+    assert "2 epochs" in fresh.run("train")[2]
+
+
+def test_init_writes_the_shipped_file_and_never_overwrites(fresh: Experiment) -> None:
+    command = [sys.executable, "-m", "ecgpipe", "init", "own.yaml"]
+    assert subprocess.run(command, cwd=fresh.folder, capture_output=True).returncode == 0
+    own = fresh.folder / "own.yaml"
+    assert own.read_text() == Path("pipeline.yaml").read_text()
+    again = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+
+
+def test_no_report_patient_or_name_reaches_the_log(experiment: Experiment) -> None:
+    _, _, err = experiment.run("run", "--set", "text.pooling=mean")
+    for secret in ("p0000", "洞性頻脈", "この心電図"):
+        assert secret not in err
