@@ -34,6 +34,9 @@ class _Commands(click.Group):
         except EcgpipeError as error:
             click.echo(f"ecgpipe: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:  # a disk or permission we did not foresee is still no bug
+            click.echo(f"ecgpipe: {error}.", err=True)
+            ctx.exit(EcgpipeError.exit_code)
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,6 +6,7 @@ never half of one. Knows nothing of what the bytes mean.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -102,6 +103,33 @@ def fsync_file(path: Path) -> None:
 def fsync_folder(folder: Path) -> None:
     """Push a folder's list of names to the disk, so that a rename survives a power cut."""
     fsync_file(folder)
+
+
+@contextlib.contextmanager
+def only_one(lock: Path, does: str) -> Iterator[None]:
+    """Hold `lock` for the block; the kernel lets go of it when this process ends, however it ends.
+
+    Args:
+        lock: an empty file beside what is protected.
+        does: what the holder does, for the message of the one that comes second.
+
+    Raises:
+        StoreError: another process holds it.
+    """
+    with storing(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"Another process {does} ({lock} is locked). Wait for it, or give this experiment"
+                " another name."
+            ) from None
+        except OSError:
+            pass  # a file system without locks: nothing worse than working without one
+        yield
 
 
 @contextlib.contextmanager

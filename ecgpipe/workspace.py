@@ -41,6 +41,11 @@ class Workspace:
         return self.work_dir / "runs" / self.name
 
     @property
+    def run_lock(self) -> Path:
+        """Held by the process that trains the run; beside its folder, which may be set aside."""
+        return self.work_dir / "runs" / f".{self.name}.lock"
+
+    @property
     def checkpoints(self) -> Path:
         """Where training saves after each epoch."""
         return self.run / "checkpoints"

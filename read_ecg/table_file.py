@@ -31,10 +31,10 @@ def read_table(path: Path) -> list[Row]:
             return _read_parquet(path)
         if suffix in (".xlsx", ".xlsm"):
             return _read_excel(path)
+        if suffix in (".csv", ".tsv", ".txt"):
+            return _read_delimited(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise SourceError(f"The table {path} cannot be read: {error}.") from error
-    if suffix in (".csv", ".tsv", ".txt"):
-        return _read_delimited(path)
     raise SourceError(f"The table {path} must be .csv, .tsv, .parquet or .xlsx.")
 
 

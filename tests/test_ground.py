@@ -14,6 +14,7 @@ from ecgpipe.errors import StoreError
 from ecgpipe.files import (
     canonical_json,
     digest_of,
+    only_one,
     open_atomic,
     read_json,
     write_atomic,
@@ -83,6 +84,15 @@ def test_json_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     for name in ("b.json", "c.json"):
         with pytest.raises(StoreError):
             read_json(tmp_path / name)
+
+
+def test_a_lock_is_for_one_and_is_free_again_afterwards(tmp_path: Path) -> None:
+    with only_one(tmp_path / "sub" / "lock", "works here"):
+        with pytest.raises(StoreError, match="Another process works here"):
+            with only_one(tmp_path / "sub" / "lock", "works here"):
+                pass
+    with only_one(tmp_path / "sub" / "lock", "works here"):
+        pass
 
 
 def test_equal_values_have_one_digest() -> None:

@@ -289,6 +289,17 @@ def test_a_killed_run_goes_on_where_it_was(fresh: Experiment) -> None:
     assert worked(fresh.did())[-2:] == ["train", "eval"]
 
 
+def test_a_second_trainer_of_one_run_is_turned_away(fresh: Experiment) -> None:
+    process = fresh.start("run", "--set", "train.epochs=40")
+    wait_for(fresh.folder, "work/runs/toy/checkpoints/epoch-0001")
+    code, _, err = fresh.run("train", "--set", "train.epochs=40")
+    process.kill()
+    process.communicate()
+    assert code == 1
+    assert "Another process trains this run" in err
+    assert fresh.run("run", "--set", "train.epochs=2", "--set", "name=other")[0] == 0
+
+
 def test_two_processes_train_one_model(fresh: Experiment) -> None:
     assert fresh.run("prepare")[0] == 0
     assert fresh.run("embed")[0] == 0

@@ -195,6 +195,14 @@ def test_an_undefined_validation_figure_is_never_the_best(tmp_path: Path) -> Non
     assert "NaN" not in lines  # not JSON
 
 
+def test_without_any_validation_figure_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    def validate(encoder: ModelEncoder) -> dict[str, float]:
+        return {"macro_auroc": float("nan")}
+
+    trained = train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    assert (trained.best_epoch, trained.best_value) == (3, None)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     broken = dataclasses.replace(DATA, text_vectors=np.full((4, 10), np.nan, np.float32))
     with pytest.raises(EcgpipeError, match="loss of epoch 1 is not finite"):

@@ -182,8 +182,10 @@ class _Run:
         return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
 
     def best_epoch(self) -> int:
-        """The epoch with the best validation figure; of equals, the first."""
+        """The epoch with the best validation figure; of equals the first, without any the last."""
         values = [entry["val"][self.config.best_by] for entry in self.history]
+        if all(value is None for value in values):
+            return len(values)
         return int(np.argmax([-math.inf if value is None else value for value in values])) + 1
 
     def encoder(self) -> ModelEncoder:

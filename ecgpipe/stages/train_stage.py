@@ -5,18 +5,26 @@ number of epochs, since with a constant learning rate a longer run is the same r
 folder of another key is set aside, never overwritten.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 from ecgpipe.config_file import config_as_yaml
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.tasks import Task, load_task
-from ecgpipe.files import digest_of, read_json, storing, write_atomic, write_json_atomic
+from ecgpipe.files import (
+    digest_of,
+    only_one,
+    read_json,
+    storing,
+    write_atomic,
+    write_json_atomic,
+)
 from ecgpipe.processes import is_first
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
-from ecgpipe.stages.texts import with_sentence
+from ecgpipe.stages.texts import class_sentences, with_sentence
 from ecgpipe.stopping import Stop
 
 _VERSION = 1  # raised when the same key would give another model
@@ -34,12 +42,14 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
     model = finished_model(experiment, key)
     did_work = model is None
     if model is None:
-        if is_first():  # the others wait for it where the processes first meet, in train_model
-            _make_room(experiment, key)
         # Imported here because torch takes seconds, and most runs find nothing to do.
         from ecgpipe.stages.model_joint import train_model
 
-        train_model(experiment, key, findings_task(experiment), stop)
+        lock = experiment.workspace.run_lock
+        with only_one(lock, "trains this run") if is_first() else nullcontext():
+            if is_first():  # the others wait for it where processes first meet, in train_model
+                _make_room(experiment, key)
+            train_model(experiment, key, findings_task(experiment), stop)
         model = finished_model(experiment, key)
         assert model is not None, "training ended without a model"
     training = model["training"]
@@ -54,9 +64,8 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
 
 def run_key(experiment: Experiment) -> str:
     """What the trained model depends on, besides how long it is trained."""
-    records, sentences = with_sentence(
-        experiment.records, experiment.taxonomy, experiment.config.text
-    )
+    text, task = experiment.config.text, findings_task(experiment)
+    records, sentences = with_sentence(experiment.records, experiment.taxonomy, text)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
     return digest_of(
         {
@@ -66,7 +75,11 @@ def run_key(experiment: Experiment) -> str:
             "records": digest_of(rows),
             "texts": keys_of(sentences).tobytes().hex(),
             "vectors": experiment.fingerprint.digest,
-            "validation": [findings_task(experiment).digest, experiment.config.eval.min_positives],
+            "validation": [
+                task.digest,
+                class_sentences(task.wording(text.language), text),
+                experiment.config.eval.min_positives,
+            ],
         }
     )
 
@@ -103,8 +116,8 @@ def _may_continue(experiment: Experiment, key: str) -> bool:
         found = read_json(experiment.workspace.run / "run.json")
     except StoreError:
         return False
-    log = experiment.workspace.run / "log.jsonl"
-    epochs_done = len(log.read_text().splitlines()) if log.exists() else 0
+    names = [path.name for path in experiment.workspace.checkpoints.glob("epoch-*")]
+    epochs_done = max((int(name.removeprefix("epoch-")) for name in names), default=0)
     same = isinstance(found, dict) and found.get("run_key") == key
     return same and epochs_done <= experiment.config.train.epochs
 
