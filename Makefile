@@ -47,6 +47,7 @@ wheel-check: $(VENV)/ready-dev
 
 # torch first and by its pin: see constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): about two minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt torch
 	$(PIP) install -q -c constraints.txt -e .
