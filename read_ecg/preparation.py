@@ -8,6 +8,7 @@ what the settings ask for, and the list of rejected records. Knows findings only
 import csv
 import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.cache.signal_writer import Rejection, SignalResult, SignalStoreWriter
 from ecgpipe.config import DataConfig, PtbxlSource, Source
 from ecgpipe.errors import RecordError, SourceError, StoppedEarly, TaxonomyError
-from ecgpipe.files import digest_of, sha256_file, write_atomic
+from ecgpipe.files import canonical_json, digest_of, sha256_file, write_atomic
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.hospital_table import read_hospital_table
@@ -144,6 +145,7 @@ def prepare(
         "inputs": digest,
         "signals": store.digest,
         "counts": counts,
+        "settings": json.loads(canonical_json(asdict(config))),
         "provenance": provenance(),
     }
     write_records(workspace.records(digest), records, about)

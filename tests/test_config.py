@@ -1,12 +1,14 @@
 """pipeline.yaml: read into settings, or refused with the way out."""
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ecgpipe.config import PRESETS, PipelineConfig, PtbxlSource, TableSource, TrainConfig
-from ecgpipe.config_file import config_as_yaml, load_config
+from ecgpipe.config_file import config_as_yaml, load_config, parse_config
 from ecgpipe.errors import ConfigError
 
 SMALL = """
@@ -43,7 +45,25 @@ def test_the_shipped_experiment_is_the_papers() -> None:
     assert (train.global_batch_size, train.epochs) == (32, 200)
 
 
-def test_every_example_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
+    shown = yaml.safe_load(Path("pipeline.yaml").read_text())
+    config = load_config(Path("pipeline.yaml"))
+    for block in ("data", "text", "train", "eval"):
+        assert set(shown[block]) == {
+            item.name for item in dataclasses.fields(getattr(config, block))
+        }
+    source = config.data.sources[0]
+    assert set(shown["data"]["sources"][0]) == {item.name for item in dataclasses.fields(source)}
+    # What is left out has the value shown, but for what names this experiment.
+    sparse = {
+        "name": shown["name"],
+        "data": {"sources": [{"kind": "ptbxl", "root": shown["data"]["sources"][0]["root"]}]},
+        "text": {key: shown["text"][key] for key in ("model", "revision")},
+    }
+    assert parse_config(sparse, Path.cwd(), "sparse") == config
+
+
+def test_every_example_is_valid() -> None:
     examples = sorted(Path("examples").rglob("pipeline.yaml"))
     assert len(examples) >= 3
     for path in examples:
