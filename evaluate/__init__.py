@@ -5,6 +5,7 @@ nor torch or a language model: it is handed something that encodes ECGs and text
 
 taxonomies/*.csv  lists of findings: id, names, synonyms, codes, coarse classes
 tasks/*.yaml      what competes: classes and their wording
+named_file        a list or task that ships, or a file of one's own
 taxonomy          reading a list, and finding what a name means
 tasks             reading a task, and its truth for given records
 metrics           hit@k, Wilson interval, AUROC                       (pure)

@@ -5,8 +5,6 @@ Owns the task file (YAML) and its meaning. A task is data: adding one is writing
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +12,14 @@ import numpy.typing as npt
 import yaml
 
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.named_file import NamedFiles
 from ecgpipe.evaluate.taxonomy import Taxonomy
 from ecgpipe.files import digest_of
 
 Kind = Literal["multi_label", "single_label"]
 Names = Mapping[str, str]
+
+_TASKS = NamedFiles("tasks", (".yaml", ".yml"), "task", "eval.tasks")
 
 
 @dataclass(frozen=True)
@@ -96,28 +97,12 @@ def has_group(name: str, taxonomy: Taxonomy) -> bool:
 
 def _read_task(name: str) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(_task_text(name))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        settings = yaml.safe_load(_TASKS.read(name))
+    except yaml.YAMLError as error:
         raise TaxonomyError(f"The task file {name} is not valid YAML: {error}.") from error
     if not isinstance(settings, dict):
         raise TaxonomyError(f"The task file {name} is malformed: it must be a mapping.")
     return settings
-
-
-def _task_text(name: str) -> str:
-    own = Path(name)
-    if own.suffix.casefold() in (".yaml", ".yml"):
-        if not own.is_file():
-            raise TaxonomyError(f"The task file {own} does not exist. Check eval.tasks.")
-        return own.read_text(encoding="utf-8")
-    shipped = resources.files("ecgpipe.evaluate") / "tasks"
-    names = sorted(entry.name.removesuffix(".yaml") for entry in shipped.iterdir())
-    if name not in names:
-        raise TaxonomyError(
-            f"There is no task {name!r}. eval.tasks holds names out of {', '.join(names)}, or paths"
-            " of .yaml files."
-        )
-    return (shipped / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _task(

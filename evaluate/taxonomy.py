@@ -13,14 +13,14 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.named_file import NamedFiles
 from ecgpipe.files import digest_of
 
 CODE_COLUMNS = ("scp", "snomed_ct")
 _NAME_COLUMNS = ("id", "japanese", "english", "synonyms")
+_TAXONOMIES = NamedFiles("taxonomies", (".csv",), "taxonomy", "data.taxonomy")
 
 
 @dataclass(frozen=True)
@@ -100,19 +100,7 @@ def load_taxonomy(name: str) -> Taxonomy:
     Raises:
         TaxonomyError: it does not exist, lacks a column, or names are empty or ambiguous.
     """
-    own = Path(name)
-    if own.suffix.casefold() == ".csv":
-        if not own.is_file():
-            raise TaxonomyError(f"The taxonomy {own} does not exist. Check data.taxonomy.")
-        return parse_taxonomy(own.read_text(encoding="utf-8-sig"), str(own))
-    shipped = resources.files("ecgpipe.evaluate") / "taxonomies"
-    names = sorted(entry.name.removesuffix(".csv") for entry in shipped.iterdir())
-    if name not in names:
-        raise TaxonomyError(
-            f"There is no taxonomy {name!r}. data.taxonomy is one of {', '.join(names)}, or the"
-            " path of a .csv file."
-        )
-    return parse_taxonomy((shipped / f"{name}.csv").read_text(encoding="utf-8"), name)
+    return parse_taxonomy(_TAXONOMIES.read(name), name)
 
 
 def parse_taxonomy(text: str, name: str) -> Taxonomy:

@@ -101,3 +101,10 @@ def test_the_digest_changes_with_the_content_only() -> None:
     taxonomy = parse_taxonomy(SMALL, "small")
     assert taxonomy.digest == parse_taxonomy(SMALL, "elsewhere").digest
     assert taxonomy.digest != parse_taxonomy(SMALL.replace("HYP", "MI"), "small").digest
+
+
+def test_a_list_in_another_encoding_is_refused_with_the_way_out(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_bytes("id,japanese,english\n1,洞調律,Sinus rhythm\n".encode("cp932"))
+    with pytest.raises(TaxonomyError, match=r"own.csv cannot be read.*UTF-8"):
+        load_taxonomy(str(path))

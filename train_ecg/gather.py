@@ -21,7 +21,8 @@ class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         # Every process's loss depends on our rows: sum what all of them ask, then take our part.
-        gradient_BD = gradients[0].contiguous()
+        # A copy, since the sum is made in place and the incoming gradient is not ours to change.
+        gradient_BD = gradients[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(gradient_BD)
         rank, n = distributed.get_rank(), len(gradient_BD) // distributed.get_world_size()
         return gradient_BD[rank * n : (rank + 1) * n]

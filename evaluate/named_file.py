@@ -1,0 +1,54 @@
+"""A list or task by its name, where it ships with ecgpipe, or by the path of a file of one's own.
+
+Owns that choice, so that taxonomies and tasks are found in the same way.
+"""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from ecgpipe.errors import TaxonomyError
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """A folder of shipped files, and what a setting may name instead."""
+
+    folder: str
+    """Below ecgpipe/evaluate."""
+
+    suffixes: tuple[str, ...]
+    """The first is that of the shipped files; a setting with one of them is a path."""
+
+    what: str
+    setting: str
+
+    def read(self, name: str) -> str:
+        """The text of the file that `name` means.
+
+        Raises:
+            TaxonomyError: there is none, or it is not UTF-8.
+        """
+        if Path(name).suffix.casefold() in self.suffixes:
+            return self._read_own(Path(name))
+        shipped = resources.files("ecgpipe.evaluate") / self.folder
+        suffix = self.suffixes[0]
+        names = sorted(entry.name.removesuffix(suffix) for entry in shipped.iterdir())
+        if name not in names:
+            raise TaxonomyError(
+                f"There is no {self.what} {name!r}. {self.setting} takes {', '.join(names)}, or the"
+                f" path of a {suffix} file."
+            )
+        return (shipped / f"{name}{suffix}").read_text(encoding="utf-8")
+
+    def _read_own(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise TaxonomyError(
+                f"The {self.what} {path} does not exist. Check {self.setting}."
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise TaxonomyError(
+                f"The {self.what} {path} cannot be read: {error}. Save it as UTF-8."
+            ) from error
