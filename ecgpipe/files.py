@@ -67,6 +67,23 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} cannot be read as JSON: {error}.") from error
 
 
+def decode_text(content: bytes) -> str:
+    """Text that people saved: UTF-8 with or without a byte-order mark, UTF-16 with one, Shift-JIS.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings: tuple[str, ...] = ("utf-16",)
+    else:
+        # Strict UTF-8 first: Japanese in Shift-JIS is practically never valid UTF-8.
+        encodings = ("utf-8-sig", "cp932")
+    for encoding in encodings:
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode(encoding)
+    raise ValueError("it is neither UTF-8 nor Shift-JIS; save it as UTF-8")
+
+
 def canonical_json(value: Any) -> str:
     """The one spelling of `value` that is hashed: sorted keys, no spaces, paths as text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.files import decode_text
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class NamedFiles:
         """The text of the file that `name` means.
 
         Raises:
-            TaxonomyError: there is none, or it is not UTF-8.
+            TaxonomyError: there is none, or it is in no known encoding.
         """
         if Path(name).suffix.casefold() in self.suffixes:
             return self._read_own(Path(name))
@@ -43,12 +44,10 @@ class NamedFiles:
 
     def _read_own(self, path: Path) -> str:
         try:
-            return path.read_text(encoding="utf-8-sig")
+            return decode_text(path.read_bytes())
         except FileNotFoundError:
             raise TaxonomyError(
                 f"The {self.what} {path} does not exist. Check {self.setting}."
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise TaxonomyError(
-                f"The {self.what} {path} cannot be read: {error}. Save it as UTF-8."
-            ) from error
+        except (OSError, ValueError) as error:
+            raise TaxonomyError(f"The {self.what} {path} cannot be read: {error}.") from error

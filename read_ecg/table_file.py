@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgpipe.errors import SourceError
+from ecgpipe.files import decode_text
 
 Row = dict[str, str]
 
@@ -49,7 +50,7 @@ def require_columns(path: Path, rows: Sequence[Row], wanted: Iterable[str]) -> N
 
 
 def _read_delimited(path: Path) -> list[Row]:
-    text = _decode(path)
+    text = decode_text(path.read_bytes())
     first_line = text.split("\n", 1)[0]
     delimiter = max("\t,;", key=first_line.count)
     lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
@@ -65,21 +66,6 @@ def _read_delimited(path: Path) -> list[Row]:
             )
         rows.append(_row(header, cells))
     return rows
-
-
-def _decode(path: Path) -> str:
-    content = path.read_bytes()
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings: tuple[str, ...] = ("utf-16",)
-    else:
-        # Strict UTF-8 first: Japanese in Shift-JIS is practically never valid UTF-8.
-        encodings = ("utf-8-sig", "cp932")
-    for encoding in encodings:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise SourceError(f"The table {path} is neither UTF-8 nor Shift-JIS. Save it as UTF-8.")
 
 
 def _read_parquet(path: Path) -> list[Row]:

@@ -93,7 +93,7 @@ def test_an_own_list_is_read_by_its_path(tmp_path: Path) -> None:
     assert load_taxonomy(str(tmp_path / "own.csv"))["1"].groups == {"superclass": "HYP"}
     with pytest.raises(TaxonomyError, match="does not exist"):
         load_taxonomy(str(tmp_path / "none.csv"))
-    with pytest.raises(TaxonomyError, match="one of findings98, ptbxl"):
+    with pytest.raises(TaxonomyError, match="takes findings98, ptbxl"):
         load_taxonomy("findings99")
 
 
@@ -103,8 +103,12 @@ def test_the_digest_changes_with_the_content_only() -> None:
     assert taxonomy.digest != parse_taxonomy(SMALL.replace("HYP", "MI"), "small").digest
 
 
-def test_a_list_in_another_encoding_is_refused_with_the_way_out(tmp_path):
+def test_a_list_saved_by_japanese_excel_is_read_and_another_encoding_refused(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "own.csv"
-    path.write_bytes("id,japanese,english\n1,洞調律,Sinus rhythm\n".encode("cp932"))
-    with pytest.raises(TaxonomyError, match=r"own.csv cannot be read.*UTF-8"):
+    path.write_bytes(SMALL.encode("cp932"))
+    assert load_taxonomy(str(path)).digest == parse_taxonomy(SMALL, "small").digest
+    path.write_bytes(b"id,japanese,english\n1,\x81\xff\xfd,x\n")
+    with pytest.raises(TaxonomyError, match=r"own\.csv cannot be read: .* UTF-8"):
         load_taxonomy(str(path))
