@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ecgpipe.cache import signal_format as fmt
 from ecgpipe.errors import StoreError
-from ecgpipe.files import read_json
+from ecgpipe.files import read_json_object
 
 Slots = npt.NDArray[np.int64]
 
@@ -43,8 +43,10 @@ class SignalStore:
             raise StoreError(f"{folder} does not exist. Run `ecgpipe prepare`.")
         if not (folder / "manifest.json").exists():
             raise StoreError(f"{folder} is unfinished: it has no manifest. Run `ecgpipe prepare`.")
-        manifest = read_json(folder / "manifest.json")
-        array = read_json(folder / "signal" / "zarr.json")
+        mend = f"Remove {folder} and run `ecgpipe prepare`."
+        names = ("format", "complete", "digest", "shards", "notes", "rejected")
+        manifest = read_json_object(folder / "manifest.json", names, mend)
+        array = read_json_object(folder / "signal" / "zarr.json", ("shape",), mend)
         _check_layout(folder, manifest, array)
         return cls(folder, manifest, array)
 
@@ -98,7 +100,10 @@ class SignalStore:
 
 def _check_layout(folder: Path, manifest: dict[str, Any], array: dict[str, Any]) -> None:
     if manifest.get("format") != fmt.FORMAT or manifest.get("complete") is not True:
-        raise StoreError(f"{folder}/manifest.json is not that of a complete {fmt.FORMAT} store.")
+        raise StoreError(
+            f"{folder}/manifest.json is not that of a complete {fmt.FORMAT} store. Remove the store"
+            " and run `ecgpipe prepare`."
+        )
     try:
         n_records, _, samples = array["shape"]
         expected = fmt.array_metadata(n_records, tuple(array["attributes"]["leads"]), samples)

@@ -7,6 +7,7 @@ same bytes, however often the work was interrupted.
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,15 @@ import xxhash
 
 from ecgpipe.cache import signal_format as fmt
 from ecgpipe.errors import StoreError
-from ecgpipe.files import open_atomic, read_json, write_json_atomic
+from ecgpipe.files import (
+    fsync_file,
+    fsync_folder,
+    open_atomic,
+    read_json,
+    read_json_object,
+    storing,
+    write_json_atomic,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,10 @@ class SignalResult:
 
     reason: str = ""
     message: str = ""
+    path: str = ""
+    """Of the recording that was rejected, and what was known of its files (`state`)."""
+
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,11 @@ class Rejection:
     record_id: str
     reason: str
     message: str
+    path: str = ""
+    """Where its recording was looked for; '' where the place itself was refused."""
+
+    state: str = ""
+    """What its files were like then. Another state now means that somebody mended them."""
 
 
 class SignalStoreWriter:
@@ -121,6 +139,25 @@ class SignalStoreWriter:
             },
         )
 
+    def adopt_shard(self, shard: int, other: Path) -> None:
+        """Take over a finished shard of another store with the same plan and settings.
+
+        Raises:
+            StoreError: it cannot be linked or copied.
+        """
+        done = read_json(other / "done" / f"{shard}.json")
+        source, target = other / "signal" / "c" / str(shard) / "0" / "0", self._shard_path(shard)
+        with storing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                target.hardlink_to(source)  # shards never change once they are written
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(source, target)
+            fsync_file(target)
+            fsync_folder(target.parent)
+        write_json_atomic(self._done_path(shard), {**done, "digest": self._attributes["digest"]})
+
     def seal(self, made_by: dict[str, Any]) -> dict[str, Any]:
         """Write the manifest, which makes the store complete; returns it.
 
@@ -152,11 +189,9 @@ class SignalStoreWriter:
     def _begin(self) -> None:
         group = fmt.group_metadata(self._attributes)
         path = self.folder / "zarr.json"
-        if path.exists() and read_json(path) != json.loads(json.dumps(group)):
-            raise StoreError(
-                f"{self.folder} was begun for other recordings or settings. Remove it and run"
-                " `ecgpipe prepare`."
-            )
+        mend = f"Remove {self.folder} and run `ecgpipe prepare`."
+        if path.exists() and read_json_object(path, (), mend) != json.loads(json.dumps(group)):
+            raise StoreError(f"{self.folder} was begun for other recordings or settings. {mend}")
         array = fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
         write_json_atomic(self.folder / "signal" / "zarr.json", array)
         write_json_atomic(path, group)
@@ -165,14 +200,18 @@ class SignalStoreWriter:
         path = self._done_path(shard)
         if not path.exists():
             return False
-        done, file = read_json(path), self._shard_path(shard)
+        file = self._shard_path(shard)
         planned = [self._record_ids[slot] for slot in self.planned(shard)]
-        return bool(
-            done["digest"] == self._attributes["digest"]
-            and [record["record_id"] for record in done["records"]] == planned
-            and file.exists()
-            and file.stat().st_size == done["bytes"]
-        )
+        try:
+            done = read_json(path)
+            return bool(
+                done["digest"] == self._attributes["digest"]
+                and [record["record_id"] for record in done["records"]] == planned
+                and file.exists()
+                and file.stat().st_size == done["bytes"]
+            )
+        except (StoreError, KeyError, TypeError):
+            return False  # a damaged done file: its shard is written anew
 
     def _checked(self, signal: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
         assert signal.shape == (len(self._leads), self._samples), signal.shape
@@ -191,5 +230,7 @@ def _outcome(result: SignalResult) -> dict[str, Any]:
     if result.notes:
         outcome["notes"] = list(result.notes)
     if result.signal is None:
-        outcome["rejected"] = asdict(Rejection(result.record_id, result.reason, result.message))
+        outcome["rejected"] = asdict(
+            Rejection(result.record_id, result.reason, result.message, result.path, result.state)
+        )
     return outcome

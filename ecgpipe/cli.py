@@ -5,7 +5,9 @@ or settings; 75 stopped early with everything saved. Imports next to nothing, so
 answers at once.
 """
 
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +39,20 @@ class _Commands(click.Group):
         except OSError as error:  # a disk or permission we did not foresee is still no bug
             click.echo(f"ecgpipe: {error}.", err=True)
             ctx.exit(EcgpipeError.exit_code)
+
+
+def _make_printable() -> None:
+    """A terminal without Japanese shows '?', and one that was closed nothing, after hours of work.
+
+    Without this the last print would end in an error.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
@@ -72,6 +88,7 @@ def main() -> None:
     A frozen language model reads every distinct report and label once (embed); then only an ECG
     encoder is trained against the kept vectors (train). For research; not a medical device.
     """
+    _make_printable()
 
 
 @main.command()

@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Settings:
     """Base of every block of settings: an unknown key is an error, never ignored."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,7 @@ class SplitConfig(Settings):
     """Another seed draws another division. A patient keeps its part when others are added."""
 
     def __post_init__(self) -> None:
+        _check_seed(self.seed)
         _need(
             all(0 <= share <= 1 for share in self.fractions), "fractions must lie between 0 and 1"
         )
@@ -115,7 +116,8 @@ class DataConfig(Settings):
     """Which part of a longer recording is kept."""
 
     min_leads: int = 12
-    """Recordings with fewer leads, after deriving limb leads, are rejected."""
+    """Recordings with fewer leads, after deriving limb leads, are rejected. A flat lead counts as
+    there; it is masked."""
 
     min_duration_s: float = 5.0
     """Shorter recordings are rejected."""
@@ -139,6 +141,7 @@ class DataConfig(Settings):
             samples == int(samples), f"rate_hz x duration_s must be a whole number, not {samples}"
         )
         _need(1 <= self.min_leads <= 12, f"min_leads must lie in 1 to 12, not {self.min_leads}")
+        _need(self.min_duration_s >= 0, f"min_duration_s must be 0 or more: {self.min_duration_s}")
         for share in (self.max_missing_fraction, self.max_rejected_fraction):
             _need(0 <= share <= 1, f"a fraction must lie between 0 and 1, not {share}")
 
@@ -187,6 +190,7 @@ class TextConfig(Settings):
     """Padded tokens in one forward pass. Changes speed and memory, not vectors."""
 
     def __post_init__(self) -> None:
+        _need(bool(self.model.strip()), "model must not be empty")
         _need(self.prompt.count("{text}") == 1, "prompt must hold {text} exactly once")
         _need(bool(self.separator), "separator must not be empty")
         _need(self.max_tokens >= 2, f"max_tokens must be at least 2, not {self.max_tokens}")
@@ -241,6 +245,7 @@ class TrainConfig(Settings):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_seed(self.seed)
         for name in ("projection_dim", "epochs"):
             _need(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
         _need(
@@ -251,8 +256,8 @@ class TrainConfig(Settings):
         _need(self.lr > 0, f"lr must be above 0, not {self.lr}")
         _need(self.weight_decay >= 0, f"weight_decay must be at least 0, not {self.weight_decay}")
         _need(
-            0.01 <= self.temperature <= 100,
-            f"temperature must lie in 0.01 to 100, not {self.temperature}",
+            0.01 <= self.temperature <= 1,
+            f"temperature must lie in 0.01 to 1, not {self.temperature}",
         )
 
 
@@ -289,6 +294,7 @@ class EvalConfig(Settings):
             self.bootstrap_draws >= 100,
             f"bootstrap_draws must be at least 100, not {self.bootstrap_draws}",
         )
+        _check_seed(self.seed)
         _need(
             self.random_encoders >= 1,
             f"random_encoders must be at least 1, not {self.random_encoders}",
@@ -322,6 +328,11 @@ class PipelineConfig(Settings):
             good and self.name[0] not in ". ",
             f"name must be a plain folder name, not {self.name!r}",
         )
+        _need(len(self.name.encode()) <= 200, "name must be at most 200 bytes long")
+
+
+def _check_seed(seed: int) -> None:
+    _need(0 <= seed < 2**63, f"seed must be 0 or a positive number below 2^63, not {seed}")
 
 
 def _need(condition: bool, want: str) -> None:

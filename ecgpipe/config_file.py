@@ -78,8 +78,13 @@ _Loader.add_implicit_resolver(
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for (key_node, _), key in zip(node.value, keys, strict=True):
+    nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]  # `<<: *name`
+    keys = [loader.construct_object(key) for key in nodes]
+    for key_node, key in zip(nodes, keys, strict=True):
+        if not isinstance(key, str):
+            raise yaml.MarkedYAMLError(
+                problem=f"the key {key!r} is not text", problem_mark=key_node.start_mark
+            )
         if keys.count(key) > 1:
             raise yaml.MarkedYAMLError(
                 problem=f"the key '{key}' is written twice", problem_mark=key_node.start_mark
@@ -98,7 +103,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{path} does not exist. Name your pipeline file with -c, or write one with"
             " `ecgpipe init`."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8.") from None
+    except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {_one_line(error)}.") from None
@@ -108,7 +115,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _load_yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain values only
+    """The value of YAML text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or not in a form that settings have.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain values only
+    except ValueError as error:  # such as a date that does not exist
+        raise yaml.YAMLError(str(error)) from error
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
 
 
 def _one_line(error: yaml.YAMLError) -> str:
@@ -162,8 +179,18 @@ def _expand(value: Any, origin: str) -> Any:
     if isinstance(value, list):
         return [_expand(inner, origin) for inner in value]
     if isinstance(value, str):
+        if "\0" in value or not _is_utf8(value):
+            raise ConfigError(f"{origin}: {value!r} holds a character that is no text.")
         return _VARIABLE.sub(lambda match: _variable(match, origin), value)
     return value
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _variable(match: re.Match[str], origin: str) -> str:
@@ -181,7 +208,7 @@ def _with_preset(settings: dict[str, Any]) -> dict[str, Any]:
     """Put the preset's values under what the file itself sets in `train`."""
     train = settings.get("train", {})
     preset = train.get("preset", "paper") if isinstance(train, dict) else None
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         return settings  # the type check says what is wrong
     return settings | {"train": PRESETS[preset] | train}
 
@@ -281,7 +308,10 @@ def _resolve_paths(value: Any, folder: Path) -> Any:
 
 
 def _absolute(path: Path, folder: Path) -> Path:
-    return Path(os.path.normpath(folder / path.expanduser()))
+    try:
+        return Path(os.path.normpath(folder / path.expanduser()))
+    except RuntimeError as error:
+        raise ConfigError(f"The path {path} means nothing here: {error}") from None
 
 
 def _resolve_named_file(name: str, folder: Path, suffixes: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,6 +67,27 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} cannot be read as JSON: {error}.") from error
 
 
+def read_json_object(path: Path, names: Collection[str], mend: str) -> dict[str, Any]:
+    """Read a JSON object that we wrote, and be sure that it holds `names`.
+
+    Args:
+        path: the file.
+        names: of values that must be there.
+        mend: what to do about a file that is missing or damaged, for the message.
+
+    Raises:
+        StoreError: it is missing, unreadable, no object, or lacks a name.
+    """
+    try:
+        value = read_json(path)
+    except StoreError as error:
+        raise StoreError(f"{error} {mend}") from error
+    if not isinstance(value, dict) or not set(names) <= set(value):
+        wanted = ", ".join(sorted(names))
+        raise StoreError(f"{path} is damaged: it is not an object with {wanted}. {mend}")
+    return value
+
+
 def decode_text(content: bytes) -> str:
     """Text that people saved: UTF-8 with or without a byte-order mark, UTF-16 with one, Shift-JIS.
 
@@ -89,9 +110,14 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
+def sha256_bytes(content: bytes) -> str:
+    """SHA-256 of `content`, as 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_text(text: str) -> str:
     """SHA-256 of the UTF-8 bytes of `text`, as 64 hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_bytes(text.encode())
 
 
 def digest_of(value: Any) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import EvalConfig
+from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.bootstrap import patient_weights
 from ecgpipe.evaluate.scoring import (
     TaskDraws,
@@ -24,6 +25,7 @@ from ecgpipe.evaluate.scoring import (
     scored_records,
 )
 from ecgpipe.evaluate.tasks import Task
+from ecgpipe.stopping import Stop
 
 Vectors = npt.NDArray[np.float32]
 
@@ -46,6 +48,7 @@ def evaluate(
     trained_on: RecordsTable,
     config: EvalConfig,
     language: str,
+    stop: Stop,
 ) -> dict[str, Any]:
     """Score every task, with baselines.
 
@@ -57,14 +60,22 @@ def evaluate(
         trained_on: the training records, for the class prior.
         config: draws, seed, and the least positives of a macro average.
         language: which wording of the classes is used.
+        stop: asked between models and tasks.
 
     Returns:
         The `tasks` block of ecgpipe-results/1.
+
+    Raises:
+        StoppedEarly: a signal came; nothing is kept.
     """
     weights = patient_weights(scored.patients, config.bootstrap_draws, config.seed)
-    ecg_vectors = [coder.encode_ecg(scored.slots) for coder in (model, *untrained)]
+    ecg_vectors = []
+    for coder in (model, *untrained):
+        _check_stop(stop)
+        ecg_vectors.append(coder.encode_ecg(scored.slots))
     results = {}
     for task in tasks:
+        _check_stop(stop)
         setting = _setting(task, scored, weights, config)
         text_vectors = [coder.encode_text(task.wording(language)) for coder in (model, *untrained)]
         draws, *random = [
@@ -112,6 +123,13 @@ def validation_figures(
         for name, value in values.items()
         if not name.endswith("_all")
     }
+
+
+def _check_stop(stop: Stop) -> None:
+    if stop:
+        raise StoppedEarly(
+            f"Stopped by {stop.cause} while scoring; the model is kept. Run the same command again."
+        )
 
 
 @dataclass(frozen=True)

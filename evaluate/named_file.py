@@ -30,7 +30,7 @@ class NamedFiles:
         Raises:
             TaxonomyError: there is none, or it is in no known encoding.
         """
-        if Path(name).suffix.casefold() in self.suffixes:
+        if self.is_own(name):
             return self._read_own(Path(name))
         shipped = resources.files("ecgpipe.evaluate") / self.folder
         suffix = self.suffixes[0]
@@ -41,6 +41,10 @@ class NamedFiles:
                 f" path of a {suffix} file."
             )
         return (shipped / f"{name}{suffix}").read_text(encoding="utf-8")
+
+    def is_own(self, name: str) -> bool:
+        """Whether `name` is the path of a file of one's own."""
+        return Path(name).suffix.casefold() in self.suffixes
 
     def _read_own(self, path: Path) -> str:
         try:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ecgpipe.errors import StoreError
-from ecgpipe.files import read_json, write_json_atomic
+from ecgpipe.files import read_json_object, write_json_atomic
 
 FORMAT = "ecgpipe-results/1"
 
 Results = dict[str, Any]
+
+_NAMES = ("format", "run", "notice", "tasks", "data", "text", "training", "provenance")
 
 
 def write_results(path: Path, results: Results) -> None:
@@ -25,8 +27,8 @@ def read_results(path: Path) -> Results:
     Raises:
         StoreError: it is missing, damaged, or of another format.
     """
-    results = read_json(path)
-    if not isinstance(results, dict) or results.get("format") != FORMAT:
+    results = read_json_object(path, _NAMES, "Run `ecgpipe eval`.")
+    if results["format"] != FORMAT:
         raise StoreError(f"{path} is not a results file of format {FORMAT}. Run `ecgpipe eval`.")
     return results
 

@@ -116,8 +116,10 @@ def _class_hits(
 def _class_auroc(
     scores_NC: npt.NDArray[np.float32], truth_NC: npt.NDArray[np.bool_], weights: Floats
 ) -> Floats:
-    areas = [weighted_auroc(s, t, weights) for s, t in zip(scores_NC.T, truth_NC.T, strict=True)]
-    return np.stack(areas, axis=1)
+    areas = np.empty((len(weights), scores_NC.shape[1]))
+    for number, (scores, truth) in enumerate(zip(scores_NC.T, truth_NC.T, strict=True)):
+        areas[:, number] = weighted_auroc(scores, truth, weights)
+    return areas
 
 
 def _pooled_hits(

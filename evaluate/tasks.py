@@ -19,6 +19,8 @@ from ecgpipe.files import digest_of
 Kind = Literal["multi_label", "single_label"]
 Names = Mapping[str, str]
 
+_NEEDED = ("name", "title", "source", "kind", "classes")
+_LANGUAGES = ("ja", "en")
 _TASKS = NamedFiles("tasks", (".yaml", ".yml"), "task", "eval.tasks")
 
 
@@ -82,17 +84,25 @@ def load_task(name: str, taxonomy: Taxonomy, candidates: Collection[str] | None)
     Raises:
         TaxonomyError: it does not exist, is malformed, or refers to what the taxonomy lacks.
     """
-    settings = _read_task(name)
-    try:
-        return _task(settings, taxonomy, candidates)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TaxonomyError(f"The task file {name} is malformed: {error!r}.") from error
+    return _task(_read_task(name), taxonomy, candidates)
 
 
 def has_group(name: str, taxonomy: Taxonomy) -> bool:
-    """Whether the taxonomy holds the grouping that a task needs."""
+    """Whether the taxonomy holds the grouping that a task needs.
+
+    Raises:
+        TaxonomyError: it does not, and the task is a file of one's own: then it is misspelt, while
+            a shipped task merely does not fit the taxonomy.
+    """
     settings = _read_task(name)
-    return "group" not in settings or settings["group"] in taxonomy.group_columns
+    if "group" not in settings or settings["group"] in taxonomy.group_columns:
+        return True
+    if _TASKS.is_own(name):
+        raise TaxonomyError(
+            f"The task file {name} has the group {settings['group']!r}, which is no column of"
+            f" {taxonomy.name}. It has: {', '.join(taxonomy.group_columns) or 'none'}."
+        )
+    return False
 
 
 def _read_task(name: str) -> dict[str, Any]:
@@ -100,26 +110,68 @@ def _read_task(name: str) -> dict[str, Any]:
         settings = yaml.safe_load(_TASKS.read(name))
     except yaml.YAMLError as error:
         raise TaxonomyError(f"The task file {name} is not valid YAML: {error}.") from error
+    _check(name, settings)
+    return dict(settings)
+
+
+def _check(name: str, settings: Any) -> None:
+    """Refuse a task file that does not say what it must, or says what nobody reads."""
     if not isinstance(settings, dict):
         raise TaxonomyError(f"The task file {name} is malformed: it must be a mapping.")
-    return settings
+    _check_names(f"The task file {name}", settings, _NEEDED, (*_NEEDED, "group"))
+    if settings["kind"] not in ("multi_label", "single_label"):
+        raise TaxonomyError(
+            f"The task file {name} has the kind {settings['kind']!r}; multi_label and single_label"
+            " are known."
+        )
+    title, classes = settings["title"], settings["classes"]
+    if not isinstance(title, dict):
+        raise TaxonomyError(f"The task file {name} needs a title such as {{ja: 調律, en: Rhythm}}.")
+    _check_names(f"The title of the task file {name}", title, _LANGUAGES, _LANGUAGES)
+    if classes == "taxonomy":
+        return
+    if not isinstance(classes, list) or not all(isinstance(entry, dict) for entry in classes):
+        raise TaxonomyError(
+            f"The task file {name} needs `classes: taxonomy`, or a list of classes such as"
+            " {id: SR, ja: 洞調律, en: Sinus rhythm}."
+        )
+    for entry in classes:
+        where = f"A class of the task file {name}"
+        _check_names(where, entry, ("id", *_LANGUAGES), ("id", *_LANGUAGES, "members"))
+        if "members" not in entry and "group" not in settings:
+            raise TaxonomyError(
+                f"{where}, {entry['id']}, needs `members`, or the file a `group`: the taxonomy's"
+                " column that says which findings belong to it."
+            )
+
+
+def _check_names(
+    where: str, found: Mapping[str, Any], needed: Collection[str], known: Collection[str]
+) -> None:
+    if missing := [name for name in needed if name not in found]:
+        raise TaxonomyError(f"{where} lacks {', '.join(missing)}.")
+    if unknown := [str(name) for name in found if name not in known]:
+        raise TaxonomyError(f"{where} has {', '.join(unknown)}; known are {', '.join(known)}.")
 
 
 def _task(
     settings: Mapping[str, Any], taxonomy: Taxonomy, candidates: Collection[str] | None
 ) -> Task:
-    if settings["kind"] not in ("multi_label", "single_label"):
-        raise TaxonomyError(f"task {settings['name']}: kind is {settings['kind']!r}.")
     if settings["classes"] == "taxonomy":
         classes = _taxonomy_classes(taxonomy, candidates)
     else:
         classes = tuple(
             _stated_class(entry, settings.get("group"), taxonomy) for entry in settings["classes"]
         )
+    if empty := [c.id for c in classes if not c.members]:
+        raise TaxonomyError(
+            f"The task {settings['name']} has classes without a finding in {taxonomy.name}:"
+            f" {', '.join(empty)}. Check `members` and the column {settings.get('group')}."
+        )
     return Task(
-        name=settings["name"],
+        name=str(settings["name"]),
         title=settings["title"],
-        source=settings["source"],
+        source=str(settings["source"]),
         kind=settings["kind"],
         classes=classes,
     )
@@ -141,6 +193,6 @@ def _stated_class(entry: Mapping[str, Any], group: str | None, taxonomy: Taxonom
         members = frozenset(taxonomy.resolve_all([str(name) for name in entry["members"]]))
     else:
         members = frozenset(
-            f.id for f in taxonomy.findings if f.groups.get(str(group)) == entry["id"]
+            f.id for f in taxonomy.findings if f.groups.get(str(group)) == str(entry["id"])
         )
-    return TaskClass(entry["id"], {"ja": entry["ja"], "en": entry["en"]}, members)
+    return TaskClass(str(entry["id"]), {name: str(entry[name]) for name in _LANGUAGES}, members)

@@ -105,8 +105,17 @@ def load_taxonomy(name: str) -> Taxonomy:
 
 def parse_taxonomy(text: str, name: str) -> Taxonomy:
     """Read a taxonomy from CSV text; `name` is for messages. Raises as `load_taxonomy`."""
-    rows = list(csv.DictReader(io.StringIO(text)))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise TaxonomyError(f"The taxonomy {name} cannot be read: {error}.") from None
     columns = list(rows[0]) if rows else []
+    for number, row in enumerate(rows, 2):
+        if None in row:
+            raise TaxonomyError(
+                f"The taxonomy {name}, row {number}, has more cells than columns. Put quotes around"
+                " a cell that holds a comma."
+            )
     if missing := [c for c in ("id", "japanese", "english") if c not in columns]:
         raise TaxonomyError(f"The taxonomy {name} has no column {', '.join(missing)}.")
     groups = tuple(c for c in columns if c not in (*_NAME_COLUMNS, *CODE_COLUMNS))

@@ -25,7 +25,8 @@ def read_hospital_table(source: TableSource) -> SourceRows:
     """
     rows = read_table(source.table)
     require_columns(source.table, rows, ("record_id", "patient_id", "path"))
-    if "findings" not in rows[0] and "report" not in rows[0]:
+    columns = rows[0][1]
+    if "findings" not in columns and "report" not in columns:
         raise SourceError(
             f"The table {source.table} has neither a column findings nor a column report, so there"
             " is nothing to learn from."
@@ -37,7 +38,7 @@ def read_hospital_table(source: TableSource) -> SourceRows:
         name=source.table.name,
         root=source.root or source.table.parent,
         table=source.table,
-        rows=tuple(_row(row, number, source.table, column) for number, row in enumerate(rows, 2)),
+        rows=tuple(_row(row, number, source.table, column) for number, row in rows),
     )
 
 

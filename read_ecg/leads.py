@@ -43,9 +43,13 @@ _DERIVED_FROM = {
 def canonical_lead(name: str) -> str | None:
     """The standard name of a lead, or None if `name` is not one of the twelve.
 
-    Case, spaces, full-width letters and a leading 'Lead' or 'ECG' do not matter.
+    Case, spaces, full-width letters and a leading 'Lead' or 'ECG' do not matter. A leading minus
+    does: Cabrera's -aVR is aVR upside down, so it is none of the twelve.
     """
-    plain = re.sub(r"[\s_.-]", "", unicodedata.normalize("NFKC", name)).casefold()
+    written = unicodedata.normalize("NFKC", name).strip()
+    if written.startswith(("-", "−", "–")):
+        return None
+    plain = re.sub(r"[\s_.-]", "", written).casefold()
     for prefix in ("", "lead", "ecglead", "ecg"):
         if plain.startswith(prefix) and plain.removeprefix(prefix) in _CANONICAL:
             return _CANONICAL[plain.removeprefix(prefix)]
@@ -90,14 +94,23 @@ def _check_names(names: Sequence[str], known: Sequence[str | None]) -> None:
 
 
 def _derive(arranged: npt.NDArray[np.float32], present: set[str]) -> tuple[str, ...]:
-    """Fill absent limb leads in place; III first, then the augmented leads from I and II."""
+    """Fill absent limb leads in place; III first, then the augmented leads from I and II.
+
+    Only from leads that move: a flat one is an electrode that fell off, and what would be derived
+    from it is a copy of the other.
+    """
     notes = []
-    have = set(present)
+    have = {lead for lead in present if _moves(arranged[LEADS.index(lead)])}
     for lead, parts in _DERIVED_FROM.items():
-        if lead not in have and all(part in have for part, _ in parts):
+        if lead not in present and all(part in have for part, _ in parts):
             arranged[LEADS.index(lead)] = sum(
                 factor * arranged[LEADS.index(part)] for part, factor in parts
             )
             have.add(lead)
             notes.append("limb lead derived")
     return tuple(notes[:1])
+
+
+def _moves(signal_mv: npt.NDArray[np.float32]) -> bool:
+    known = signal_mv[np.isfinite(signal_mv)]
+    return len(known) > 0 and bool(np.ptp(known) > 0)

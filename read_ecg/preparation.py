@@ -20,13 +20,19 @@ from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.cache.signal_writer import Rejection, SignalResult, SignalStoreWriter
 from ecgpipe.config import DataConfig, PtbxlSource, Source
 from ecgpipe.errors import RecordError, SourceError, StoppedEarly, TaxonomyError
-from ecgpipe.files import canonical_json, digest_of, sha256_file, write_atomic
+from ecgpipe.files import (
+    canonical_json,
+    digest_of,
+    read_json_object,
+    sha256_file,
+    write_atomic,
+)
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.ptbxl import read_ptbxl
 from ecgpipe.read_ecg.record import LEADS, Reason
-from ecgpipe.read_ecg.recording import read_recording
+from ecgpipe.read_ecg.recording import read_recording, recording_state
 from ecgpipe.read_ecg.source import SourceRow, SourceRows, recording_path
 from ecgpipe.read_ecg.splits import assign_splits, check_patients
 from ecgpipe.read_ecg.window import to_window
@@ -108,13 +114,17 @@ def inputs_digest(config: DataConfig, findings: FindingList) -> str:
 
 
 def find_prepared(digest: str, workspace: Workspace) -> Prepared | None:
-    """Data prepared earlier from the very inputs of `digest`, or None.
+    """Data prepared earlier from the very inputs of `digest`; None without any, or where a
+    recording that was rejected has been mended since.
 
     Raises:
         StoreError: they are there but damaged.
     """
     about = read_about(workspace.records(digest))
-    if about is None or not (workspace.signals(about["signals"]) / "manifest.json").exists():
+    signals = None if about is None else workspace.signals(about["signals"])
+    if about is None or signals is None or not _is_sealed(signals):
+        return None
+    if any(map(_is_mended, _rejected_of(signals))):
         return None
     return Prepared(digest, about["signals"], about["counts"])
 
@@ -140,7 +150,9 @@ def prepare(
     check_patients((p.row, p.split) for p in plan if p.row.patient_id)
     _write_rejected(workspace.rejected(digest), rejected, plan)
     counts = _counts(plan, records, rejected, store.manifest["notes"])
-    _check_rejected_share(config, counts, rejected, workspace.rejected(digest))
+    places = {p.row.record_id: p.row.place for p in plan}
+    first_place = places[rejected[0].record_id] if rejected else ""
+    _check_rejected_share(config, counts, first_place, workspace.rejected(digest))
     about = {
         "inputs": digest,
         "signals": store.digest,
@@ -183,18 +195,25 @@ def _check_unique(planned: Sequence[_Planned]) -> None:
         other = first.setdefault(p.row.record_id, p.row)
         if other is not p.row:
             raise SourceError(
-                f"The record_id {p.row.record_id!r} is there twice: {other.place} and"
-                f" {p.row.place}. Give every ECG its own."
+                f"A record_id is there twice: {other.place} and {p.row.place}. Give every ECG its"
+                " own."
             )
 
 
 def _store_signals(
     config: DataConfig, plan: Sequence[_Planned], workspace: Workspace, stop: Stop
 ) -> SignalStore:
+    """The sealed store of this plan; where rejected recordings were mended, a new one."""
     settings = {key: getattr(config, key) for key in _SIGNAL_SETTINGS}
     digest = digest_of({"version": _SIGNAL_VERSION, "settings": settings, "plan": _plan_hash(plan)})
+    first, mended = workspace.signals(digest), []
+    if _is_sealed(first):
+        rejected = _rejected_of(first)
+        mended = [r for r in rejected if _is_mended(r)]
+        if mended:
+            digest = digest_of([digest, [(r.path, _state_now(r)) for r in rejected]])
     folder = workspace.signals(digest)
-    if not (folder / "manifest.json").exists():
+    if not _is_sealed(folder):
         writer = SignalStoreWriter(
             folder,
             record_ids=[p.row.record_id for p in plan],
@@ -202,9 +221,44 @@ def _store_signals(
             samples=config.samples,
             attributes={"digest": digest, "settings": settings},
         )
+        if mended:
+            _adopt_shards(writer, first, plan, {r.record_id for r in mended})
         _write_shards(writer, config, plan, stop)
         writer.seal(provenance())
     return SignalStore.open(folder)
+
+
+def _is_sealed(folder: Path) -> bool:
+    return (folder / "manifest.json").exists()
+
+
+def _rejected_of(folder: Path) -> list[Rejection]:
+    """The records that a sealed store lacks.
+
+    Raises:
+        StoreError: the manifest is damaged.
+    """
+    manifest = read_json_object(
+        folder / "manifest.json", ("rejected",), f"Remove {folder} and run `ecgpipe prepare`."
+    )
+    return [Rejection(**entry) for entry in manifest["rejected"]]
+
+
+def _state_now(rejection: Rejection) -> str:
+    return recording_state(Path(rejection.path)) if rejection.path else ""
+
+
+def _is_mended(rejection: Rejection) -> bool:
+    return _state_now(rejection) != rejection.state
+
+
+def _adopt_shards(
+    writer: SignalStoreWriter, first: Path, plan: Sequence[_Planned], mended: set[str]
+) -> None:
+    """Only shards with a mended recording are read again."""
+    for shard in writer.shards_to_do():
+        if not any(plan[slot].row.record_id in mended for slot in writer.planned(shard)):
+            writer.adopt_shard(shard, first)
 
 
 def _plan_hash(plan: Sequence[_Planned]) -> str:
@@ -236,13 +290,18 @@ def _write_shards(
 
 
 def _signal_of(planned: _Planned, config: DataConfig) -> SignalResult:
-    row = planned.row
+    row, path, state = planned.row, "", ""
     try:
-        record = read_recording(recording_path(planned.source.root, row.path))
-        signal_uv, notes = to_window(record, config)
+        found = recording_path(planned.source.root, row.path)
+        path, state = str(found), recording_state(found)
+        signal_uv, notes = to_window(read_recording(found), config)
     except RecordError as error:
-        return SignalResult(row.record_id, reason=str(error.reason), message=str(error))
-    return SignalResult(row.record_id, signal_uv, notes)
+        reason, message = str(error.reason), str(error)
+    except OSError as error:  # a folder that may not be entered, a name too long, a lost mount
+        reason, message = str(Reason.UNREADABLE), f"it cannot be read: {error}"
+    else:
+        return SignalResult(row.record_id, signal_uv, notes)
+    return SignalResult(row.record_id, reason=reason, message=message, path=path, state=state)
 
 
 def _records(
@@ -319,15 +378,15 @@ def _write_rejected(path: Path, rejected: Sequence[Rejection], plan: Sequence[_P
 
 
 def _check_rejected_share(
-    config: DataConfig, counts: dict[str, Any], rejected: Sequence[Rejection], path: Path
+    config: DataConfig, counts: dict[str, Any], first_place: str, path: Path
 ) -> None:
+    """The message says places and reasons only: what a cell held may be a patient's name."""
     if counts["rejected"] <= config.max_rejected_fraction * counts["planned"]:
         return
-    first = rejected[0]
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in counts["rejected_by_reason"].items())
     raise SourceError(
         f"{counts['rejected']:,} of {counts['planned']:,} records were rejected, more than"
-        f" data.max_rejected_fraction {config.max_rejected_fraction:g} allows: {reasons}. The"
-        f" first: {first.record_id}: {first.message}. All are listed in {path}. Mend them, or raise"
-        " the limit."
+        f" data.max_rejected_fraction {config.max_rejected_fraction:g} allows: {reasons}. The first"
+        f" is {first_place}. All are listed with what was met in {path}. Mend them and run the same"
+        " command again, or raise the limit."
     )

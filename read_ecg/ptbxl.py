@@ -38,7 +38,7 @@ def read_ptbxl(source: PtbxlSource) -> SourceRows:
         name="ptbxl",
         root=source.root,
         table=table,
-        rows=tuple(_row(row, number, source) for number, row in enumerate(rows, 2)),
+        rows=tuple(_row(row, number, source) for number, row in rows),
     )
 
 

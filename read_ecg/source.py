@@ -60,7 +60,8 @@ def recording_path(root: Path, path: str) -> Path:
             followed: whoever may place them there may also place files.
     """
     pure = PurePosixPath(path.replace("\\", "/"))
-    if not path or pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0]:
+    parts = pure.parts
+    if not parts or pure.is_absolute() or ".." in parts or ":" in parts[0] or "\0" in path:
         raise RecordError(
             Reason.OUTSIDE_ROOT,
             f"its path {path!r} is empty, absolute, or leaves the root {root}; write it relative to"

@@ -44,7 +44,7 @@ def check_patients(rows: Iterable[tuple[SourceRow, str]]) -> None:
     """Refuse a patient whose ECGs lie in two parts: the test would have been trained on.
 
     Raises:
-        SourceError: naming two records of one such patient; the patient's id stays unsaid.
+        SourceError: naming two rows of one such patient; ids stay unsaid.
     """
     first: dict[str, tuple[SourceRow, str]] = {}
     leaks = []
@@ -56,7 +56,7 @@ def check_patients(rows: Iterable[tuple[SourceRow, str]]) -> None:
         other, other_split, row, split = leaks[0]
         raise SourceError(
             f"{len(leaks):,} records are of a patient who also has records in another split, so the"
-            f" test would be on people the model was trained on. For one, {other.record_id} is in"
-            f" {other_split} and {row.record_id}, of the same patient, in {split} ({other.place},"
-            f" {row.place}). Put all ECGs of a patient into one split."
+            f" test would be on people the model was trained on. For one, {other.place} is in"
+            f" {other_split} and {row.place}, of the same patient, in {split}. Put all ECGs of a"
+            " patient into one split."
         )

@@ -19,6 +19,7 @@ _GAIN = re.compile(r"^(?P<gain>[-+.\deE]+)(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P
 _FORMAT = re.compile(r"^(?P<format>\d+)(?:x(?P<x>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")
 _MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
 _MAX_HEADER_BYTES = 1 << 20
+_LEAST_GAIN, _MOST_GAIN = 1e-6, 1e9  # units a mV or V; beyond, it is no gain
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def parse_header(text: str, name: str) -> Header:
         )
     return Header(
         rate_hz=_rate(record, name),
-        n_samples=_whole(record[3], name, "number of samples") if len(record) > 3 else None,
+        # 0 says nothing either, by header(5); without a number there are no checksums.
+        n_samples=(_whole(record[3], name, "number of samples") if len(record) > 3 else 0) or None,
         signals=tuple(_signal_line(fields, name) for fields in lines[1 : n_signals + 1]),
     )
 
@@ -138,7 +140,7 @@ def _scale(fields: list[str], name: str, lead: str) -> tuple[float, int, float]:
         gain = float(match["gain"]) if match else 0.0
     except ValueError:
         gain = 0.0
-    if match is None or gain == 0 or gain != gain:
+    if match is None or not _LEAST_GAIN <= abs(gain) <= _MOST_GAIN:
         raise RecordError(
             Reason.NO_GAIN,
             f"{name} states no gain for signal {lead!r}; write it as units per mV, e.g. 1000/mV",

@@ -72,12 +72,7 @@ def _read_format_16(header_path: Path, header: Header) -> npt.NDArray[np.float32
     """All signals of one interleaved 16-bit file as (signals, samples) in mV."""
     adc = _read_samples(header_path, header)
     for signal, samples in zip(header.signals, adc, strict=True):
-        if signal.checksum is not None and (_sum_16(samples) - signal.checksum) % 65536:
-            raise RecordError(
-                Reason.CHECKSUM,
-                f"{signal.file_name}, signal {signal.name!r}: the samples do not match the header's"
-                " checksum; the file was damaged or belongs to another header",
-            )
+        _check_sum(signal, samples, header)
     gain_per_mv = np.array([signal.gain_per_mv for signal in header.signals])
     baseline = np.array([signal.baseline for signal in header.signals])
     return adc_to_millivolts(adc, gain_per_mv, baseline)
@@ -103,8 +98,17 @@ def _read_samples(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
     return values.reshape(n_samples, n_signals).T
 
 
-def _sum_16(samples: npt.NDArray[np.int16]) -> int:
-    return int(samples.sum(dtype=np.int64))
+def _check_sum(
+    signal: SignalLine, samples: npt.NDArray[np.int16] | npt.NDArray[np.int64], header: Header
+) -> None:
+    if signal.checksum is None or header.n_samples is None:
+        return
+    if (int(samples.sum(dtype=np.int64)) - signal.checksum) % 65536:
+        raise RecordError(
+            Reason.CHECKSUM,
+            f"{signal.file_name}, signal {signal.name!r}: the samples do not match the header's"
+            " checksum; the file was damaged or belongs to another header",
+        )
 
 
 def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32]:
@@ -115,11 +119,19 @@ def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32
         if not header_path.with_name(name).exists():
             raise RecordError(Reason.MISSING_FILE, f"{header_path.with_name(name)} does not exist")
     try:
-        physical = wfdb.rdrecord(str(header_path.with_suffix(""))).p_signal
+        record = wfdb.rdrecord(
+            str(header_path.with_suffix("")), physical=False, smooth_frames=False
+        )
+        physical = record.dac(expanded=True)
     except Exception as error:  # wfdb raises whatever its parsing runs into
         raise RecordError(
             Reason.UNREADABLE, f"{header_path.name}: the wfdb package cannot read it ({error})"
         ) from error
-    mv_per_unit = np.array([signal.mv_per_unit for signal in header.signals])
-    signal_mv: npt.NDArray[np.float32] = (physical * mv_per_unit).T.astype(np.float32)
-    return signal_mv
+    rows = []
+    for signal, stored, values in zip(header.signals, record.e_d_signal, physical, strict=True):
+        if signal.skew == 0:  # wfdb has shifted the others already
+            _check_sum(signal, np.asarray(stored, np.int64), header)
+        # Several samples a frame: their mean, so that all signals have the frame's rate.
+        frames = np.asarray(values).reshape(-1, signal.samples_per_frame).mean(axis=1)
+        rows.append(frames * signal.mv_per_unit)
+    return np.stack(rows).astype(np.float32)

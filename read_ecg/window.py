@@ -73,7 +73,8 @@ def _without_gaps(
 ) -> tuple[Signal, npt.NDArray[np.bool_], tuple[str, ...]]:
     """Fill small gaps along time; say which leads are usable. Unusable leads become 0."""
     missing = ~np.isfinite(signal_mv)
-    usable = missing.mean(axis=1) <= max_missing_fraction
+    share = missing.mean(axis=1)
+    usable = (share <= max_missing_fraction) & (share < 1)
     filled = np.where(usable[:, None], signal_mv, np.float32(0))
     times = np.arange(signal_mv.shape[1])
     gappy = np.flatnonzero(usable & missing.any(axis=1))

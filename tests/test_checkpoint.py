@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ecgpipe.errors import CheckpointError, StoreError
+from ecgpipe.train_ecg import checkpoint
 from ecgpipe.train_ecg.checkpoint import (
     newest_checkpoint,
     prune,
@@ -37,11 +38,11 @@ def save(folder: Path, epochs_done: int, value: float = 1.0) -> Path:
 
 
 def test_a_checkpoint_reads_back_as_it_was(tmp_path: Path) -> None:
-    checkpoint = read_checkpoint(save(tmp_path, 3, 2.5))
-    assert checkpoint.epochs_done == 3
-    assert checkpoint.state["run_key"] == "k"
-    assert torch.equal(checkpoint.tensors("model")["weight"], torch.full((3, 4), 2.5))
-    assert checkpoint.tensors("model")["step"].item() == 7
+    found = read_checkpoint(save(tmp_path, 3, 2.5))
+    assert found.epochs_done == 3
+    assert found.state["run_key"] == "k"
+    assert torch.equal(found.tensors("model")["weight"], torch.full((3, 4), 2.5))
+    assert found.tensors("model")["step"].item() == 7
 
 
 def test_the_newest_is_found_by_number_not_by_name(tmp_path: Path) -> None:
@@ -179,3 +180,38 @@ def test_the_temperature_stays_in_its_bounds() -> None:
             model.log_scale.fill_(value)
         model.clamp_temperature()
         assert model.log_scale.exp().item() == pytest.approx(bounded)
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_and_a_clear_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1)
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match="No space left"):
+        save(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
+
+
+def test_weights_are_on_the_disk_before_the_checkpoint_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real_sync, real_rename = checkpoint.fsync_file, Path.rename
+
+    def sync(path: Path) -> None:
+        done.append(f"sync {path.suffix or 'folder'}")
+        real_sync(path)
+
+    def rename(self: Path, target: Path) -> Path:
+        done.append(f"rename to {target.name}")
+        return real_rename(self, target)
+
+    monkeypatch.setattr(checkpoint, "fsync_file", sync)
+    monkeypatch.setattr(checkpoint, "fsync_folder", lambda path: done.append("sync folder"))
+    monkeypatch.setattr(Path, "rename", rename)
+    save(tmp_path, 1)
+    assert done == ["sync .safetensors", "rename to epoch-0001", "sync folder"]

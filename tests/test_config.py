@@ -162,6 +162,21 @@ def test_variables_come_from_the_environment(
         ("name=../x", "name must be a plain folder name"),
         ("train.epochs", "write it as key=value"),
         ("train.epochs=[", "the value is not YAML"),
+        ("train.seed=-1", "seed must be 0 or a positive number"),
+        ("eval.seed=99999999999999999999999", "seed must be 0 or a positive number"),
+        ("train.lr=.inf", "train.lr is inf"),
+        ("data.min_duration_s=.nan", "data.min_duration_s is nan"),
+        ("data.min_duration_s=-4", "min_duration_s must be 0 or more"),
+        ("train.temperature=5", "temperature must lie in 0.01 to 1"),
+        ("train.preset=[1]", "train.preset is [1]"),
+        ("work_dir=~nosuchuser/x", "The path ~nosuchuser/x means nothing here"),
+        ('work_dir="a\\0b"', "holds a character that is no text"),
+        ('name="\\ud800"', "holds a character that is no text"),
+        ("name=" + "x" * 300, "name must be at most 200 bytes long"),
+        ("notice=2001-99-99", "the value is not YAML"),
+        ("data.split={2001-01-01: 3}", "is not text"),
+        ("text.model=", "text.model is None"),
+        ('text.model=""', "model must not be empty"),
     ],
 )
 def test_a_mistake_names_its_place_and_the_way_out(
@@ -184,6 +199,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("", "holds no settings"),
         ("name: a\nname: b\n", "the key 'name' is written twice"),
         ("name: a\n", "data is missing"),
+        ("name: " + "[" * 3000, "is not valid YAML"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -197,3 +213,16 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_home_is_expanded(tmp_path: Path) -> None:
     assert load(tmp_path, SMALL, "work_dir=~/w").work_dir == Path(os.path.expanduser("~/w"))
+
+
+def test_yaml_merge_keys_work_and_may_be_overridden(tmp_path: Path) -> None:
+    text = SMALL + "train: &t {epochs: 3, lr: 0.5}\n"
+    merged = load(tmp_path, text.replace("train: &t {", "train: {<<: {epochs: 9, seed: 4}, "))
+    assert (merged.train.epochs, merged.train.seed) == (3, 4)
+
+
+def test_a_file_in_another_encoding_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_bytes((SMALL + "notice: 模擬心電図\n").encode("cp932"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load_config(path)

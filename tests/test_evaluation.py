@@ -1,5 +1,6 @@
 """The evaluation stage: a perfect model, a useless one, and the baselines beside them."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import pytest
 
 from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config import EvalConfig
+from ecgpipe.errors import StoppedEarly
+from ecgpipe.evaluate import evaluation
+from ecgpipe.evaluate.bootstrap import patient_weights
 from ecgpipe.evaluate.evaluation import evaluate, validation_figures
 from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.results import area, percent, read_results, write_results
 from ecgpipe.evaluate.tasks import load_task
 from ecgpipe.evaluate.taxonomy import load_taxonomy
+from ecgpipe.stopping import Stop
 
 TAXONOMY = load_taxonomy("ptbxl")
 CHOICES = ("NORM", "IMI", "LVH", "CLBBB", "AFIB", "SR", "STACH", "1AVB")
@@ -80,7 +85,7 @@ SCORED, TRAINED_ON = records(400, "test"), records(800, "train", seed=1)
 
 def run(model: object) -> dict:
     noise = [Noise(seed) for seed in range(3)]
-    return evaluate(model, noise, TASKS, SCORED, TRAINED_ON, CONFIG, "ja")
+    return evaluate(model, noise, TASKS, SCORED, TRAINED_ON, CONFIG, "ja", Stop())
 
 
 def test_a_model_that_knows_everything_scores_everything() -> None:
@@ -202,3 +207,66 @@ def test_figures_are_written_as_a_paper_writes_them() -> None:
     assert area(entry) == ".812 (.770–.851)"
     assert area({"value": 1.0, "low": 1.0, "high": 1.0}, interval=False) == "1.000"
     assert percent(None) == area({"value": None, "low": None, "high": None}) == "–"
+
+
+def test_a_stop_is_heard_between_models() -> None:
+    stop = Stop()
+
+    class Stopping(Noise):
+        def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+            stop.request("SIGTERM")
+            return super().encode_ecg(slots)
+
+    with pytest.raises(StoppedEarly, match="Stopped by SIGTERM while scoring"):
+        evaluate(Stopping(0), [Noise(1)], TASKS, SCORED, TRAINED_ON, CONFIG, "ja", stop)
+
+
+def test_left_out_ecgs_take_their_weights_with_them() -> None:
+    # Of patients a and b only b's ECG shows exactly one superclass. Whenever a draw holds b, the
+    # figure is b's: 1. With a's weights it would not exist in half of those draws.
+    rows = [("a", ("IMI", "LVH")), ("a", ("SR",)), ("b", ("LVH",))]
+    table = RecordsTable(
+        tuple(
+            Record(slot=n, record_id=str(n), patient_id=p, source="t", split="test", findings=ids)
+            for n, (p, ids) in enumerate(rows)
+        )
+    )
+    weights = patient_weights(table.patients, 200, seed=0)
+    seen: list[npt.NDArray[np.float64]] = []
+    real = evaluation.draw_figures
+
+    def spy(scores: object, truth: object, chosen: npt.NDArray[np.float64], n: int) -> object:
+        seen.append(chosen)
+        return real(scores, truth, chosen, n)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(evaluation, "draw_figures", spy)
+        evaluate(Noise(0), [Noise(1)], TASKS[1:2], table, TRAINED_ON, CONFIG, "ja", Stop())
+    assert np.array_equal(seen[0][:, 0], weights[:, 2])
+
+
+def test_the_prior_of_a_single_label_task_counts_only_ecgs_it_would_score() -> None:
+    # IMI stands on most training ECGs, but always beside LVH; alone there is only LVH.
+    def record(slot: int, *ids: str) -> Record:
+        findings = TAXONOMY.resolve_all(ids)
+        return Record(
+            slot=slot, record_id=str(slot), patient_id=str(slot), source="t", split="x",
+            findings=findings,
+        )  # fmt: skip
+
+    trained = RecordsTable((*(record(n, "IMI", "NORM") for n in range(5)), record(9, "LVH")))
+    scored = RecordsTable((record(0, "LVH"), record(1, "IMI")))
+    results = evaluate(Noise(0), [Noise(1)], TASKS[1:2], scored, trained, CONFIG, "ja", Stop())
+    prior = results["superclass"]["baselines"]["class_prior"]["summary"]["hit@1_micro"]
+    assert prior["value"] == 0.5  # LVH for everybody
+    hypertrophy_first = results["superclass"]["baselines"]["class_prior"]["summary"]
+    assert hypertrophy_first["hit@1_macro_all"]["value"] == 0.5
+
+
+def test_a_task_that_no_record_shows_has_no_figures_and_no_error() -> None:
+    rows = [dataclasses.replace(r, findings=("SR",)) for r in SCORED.records[:20]]
+    table = RecordsTable(tuple(rows), {})
+    results = evaluate(Noise(0), [Noise(1)], TASKS, table, TRAINED_ON, CONFIG, "ja", Stop())
+    assert results["rhythm"]["n"] == 20
+    assert results["superclass"]["n"] == 0
+    assert results["superclass"]["summary"]["macro_auroc"]["value"] is None

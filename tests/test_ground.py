@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from ecgpipe.files import (
     only_one,
     open_atomic,
     read_json,
+    read_json_object,
     write_atomic,
     write_json_atomic,
 )
@@ -154,3 +156,31 @@ def test_provenance_names_versions_and_machine() -> None:
     assert made["created"].endswith("+00:00")
     commit = git_commit()
     assert commit is None or len(commit.removesuffix("+changes")) == 40
+
+
+def test_a_file_gets_its_name_only_when_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        done.append(f"sync {kind}, there: {(tmp_path / 'file').exists()}")
+        real_sync(descriptor)
+
+    def replace(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    write_atomic(tmp_path / "file", b"content")
+    assert done == ["sync file, there: False", "rename", "sync folder, there: True"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "null"])
+def test_a_damaged_object_says_what_to_do(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(StoreError, match=r"x\.json .* Do this\."):
+        read_json_object(tmp_path / "x.json", ("a", "b"), "Do this.")

@@ -81,3 +81,16 @@ def test_unknown_names_are_refused_and_said() -> None:
 def test_one_lead_twice_is_refused() -> None:
     with pytest.raises(RecordError, match="lead II is there more than once"):
         arrange_leads(["II", "lead ii"], [np.ones(3, np.float32)] * 2)
+
+
+@pytest.mark.parametrize("spelt", ["-aVR", "−aVR", " - aVR", "-I"])
+def test_an_inverted_lead_is_not_taken_for_the_upright_one(spelt: str) -> None:
+    assert canonical_lead(spelt) is None
+
+
+def test_nothing_is_derived_from_a_lead_that_is_flat() -> None:
+    moving = np.sin(np.arange(50, dtype=np.float32))
+    arranged, notes = arrange_leads(["I", "II"], [np.zeros(50, np.float32), moving])
+    absent = [lead for lead, row in zip(LEADS, arranged, strict=True) if np.isnan(row).all()]
+    assert absent == [lead for lead in LEADS if lead not in ("I", "II")]
+    assert notes == ()

@@ -91,6 +91,8 @@ loss = clip_loss(ecg, txt, gather_rows(ecg), gather_rows(txt), scale, rank * sha
 loss.backward()
 if rank == 0:
     torch.save({name: p.grad for name, p in model.named_parameters()}, sys.argv[1])
+if world > 1:
+    distributed.destroy_process_group()  # or a thread of gloo's may end the process with an error
 """
 
 

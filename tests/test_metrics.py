@@ -172,3 +172,12 @@ def test_several_untrained_models_pool_their_draws() -> None:
 def test_no_records_give_no_figures() -> None:
     got = figures(np.empty((0, 7), np.float32), np.empty((0, 7), bool))
     assert all(np.isnan(value) for value in got.values())
+
+
+def test_the_figure_itself_is_not_one_of_its_draws() -> None:
+    assert figure(np.array([0.9, 0.1, 0.1])) == {"value": 0.9, "low": 0.1, "high": 0.1}
+
+
+def test_no_classes_give_no_figures() -> None:
+    got = figures(np.empty((3, 0), np.float32), np.empty((3, 0), bool))
+    assert all(np.isnan(value) or value == 0 for value in got.values())

@@ -11,6 +11,7 @@ import pytest
 import wfdb
 from wfdb_files import ecg_like, write_wfdb
 
+from ecgpipe.cache import signal_format
 from ecgpipe.cache.records_table import RecordsTable, read_records
 from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.config import DataConfig, PtbxlSource, SplitConfig, TableSource
@@ -170,7 +171,7 @@ def test_a_bad_record_is_named_with_its_reason_and_the_rest_goes_on(
 
 def test_a_record_id_used_twice_is_refused_with_both_places(hospital: Hospital) -> None:
     hospital.rows[5]["record_id"] = "r02"
-    with pytest.raises(SourceError, match=r"'r02' is there twice: row 4 .* and row 7"):
+    with pytest.raises(SourceError, match=r"A record_id is there twice: row 4 .* and row 7"):
         hospital.prepare()
 
 
@@ -178,7 +179,7 @@ def test_a_patient_in_two_stated_splits_is_refused(hospital: Hospital) -> None:
     for row in hospital.rows:
         row["split"] = "train"
     hospital.rows[3]["split"] = "test"
-    with pytest.raises(SourceError, match="r02 is in train and r03, of the same patient, in test"):
+    with pytest.raises(SourceError, match=r"row 4 .* is in train and row 5 .* in test"):
         hospital.prepare()
     assert hospital.find() is None
 
@@ -190,7 +191,7 @@ def test_too_many_rejected_records_stop_the_run_after_all_were_tried(hospital: H
         hospital.prepare()
     assert "8 of 12 records were rejected" in str(caught.value)
     assert "8 missing file" in str(caught.value)
-    assert "The first: r00: " in str(caught.value)
+    assert "The first is row 2 of records.csv" in str(caught.value)
     assert hospital.find() is None
     assert len(list((hospital.folder / "work" / "records").glob("*.rejected.csv"))) == 1
     hospital.prepare(max_rejected_fraction=0.9)
@@ -315,3 +316,87 @@ def test_two_sources_go_into_one_store(hospital: Hospital, real_data: Path) -> N
     plan = preparation._plan(config)
     assert len(plan) == 1336
     assert {p.source.name for p in plan} == {"records.csv", "ptbxl"}
+
+
+def test_mended_recordings_are_read_and_the_rest_is_not_read_again(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal_format, "RECORDS_PER_SHARD", 4)
+    monkeypatch.setattr(signal_format, "_INDEX_BYTES", 4 * 16 + 4)
+    files = [hospital.folder / "ecg" / name for name in ("r05.dat", "r06.hea")]
+    for file in files:
+        file.rename(file.with_suffix(".away"))
+    first = hospital.prepare()
+    assert first.counts["rejected"] == 2
+    assert hospital.find() is not None  # nothing changed: nothing to do
+    files[0].with_suffix(".away").rename(files[0])
+    assert hospital.find() is None
+    read: list[str] = []
+    real = preparation.read_recording
+    monkeypatch.setattr(
+        preparation, "read_recording", lambda path: (read.append(path.name), real(path))[1]
+    )
+    second = hospital.prepare()
+    assert second.counts["rejected"] == 1
+    assert sorted(read) == ["r04", "r05", "r06", "r07"]  # the one shard of the mended record
+    files[1].with_suffix(".away").rename(files[1])
+    third = hospital.prepare()
+    assert third.counts["rejected"] == 0
+    assert hospital.find() == third
+    table = hospital.records(third)
+    whole = SignalStore.open(hospital.workspace.signals(third.signals_digest)).read(table.slots)
+    for record, signal_uv in zip(table.records, whole, strict=True):
+        reference = wfdb.rdrecord(str(hospital.folder / "ecg" / record.record_id)).p_signal.T
+        assert np.abs(signal_uv - reference * 1000).max() <= 0.5
+
+
+def test_too_many_bad_records_can_be_mended_as_the_message_says(hospital: Hospital) -> None:
+    away = [hospital.folder / "ecg" / f"r{number:02}.dat" for number in range(8)]
+    for file in away:
+        file.rename(file.with_suffix(".away"))
+    with pytest.raises(SourceError, match="Mend them and run the same command again"):
+        hospital.prepare()
+    for file in away:
+        file.with_suffix(".away").rename(file)
+    assert hospital.prepare().counts["rejected"] == 0
+
+
+def test_what_a_cell_holds_stays_out_of_the_message(hospital: Hospital) -> None:
+    for row in hospital.rows:
+        row["findings"] = "山田太郎様 74歳 心房細動を認めます"
+    with pytest.raises(SourceError) as caught:
+        hospital.prepare()
+    assert "12 unknown finding" in str(caught.value)
+    assert "山田" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [".", "./", "x" * 300, "ecg/\0"])
+def test_an_odd_path_rejects_one_record(hospital: Hospital, path: str) -> None:
+    hospital.rows[3]["path"] = path
+    prepared = hospital.prepare()
+    assert list(hospital.rejected(prepared)) == ["r03"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rate_hz": 250},
+        {"duration_s": 8.0},
+        {"crop": "centre"},
+        {"min_leads": 11},
+        {"min_duration_s": 6.0},
+        {"max_missing_fraction": 0.2},
+    ],
+)
+def test_what_changes_a_signal_makes_another_store(
+    hospital: Hospital, settings: dict[str, object]
+) -> None:
+    first = hospital.prepare()
+    assert hospital.prepare(**settings).signals_digest != first.signals_digest
+
+
+def test_what_changes_no_signal_keeps_the_store(hospital: Hospital) -> None:
+    first = hospital.prepare()
+    again = hospital.prepare(split=SplitConfig(seed=5), max_rejected_fraction=0.2)
+    assert again.signals_digest == first.signals_digest
+    assert again.digest != first.digest

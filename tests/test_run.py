@@ -329,3 +329,63 @@ def test_no_report_patient_or_name_reaches_the_log(experiment: Experiment) -> No
     _, _, err = experiment.run("run", "--set", "text.pooling=mean")
     for secret in ("p0000", "洞性頻脈", "この心電図"):
         assert secret not in err
+
+
+def test_a_lost_model_is_made_again_from_its_checkpoints(experiment: Experiment) -> None:
+    weights = experiment.folder / "work" / "runs" / "toy" / "model" / "model.safetensors"
+    good = weights.read_bytes()
+    for damage in (b"", good[:-20]):
+        weights.write_bytes(damage)
+        assert worked(experiment.did()) == ["train"]
+        assert weights.read_bytes() == good
+
+
+def test_a_lost_report_is_written_again(experiment: Experiment) -> None:
+    report = experiment.folder / "work" / "runs" / "toy" / "eval" / "report.md"
+    report.unlink()
+    assert worked(experiment.did()) == ["eval"]
+    assert report.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("model/config.json", "[]"), ("run.json", "{"), ("eval/results.json", "{}")],
+)
+def test_a_damaged_file_of_a_run_is_written_again(
+    experiment: Experiment, name: str, content: str
+) -> None:
+    (experiment.folder / "work" / "runs" / "toy" / name).write_text(content)
+    assert experiment.run("run")[0] == 0
+
+
+def test_reports_without_any_finding_can_be_learnt_from(fresh: Experiment, ecgs: Path) -> None:
+    rows = (ecgs / "records.csv").read_text(encoding="utf-8-sig").splitlines()
+    header = rows[0].split(",")
+    wanted = [header.index(name) for name in ("record_id", "patient_id", "path")]
+    lines = ["record_id,patient_id,path,report"]
+    for number, row in enumerate(rows[1:]):
+        cells = row.split(",")
+        lines.append(",".join([*(cells[place] for place in wanted), f"所見{number % 7}"]))
+    (fresh.folder / "reports.csv").write_text("\n".join(lines))
+    code, _, err = fresh.run(
+        "run",
+        "--set", f"data.sources.0={{kind: table, table: reports.csv, root: {ecgs}}}",
+        "--set", "text.source=report", "--set", "eval.tasks=[findings]",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "no task could be scored (findings: no record has a finding)" in err
+
+
+def test_a_terminal_without_japanese_still_shows_the_tables(experiment: Experiment) -> None:
+    for encoding in ("ascii", "cp932"):
+        environment = {**ENVIRONMENT, "PYTHONIOENCODING": encoding}
+        command = [sys.executable, "-m", "ecgpipe", "run", "-c", str(experiment.path)]
+        done = subprocess.run(command, capture_output=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert b"hit@1" in done.stdout
+
+
+def test_a_closed_output_is_no_error(experiment: Experiment) -> None:
+    command = f"{sys.executable} -m ecgpipe run -c {experiment.path} >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr

@@ -82,9 +82,9 @@ def test_records_come_in_the_order_asked_for_also_twice(tmp_path: Path) -> None:
 def test_a_rejected_record_is_an_error_never_zeros(tmp_path: Path) -> None:
     store = build(tmp_path / "s.zarr", 10, rejected=(4,))
     assert store.manifest["stored"] == 9
-    assert store.manifest["rejected"] == [
-        {"record_id": "r00004", "reason": "flat", "message": "every lead is flat"}
-    ]
+    (rejected,) = store.manifest["rejected"]
+    assert rejected["record_id"] == "r00004"
+    assert (rejected["reason"], rejected["message"]) == ("flat", "every lead is flat")
     with pytest.raises(StoreError, match="no record in slot 4"):
         store.read(np.array([3, 4]))
     for outside in (-1, 10, 5000):
@@ -187,3 +187,29 @@ def test_an_index_that_points_outside_the_shard_is_refused() -> None:
 def test_a_store_of_no_records_opens_and_serves_nothing(tmp_path: Path) -> None:
     store = build(tmp_path / "s.zarr", 0)
     assert store.read(np.empty(0, np.int64)).shape == (0, len(LEADS), SAMPLES)
+
+
+def test_a_shortened_shard_is_written_anew_when_work_goes_on(tmp_path: Path) -> None:
+    build(tmp_path / "s.zarr", 10)
+    (tmp_path / "s.zarr" / "manifest.json").unlink()
+    shard = tmp_path / "s.zarr" / "signal" / "c" / "0" / "0" / "0"
+    good = shard.read_bytes()
+    shard.write_bytes(good[:-8])
+    build(tmp_path / "s.zarr", 10)
+    assert shard.read_bytes() == good
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{"])
+def test_a_damaged_done_file_only_costs_its_shard(tmp_path: Path, content: str) -> None:
+    build(tmp_path / "s.zarr", 10)
+    (tmp_path / "s.zarr" / "manifest.json").unlink()
+    (tmp_path / "s.zarr" / "done" / "0.json").write_text(content)
+    assert build(tmp_path / "s.zarr", 10).read(np.array([3])).any()
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{"])
+def test_a_damaged_manifest_says_what_to_remove(tmp_path: Path, content: str) -> None:
+    build(tmp_path / "s.zarr", 10)
+    (tmp_path / "s.zarr" / "manifest.json").write_text(content)
+    with pytest.raises(StoreError, match=r"Remove .*s\.zarr and run `ecgpipe prepare`"):
+        SignalStore.open(tmp_path / "s.zarr")

@@ -1,5 +1,6 @@
 """Adapters and splits: who is read, in which part, with what said of them."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -165,8 +166,20 @@ def test_a_split_stated_for_some_rows_only_is_refused() -> None:
 
 
 def test_a_patient_in_two_splits_is_refused_without_naming_them() -> None:
-    rows = [row("a", "secret-patient", "train"), row("b", "secret-patient", "test")]
+    rows = [
+        dataclasses.replace(row("a", "secret-patient", split), place=f"row {n} of t.csv")
+        for n, split in ((2, "train"), (3, "test"))
+    ]
     with pytest.raises(SourceError) as caught:
         check_patients(zip(rows, ["train", "test"], strict=True))
-    assert "a is in train and b, of the same patient, in test" in str(caught.value)
+    assert "row 2 of t.csv is in train and row 3 of t.csv, of the same patient, in" in str(
+        caught.value
+    )
     assert "secret-patient" not in str(caught.value)
+
+
+def test_another_seed_draws_another_division() -> None:
+    patients = [f"p{number}" for number in range(200)]
+    one, two = ([draw_split(p, SplitConfig(seed=seed)) for p in patients] for seed in (0, 1))
+    assert one != two
+    assert one == [draw_split(p, SplitConfig(seed=0)) for p in patients]

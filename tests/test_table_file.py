@@ -11,7 +11,8 @@ from ecgpipe.errors import SourceError
 from ecgpipe.read_ecg.table_file import read_table, require_columns
 
 TEXT = "record_id,findings\na1,洞性頻脈、左室肥大\nb2,\n"
-ROWS = [{"record_id": "a1", "findings": "洞性頻脈、左室肥大"}, {"record_id": "b2", "findings": ""}]
+CELLS = [{"record_id": "a1", "findings": "洞性頻脈、左室肥大"}, {"record_id": "b2", "findings": ""}]
+ROWS = list(enumerate(CELLS, 2))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932", "utf-16"])
@@ -35,7 +36,7 @@ def test_excel_and_parquet_read_like_csv(tmp_path: Path) -> None:
     for row in (("record_id", "findings"), ("a1", "洞性頻脈、左室肥大"), ("b2", None)):
         book.active.append(row)
     book.save(tmp_path / "t.xlsx")
-    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "t.parquet")
+    pq.write_table(pa.Table.from_pylist(CELLS), tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.xlsx") == ROWS
     assert read_table(tmp_path / "t.parquet") == ROWS
 
@@ -45,14 +46,14 @@ def test_a_number_kept_by_excel_as_a_float_is_the_id_it_was(tmp_path: Path) -> N
         pa.table({"record_id": [17.0, 18.0], "age": [63.5, None]}), tmp_path / "t.parquet"
     )
     assert read_table(tmp_path / "t.parquet") == [
-        {"record_id": "17", "age": "63.5"},
-        {"record_id": "18", "age": ""},
+        (2, {"record_id": "17", "age": "63.5"}),
+        (3, {"record_id": "18", "age": ""}),
     ]
 
 
 def test_a_cell_may_hold_the_delimiter_and_line_breaks(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('record_id,report\na,"one, two\nthree"\n')
-    assert read_table(tmp_path / "t.csv")[0]["report"] == "one, two\nthree"
+    assert read_table(tmp_path / "t.csv")[0][1]["report"] == "one, two\nthree"
 
 
 def test_a_row_with_too_many_cells_is_named(tmp_path: Path) -> None:
@@ -87,3 +88,24 @@ def test_a_missing_table_or_column_is_named(tmp_path: Path) -> None:
         require_columns(tmp_path / "t.csv", ROWS, ("record_id", "path"))
     with pytest.raises(SourceError, match="has no rows"):
         require_columns(tmp_path / "t.csv", [], ("record_id",))
+
+
+def test_a_row_keeps_the_number_that_people_see(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("record_id,findings\na,x\n\n,\nb,y\n")
+    assert [number for number, _ in read_table(tmp_path / "t.csv")] == [2, 5]
+
+
+def test_a_stray_quote_is_refused_and_swallows_nothing(tmp_path: Path) -> None:
+    rows = "".join(f"{number},x\n" for number in range(3, 9))
+    (tmp_path / "t.csv").write_text('record_id,findings\n2,"x\n' + rows)
+    with pytest.raises(SourceError, match=r"row 2, cannot be read.*not closed"):
+        read_table(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text('record_id,findings\n2,"x\n' + rows + '9,"y"\n')
+    with pytest.raises(SourceError, match="row 2, cannot be read"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_long_report_is_no_error(tmp_path: Path) -> None:
+    report = "洞調律。" * 60_000
+    (tmp_path / "t.csv").write_text(f"record_id,report\na,{report}\n")
+    assert read_table(tmp_path / "t.csv")[0][1]["report"] == report

@@ -87,3 +87,39 @@ def test_a_list_without_the_grouping_cannot_be_scored_by_it() -> None:
     assert not has_group("superclass", plain)
     assert has_group("findings", plain)
     assert has_group("superclass", PTBXL)
+
+
+GOOD = "name: o\ntitle: {ja: x, en: x}\nsource: s\nkind: single_label\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD.replace("kind: single_label\n", "") + "classes: taxonomy", "lacks kind"),
+        (GOOD + "classes: taxonomy\nclases: 1", "has clases; known are"),
+        (GOOD + "classes: all", "needs `classes: taxonomy`, or a list"),
+        (GOOD + "classes: [{id: A, ja: a, en: a}]", "needs `members`, or the file a `group`"),
+        (GOOD + "classes: [{id: A, ja: a, members: [SR]}]", "lacks en"),
+        (GOOD + "group: rhythm\nclasses: [{id: X, ja: a, en: a}]", "without a finding in ptbxl: X"),
+        (GOOD.replace("single_label", "other") + "classes: taxonomy", "multi_label and single"),
+    ],
+)
+def test_a_malformed_task_file_says_what_is_wanted(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(TaxonomyError, match=message):
+        load_task(str(tmp_path / "own.yaml"), PTBXL, None)
+
+
+def test_a_misspelt_group_of_an_own_task_is_told_and_never_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(GOOD + "group: rythm\nclasses: [{id: SR, ja: a, en: a}]")
+    with pytest.raises(TaxonomyError, match="'rythm', which is no column of ptbxl"):
+        has_group(str(path), PTBXL)
+
+
+def test_a_class_whose_id_is_a_number_meets_its_group(tmp_path: Path) -> None:
+    taxonomy = parse_taxonomy("id,japanese,english,grade\n1,a,a,1\n2,b,b,2\n", "own")
+    path = tmp_path / "own.yaml"
+    path.write_text(GOOD + "group: grade\nclasses: [{id: 1, ja: x, en: x}]")
+    (one,) = load_task(str(path), taxonomy, None).classes
+    assert (one.id, one.members) == ("1", {"1"})

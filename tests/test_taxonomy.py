@@ -112,3 +112,8 @@ def test_a_list_saved_by_japanese_excel_is_read_and_another_encoding_refused(
     path.write_bytes(b"id,japanese,english\n1,\x81\xff\xfd,x\n")
     with pytest.raises(TaxonomyError, match=r"own\.csv cannot be read: .* UTF-8"):
         load_taxonomy(str(path))
+
+
+def test_a_row_with_too_many_cells_is_named() -> None:
+    with pytest.raises(TaxonomyError, match="row 3, has more cells"):
+        parse_taxonomy("id,japanese,english\n1,a,b\n2,c,d,e\n", "own.csv")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg import training
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.training import Trained, TrainingData, make_optimizer, train
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
@@ -91,7 +93,7 @@ def test_the_log_has_a_line_an_epoch(tmp_path: Path) -> None:
     run(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert set(lines[0]) == {"epoch", "loss", "temperature", "val", "seconds"}
+    assert set(lines[0]) == {"epoch", "loss", "temperature", "val", "processes", "seconds"}
     assert lines[0]["temperature"] == pytest.approx(0.07, rel=0.1)
 
 
@@ -246,3 +248,58 @@ def test_an_epoch_is_timed(tmp_path: Path) -> None:
     started = time.monotonic()
     trained = run(tmp_path, epochs=1)
     assert 0 < trained.history[0]["seconds"] < time.monotonic() - started
+
+
+def test_the_norms_learn_their_statistics(tmp_path: Path) -> None:
+    run(tmp_path, epochs=1)
+    trained, fresh = load_model(tmp_path / "model")[0], initialised(SHAPE, CONFIG.seed)
+    for name, statistics in trained.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            assert not torch.equal(statistics, dict(fresh.named_buffers())[name]), name
+
+
+def test_each_process_compares_its_rows_with_their_own_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+
+    def spy(ecg: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append(rest[-1])
+        return ecg.sum()
+
+    monkeypatch.setattr(training, "clip_loss", spy)
+    living = training._Run(CONFIG, SHAPE, DATA, training.Accelerator(cpu=True))
+    living._accelerator = SimpleNamespace(  # the third of four processes
+        process_index=2, device=torch.device("cpu"), backward=lambda loss: loss.backward()
+    )
+    living._step(np.arange(4))
+    assert seen == [8]
+
+
+def test_the_best_epoch_survives_a_newer_best_that_proves_damaged(tmp_path: Path) -> None:
+    figures = iter([0.9, 0.1, 0.1, 0.95])
+
+    def validate(encoder: ModelEncoder) -> Mapping[str, float]:
+        return {"macro_auroc": next(figures)}
+
+    def go(epochs: int) -> Trained:
+        config = dataclasses.replace(CONFIG, epochs=epochs)
+        return train(config, SHAPE, DATA, tmp_path, "k", {"vectors": "f"}, validate, Stop())
+
+    go(4)
+    newest = tmp_path / "checkpoints" / "epoch-0004" / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-8])
+    figures = iter([0.8])
+    assert go(4).best_epoch == 1
+    assert load_model(tmp_path / "model")[1].about["training"]["best_epoch"] == 1
+
+
+def test_a_lost_best_epoch_says_what_to_do(tmp_path: Path) -> None:
+    best = run(tmp_path).best_epoch
+    for other in (tmp_path / "checkpoints").glob(f"epoch-{best:04d}"):
+        (other / "state.json").write_text("{")
+    if best == 3:  # then the run goes on from epoch 2, and nothing is lost
+        assert run(tmp_path).epochs == 3
+    else:
+        with pytest.raises(CheckpointError, match="It held the best epoch"):
+            run(tmp_path)

@@ -1,5 +1,6 @@
 """WFDB recordings: equal to the wfdb package where it is right, refused where it would guess."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.record import Reason
 from ecgpipe.read_ecg.recording import read_recording
 from ecgpipe.read_ecg.wfdb_header import parse_header
-from ecgpipe.read_ecg.wfdb_record import adc_to_millivolts
+from ecgpipe.read_ecg.wfdb_record import adc_to_millivolts, read_wfdb
 
 
 def reason_of(path: Path) -> tuple[str, str]:
@@ -183,3 +184,42 @@ def test_header_text_of_any_bytes_never_crashes(tmp_path: Path) -> None:
             read_recording(tmp_path / "a")
         except RecordError:
             continue
+
+
+def test_other_formats_are_checked_against_their_checksums_too(tmp_path: Path) -> None:
+    signal_mv = ecg_like().T / 1000
+    wfdb.wrsamp(
+        "r", fs=500, units=["mV"] * 12, sig_name=list(LEADS), p_signal=signal_mv,
+        fmt=["212"] * 12, adc_gain=[200.0] * 12, baseline=[0] * 12, write_dir=str(tmp_path),
+    )  # fmt: skip
+    read_wfdb(tmp_path / "r.hea")
+    content = bytearray((tmp_path / "r.dat").read_bytes())
+    content[300] ^= 1
+    (tmp_path / "r.dat").write_bytes(content)
+    with pytest.raises(RecordError, match="do not match the header's checksum"):
+        read_wfdb(tmp_path / "r.hea")
+
+
+def test_a_header_that_names_the_wrong_format_is_found_out(tmp_path: Path) -> None:
+    write_wfdb(tmp_path, "r", ecg_like())
+    header = (tmp_path / "r.hea").read_text()
+    (tmp_path / "r.hea").write_text(header.replace(" 16 ", " 212 "))
+    with pytest.raises(RecordError):
+        read_wfdb(tmp_path / "r.hea")
+
+
+def test_a_header_with_zero_samples_leaves_the_number_to_the_file(tmp_path: Path) -> None:
+    write_wfdb(tmp_path, "r", ecg_like())
+    lines = (tmp_path / "r.hea").read_text().splitlines()
+    name, signals, rate, samples = lines[0].split()[:4]
+    (tmp_path / "r.hea").write_text("\n".join([f"{name} {signals} {rate} 0", *lines[1:]]))
+    assert read_wfdb(tmp_path / "r.hea").signal_mv.shape == (12, int(samples))
+
+
+@pytest.mark.parametrize("gain", ["1e400", "1e-300"])
+def test_an_impossible_gain_is_no_gain(tmp_path: Path, gain: str) -> None:
+    write_wfdb(tmp_path, "r", ecg_like())
+    header = re.sub(r" \S+/mV ", f" {gain}/mV ", (tmp_path / "r.hea").read_text())
+    (tmp_path / "r.hea").write_text(header)
+    with pytest.raises(RecordError, match="states no gain"):
+        read_wfdb(tmp_path / "r.hea")

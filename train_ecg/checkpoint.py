@@ -16,13 +16,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.files import (
     fsync_file,
     fsync_folder,
     read_json,
+    sha256_bytes,
     sha256_file,
     storing,
     write_json_atomic,
@@ -74,10 +75,12 @@ def save_checkpoint(
             temporary.mkdir(parents=True)
             digests = {}
             for name, tensors in files.items():
+                # Bytes, and our own writing: a full disk is then an OSError like any other.
+                content = save({key: value.contiguous() for key, value in tensors.items()})
                 path = temporary / f"{name}.safetensors"
-                save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+                path.write_bytes(content)
                 fsync_file(path)
-                digests[path.name] = sha256_file(path)
+                digests[path.name] = sha256_bytes(content)
             write_json_atomic(
                 temporary / "state.json",
                 {"format": FORMAT, "epochs_done": epochs_done, "files": digests, **state},
@@ -101,6 +104,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         state = read_json(path / "state.json")
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
+        if missing := {"files", "epochs_done"} - set(state):
+            raise CheckpointError(f"{path}/state.json lacks {', '.join(sorted(missing))}.")
         for name, digest in state["files"].items():
             if Path(name).name != name or sha256_file(path / name) != digest:
                 raise CheckpointError(f"{path / name} does not match its digest: it is damaged.")

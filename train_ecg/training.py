@@ -2,7 +2,7 @@
 
 Owns the loop. accelerate drives one or many processes; the order of records is a function of
 (seed, epoch) alone, and a run that was stopped continues from its last epoch as if it had not been.
-B = global batch, b = this process's rows, W = width of a text vector.
+B = global batch, b = this process's rows, U = distinct texts, W = width of a text vector.
 """
 
 import json
@@ -112,6 +112,7 @@ def train(
     if accelerator.is_main_process:
         _export(run, folder, run_key, about)
     accelerator.wait_for_everyone()
+    accelerator.end_training()
     best = run.best_epoch()
     return Trained(
         epochs=len(run.history),
@@ -133,11 +134,12 @@ class _Run:
         self.history: list[dict[str, Any]] = []
         self._accelerator = accelerator
         self.model = initialised(shape, config.seed)
-        text_NW = torch.from_numpy(data.text_vectors)
-        self.model.text_mean_W.copy_(text_NW[data.text_rows].mean(dim=0))
+        text_UW = torch.from_numpy(data.text_vectors)
+        counts_U = torch.from_numpy(np.bincount(data.text_rows, minlength=len(text_UW))).float()
+        self.model.text_mean_W.copy_(counts_U @ text_UW / counts_U.sum())
         self.optimizer = make_optimizer(self.model, config)
         self._prepared, self._stepper = accelerator.prepare(self.model, self.optimizer)
-        self._text_NW = text_NW.to(accelerator.device)
+        self._text_UW = text_UW.to(accelerator.device)
 
     def epoch(self, on_validate: Validate, stop: Stop, tick: Tick) -> None:
         """Train one epoch, validate, and add both to the history."""
@@ -153,7 +155,8 @@ class _Run:
                 )
             losses.append(self._step(places_b))
             tick(1, self._note(number))
-        loss = float(torch.stack(losses).mean())  # the only time a step's result is waited for
+        # The only time a step's result is waited for; of all processes together.
+        loss = float(self._accelerator.reduce(torch.stack(losses).mean(), "mean"))
         if not math.isfinite(loss):
             raise EcgpipeError(
                 f"The loss of epoch {number} is not finite, so training was stopped; the epochs"
@@ -167,6 +170,7 @@ class _Run:
                 "loss": loss,
                 "temperature": math.exp(-self.model.log_scale.item()),
                 "val": figures,
+                "processes": self._accelerator.num_processes,
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
@@ -181,9 +185,12 @@ class _Run:
         shown = "undefined" if value is None else f"{value:.3f}"
         return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
 
-    def best_epoch(self) -> int:
-        """The epoch with the best validation figure; of equals the first, without any the last."""
-        values = [entry["val"][self.config.best_by] for entry in self.history]
+    def best_epoch(self, among: int | None = None) -> int:
+        """The epoch with the best validation figure; of equals the first, without any the last.
+
+        `among` looks at the first so many epochs only; all by default.
+        """
+        values = [entry["val"][self.config.best_by] for entry in self.history[:among]]
         if all(value is None for value in values):
             return len(values)
         return int(np.argmax([-math.inf if value is None else value for value in values])) + 1
@@ -213,7 +220,7 @@ class _Run:
 
     def _step(self, places_b: npt.NDArray[np.int64]) -> torch.Tensor:
         signal = torch.from_numpy(self.data.read_signals(self.data.slots[places_b]))
-        text_bW = self._text_NW[torch.from_numpy(self.data.text_rows[places_b])]
+        text_bW = self._text_UW[torch.from_numpy(self.data.text_rows[places_b])]
         ecg_bD, text_bD, scale = self._prepared(signal.to(self._accelerator.device), text_bW)
         first_row = self._accelerator.process_index * len(places_b)
         loss = clip_loss(
@@ -276,7 +283,7 @@ def _resume(run: _Run, checkpoints: Path, run_key: str) -> int:
                 " start anew."
             )
         return 0
-    if found.state["run_key"] != run_key:
+    if found.state.get("run_key") != run_key or "history" not in found.state:
         raise CheckpointError(
             f"{found.path} belongs to a run with other data or settings. Give this experiment"
             " another name, or move the folder away."
@@ -295,7 +302,9 @@ def _save(run: _Run, folder: Path, run_key: str) -> None:
         {"model": run.model.state_dict(), "optimizer": optimizer_tensors(run.optimizer)},
         {"run_key": run_key, "history": run.history, "best_epoch": run.best_epoch()},
     )
-    prune(folder / "checkpoints", {done, done - 1, run.best_epoch()})
+    # Also the best without this epoch: should its checkpoint prove damaged, the one before goes on.
+    kept = {done, done - 1, run.best_epoch(), run.best_epoch(among=done - 1)}
+    prune(folder / "checkpoints", kept)
     lines = (json.dumps(line, ensure_ascii=False) for line in run.history)
     write_atomic(folder / "log.jsonl", ("\n".join(lines) + "\n").encode())
 
@@ -303,7 +312,12 @@ def _save(run: _Run, folder: Path, run_key: str) -> None:
 def _export(run: _Run, folder: Path, run_key: str, about: Mapping[str, Any]) -> None:
     """The best epoch's weights become the run's model."""
     best = run.best_epoch()
-    checkpoint: Checkpoint = read_checkpoint(folder / "checkpoints" / f"epoch-{best:04d}")
+    try:
+        checkpoint: Checkpoint = read_checkpoint(folder / "checkpoints" / f"epoch-{best:04d}")
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error} It held the best epoch. Remove {folder} and run `ecgpipe train`, anew."
+        ) from error
     training = {
         "run_key": run_key,
         "epochs": len(run.history),

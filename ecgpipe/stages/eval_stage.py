@@ -7,7 +7,7 @@ from ecgpipe.errors import CheckpointError, SourceError, StoreError
 from ecgpipe.evaluate.evaluation import evaluate
 from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.results import Results, read_results, shown, write_results
-from ecgpipe.files import digest_of, read_json, write_atomic
+from ecgpipe.files import digest_of, write_atomic
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
@@ -25,6 +25,7 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
         CheckpointError: there is no finished model of these settings.
         SourceError: the split has no record with a text.
         StoreError: vectors are missing, or the results cannot be written.
+        StoppedEarly: a signal came; evaluation starts anew next time.
     """
     card = finished_model(experiment, run_key(experiment))
     if card is None:
@@ -36,7 +37,7 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
     results = _results_of(experiment, key)
     did_work = results is None
     if results is None:
-        results = _evaluate(experiment, card, key)
+        results = _evaluate(experiment, card, key, stop)
         folder = experiment.workspace.evaluation
         write_atomic(folder / "report.md", render_report(results).encode())
         # Written last: if it holds the key, the report beside it is of the same figures.
@@ -59,14 +60,15 @@ def _key(experiment: Experiment, card: dict[str, Any]) -> str:
 
 
 def _results_of(experiment: Experiment, key: str) -> Results | None:
+    folder = experiment.workspace.evaluation
     try:
-        results = read_results(experiment.workspace.evaluation / "results.json")
+        results = read_results(folder / "results.json")
     except StoreError:
         return None
-    return results if results.get("key") == key else None
+    return results if results.get("key") == key and (folder / "report.md").exists() else None
 
 
-def _evaluate(experiment: Experiment, card: dict[str, Any], key: str) -> Results:
+def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop) -> Results:
     # Imported here because torch takes seconds, and most runs find nothing to do.
     from ecgpipe.stages.model_joint import load_models
 
@@ -84,16 +86,14 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str) -> Results
         trained_on,
         config.eval,
         config.text.language,
+        stop,
     )
     return {
         "run": config.name,
         "notice": config.notice,
         "key": key,
         "tasks": tasks,
-        "tasks_left_out": {
-            name: f"the taxonomy {experiment.taxonomy.name} lacks its grouping"
-            for name in experiment.tasks_left_out
-        },
+        "tasks_left_out": experiment.tasks_left_out,
         "data": experiment.prepared.counts,
         "text": _text_facts(experiment),
         "training": card["training"],
@@ -106,13 +106,10 @@ def _text_facts(experiment: Experiment) -> dict[str, Any]:
     text = experiment.config.text
     sentences = all_sentences(experiment.records, experiment.taxonomy, experiment.tasks, text)
     _, of_records = with_sentence(experiment.records, experiment.taxonomy, text)
-    memory = read_json(
-        experiment.workspace.embeddings / experiment.fingerprint.short / "fingerprint.json"
-    )
     return {
         "model": experiment.model_files.named,
         "fingerprint": experiment.fingerprint.digest,
-        "fingerprint_fields": memory,
+        "fingerprint_fields": dict(experiment.fingerprint.fields),
         "width": experiment.open_vectors().dim,
         "prompt": text.prompt,
         "distinct": len(set(sentences)),
@@ -121,8 +118,10 @@ def _text_facts(experiment: Experiment) -> dict[str, Any]:
 
 
 def _line(results: Results, did_work: bool) -> str:
-    first = next(iter(results["tasks"].items()))
-    name, task = first
+    if not results["tasks"]:
+        why = "; ".join(f"{name}: {why}" for name, why in results["tasks_left_out"].items())
+        return f"no task could be scored ({why})"
+    name, task = next(iter(results["tasks"].items()))
     figures = ", ".join(
         f"{figure} {shown(figure, task['summary'][figure])}"
         for figure in ("hit@1_any", "hit@1_macro", "macro_auroc")

@@ -46,8 +46,8 @@ class Experiment:
         found = find_prepared(inputs_digest(self.config.data, self.taxonomy), self.workspace)
         if found is None:
             raise StoreError(
-                f"The data of {self.config.name} are not prepared, or a table or setting was"
-                " changed since. Run `ecgpipe prepare`."
+                f"The data of {self.config.name} are not prepared, or a table, a setting or a"
+                " recording that was rejected has changed since. Run `ecgpipe prepare`."
             )
         return found
 
@@ -78,17 +78,26 @@ class Experiment:
 
     @cached_property
     def tasks(self) -> list[Task]:
-        """The tasks that the taxonomy allows, with the findings that may compete."""
-        candidates = None
-        if self.config.eval.candidates == "occurring":
-            candidates = {finding for r in self.records.records for finding in r.findings}
+        """The tasks that the taxonomy and the records allow, with the findings that may compete."""
         names = [n for n in self.config.eval.tasks if n not in self.tasks_left_out]
-        return [load_task(name, self.taxonomy, candidates) for name in names]
+        return [load_task(name, self.taxonomy, self._candidates) for name in names]
 
     @cached_property
-    def tasks_left_out(self) -> list[str]:
-        """Tasks whose grouping the taxonomy lacks."""
-        return [n for n in self.config.eval.tasks if not has_group(n, self.taxonomy)]
+    def tasks_left_out(self) -> dict[str, str]:
+        """Tasks that cannot be scored, and why."""
+        why: dict[str, str] = {}
+        for name in self.config.eval.tasks:
+            if not has_group(name, self.taxonomy):
+                why[name] = f"the taxonomy {self.taxonomy.name} lacks its grouping"
+            elif not load_task(name, self.taxonomy, self._candidates).classes:
+                why[name] = "no record has a finding"
+        return why
+
+    @cached_property
+    def _candidates(self) -> set[str] | None:
+        if self.config.eval.candidates == "taxonomy":
+            return None
+        return {finding for r in self.records.records for finding in r.findings}
 
     def settings(self, block: str, *without: str) -> dict[str, Any]:
         """One block of the settings as plain values, for a digest."""

@@ -16,6 +16,8 @@ from ecgpipe.files import (
     digest_of,
     only_one,
     read_json,
+    read_json_object,
+    sha256_file,
     storing,
     write_atomic,
     write_json_atomic,
@@ -85,14 +87,18 @@ def run_key(experiment: Experiment) -> str:
 
 
 def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
-    """config.json of the model of this key, trained for as many epochs as asked; else None."""
-    path = experiment.workspace.model / "config.json"
-    if not path.exists():
-        return None
-    card: dict[str, Any] = read_json(path)
-    training = card.get("training", {})
-    same = training.get("run_key") == key
-    return card if same and training["epochs"] == experiment.config.train.epochs else None
+    """config.json of the model of this key, whole and trained for as many epochs as asked."""
+    folder = experiment.workspace.model
+    try:
+        card = read_json_object(folder / "config.json", ("training", "sha256"), "")
+        training = card["training"]
+        _ = training["val"][training["best_by"]]
+        if training["run_key"] != key or training["epochs"] != experiment.config.train.epochs:
+            return None
+        whole = sha256_file(folder / "model.safetensors") == card["sha256"]
+    except (StoreError, OSError, KeyError, TypeError):
+        return None  # none, or damaged: training goes on from its checkpoints and writes it anew
+    return card if whole else None
 
 
 def _make_room(experiment: Experiment, key: str) -> None:
@@ -117,7 +123,8 @@ def _may_continue(experiment: Experiment, key: str) -> bool:
     except StoreError:
         return False
     names = [path.name for path in experiment.workspace.checkpoints.glob("epoch-*")]
-    epochs_done = max((int(name.removeprefix("epoch-")) for name in names), default=0)
+    numbers = [name.removeprefix("epoch-") for name in names]
+    epochs_done = max((int(number) for number in numbers if number.isdecimal()), default=0)
     same = isinstance(found, dict) and found.get("run_key") == key
     return same and epochs_done <= experiment.config.train.epochs
 
