@@ -23,6 +23,7 @@ from ecgpipe.errors import StoreError
 from ecgpipe.files import (
     fsync_file,
     fsync_folder,
+    make_folder,
     open_atomic,
     read_json,
     read_json_object,
@@ -148,7 +149,7 @@ class SignalStoreWriter:
         done = read_json(other / "done" / f"{shard}.json")
         source, target = other / "signal" / "c" / str(shard) / "0" / "0", self._shard_path(shard)
         with storing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             target.unlink(missing_ok=True)
             try:
                 target.hardlink_to(source)  # shards never change once they are written

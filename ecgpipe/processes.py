@@ -1,17 +1,111 @@
 """Which of several processes this one is.
 
-Owns the reading of what a launcher (torchrun, accelerate) says in the environment. Only the first
-process writes what all share and speaks to people.
+Owns the reading of what launchers and schedulers say in the environment. Only the first process
+writes what all share and speaks to people; work that can be divided is divided by shares, without
+any talk between processes.
 """
 
 import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecgpipe.errors import ConfigError
+
+_SHARD = re.compile(r"^(\d+)/(\d+)$")
+
+# Scheduler, variables for a task's index, first, last and step. PBS and PJM do not say how many
+# tasks there are, so there --shard must.
+_ARRAYS = (
+    (
+        "SLURM_ARRAY_TASK_ID",
+        "SLURM_ARRAY_TASK_MIN",
+        "SLURM_ARRAY_TASK_MAX",
+        "SLURM_ARRAY_TASK_STEP",
+    ),
+    ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE"),
+)
 
 
-def rank() -> int:
+@dataclass(frozen=True)
+class Share:
+    """The part of divisible work that this process does: `index` of `count`, counted from 0."""
+
+    index: int = 0
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def rank(environment: Mapping[str, str] = os.environ) -> int:
     """The number of this process among those that train together; 0 where it is alone."""
-    return int(os.environ.get("RANK", "0"))
+    return int(environment.get("RANK", "0"))
 
 
 def is_first() -> bool:
     """Whether this is the process that writes and prints."""
     return rank() == 0
+
+
+def local_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """The number of this process on its machine, which says which of the machine's GPUs is its."""
+    return int(environment.get("LOCAL_RANK") or _of_step("SLURM_LOCALID", environment) or 0)
+
+
+def share_of_work(shard: str | None, environment: Mapping[str, str] = os.environ) -> Share:
+    """This process's share: that of --shard, divided among the processes of its launcher.
+
+    Args:
+        shard: "i/n", counted from 0; "array" for the index of a job array; None for everything. A
+            job array is only read when asked for, since arrays also serve to try many settings.
+        environment: what launcher and scheduler say. torchrun and accelerate set RANK and
+            WORLD_SIZE; srun numbers the tasks of a step.
+
+    Raises:
+        ConfigError: `shard` is malformed, or there is no job array whose size is known.
+    """
+    outer = _asked_share(shard, environment)
+    inner = _launched_share(environment)
+    return Share(outer.index * inner.count + inner.index, outer.count * inner.count)
+
+
+def _asked_share(shard: str | None, environment: Mapping[str, str]) -> Share:
+    if shard is None:
+        return Share()
+    if shard == "array":
+        return _array_share(environment)
+    match = _SHARD.match(shard)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise ConfigError(
+            f"--shard {shard}: write it as i/n, counted from 0: 0/8, 1/8, ... 7/8; or as array."
+        )
+    return Share(int(match[1]), int(match[2]))
+
+
+def _array_share(environment: Mapping[str, str]) -> Share:
+    for index, first, last, step in _ARRAYS:
+        if environment.get(index, "undefined") == "undefined":
+            continue  # Grid Engine's word for a job without an array
+        start = int(environment[first])
+        stride = int(environment.get(step) or 1)
+        count = (int(environment[last]) - start) // stride + 1
+        return Share((int(environment[index]) - start) // stride, count)
+    raise ConfigError(
+        "--shard array: this is no task of a Slurm or Grid Engine job array. Elsewhere say it:"
+        " --shard $PBS_ARRAY_INDEX/8 or --shard $PJM_BULKNUM/8 for an array that counts from 0."
+    )
+
+
+def _launched_share(environment: Mapping[str, str]) -> Share:
+    world = int(environment.get("WORLD_SIZE", "1"))
+    if world > 1:
+        return Share(rank(environment), world)
+    tasks = int(environment.get("SLURM_STEP_NUM_TASKS") or 1)
+    return Share(int(_of_step("SLURM_PROCID", environment) or 0), tasks)
+
+
+def _of_step(variable: str, environment: Mapping[str, str]) -> str | None:
+    """A Slurm variable, but only inside `srun`: a batch script sees a rank 0 of many as well."""
+    in_step = int(environment.get("SLURM_STEP_NUM_TASKS") or 1) > 1
+    return environment.get(variable) if in_step else None

@@ -30,14 +30,15 @@ def progress(
     *,
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
+    everyone: bool = False,
 ) -> Iterator[Tick]:
     """Show the progress of `total` units of work; the block receives the `Tick` to call.
 
-    On a terminal a rich bar; elsewhere one line every 30 s and one at the end. Only the first of
-    several processes shows anything.
+    On a terminal a rich bar; elsewhere one line every 30 s and one at the end. Of several processes
+    only the first shows anything, unless `everyone` says that each has work of its own.
     """
     stream = sys.stderr if stream is None else stream
-    if not is_first():
+    if not (everyone or is_first()):
         yield _silent
         return
     shown = _bar if stream.isatty() else _lines

@@ -1,11 +1,12 @@
-"""Stopping in good order when a scheduler, or a person, asks.
+"""Stopping in good order when a scheduler, a person or the clock asks.
 
-Owns the signal handlers. A stage asks `stop` between two pieces of work, saves what it has and
-raises `StoppedEarly`; nobody else knows about signals.
+Owns the signal handlers and the time limit. A stage asks `stop` between two pieces of work, saves
+what it has and raises `StoppedEarly`; nobody else knows about signals.
 """
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -17,10 +18,15 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, 
 class Stop:
     """True once somebody has asked this process to stop; `cause` says who."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_minutes: float | None = None) -> None:
+        """Count from now; without `max_minutes` only a request stops."""
         self.cause = ""
+        self._max_minutes = max_minutes
+        self._end = None if max_minutes is None else time.monotonic() + 60 * max_minutes
 
     def __bool__(self) -> bool:
+        if not self.cause and self._end is not None and time.monotonic() >= self._end:
+            self.cause = f"--max-minutes {self._max_minutes:g}"
         return bool(self.cause)
 
     def request(self, cause: str) -> None:
@@ -29,13 +35,16 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Collect stop signals for as long as the block runs.
+def stop_on_signals(max_minutes: float | None = None) -> Iterator[Stop]:
+    """Collect stop signals, and watch the clock, for as long as the block runs.
 
     The first signal sets the flag; a second SIGINT interrupts at once, so that an impatient person
     is obeyed. The previous handlers come back at the end.
+
+    Args:
+        max_minutes: stop after so long, where a scheduler kills without a warning.
     """
-    stop = Stop()
+    stop = Stop(max_minutes)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop and number == signal.SIGINT:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ecgpipe
+from ecgpipe import files
 from ecgpipe.errors import StoreError
 from ecgpipe.files import (
     canonical_json,
@@ -177,6 +178,17 @@ def test_a_file_gets_its_name_only_when_it_is_on_the_disk(
     monkeypatch.setattr(Path, "replace", replace)
     write_atomic(tmp_path / "file", b"content")
     assert done == ["sync file, there: False", "rename", "sync folder, there: True"]
+
+
+def test_new_folders_are_synced_into_their_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "fsync_folder", synced.append)
+    files.make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+    files.make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "null"])

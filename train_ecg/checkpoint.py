@@ -22,6 +22,7 @@ from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.files import (
     fsync_file,
     fsync_folder,
+    make_folder,
     read_json,
     sha256_bytes,
     sha256_file,
@@ -72,7 +73,8 @@ def save_checkpoint(
     with storing(final):
         try:
             shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
+            make_folder(folder)
+            temporary.mkdir()
             digests = {}
             for name, tensors in files.items():
                 # Bytes, and our own writing: a full disk is then an OSError like any other.
