@@ -9,5 +9,8 @@ signal_reader   serving records from a complete store, checked
 records_table   records.parquet: who is in the store, with findings and split
 fingerprint     what a text vector depends on
 vector_part     one sealed HDF5 part file of `ecgpipe-embed/1`
-vector_cache    a folder of parts: which texts are there, their vectors, adding more
+vector_cache    a folder of parts, read: which texts are there, their vectors
+vector_writer   adding vectors: collected, sealed, from a thread of its own
+vector_upkeep   checking every row, clearing rubbish, joining small parts
+vector_exchange one plain HDF5 file for others, and from others
 """

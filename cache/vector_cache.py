@@ -1,16 +1,10 @@
-"""A folder of sealed parts: which texts have a vector, the vectors, and adding more.
+"""A folder of sealed parts, read: which texts have a vector, and the vectors.
 
-Owns the protocol: parts are only ever added, whole; the folder is named by the fingerprint; a
-restart is a listing. Any number of processes may add parts at once without talking to each other.
-Where two hold the same text, the first part in name order wins, for every reader.
+Owns what a reader may rely on: parts are only ever added, whole; the folder is named by the
+fingerprint; a restart is a listing. Where two parts hold the same text, the first in name order
+wins, for every reader.
 """
 
-import datetime
-import json
-import os
-import platform
-import secrets
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,21 +14,19 @@ import numpy.typing as npt
 from ecgpipe.cache.fingerprint import Fingerprint
 from ecgpipe.cache.vector_part import (
     KEY_BYTES,
-    Attributes,
     Part,
-    VectorRows,
     as_float32,
     check_sums,
-    part_image,
     read_part,
 )
 from ecgpipe.errors import CacheMismatchError, StoreError
-from ecgpipe.files import read_json, write_atomic
+from ecgpipe.files import read_json_object
 
 Keys = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
+Stored = npt.NDArray[np.uint16] | npt.NDArray[np.float32]
 
-SEAL_ROWS = 4096
-SEAL_AFTER_S = 60.0
+_LISTINGS = 5
 
 
 class VectorCache:
@@ -45,6 +37,7 @@ class VectorCache:
         self.fingerprint = fingerprint
         self._parts = list(parts)
         self._starts = np.cumsum([0, *(len(part.rows.keys) for part in parts)])
+        self._checked = np.zeros(self._starts[-1], np.bool_)
         self._keys = np.concatenate([np.empty((0, KEY_BYTES), np.uint8), *_all_keys(parts)])
         prefixes = _prefixes(self._keys)
         # Stable, so that of two rows with one key the one in the first part comes first.
@@ -61,8 +54,8 @@ class VectorCache:
         """
         folder = root / fingerprint.short
         if (folder / "fingerprint.json").exists():
-            _check_fingerprint(folder, fingerprint)
-        parts = [read_part(path, fingerprint) for path in sorted(folder.glob("part-*.h5"))]
+            check_fingerprint(folder, fingerprint)
+        parts = _read_parts(folder, fingerprint)
         if len({part.rows.vectors.shape[1] for part in parts}) > 1:
             raise StoreError(
                 f"{folder}: parts hold vectors of different widths. Move one kind away."
@@ -78,7 +71,12 @@ class VectorCache:
         """Width of a vector. Only for a cache that holds one."""
         return int(self._parts[0].rows.vectors.shape[1])
 
-    def rows(self, keys: Keys) -> npt.NDArray[np.int64]:
+    @property
+    def keys(self) -> Keys:
+        """(rows, 32) key of each row."""
+        return self._keys
+
+    def rows(self, keys: Keys) -> Rows:
         """The row of each of `keys` (n, 32), -1 where the text has no vector."""
         wanted = _prefixes(keys)
         found = np.full(len(keys), -1, np.int64)
@@ -94,12 +92,12 @@ class VectorCache:
             place[open_] += 1
         return found
 
-    def missing(self, keys: Keys) -> npt.NDArray[np.int64]:
+    def missing(self, keys: Keys) -> Rows:
         """Positions in `keys` (n, 32) of the texts that have no vector yet."""
         return np.flatnonzero(self.rows(keys) < 0)
 
     def vectors(self, keys: Keys) -> npt.NDArray[np.float32]:
-        """The vectors (n, dim) of `keys` (n, 32), each row checked against its sum.
+        """The vectors (n, dim) of `keys` (n, 32), as `gather` hands them out.
 
         Raises:
             StoreError: a text has no vector, or a row is damaged.
@@ -109,82 +107,77 @@ class VectorCache:
             raise StoreError(
                 f"{self.folder} lacks {n_missing:,} of {len(keys):,} texts. Run `ecgpipe embed`."
             )
-        gathered = np.empty((len(rows), self.dim), np.float32)
-        part_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(part_of):
-            chosen = np.flatnonzero(part_of == number)
-            part, positions = self._parts[number], rows[chosen] - self._starts[number]
-            check_sums(part, np.unique(positions))
-            gathered[chosen] = as_float32(part.rows.vectors[positions])
-        return gathered
+        if len(rows) == 0:
+            return np.empty((0, self.dim if self._parts else 0), np.float32)
+        return as_float32(self.gather(rows))
 
-    def n_cut(self, keys: Keys) -> int:
-        """How many of the texts `keys` that have a vector were cut at the length limit."""
-        cut = [np.empty(0, np.bool_), *(part.rows.was_cut for part in self._parts)]
-        rows = self.rows(keys)
-        return int(np.concatenate(cut)[rows[rows >= 0]].sum())
+    def gather(self, rows: Rows) -> Stored:
+        """The vectors (n, dim) of `rows`, as they are stored.
 
-
-class VectorWriter:
-    """Adds vectors to a cache: collects rows and seals them into parts by count or age.
-
-    A row is safe once `sealed_rows` counts it; a kill loses at most the rows collected since.
-    """
-
-    def __init__(self, root: Path, fingerprint: Fingerprint, made_by: Attributes) -> None:
-        self.sealed_rows = 0
-        self._folder = root / fingerprint.short
-        self._fingerprint = fingerprint
-        self._made_by = made_by
-        # In order of starting, and unique: a part must never replace another writer's.
-        started = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
-        host = "".join(c for c in platform.node() if c.isalnum())[:12] or "host"
-        self._prefix = f"part-{started}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._sequence = 0
-        self._pending: list[VectorRows] = []
-        self._last_seal = time.monotonic()
-        self._write_fingerprint()
-
-    def add(self, rows: VectorRows) -> None:
-        """Collect rows; seals when there are enough or the last seal is a minute ago.
+        Each row is checked against its sum the first time it is handed out.
 
         Raises:
-            StoreError: a vector is not finite, or the part cannot be written.
+            StoreError: a row is damaged.
         """
-        self._pending.append(rows)
-        n_pending = sum(len(batch.keys) for batch in self._pending)
-        if n_pending >= SEAL_ROWS or time.monotonic() - self._last_seal >= SEAL_AFTER_S:
-            self.seal()
+        gathered: Stored = np.empty((len(rows), self.dim), self._parts[0].rows.vectors.dtype)
+        part_of = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(part_of, kind="stable")
+        ends = np.searchsorted(part_of[order], np.arange(len(self._parts)), side="right")
+        start = 0
+        for number, end in enumerate(ends):
+            if start < end:
+                chosen = order[start:end]
+                positions = rows[chosen] - self._starts[number]
+                self._check_once(number, positions)
+                gathered[chosen] = self._parts[number].rows.vectors[positions]
+            start = end
+        return gathered
 
-    def seal(self) -> None:
-        """Write what was collected as one part. Returns once it is on the disk for good."""
-        if self._pending:
-            rows = _joined(self._pending)
-            image = part_image(rows, self._fingerprint, self._made_by)
-            write_atomic(self._folder / f"{self._prefix}-{self._sequence:05d}.h5", image)
-            self._sequence += 1
-            self._pending.clear()
-            self.sealed_rows += len(rows.keys)
-        self._last_seal = time.monotonic()
+    def n_tokens(self, rows: Rows) -> npt.NDArray[np.uint32]:
+        """(n,) tokens that the model read of the texts in `rows`."""
+        counts = [np.empty(0, np.uint32), *(part.rows.n_tokens for part in self._parts)]
+        return np.concatenate(counts)[rows]
 
-    def _write_fingerprint(self) -> None:
-        if (self._folder / "fingerprint.json").exists():
-            _check_fingerprint(self._folder, self._fingerprint)
-        else:
-            readable = json.dumps(dict(self._fingerprint.fields), indent=2, ensure_ascii=False)
-            write_atomic(self._folder / "fingerprint.json", (readable + "\n").encode())
+    def was_cut(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """(n,) which of the texts `keys` were cut at the length limit; False where none is kept."""
+        cut = np.concatenate([np.empty(0, np.bool_), *(p.rows.was_cut for p in self._parts)])
+        rows = self.rows(keys)
+        found = np.zeros(len(keys), np.bool_)
+        found[rows >= 0] = cut[rows[rows >= 0]]
+        return found
+
+    def _check_once(self, number: int, positions: Rows) -> None:
+        checked = self._checked[self._starts[number] : self._starts[number + 1]]
+        if not checked[positions].all():
+            check_sums(self._parts[number], np.unique(positions[~checked[positions]]))
+            checked[positions] = True
 
 
-def _check_fingerprint(folder: Path, wanted: Fingerprint) -> None:
-    found = read_json(folder / "fingerprint.json")
-    if not isinstance(found, dict):
-        raise StoreError(f"{folder / 'fingerprint.json'} is not a fingerprint.")
+def part_paths(folder: Path) -> list[Path]:
+    """The sealed parts of a cache folder, in the order in which they win."""
+    return sorted(folder.glob("part-*.h5"))
+
+
+def check_fingerprint(folder: Path, wanted: Fingerprint) -> None:
+    """Raise CacheMismatchError unless the cache folder is of the fingerprint `wanted`."""
+    mend = f"Move {folder} away and run `ecgpipe embed`."
+    found = read_json_object(folder / "fingerprint.json", (), mend)
     if differences := wanted.differences(found):
         raise CacheMismatchError(
             f"{folder} holds text vectors made under other settings:\n  "
             + "\n  ".join(differences)
             + "\nThey cannot be used here. Move that folder away and run `ecgpipe embed`."
         )
+
+
+def _read_parts(folder: Path, fingerprint: Fingerprint) -> list[Part]:
+    """Every part; listed again where one vanishes meanwhile, because somebody compacts."""
+    for _ in range(_LISTINGS):
+        try:
+            return [read_part(path, fingerprint) for path in part_paths(folder)]
+        except FileNotFoundError:
+            continue
+    raise StoreError(f"{folder} changes while it is read. Wait for the others, and try again.")
 
 
 def _all_keys(parts: Sequence[Part]) -> list[Keys]:
@@ -195,12 +188,3 @@ def _prefixes(keys: Keys) -> npt.NDArray[np.uint64]:
     """The first 8 bytes of each key as a number: enough to sort by, verified in full later."""
     first: npt.NDArray[np.uint64] = np.ascontiguousarray(keys[:, :8]).view(">u8").reshape(-1)
     return first.astype(np.uint64)
-
-
-def _joined(batches: Sequence[VectorRows]) -> VectorRows:
-    return VectorRows(
-        np.concatenate([batch.vectors for batch in batches]),
-        np.concatenate([batch.keys for batch in batches]),
-        np.concatenate([batch.n_tokens for batch in batches]),
-        np.concatenate([batch.was_cut for batch in batches]),
-    )

@@ -11,13 +11,17 @@ version 3 (libver v110) checksums HDF5's own metadata; the row sums cover vector
     ntok  (rows,)      <u4  tokens the model read
     flags (rows,)      u1   1: the text was cut at the length limit
 
+The attribute `columns_sum` covers key, sum, ntok and flags, and is itself covered by HDF5's
+checksum of its metadata: every byte of a part is under one.
+
 Owns the layout of a part. Which parts make a cache is `vector_cache`'s.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -34,6 +38,8 @@ ENCODINGS: dict[str, np.dtype[np.generic]] = {
     "bfloat16-bits-le": np.dtype("<u2"),
     "float32-le": np.dtype("<f4"),
 }
+
+_SUMMED = ("key", "sum", "ntok", "flags")
 
 Attributes = Mapping[str, str | int | float]
 
@@ -53,6 +59,22 @@ class VectorRows:
 
     was_cut: npt.NDArray[np.bool_]
     """(rows,)."""
+
+    def chosen(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "VectorRows":
+        """Some of the rows, by a mask or by their places."""
+        return VectorRows(
+            self.vectors[which], self.keys[which], self.n_tokens[which], self.was_cut[which]
+        )
+
+    @staticmethod
+    def joined(batches: Sequence["VectorRows"]) -> "VectorRows":
+        """The rows of several, one after the other; at least one."""
+        return VectorRows(
+            np.concatenate([batch.vectors for batch in batches]),
+            np.concatenate([batch.keys for batch in batches]),
+            np.concatenate([batch.n_tokens for batch in batches]),
+            np.concatenate([batch.was_cut for batch in batches]),
+        )
 
 
 @dataclass(frozen=True)
@@ -77,12 +99,7 @@ def part_image(rows: VectorRows, fingerprint: Fingerprint, made_by: Attributes) 
     """
     values = as_float32(rows.vectors)
     if not np.isfinite(values).all():
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        names = ", ".join(rows.keys[row].tobytes().hex()[:12] for row in bad[:3])
-        raise StoreError(
-            f"{len(bad)} text vectors hold NaN or infinity (keys {names}...), so nothing was"
-            " stored. Try text.dtype: float32, or another model."
-        )
+        raise StoreError("A text vector holds NaN or infinity, so its part was not written.")
     # The name lives only in HDF5's table of open files; it must be unique within the process.
     with h5py.File(
         f"part-{secrets.token_hex(8)}",
@@ -91,8 +108,10 @@ def part_image(rows: VectorRows, fingerprint: Fingerprint, made_by: Attributes) 
         backing_store=False,
         libver=("v110", "v110"),
     ) as file:
-        for name, data in _datasets(rows).items():
+        columns = _datasets(rows)
+        for name, data in columns.items():
             file.create_dataset(name, data=data, track_times=False)
+        file.attrs["columns_sum"] = _columns_sum(*(columns[name] for name in _SUMMED))
         for name, value in _attributes(rows, values, fingerprint, made_by).items():
             file.attrs[name] = value
         file.flush()
@@ -102,12 +121,13 @@ def part_image(rows: VectorRows, fingerprint: Fingerprint, made_by: Attributes) 
 def read_part(path: Path, fingerprint: Fingerprint) -> Part:
     """Open a part and check that it is whole, ours, and of `fingerprint`.
 
-    Keys, sums and token counts are read; the vectors are mapped. Row sums are checked where vectors
-    are handed out (`check_sums`).
+    Sums and token counts are read and checked; keys and vectors are mapped. Row sums are checked
+    where vectors are handed out (`check_sums`).
 
     Raises:
-        StoreError: not a readable part file, or shorter than it says.
+        StoreError: not a readable part file, shorter than it says, or changed since it was sealed.
         CacheMismatchError: it was made under another fingerprint.
+        FileNotFoundError: it is gone; somebody compacted the cache.
     """
     try:
         # Parts never change once they have their name, so no lock is needed; some cluster file
@@ -115,10 +135,12 @@ def read_part(path: Path, fingerprint: Fingerprint) -> Part:
         with h5py.File(path, "r", locking=False) as file:
             _check_header(path, file, fingerprint)
             return _open_rows(path, file)
+    except FileNotFoundError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise StoreError(
-            f"{path} is damaged or no text-vector part ({error}). Move it away and run"
-            " `ecgpipe embed`: only its texts are embedded again."
+            f"{path} is damaged or no text-vector part ({error}). Run `ecgpipe verify`, which moves"
+            " it aside, and `ecgpipe embed`: only its texts are embedded again."
         ) from error
 
 
@@ -136,7 +158,8 @@ def check_sums(part: Part, positions: npt.NDArray[np.int64]) -> None:
         if row_sum(part.rows.vectors[position], part.rows.keys[position]) != stored:
             raise StoreError(
                 f"{part.path}, row {position}: the vector differs from what was sealed (bit rot, or"
-                " the file was changed). Move the file away and run `ecgpipe embed`."
+                " the file was changed). Run `ecgpipe verify`, which moves the file aside, and"
+                " `ecgpipe embed`: only its texts are embedded again."
             )
 
 
@@ -150,6 +173,35 @@ def as_float32(
     return vectors.astype(np.float32, copy=False)
 
 
+def as_bfloat16_bits(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """float32 as bfloat16 bit patterns, rounded to nearest, ties to even; finite values only."""
+    bits = np.ascontiguousarray(vectors, np.float32).view(np.uint32)
+    rounding = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    rounded: npt.NDArray[np.uint16] = ((bits + rounding) >> np.uint32(16)).astype(np.uint16)
+    return rounded
+
+
+def as_stored(
+    vectors: npt.NDArray[np.float32], dtype: str
+) -> npt.NDArray[np.uint16] | npt.NDArray[np.float32]:
+    """float32 vectors as they are kept: bfloat16 bits, rounded to nearest even, or float32.
+
+    NaN and infinity stay what they are, so that the writer refuses them.
+    """
+    if dtype == "float32":
+        return vectors
+    bits = as_bfloat16_bits(vectors)
+    bits[~np.isfinite(vectors)] = 0x7FC0
+    return bits
+
+
+def finite_rows(
+    vectors: npt.NDArray[np.uint16] | npt.NDArray[np.float32],
+) -> npt.NDArray[np.bool_]:
+    """Which rows hold neither NaN nor infinity."""
+    return np.asarray(np.isfinite(as_float32(vectors)).all(axis=1))
+
+
 def _datasets(rows: VectorRows) -> dict[str, npt.NDArray[np.generic]]:
     sums = [row_sum(vector, key) for vector, key in zip(rows.vectors, rows.keys, strict=True)]
     return {
@@ -159,6 +211,13 @@ def _datasets(rows: VectorRows) -> dict[str, npt.NDArray[np.generic]]:
         "ntok": rows.n_tokens.astype("<u4"),
         "flags": (rows.was_cut * FLAG_CUT).astype("u1"),
     }
+
+
+def _columns_sum(*columns: npt.NDArray[np.generic]) -> str:
+    hasher = xxhash.xxh3_64()
+    for column in columns:
+        hasher.update(np.ascontiguousarray(column).view(np.uint8).data)
+    return hasher.hexdigest()
 
 
 def _attributes(
@@ -196,18 +255,25 @@ def _check_header(path: Path, file: h5py.File, fingerprint: Fingerprint) -> None
 def _open_rows(path: Path, file: h5py.File) -> Part:
     n_rows, dim = int(file.attrs["rows"]), int(file.attrs["dim"])
     dtype = ENCODINGS[file.attrs["encoding"]]
-    stored, offset = file["vec"], file["vec"].id.get_offset()
-    keys = file["key"][:]
-    if (
-        offset is None
-        or stored.dtype != dtype
-        or stored.shape != (n_rows, dim)
-        or keys.shape != (n_rows, KEY_BYTES)
-        or any(file[name].shape != (n_rows,) for name in ("sum", "ntok", "flags"))
+    shapes = {"vec": (n_rows, dim), "key": (n_rows, KEY_BYTES)}
+    columns = {name: file[name] for name in ("vec", *_SUMMED)}
+    if columns["vec"].dtype != dtype or any(
+        column.shape != shapes.get(name, (n_rows,)) for name, column in columns.items()
     ):
         raise ValueError("its datasets do not fit its own header")
-    if path.stat().st_size < offset + n_rows * dim * dtype.itemsize:
+    vectors, keys = (_mapped(path, columns[name]) for name in ("vec", "key"))
+    sums, n_tokens, flags = (columns[name][:] for name in ("sum", "ntok", "flags"))
+    if _columns_sum(keys, sums, n_tokens, flags) != file.attrs["columns_sum"]:
+        raise ValueError("its keys or counts differ from what was sealed")
+    rows = VectorRows(vectors, keys, n_tokens, flags & FLAG_CUT == FLAG_CUT)
+    return Part(path, rows, sums)
+
+
+def _mapped(path: Path, dataset: h5py.Dataset) -> npt.NDArray[Any]:
+    """A contiguous dataset as a memory map, so that its pages cost nothing until they are read."""
+    if dataset.size == 0:
+        return np.empty(dataset.shape, dataset.dtype)
+    offset = dataset.id.get_offset()
+    if offset is None or path.stat().st_size < offset + dataset.nbytes:
         raise ValueError("it is shorter than its header says")
-    vectors = np.memmap(path, dtype, "r", offset=offset, shape=(n_rows, dim))
-    rows = VectorRows(vectors, keys, file["ntok"][:], file["flags"][:] & FLAG_CUT == FLAG_CUT)
-    return Part(path, rows, file["sum"][:])
+    return np.memmap(path, dataset.dtype, "r", offset=offset, shape=dataset.shape)

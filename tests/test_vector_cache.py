@@ -1,40 +1,17 @@
 """A folder of parts: what is there, what is missing, adding more."""
 
-import hashlib
 import json
-import os
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
+from vector_rows import FINGERPRINT, add, keys_for, rows_for
 
 from ecgpipe.cache import vector_cache
 from ecgpipe.cache.fingerprint import Fingerprint
-from ecgpipe.cache.vector_cache import VectorCache, VectorWriter
-from ecgpipe.cache.vector_part import VectorRows
+from ecgpipe.cache.vector_cache import VectorCache
+from ecgpipe.cache.vector_part import Part
+from ecgpipe.cache.vector_writer import VectorWriter
 from ecgpipe.errors import CacheMismatchError, StoreError
-
-FINGERPRINT = Fingerprint({"weights": "w", "pooling": "mean", "layer": -1})
-
-
-def keys_for(*numbers: int) -> npt.NDArray[np.uint8]:
-    digests = [hashlib.sha256(str(number).encode()).digest() for number in numbers]
-    return np.array([list(digest) for digest in digests], np.uint8).reshape(-1, 32)
-
-
-def rows_for(*numbers: int, value: float = 0.0) -> VectorRows:
-    """Vectors whose first element is the text's number."""
-    vectors = np.array([[number, value] for number in numbers], np.float32)
-    n = len(numbers)
-    return VectorRows(vectors, keys_for(*numbers), np.ones(n, np.uint32), np.zeros(n, np.bool_))
-
-
-def add(root: Path, *rows: VectorRows) -> None:
-    for batch in rows:
-        writer = VectorWriter(root, FINGERPRINT, {})
-        writer.add(batch)
-        writer.seal()
 
 
 def test_every_text_gets_its_own_vector_back(tmp_path: Path) -> None:
@@ -79,27 +56,6 @@ def test_of_two_parts_with_one_text_the_first_by_name_wins(tmp_path: Path) -> No
     assert VectorCache.open(tmp_path, FINGERPRINT).vectors(keys_for(1)).tolist() == [[1.0, 20.0]]
 
 
-def test_a_part_is_sealed_when_there_are_enough_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vector_cache, "SEAL_ROWS", 3)
-    writer = VectorWriter(tmp_path, FINGERPRINT, {})
-    writer.add(rows_for(1, 2))
-    assert writer.sealed_rows == 0
-    writer.add(rows_for(3))
-    assert writer.sealed_rows == 3
-    assert len(VectorCache.open(tmp_path, FINGERPRINT)) == 3
-
-
-def test_a_part_is_sealed_when_the_last_seal_is_long_ago(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vector_cache, "SEAL_AFTER_S", 0.0)
-    writer = VectorWriter(tmp_path, FINGERPRINT, {})
-    writer.add(rows_for(1))
-    assert writer.sealed_rows == 1
-
-
 def test_a_folder_of_other_settings_names_the_fields_that_differ(tmp_path: Path) -> None:
     add(tmp_path, rows_for(1))
     path = tmp_path / FINGERPRINT.short / "fingerprint.json"
@@ -125,27 +81,40 @@ def test_a_changed_vector_is_refused_when_it_is_asked_for(tmp_path: Path) -> Non
         cache.vectors(keys_for(2))
 
 
-def test_cut_texts_are_counted_once_each(tmp_path: Path) -> None:
+def test_cut_texts_are_known(tmp_path: Path) -> None:
     rows = rows_for(1, 2, 3)
     rows.was_cut[[0, 2]] = True
     add(tmp_path, rows, rows_for(1))
     cache = VectorCache.open(tmp_path, FINGERPRINT)
-    assert cache.n_cut(keys_for(1, 2, 3)) == 2
-    assert cache.n_cut(keys_for(2, 99)) == 0
+    assert cache.was_cut(keys_for(1, 2, 3)).tolist() == [True, False, True]
+    assert cache.was_cut(keys_for(2, 99)).tolist() == [False, False]
 
 
-def test_a_full_disk_leaves_no_half_written_part(
+def test_a_row_is_checked_once_and_then_served_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add(tmp_path, rows_for(1))
-    writer = VectorWriter(tmp_path, FINGERPRINT, {})
+    add(tmp_path, rows_for(*range(10)))
+    cache = VectorCache.open(tmp_path, FINGERPRINT)
+    cache.vectors(keys_for(1, 2))
+    checked: list[list[int]] = []
+    monkeypatch.setattr(
+        vector_cache, "check_sums", lambda part, positions: checked.append(positions.tolist())
+    )
+    assert cache.vectors(keys_for(2, 3, 1, 3))[:, 0].tolist() == [2, 3, 1, 3]
+    assert checked == [[3]]
 
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device"):
-        writer.add(rows_for(*range(2, 5000)))
-    monkeypatch.undo()
-    assert len(list((tmp_path / FINGERPRINT.short).glob("*"))) == 2  # one part, one fingerprint
-    assert len(VectorCache.open(tmp_path, FINGERPRINT)) == 1
+def test_a_part_that_vanishes_while_the_cache_is_opened_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path, rows_for(1), rows_for(2))
+    real, gone = vector_cache.read_part, []
+
+    def compacting(path: Path, fingerprint: Fingerprint) -> Part:
+        if not gone:
+            gone.append(path)
+            path.rename(path.with_name("part-0.h5"))
+        return real(path, fingerprint)
+
+    monkeypatch.setattr(vector_cache, "read_part", compacting)
+    assert len(VectorCache.open(tmp_path, FINGERPRINT)) == 2
