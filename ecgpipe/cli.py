@@ -56,7 +56,7 @@ def _make_printable() -> None:
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """The options every stage takes."""
+    """The options every command on an experiment takes."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON summary line last."),
         click.option(
@@ -78,6 +78,13 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+_max_minutes = click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after so long with everything saved (exit code 75).",
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,30 +114,79 @@ def init(path: Path) -> None:
 
 
 @main.command()
+@_max_minutes
 @_common
-def prepare(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def prepare(
+    path: Path, overrides: tuple[str, ...], as_json: bool, max_minutes: float | None
+) -> None:
     """Read recordings into the signal store and the table of records."""
     from ecgpipe.stages.prepare_stage import run_prepare
 
-    _run_stages([run_prepare], path, overrides, as_json)
+    _run_stages([run_prepare], path, overrides, as_json, max_minutes)
 
 
 @main.command()
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do part I of N, counted from 0; `array` takes both from a Slurm or Grid Engine job"
+    " array. Workers need nothing in common but work_dir.",
+)
+@click.option("--explain", is_flag=True, help="Show what the vectors depend on; embed nothing.")
+@_max_minutes
 @_common
-def embed(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def embed(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    max_minutes: float | None,
+    shard: str | None,
+    explain: bool,
+) -> None:
     """Let the language model read every distinct text that has no vector yet."""
-    from ecgpipe.stages.embed_stage import run_embed
+    from ecgpipe.processes import share_of_work
+    from ecgpipe.stages import embed_stage
 
-    _run_stages([run_embed], path, overrides, as_json)
+    if explain:
+        click.echo(embed_stage.explain(_experiment(path, overrides)))
+        return
+    share = share_of_work(shard)
+
+    def run_share(experiment: "Experiment", stop: "Stop") -> "Outcome":
+        return embed_stage.run_embed_share(experiment, stop, share)
+
+    _run_stages([run_share], path, overrides, as_json, max_minutes)
+
+
+@main.command("fetch-model")
+@click.argument("name")
+@click.option("--revision", required=True, help="The commit to fetch: 40 hex digits.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A new folder; set text.model to it on machines without internet.",
+)
+def fetch_model(name: str, revision: str, folder: Path) -> None:
+    """Download a language model into a folder, with the SHA-256 of every file.
+
+    Only safetensors and tokenizer files are fetched. `ecgpipe embed` checks the folder against its
+    manifest before it trusts it.
+    """
+    from ecgpipe.stages.fetch_stage import run_fetch
+
+    _done(run_fetch(name, revision, folder), as_json=False)
 
 
 @main.command()
+@_max_minutes
 @_common
-def train(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def train(path: Path, overrides: tuple[str, ...], as_json: bool, max_minutes: float | None) -> None:
     """Train the ECG encoder and the projections; continues where it was stopped."""
     from ecgpipe.stages.train_stage import run_train
 
-    _run_stages([run_train], path, overrides, as_json)
+    _run_stages([run_train], path, overrides, as_json, max_minutes)
 
 
 @main.command("eval")
@@ -143,27 +199,105 @@ def eval_command(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
+@_max_minutes
 @_common
-def run(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def run(path: Path, overrides: tuple[str, ...], as_json: bool, max_minutes: float | None) -> None:
     """Do what is missing or stale: prepare, embed, train, eval."""
     from ecgpipe.stages.embed_stage import run_embed
     from ecgpipe.stages.eval_stage import run_eval
     from ecgpipe.stages.prepare_stage import run_prepare
     from ecgpipe.stages.train_stage import run_train
 
-    _run_stages([run_prepare, run_embed, run_train, run_eval], path, overrides, as_json)
+    stages = [run_prepare, run_embed, run_train, run_eval]
+    _run_stages(stages, path, overrides, as_json, max_minutes)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only say what is bad; move nothing.")
+@_common
+def verify(path: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
+    """Check every kept vector; bad part files are moved into bad/."""
+    from ecgpipe.stages.vectors_stage import verify_vectors
+
+    _done(verify_vectors(_experiment(path, overrides), not dry_run), as_json)
+
+
+@main.group()
+def vectors() -> None:
+    """Upkeep of the kept text vectors."""
+
+
+@vectors.command()
+@_common
+def gc(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Remove temporary files of killed writers that are older than a day."""
+    from ecgpipe.stages.vectors_stage import collect_vector_garbage
+
+    _done(collect_vector_garbage(_experiment(path, overrides)), as_json)
+
+
+@vectors.command()
+@_common
+def compact(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Join small part files into few large ones, each text once."""
+    from ecgpipe.stages.vectors_stage import compact_vectors
+
+    _done(compact_vectors(_experiment(path, overrides)), as_json)
+
+
+@vectors.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--with-texts", is_flag=True, help="Write the texts too: mind whose they are.")
+@click.option("--bits", is_flag=True, help="bfloat16 bit patterns (uint16) instead of float32.")
+@_common
+def export(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    file: Path,
+    with_texts: bool,
+    bits: bool,
+) -> None:
+    """Write the vectors into one plain HDF5 FILE for h5py, MATLAB or R."""
+    from ecgpipe.stages.vectors_stage import export_vectors
+
+    _done(export_vectors(_experiment(path, overrides), file, with_texts, bits), as_json)
+
+
+@vectors.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@_common
+def import_command(path: Path, overrides: tuple[str, ...], as_json: bool, file: Path) -> None:
+    """Add vectors made elsewhere: an export, or an HDF5 FILE with `vectors` and `text` or `key`."""
+    from ecgpipe.stages.vectors_stage import import_vectors
+
+    _done(import_vectors(_experiment(path, overrides), file), as_json)
+
+
+def _experiment(path: Path, overrides: Sequence[str]) -> "Experiment":
+    from ecgpipe.config_file import load_config
+    from ecgpipe.stages.experiment import Experiment
+
+    return Experiment(load_config(path, overrides))
+
+
+def _done(outcome: "Outcome", as_json: bool) -> None:
+    click.echo(f"{outcome.stage}: {outcome.line}", err=True)
+    _report([outcome], as_json)
 
 
 def _run_stages(
-    stages: "Sequence[StageFunction]", path: Path, overrides: Sequence[str], as_json: bool
+    stages: "Sequence[StageFunction]",
+    path: Path,
+    overrides: Sequence[str],
+    as_json: bool,
+    max_minutes: float | None = None,
 ) -> None:
-    from ecgpipe.config_file import load_config
-    from ecgpipe.stages.experiment import Experiment
     from ecgpipe.stopping import stop_on_signals
 
-    experiment = Experiment(load_config(path, overrides))
+    experiment = _experiment(path, overrides)
     outcomes = []
-    with stop_on_signals() as stop:
+    with stop_on_signals(max_minutes) as stop:
         for stage in stages:
             outcome = stage(experiment, stop)
             outcomes.append(outcome)

@@ -151,6 +151,30 @@ class DataConfig(Settings):
         return int(self.rate_hz * self.duration_s)
 
 
+Pooling = Literal["last_token", "mean", "weighted_mean", "eos"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextView(Settings):
+    """One way to read a vector off the model: which layer, and which token."""
+
+    layer: int = -1
+    """Which hidden layer, as transformers counts them; 0 are the embeddings, -1 is the last."""
+
+    pooling: Pooling = "last_token"
+    """Whose vector stands for the text: the last real token's; the mean of all real ones; their
+    mean weighted by position (SGPT); or that of an end-of-text token put behind the text."""
+
+    final_norm: bool = True
+    """Whether the last layer is taken after the model's final norm, or before it."""
+
+    def __post_init__(self) -> None:
+        _need(
+            self.final_norm or self.layer == -1,
+            f"final_norm: false is about the last layer (-1), not layer {self.layer}",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(Settings):
     """The frozen language model, and what it reads."""
@@ -174,11 +198,14 @@ class TextConfig(Settings):
     source: Literal["findings", "report"] = "findings"
     """What is said of an ECG: its findings, or its report."""
 
-    pooling: Literal["last_token", "mean"] = "last_token"
-    """Which token's vector stands for the text: the last real one, or the mean of all real ones."""
+    pooling: Pooling = "last_token"
+    """The view that is trained on; see `TextView`."""
 
     layer: int = -1
-    """Which hidden layer, as transformers counts them; -1 is the last, after the final norm."""
+    final_norm: bool = True
+
+    views: tuple[TextView, ...] = ()
+    """More views to fill in the same pass, for ablations: they cost nothing but disk."""
 
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """The precision the model computes in and its vectors are kept in."""
@@ -186,8 +213,13 @@ class TextConfig(Settings):
     max_tokens: int = 512
     """Longer texts are cut there; how many were cut is reported."""
 
-    max_tokens_per_batch: int = 8192
-    """Padded tokens in one forward pass. Changes speed and memory, not vectors."""
+    max_tokens_per_batch: int | None = None
+    """Padded tokens in one forward pass. Null: 16384 on a GPU, 1024 on a CPU. Changes speed and
+    memory; vectors only in the last bits, and on a CPU not at all. Where a GPU's memory is too
+    small it is halved on the way."""
+
+    attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"
+    """Which attention kernel. auto: flash_attention_2 where it is installed and fits, else sdpa."""
 
     def __post_init__(self) -> None:
         _need(bool(self.model.strip()), "model must not be empty")
@@ -195,10 +227,20 @@ class TextConfig(Settings):
         _need(bool(self.separator), "separator must not be empty")
         _need(self.max_tokens >= 2, f"max_tokens must be at least 2, not {self.max_tokens}")
         _need(
-            self.max_tokens_per_batch >= self.max_tokens,
-            f"max_tokens_per_batch ({self.max_tokens_per_batch}) must hold one text of max_tokens"
-            f" ({self.max_tokens})",
+            self.max_tokens_per_batch is None or self.max_tokens_per_batch >= 16,
+            f"max_tokens_per_batch must be at least 16, not {self.max_tokens_per_batch}",
         )
+        _ = self.view  # checks it
+
+    @property
+    def view(self) -> TextView:
+        """The view that is trained on."""
+        return TextView(layer=self.layer, pooling=self.pooling, final_norm=self.final_norm)
+
+    @property
+    def all_views(self) -> tuple[TextView, ...]:
+        """The view that is trained on, then the others, each once."""
+        return tuple(dict.fromkeys((self.view, *self.views)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,55 +1,61 @@
-"""Which texts go through the model together.
+"""Which texts go through the model together, and in what shape.
 
-Owns the plan: texts of like length together, so that little of a batch is padding, and lengths
-padded to a multiple of 16, because attention kernels round differently otherwise and a text's
-vector would depend on its neighbours.
+Owns the plan: texts of like length together, so that little of a batch is padding; lengths padded
+to a multiple of 16, because attention kernels round differently otherwise; and one number of rows
+for each padded length, because matrix kernels on a GPU are chosen by shape. So the shape a text is
+computed in follows from its own length, not from its neighbours.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 LENGTH_STEP = 16
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts, by their place in the list, and the length they are padded to."""
+    """Texts, by their place in the list, and the shape they are computed in."""
 
-    places: tuple[int, ...]
+    places: npt.NDArray[np.int64]
     padded_length: int
+    rows: int
+    """Of the full shape; at least as many as there are places."""
+
+    @property
+    def padded_tokens(self) -> int:
+        """Tokens of the places, with their padding."""
+        return len(self.places) * self.padded_length
 
 
-def plan_batches(lengths: Sequence[int], max_tokens_per_batch: int) -> list[Batch]:
+def plan_batches(lengths: Sequence[int] | npt.NDArray[np.int64], token_budget: int) -> list[Batch]:
     """Divide texts into batches, longest first.
 
     Args:
         lengths: tokens of each text.
-        max_tokens_per_batch: rows x padded length stays at or below it; a single longer text still
-            gets a batch of its own.
+        token_budget: rows x padded length stays at or below it; a single longer text still gets a
+            batch of its own.
 
     Returns:
         Batches that hold every text once. Texts in a batch have one padded length. The longest come
         first, so that a card too small fails in the first second and not in the last hour.
     """
-    order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
-    batches: list[Batch] = []
-    current: list[int] = []
-    for place in order:
-        padded = padded_length(lengths[place])
-        full = (len(current) + 1) * padded > max_tokens_per_batch
-        if current and (full or padded != padded_length(lengths[current[0]])):
-            batches.append(_batch(current, lengths))
-            current = []
-        current.append(place)
-    if current:
-        batches.append(_batch(current, lengths))
+    exact = np.asarray(lengths, np.int64)
+    padded = padded_length(exact)
+    order = np.lexsort((np.arange(len(exact)), -exact))
+    batches = []
+    for length in np.unique(padded)[::-1]:
+        bucket = order[padded[order] == length]
+        rows = max(1, token_budget // int(length))
+        batches += [
+            Batch(bucket[start : start + rows], int(length), rows)
+            for start in range(0, len(bucket), rows)
+        ]
     return batches
 
 
-def padded_length(length: int) -> int:
-    """The next multiple of 16."""
+def padded_length(length: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The next multiple of 16, of each."""
     return -(-length // LENGTH_STEP) * LENGTH_STEP
-
-
-def _batch(places: Sequence[int], lengths: Sequence[int]) -> Batch:
-    return Batch(tuple(places), padded_length(lengths[places[0]]))

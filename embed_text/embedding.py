@@ -1,121 +1,275 @@
 """The embed stage: sentences without a vector become sealed parts.
 
-Owns the order of the work: ask the cache what is missing, and only then load a model.
+Owns the order of the work: ask the caches what is missing, load a model only then, and keep the
+device busy: tokens are made while the model loads, a batch is computed while the one before is
+fetched, and parts are sealed by another thread. Workers divide the texts by their keys and talk to
+nobody: what any of them has sealed is not computed again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.cache.fingerprint import Fingerprint
-from ecgpipe.cache.vector_cache import VectorCache, VectorWriter
-from ecgpipe.cache.vector_part import VectorRows
+from ecgpipe.cache.vector_cache import Keys, VectorCache
+from ecgpipe.cache.vector_part import VectorRows, as_stored
+from ecgpipe.cache.vector_writer import BackgroundWriter, VectorWriter
 from ecgpipe.config import TextConfig
-from ecgpipe.embed_text.batches import plan_batches
+from ecgpipe.embed_text.batches import Batch, plan_batches
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.prompts import keys_of
-from ecgpipe.errors import StoppedEarly
+from ecgpipe.embed_text.throughput import Throughput, peak_flops
+from ecgpipe.errors import ModelError, StoppedEarly, StoreError
 from ecgpipe.files import canonical_json
+from ecgpipe.processes import Share, local_rank
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.stopping import Stop
 
+if TYPE_CHECKING:
+    import torch
 
-@dataclass(frozen=True)
+    from ecgpipe.embed_text.language_model import LanguageModel, Pending
+    from ecgpipe.embed_text.tokens import TokenTable
+
+_BUDGET = {"cuda": 16_384, "cpu": 1_024}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedJob:
+    """What is embedded by which model into which caches."""
+
+    files: ModelFiles
+    config: TextConfig
+    root: Path
+    """The folder of all caches."""
+
+    fingerprints: tuple[Fingerprint, ...]
+    """One for each of config.all_views; the first is that of the view trained on."""
+
+    share: Share = field(default_factory=Share)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What the stage did; `distinct` texts now all have a vector."""
+    """What the stage did."""
 
     distinct: int
-    already_there: int
     embedded: int
-    cut: int
-    """Of the distinct texts, how many were cut at text.max_tokens."""
+    """Texts that this process computed."""
+
+    left_to_others: int
+    """Texts of other shares that have no vector yet."""
+
+    cut: Keys
+    """(texts, 32) keys of those that were cut at text.max_tokens, of all that have a vector."""
+
+    @property
+    def already_there(self) -> int:
+        """Texts that had a vector."""
+        return self.distinct - self.embedded - self.left_to_others
 
 
-def missing_texts(
-    sentences: Sequence[str], root: Path, fingerprint: Fingerprint
-) -> tuple[list[str], VectorCache]:
-    """The distinct sentences without a vector, in order of first appearance, and the cache."""
+def missing_texts(sentences: Sequence[str], job: EmbedJob) -> list[str]:
+    """The distinct sentences that lack a vector in some view, in order of first appearance."""
     distinct = list(dict.fromkeys(sentences))
-    cache = VectorCache.open(root, fingerprint)
-    return [distinct[place] for place in cache.missing(keys_of(distinct))], cache
+    keys = keys_of(distinct)
+    lacking = np.zeros(len(distinct), np.bool_)
+    for fingerprint in job.fingerprints:
+        lacking[VectorCache.open(job.root, fingerprint).missing(keys)] = True
+    return [distinct[place] for place in np.flatnonzero(lacking)]
 
 
-def embed(
-    sentences: Sequence[str],
-    files: ModelFiles,
-    config: TextConfig,
-    root: Path,
-    fingerprint: Fingerprint,
-    stop: Stop,
-) -> Embedded:
-    """Give every distinct sentence a vector; those that have one are not computed again.
+def embed(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> Embedded:
+    """Give every distinct sentence of this share a vector; those that have one stay as they are.
 
     Raises:
-        ModelError: the model cannot be loaded.
-        StoreError: a vector is not finite, or the cache cannot be written.
+        ModelError: the model cannot be loaded, or its vectors were made elsewhere and some lack.
+        StoreError: a vector is not finite (it is not kept; all others are), or the cache cannot be
+            written.
         StoppedEarly: a signal came; everything computed is sealed.
     """
-    todo, cache = missing_texts(sentences, root, fingerprint)
     distinct = list(dict.fromkeys(sentences))
-    if todo:
-        _embed_all(todo, files, config, root, fingerprint, stop)
-        cache = VectorCache.open(root, fingerprint)
+    todo = missing_texts(distinct, job)
+    mine = [todo[place] for place in np.flatnonzero(owners(keys_of(todo), job.share))]
+    if mine and job.files.imported:
+        raise ModelError(
+            f"{len(mine):,} texts have no vector of {job.files.named}. Make them where the others"
+            " were made, and `ecgpipe vectors import` them."
+        )
+    if mine:
+        _embed_all(mine, job, stop)
+    cut = VectorCache.open(job.root, job.fingerprints[0]).was_cut(keys_of(distinct))
     return Embedded(
         distinct=len(distinct),
-        already_there=len(distinct) - len(todo),
-        embedded=len(todo),
-        cut=cache.n_cut(keys_of(distinct)),
+        embedded=len(mine),
+        left_to_others=len(todo) - len(mine) if job.share.count > 1 else 0,
+        cut=keys_of(distinct)[cut],
     )
 
 
-def _embed_all(
-    sentences: Sequence[str],
-    files: ModelFiles,
-    config: TextConfig,
-    root: Path,
-    fingerprint: Fingerprint,
-    stop: Stop,
-) -> None:
+def owners(keys: Keys, share: Share) -> npt.NDArray[np.bool_]:
+    """Which of `keys` (n, 32) belong to a share: a text's owner follows from its key alone."""
+    first = np.ascontiguousarray(keys[:, :8]).view(">u8").reshape(-1)
+    mine: npt.NDArray[np.bool_] = first % np.uint64(share.count) == np.uint64(share.index)
+    return mine
+
+
+def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:
     # Imported here because transformers takes seconds, and most runs find nothing to embed.
-    import torch
-
     from ecgpipe.embed_text.language_model import LanguageModel
+    from ecgpipe.embed_text.tokens import TextTokenizer
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = LanguageModel(files, config, device)
-    ids, cut = model.tokenize(sentences)
-    batches = plan_batches([len(tokens) for tokens in ids], config.max_tokens_per_batch)
-    keys = keys_of(sentences)
-    writer = VectorWriter(root, fingerprint, _made_by(files, device))
-    with progress("embed", len(sentences), "texts") as tick:
-        try:
-            for batch in batches:
-                if stop:
-                    break
-                chosen = np.array(batch.places, np.int64)
-                vectors = model.vectors([ids[place] for place in chosen], batch.padded_length)
-                writer.add(VectorRows(vectors, keys[chosen], _lengths(ids, chosen), cut[chosen]))
-                tick(len(chosen))
-        finally:
-            writer.seal()  # what was computed is kept, whatever ended the loop
-    if writer.sealed_rows < len(sentences):
+    device = _device()
+    tokenizer = TextTokenizer(job.files, job.config.max_tokens)
+    with ThreadPoolExecutor(1) as beside:
+        tokens = beside.submit(tokenizer.tokenize, sentences)
+        model = LanguageModel(job.files, job.config, device, tokenizer.end_id)
+        table = tokens.result()
+    budget = job.config.max_tokens_per_batch or _BUDGET[device.type]
+    made_by = _made_by(job, model, budget)
+    writers = [VectorWriter(job.root, f, made_by) for f in job.fingerprints]
+    shelf = _Shelf.of(job, keys_of(sentences), table, writers)
+    meter = Throughput(model.flops_per_token, peak_flops(_device_name(device), job.config.dtype))
+    label = "embed" if job.share.count == 1 else f"embed {job.share}"
+    started = time.monotonic()
+    with (
+        progress(label, int(table.lengths.sum()), "tokens", everyone=True) as tick,
+        BackgroundWriter(writers) as background,
+    ):
+        for batch, pending in _computed(model, table, budget, stop):
+            shelf.put(background, batch, pending.fetch())
+            tokens_done = int(table.lengths[batch.places].sum())
+            rows = batch.rows if device.type == "cuda" else len(batch.places)
+            meter.add(len(batch.places), tokens_done, rows * batch.padded_length)
+            tick(tokens_done, meter.note(time.monotonic() - started))
+    _check_refused(writers)
+    if meter.texts < len(sentences):
         raise StoppedEarly(
-            f"Stopped by {stop.cause} while embedding: {writer.sealed_rows:,} of"
-            f" {len(sentences):,} texts are done and kept. Run the same command again to go on."
+            f"Stopped by {stop.cause} while embedding: {meter.texts:,} of {len(sentences):,} texts"
+            " are done and kept. Run the same command again to go on."
         )
 
 
-def _lengths(ids: Sequence[Sequence[int]], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-    return np.array([len(ids[place]) for place in chosen], np.uint32)
+def _computed(
+    model: "LanguageModel", table: "TokenTable", budget: int, stop: Stop
+) -> "Iterator[tuple[Batch, Pending]]":
+    """Batches whose vectors are asked for, one behind: the device works on the next meanwhile.
+
+    Where a batch does not fit on the GPU, it and what is left are planned anew with half the
+    budget.
+    """
+    import torch
+
+    needed = np.array([model.needs(table.row(text)) for text in range(len(table.lengths))])
+    left = deque(plan_batches(needed, budget))
+    before: tuple[Batch, Pending] | None = None
+    while left and not stop:
+        batch = left.popleft()
+        try:
+            rows = [table.row(text) for text in batch.places]
+            launched = model.launch(rows, batch.padded_length, batch.rows)
+        except torch.OutOfMemoryError:
+            budget = _halved(batch)
+            torch.cuda.empty_cache()
+            rest = np.concatenate([batch.places, *(other.places for other in left)])
+            left = deque(_planned_again(rest, needed, budget))
+            continue
+        if before is not None:
+            yield before
+        before = batch, launched
+    if before is not None:
+        yield before
 
 
-def _made_by(files: ModelFiles, device: object) -> dict[str, str]:
+def _planned_again(
+    places: npt.NDArray[np.int64], needed: npt.NDArray[np.int64], budget: int
+) -> list[Batch]:
+    planned = plan_batches(needed[places], budget)
+    return [Batch(places[batch.places], batch.padded_length, batch.rows) for batch in planned]
+
+
+def _halved(batch: Batch) -> int:
+    if batch.rows == 1:
+        raise ModelError(
+            f"One text of {batch.padded_length} tokens does not fit into the GPU's memory beside"
+            " the model. Lower text.max_tokens, or use a larger GPU."
+        )
+    return batch.rows * batch.padded_length // 2
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """Puts the vectors of a batch into the caches of all views, where they are not there yet."""
+
+    keys: Keys
+    table: "TokenTable"
+    dtype: str
+    views: list[tuple[VectorWriter, npt.NDArray[np.bool_]]]
+    """A view's writer, and which of the texts have no vector in it."""
+
+    @classmethod
+    def of(
+        cls, job: EmbedJob, keys: Keys, table: "TokenTable", writers: Sequence[VectorWriter]
+    ) -> "_Shelf":
+        caches = [VectorCache.open(job.root, fingerprint) for fingerprint in job.fingerprints]
+        lacking = [cache.rows(keys) < 0 for cache in caches]
+        return cls(keys, table, job.config.dtype, list(zip(writers, lacking, strict=True)))
+
+    def put(
+        self, background: BackgroundWriter, batch: Batch, vectors_VRW: npt.NDArray[np.float32]
+    ) -> None:
+        for (writer, lacking), vectors_RW in zip(self.views, vectors_VRW, strict=True):
+            rows = VectorRows(
+                as_stored(vectors_RW, self.dtype),
+                self.keys[batch.places],
+                self.table.lengths[batch.places].astype(np.uint32),
+                self.table.was_cut[batch.places],
+            )
+            chosen = lacking[batch.places]
+            if chosen.any():
+                background.add(writer, rows.chosen(chosen))
+
+
+def _check_refused(writers: Sequence[VectorWriter]) -> None:
+    refused = sorted({key for writer in writers for key in writer.refused})
+    if refused:
+        names = ", ".join(key.hex()[:12] for key in refused[:3])
+        raise StoreError(
+            f"{len(refused):,} texts have vectors with NaN or infinity, which are not kept (keys"
+            f" {names}...); all others are. Try text.dtype: float32, or another model."
+        )
+
+
+def _device() -> "torch.device":
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank() % torch.cuda.device_count())
+    torch.cuda.set_device(device)  # streams and events are the current device's
+    return device
+
+
+def _device_name(device: "torch.device") -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _made_by(job: EmbedJob, model: "LanguageModel", budget: int) -> dict[str, str | int]:
     return {
-        "model": files.named,
-        "device": str(device),
+        "model": job.files.named,
+        "device": _device_name(model.device),
+        "attention": model.attention,
+        "max_tokens_per_batch": budget,
+        "shard": str(job.share),
         "provenance": canonical_json(provenance()),
     }

@@ -7,6 +7,7 @@ digests. No torch, no transformers: a second run must learn in a moment that not
 import importlib.util
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,23 @@ from typing import Any
 
 from ecgpipe.cache.fingerprint import Fingerprint
 from ecgpipe.cache.vector_part import FORMAT
-from ecgpipe.config import TextConfig
+from ecgpipe.config import TextConfig, TextView
 from ecgpipe.embed_text.batches import LENGTH_STEP
 from ecgpipe.errors import ModelError, StoreError
-from ecgpipe.files import digest_of, read_json, sha256_file, write_json_atomic
+from ecgpipe.files import (
+    digest_of,
+    read_json,
+    read_json_object,
+    sha256_file,
+    write_json_atomic,
+)
 
+IMPORTED = "imported:"
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+MANIFEST = "ecgpipe-model.json"
+BEGUN = ".ecgpipe-fetch"
+MANIFEST_FORMAT = "ecgpipe-text-model/1"
+HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -47,6 +58,11 @@ class ModelFiles:
     named: str
     """As the user named it, for people."""
 
+    @property
+    def imported(self) -> bool:
+        """Whether its vectors were made elsewhere, so that there are no files at all."""
+        return self.named.startswith(IMPORTED)
+
     def weight_files(self) -> list[Path]:
         """The files that hold the weights, in name order."""
         if self.gguf is not None:
@@ -61,13 +77,20 @@ def find_model(config: TextConfig) -> ModelFiles:
         ModelError: there is no such model, or it holds no safetensors.
     """
     name = config.model
+    if name.startswith(IMPORTED):
+        return ModelFiles(Path(), None, name)
     if name.startswith("package:"):
         return _from_package(name)
     path = Path(name)
     if path.is_file() and path.suffix.casefold() == ".gguf":
         return ModelFiles(path.parent, path.name, name)
     if path.is_dir():
-        _check_folder(path, name)
+        if (path / BEGUN).exists() and not (path / MANIFEST).exists():
+            raise ModelError(
+                f"text.model {name!r}: the fetch into {path} was not finished. Run the same"
+                " `ecgpipe fetch-model` command again: it goes on where it stopped."
+            )
+        check_folder(path, name)
         return ModelFiles(path, None, name)
     if path.exists() or path.is_absolute() or not _HUB_ID.match(name):
         raise ModelError(
@@ -75,31 +98,38 @@ def find_model(config: TextConfig) -> ModelFiles:
             " as EQUES/MedLLama3-JP-v2."
         )
     folder = _from_hub(name, config.revision)
-    _check_folder(folder, name)
+    check_folder(folder, name)
     return ModelFiles(folder, None, name)
 
 
-def fingerprint_of(files: ModelFiles, config: TextConfig, memo: Path) -> Fingerprint:
-    """Everything a vector depends on besides its text.
+def fingerprint_of(
+    files: ModelFiles, config: TextConfig, view: TextView, memo: Path
+) -> Fingerprint:
+    """Everything that a vector depends on besides its text, and nothing else.
 
-    The prompt template is not part of it: it is in the text whose SHA-256 is the key. The model's
-    name and revision are not: its files' content is.
+    Not in it: the prompt template, which is in the text whose SHA-256 is the key; the model's name
+    and revision, since its files' content is; GPU, batch size, kernels and library versions, which
+    change last bits and stand in each part as provenance.
 
     Args:
         files: the model.
-        config: pooling, layer, precision, length limit.
+        config: precision and length limit.
+        view: layer and pooling.
         memo: a JSON file that remembers digests by path, size and time of change, so that 16 GB are
             read once and not at every start.
     """
-    weights = [_remembered_sha256(path, memo) for path in files.weight_files()]
+    content = (
+        {"imported": files.named.removeprefix(IMPORTED)}
+        if files.imported
+        else _content_digests(files, memo)
+    )
     return Fingerprint(
         {
             "format": FORMAT,
-            "weights": digest_of(weights),
-            "config": "in weights" if files.gguf else _config_digest(files.folder),
-            "tokenizer": "in weights" if files.gguf else _tokenizer_digest(files.folder),
-            "layer": config.layer,
-            "pooling": config.pooling,
+            **content,
+            "layer": view.layer,
+            "final_norm": view.final_norm,
+            "pooling": view.pooling,
             "dtype": config.dtype,
             "max_tokens": config.max_tokens,
             "padding": f"right, to a multiple of {LENGTH_STEP}",
@@ -107,9 +137,39 @@ def fingerprint_of(files: ModelFiles, config: TextConfig, memo: Path) -> Fingerp
     )
 
 
+def _content_digests(files: ModelFiles, memo: Path) -> dict[str, str]:
+    weights = [_remembered_sha256(path, memo) for path in files.weight_files()]
+    _check_digests(files, weights)
+    return {
+        "weights": digest_of(weights),
+        "config": "in weights" if files.gguf else _config_digest(files.folder),
+        "tokenizer": "in weights" if files.gguf else _tokenizer_digest(files.folder),
+    }
+
+
+def _check_digests(files: ModelFiles, weights: Sequence[str]) -> None:
+    manifest = {} if files.gguf else manifest_of(files.folder)
+    if not manifest:
+        return
+    digests = dict(zip(files.weight_files(), weights, strict=True))
+    small = [files.folder / name for name in manifest if not name.endswith(".safetensors")]
+    for path in (*digests, *small):
+        digest = digests.get(path) or sha256_file(path)
+        if manifest.get(path.relative_to(files.folder).as_posix(), {}).get("sha256") != digest:
+            raise ModelError(
+                f"text.model {files.named!r}: {path} is not the file that was fetched; its SHA-256"
+                f" differs from {MANIFEST}. Copy or fetch the model again."
+            )
+
+
 def _from_package(name: str) -> ModelFiles:
     package, _, file = name.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if not package.isidentifier() or package in sys.builtin_module_names:
+        raise ModelError(
+            f"text.model {name!r}: write it as package:NAME/FILE.gguf, with the name by which"
+            " Python imports the package."
+        )
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelError(
             f"text.model {name!r}: the Python package {package} is not installed. Install it, for"
@@ -122,7 +182,27 @@ def _from_package(name: str) -> ModelFiles:
     return ModelFiles(folder, file, name)
 
 
-def _check_folder(folder: Path, name: str) -> None:
+def _safetensors(folder: Path) -> list[Path]:
+    """The weight files that the index lists, or all; empty if one of them is missing."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return sorted(folder.glob("*.safetensors"))
+    mend = "Download the model's files again."
+    places = read_json_object(index, ("weight_map",), mend)["weight_map"]
+    names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
+    if any(Path(name).name != name or not (folder / name).is_file() for name in names):
+        return []
+    return [folder / name for name in names]
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Refuse a folder that is no model, or is not what `ecgpipe fetch-model` fetched.
+
+    Sizes are compared at every start; the weights' digests where they are computed.
+
+    Raises:
+        ModelError: it lacks config.json or safetensors, or differs from its manifest.
+    """
     if not (folder / "config.json").is_file():
         raise ModelError(f"text.model {name!r}: {folder} holds no config.json, so it is no model.")
     if not _safetensors(folder):
@@ -134,17 +214,35 @@ def _check_folder(folder: Path, name: str) -> None:
             else "Download the model's *.safetensors files there."
         )
         raise ModelError(f"text.model {name!r}: {folder} holds no safetensors. {hint}")
+    for file, entry in manifest_of(folder).items():
+        path = folder / file
+        size = path.stat().st_size if path.is_file() else None
+        if size != entry["bytes"]:
+            raise ModelError(
+                f"text.model {name!r}: {path} has {size} bytes, but {MANIFEST} says"
+                f" {entry['bytes']}: the copy is not whole. Copy or fetch the model again."
+            )
 
 
-def _safetensors(folder: Path) -> list[Path]:
-    """The weight files that the index lists, or all; empty if one of them is missing."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return sorted(folder.glob("*.safetensors"))
-    names: Sequence[str] = sorted(set(read_json(index)["weight_map"].values()))
-    if any(Path(name).name != name or not (folder / name).is_file() for name in names):
-        return []
-    return [folder / name for name in names]
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """Size and SHA-256 by file name, as `ecgpipe fetch-model` wrote them; empty without any.
+
+    Raises:
+        ModelError: the manifest is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        manifest = read_json(path)
+        if manifest["format"] != MANIFEST_FORMAT:
+            raise ModelError(f"{path} is of format {manifest['format']!r}, not {MANIFEST_FORMAT}.")
+        files: dict[str, Any] = manifest["files"]
+        if not files or any(not {"bytes", "sha256"} <= set(entry) for entry in files.values()):
+            raise KeyError("files")
+        return files
+    except (StoreError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is damaged ({error}). Fetch the model again.") from error
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
@@ -153,7 +251,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-    settings: dict[str, Any] = {"revision": revision, "allow_patterns": _HUB_FILES}
+    settings: dict[str, Any] = {"revision": revision, "allow_patterns": HUB_FILES}
     try:
         folder = Path(snapshot_download(name, local_files_only=True, **settings))
         if _safetensors(folder) or offline:
@@ -178,11 +276,12 @@ def _from_hub(name: str, revision: str | None) -> Path:
 def _remembered_sha256(path: Path, memo: Path) -> str:
     status = path.stat()
     known = _read_memo(memo)
+    seen = [status.st_size, status.st_mtime_ns]
     entry = known.get(str(path))
-    if entry and entry[:2] == [status.st_size, status.st_mtime_ns]:
+    if isinstance(entry, list) and len(entry) == 3 and entry[:2] == seen:
         return str(entry[2])
     digest = sha256_file(path)
-    write_json_atomic(memo, known | {str(path): [status.st_size, status.st_mtime_ns, digest]})
+    write_json_atomic(memo, known | {str(path): [*seen, digest]})
     return digest
 
 
@@ -195,7 +294,8 @@ def _read_memo(memo: Path) -> dict[str, Any]:
 
 
 def _config_digest(folder: Path) -> str:
-    config = read_json(folder / "config.json")
+    mend = "Download the model's files again."
+    config = read_json_object(folder / "config.json", (), mend)
     return digest_of({key: value for key, value in config.items() if key not in _IDLE_CONFIG})
 
 

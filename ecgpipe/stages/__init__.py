@@ -6,7 +6,9 @@ findings become sentences, sentences keys, keys vectors, and a trained model som
 experiment     what all stages of one experiment share
 texts          records and tasks -> the sentences the language model reads
 prepare_stage  recordings -> signals and records
+fetch_stage    a language model -> a folder
 embed_stage    sentences -> vectors
+vectors_stage  upkeep of the vectors: verify, gc, compact, export, import
 train_stage    signals and vectors -> a model
 eval_stage     model and records -> results and report
 outcome        what a stage says when it is done

@@ -11,7 +11,7 @@ from ecgpipe.cache.fingerprint import Fingerprint
 from ecgpipe.cache.records_table import RecordsTable, read_records
 from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.cache.vector_cache import VectorCache
-from ecgpipe.config import PipelineConfig
+from ecgpipe.config import PipelineConfig, TextView
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, fingerprint_of
 from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.tasks import Task, has_group, load_task
@@ -68,9 +68,13 @@ class Experiment:
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
-        """What the text vectors depend on."""
+        """What the text vectors depend on that are trained on."""
+        return self.fingerprint_of(self.config.text.view)
+
+    def fingerprint_of(self, view: TextView) -> Fingerprint:
+        """What the text vectors of a view depend on."""
         memo = self.workspace.embeddings / "file-digests.json"
-        return fingerprint_of(self.model_files, self.config.text, memo)
+        return fingerprint_of(self.model_files, self.config.text, view, memo)
 
     def open_vectors(self) -> VectorCache:
         """The text vectors that are there now."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config import TextConfig
-from ecgpipe.embed_text.prompts import fill_prompt, join_findings
+from ecgpipe.embed_text.prompts import fill_prompt, join_findings, normalise
 from ecgpipe.evaluate.tasks import Task
 from ecgpipe.evaluate.taxonomy import Taxonomy
 
@@ -16,7 +16,8 @@ from ecgpipe.evaluate.taxonomy import Taxonomy
 def record_sentence(record: Record, taxonomy: Taxonomy, config: TextConfig) -> str | None:
     """The sentence about one ECG; None if it has nothing of the kind that text.source names."""
     if config.source == "report":
-        return fill_prompt(config.prompt, record.report) if record.report else None
+        report = normalise(record.report or "")
+        return fill_prompt(config.prompt, report) if report else None
     if not record.findings:
         return None
     names = [taxonomy[finding].name(config.language) for finding in record.findings]

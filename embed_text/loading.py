@@ -1,0 +1,41 @@
+"""How transformers is asked to load anything: local files only, no code of the model's, quietly."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from transformers.utils import logging
+
+from ecgpipe.embed_text.model_files import ModelFiles
+from ecgpipe.errors import ModelError
+
+
+@contextlib.contextmanager
+def loading(files: ModelFiles) -> Iterator[None]:
+    """Keep transformers' bars and remarks from among ours, and turn what it raises into a
+    `ModelError`: it lets through whatever its loading runs into.
+    """
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        # GGUF conversion draws a bar of its own.
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The model {files.named} cannot be loaded from {files.folder}: {error}"
+        ) from error
+
+
+def loading_settings(files: ModelFiles) -> dict[str, Any]:
+    """What every call of transformers' from_pretrained gets: local files, no remote code."""
+    gguf = {} if files.gguf is None else {"gguf_file": files.gguf}
+    return {
+        "pretrained_model_name_or_path": str(files.folder),
+        "local_files_only": True,
+        "trust_remote_code": False,
+        **gguf,
+    }

@@ -1,0 +1,67 @@
+"""One small experiment on disk, and the command run on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"}
+
+
+class Experiment:
+    """A pipeline.yaml on disk and the command run on it."""
+
+    def __init__(self, folder: Path, model: Path, ecgs: Path) -> None:
+        self.folder = folder
+        self.path = folder / "pipeline.yaml"
+        settings = {
+            "name": "toy",
+            "notice": "SIMULATED",
+            "data": {
+                "sources": [{"kind": "table", "table": str(ecgs / "records.csv")}],
+                "taxonomy": "findings98",
+                "rate_hz": 100,
+                "split": {"fractions": [0.6, 0.2, 0.2]},
+            },
+            "text": {"model": str(model), "dtype": "float32"},
+            "train": {"epochs": 2, "global_batch_size": 16},
+            "eval": {"bootstrap_draws": 100, "random_encoders": 2, "min_positives": 2},
+        }
+        self.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+
+    def start(self, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        command = [*(launcher or (sys.executable, "-m", "ecgpipe")), *arguments]
+        return subprocess.Popen(
+            [*command, "-c", str(self.path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=self.folder,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        assert "Traceback" not in err, err
+        return process.returncode, out, err
+
+    def did(self, *arguments: str) -> dict[str, Any]:
+        """What `run` did, by stage."""
+        code, out, err = self.run("run", "--json", *arguments)
+        assert code == 0, err
+        summary: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return summary
+
+    def results(self) -> dict[str, Any]:
+        path = self.folder / "work" / "runs" / "toy" / "eval" / "results.json"
+        results: dict[str, Any] = json.loads(path.read_text())
+        return results
+
+
+def worked(summary: dict[str, Any]) -> list[str]:
+    return [stage for stage, entry in summary.items() if entry["did_work"]]
