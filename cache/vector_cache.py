@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
 from ecgpipe.cache.fingerprint import Fingerprint
 from ecgpipe.cache.vector_part import (
@@ -38,6 +39,7 @@ class VectorCache:
         self._parts = list(parts)
         self._starts = np.cumsum([0, *(len(part.rows.keys) for part in parts)])
         self._checked = np.zeros(self._starts[-1], np.bool_)
+        self._scattered = _ScatteredRows([p.rows.vectors for p in parts]) if len(self) else None
         self._keys = np.concatenate([np.empty((0, KEY_BYTES), np.uint8), *_all_keys(parts)])
         prefixes = _prefixes(self._keys)
         # Stable, so that of two rows with one key the one in the first part comes first.
@@ -64,7 +66,7 @@ class VectorCache:
 
     def __len__(self) -> int:
         """Rows, counting a text twice that two parts hold."""
-        return len(self._keys)
+        return int(self._starts[-1])
 
     @property
     def dim(self) -> int:
@@ -119,19 +121,9 @@ class VectorCache:
         Raises:
             StoreError: a row is damaged.
         """
-        gathered: Stored = np.empty((len(rows), self.dim), self._parts[0].rows.vectors.dtype)
-        part_of = np.searchsorted(self._starts, rows, side="right") - 1
-        order = np.argsort(part_of, kind="stable")
-        ends = np.searchsorted(part_of[order], np.arange(len(self._parts)), side="right")
-        start = 0
-        for number, end in enumerate(ends):
-            if start < end:
-                chosen = order[start:end]
-                positions = rows[chosen] - self._starts[number]
-                self._check_once(number, positions)
-                gathered[chosen] = self._parts[number].rows.vectors[positions]
-            start = end
-        return gathered
+        self._check_once(rows)
+        assert self._scattered is not None, "an empty cache has no rows"
+        return self._scattered.take(rows)
 
     def n_tokens(self, rows: Rows) -> npt.NDArray[np.uint32]:
         """(n,) tokens that the model read of the texts in `rows`."""
@@ -146,11 +138,14 @@ class VectorCache:
         found[rows >= 0] = cut[rows[rows >= 0]]
         return found
 
-    def _check_once(self, number: int, positions: Rows) -> None:
-        checked = self._checked[self._starts[number] : self._starts[number + 1]]
-        if not checked[positions].all():
-            check_sums(self._parts[number], np.unique(positions[~checked[positions]]))
-            checked[positions] = True
+    def _check_once(self, rows: Rows) -> None:
+        if self._checked[rows].all():
+            return
+        new = np.unique(rows[~self._checked[rows]])
+        part_of = np.searchsorted(self._starts, new, side="right") - 1
+        for number in np.unique(part_of):
+            check_sums(self._parts[number], new[part_of == number] - self._starts[number])
+        self._checked[new] = True
 
 
 def part_paths(folder: Path) -> list[Path]:
@@ -178,6 +173,43 @@ def _read_parts(folder: Path, fingerprint: Fingerprint) -> list[Part]:
         except FileNotFoundError:
             continue
     raise StoreError(f"{folder} changes while it is read. Wait for the others, and try again.")
+
+
+class _ScatteredRows:
+    """Equally long rows that lie in hundreds of mapped files, looked up in one step.
+
+    numpy gathers from one array only, and a look-up a file costs more than the rows. So the files
+    are seen as one array of records that begins at the lowest address and steps by one byte; a
+    row's place in it is a distance in bytes. Between the files there may be no memory at all: only
+    these places may be looked up, so the array never leaves this class, and cannot be pickled.
+    """
+
+    def __init__(self, blocks: Sequence[Stored]) -> None:
+        self._blocks = [block for block in blocks if block.size]  # keeps the files mapped
+        lowest = min(self._blocks, key=_address)
+        row_bytes = lowest[0].nbytes
+        self._places = np.concatenate(
+            [
+                _address(block) - _address(lowest) + row_bytes * np.arange(len(block))
+                for block in self._blocks
+            ]
+        )
+        records = lowest.reshape(-1).view(f"V{row_bytes}")
+        n_places = int(self._places.max()) + 1
+        self._records = as_strided(records, (n_places,), (1,), writeable=False)
+
+    def take(self, rows: Rows) -> Stored:
+        """The rows (n, dim), copied."""
+        stored = self._blocks[0]
+        taken: Stored = self._records[self._places[rows]].view(stored.dtype)
+        return taken.reshape(len(rows), stored.shape[1])
+
+    def __getstate__(self) -> object:
+        raise TypeError("an open cache cannot be pickled: open it again where it is needed")
+
+
+def _address(block: Stored) -> int:
+    return int(block.ctypes.data)
 
 
 def _all_keys(parts: Sequence[Part]) -> list[Keys]:

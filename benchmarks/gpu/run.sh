@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs every GPU benchmark on the card that is here. The results go to benchmarks/results.
+#   PYTHON=.venv/bin/python bash benchmarks/gpu/run.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1
+PYTHON=${PYTHON:-python3}
+nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv
+"$PYTHON" -m benchmarks.gpu.embed "$@"

@@ -1,0 +1,68 @@
+"""Each benchmark runs in miniature and prints its tables. Its figures mean nothing here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def printed(module: str, *options: str) -> str:
+    """What `python -m benchmarks...` prints."""
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", "--miniature", *options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def embed_table() -> str:
+    return printed("embed")
+
+
+def test_the_stage_is_compared_with_the_loop_and_random_batches(embed_table: str) -> None:
+    rows = [line.split("|")[1].strip() for line in embed_table.splitlines() if line[:1] == "|"]
+    assert rows[2:5] == ["ours", "loop", "random batches of 32"]
+    assert "60 texts" in embed_table
+    assert "bytes, three for a Japanese character" in embed_table
+
+
+def test_all_ways_of_embedding_give_the_same_vectors(embed_table: str) -> None:
+    differences = [float(line.split("|")[6]) for line in embed_table.splitlines() if "x |" in line]
+    assert len(differences) >= 3
+    assert max(differences) < 1e-4
+
+
+def test_opening_and_gathering_are_measured_for_both_part_sizes() -> None:
+    table = printed("vectors")
+    assert "5,000 rows of 64 bfloat16 values" in table
+    for part_rows in ("4,096", "65,536"):
+        assert f"parts of {part_rows}: seconds to open" in table
+        assert f"parts of {part_rows}: gather of 256 to plain" in table
+
+
+def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
+    table = printed("gpu.embed", "--out", str(tmp_path))
+    assert "tokens/s" in table
+    (written,) = tmp_path.glob("gpu-embed-*-cpu.json")
+    found = json.loads(written.read_text(encoding="utf-8"))
+    halving = found["halving"]
+    assert halving["texts_done"] == halving["texts"]
+    assert halving["largest_batch_that_fitted"] < halving["asked_budget"]
+    assert {speed["texts"] for speed in found["speeds"]} == {100, 300}
+    assert all(each["bit_equal"] == 1 for each in found["moved"]["sdpa"])
