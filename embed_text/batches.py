@@ -1,7 +1,7 @@
 """Which texts go through the model together, and in what shape.
 
 Owns the plan: texts of like length together, so that little of a batch is padding; lengths padded
-to a multiple of 16, because attention kernels round differently otherwise; and one number of rows
+to a multiple of 8, because attention kernels round differently otherwise; and one number of rows
 for each padded length, because matrix kernels on a GPU are chosen by shape. So the shape a text is
 computed in follows from its own length, not from its neighbours.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-LENGTH_STEP = 16
+LENGTH_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ def plan_batches(lengths: Sequence[int] | npt.NDArray[np.int64], token_budget: i
 
 
 def padded_length(length: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The next multiple of 16, of each."""
+    """The next multiple of 8, of each."""
     return -(-length // LENGTH_STEP) * LENGTH_STEP

@@ -16,8 +16,8 @@ def test_every_text_is_in_one_batch_and_no_batch_is_over_budget(
     places = [int(place) for batch in batches for place in batch.places]
     assert sorted(places) == list(range(len(lengths)))
     for batch in batches:
-        assert batch.padded_length % 16 == 0
-        assert all(-(-lengths[p] // 16) * 16 == batch.padded_length for p in batch.places)
+        assert batch.padded_length % 8 == 0
+        assert all(-(-lengths[p] // 8) * 8 == batch.padded_length for p in batch.places)
         assert len(batch.places) <= batch.rows
         assert batch.rows * batch.padded_length <= max(budget, batch.padded_length)
     shapes = {batch.padded_length: batch.rows for batch in batches}
@@ -28,7 +28,7 @@ def test_the_shape_depends_on_the_text_alone() -> None:
     # The same text meets other neighbours, and is computed in the same shape.
     alone = plan_batches([20], 1000)[0]
     among = next(b for b in plan_batches([20, 500, 17, 90], 1000) if 0 in b.places)
-    assert (alone.padded_length, alone.rows) == (among.padded_length, among.rows) == (32, 31)
+    assert (alone.padded_length, alone.rows) == (among.padded_length, among.rows) == (24, 41)
 
 
 def test_the_longest_come_first() -> None:
@@ -37,6 +37,6 @@ def test_the_longest_come_first() -> None:
     assert [batch.places.tolist() for batch in batches] == [[1, 3], [2], [0]]
 
 
-@pytest.mark.parametrize(("length", "padded"), [(1, 16), (16, 16), (17, 32), (512, 512)])
-def test_lengths_are_padded_to_a_multiple_of_16(length: int, padded: int) -> None:
+@pytest.mark.parametrize(("length", "padded"), [(1, 8), (8, 8), (9, 16), (512, 512)])
+def test_lengths_are_padded_to_a_multiple_of_8(length: int, padded: int) -> None:
     assert padded_length(np.array([length])).tolist() == [padded]
