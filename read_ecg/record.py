@@ -3,7 +3,8 @@
 Owns the contract between formats and everything behind them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -12,6 +13,10 @@ import numpy.typing as npt
 # The order in which leads are stored and fed to a model. By name, never by place in a file: MIMIC
 # keeps aVF before aVL.
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+# What of a file's own words is kept. Everything that says who the person is, is left behind.
+ABOUT = ("format", "device", "filters", "statements", "recorded_at", "sex", "age")
 
 
 class Reason(StrEnum):
@@ -45,10 +50,14 @@ class EcgRecord:
     notes: tuple[str, ...] = ()
     """Decisions taken while reading, for example that limb leads were derived."""
 
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What the file says of the recording, under the names in ABOUT; never a name or an id."""
+
     def __post_init__(self) -> None:
         assert self.signal_mv.shape[0] == len(LEADS), self.signal_mv.shape
         assert self.signal_mv.dtype == np.float32, self.signal_mv.dtype
         assert self.rate_hz > 0, self.rate_hz
+        assert set(self.about) <= set(ABOUT), self.about
 
     @property
     def duration_s(self) -> float:

@@ -1,12 +1,16 @@
 """Any recording file to EcgRecord.
 
-Owns finding out what a file is. A new format is one more reader here.
+Owns the order: a WFDB header beside or under the name, else what the file's content shows. A new
+format is one more line in `formats`.
 """
 
 import contextlib
 from pathlib import Path
 
 from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg.array_record import facts_files
+from ecgpipe.read_ecg.formats import NAMES, find_format
+from ecgpipe.read_ecg.hdf5_record import read_hdf5
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 from ecgpipe.read_ecg.wfdb_record import read_wfdb
 
@@ -17,7 +21,8 @@ def read_recording(path: Path) -> EcgRecord:
     """Read one recording.
 
     Args:
-        path: a WFDB recording, with or without .hea or .dat.
+        path: a WFDB recording, with or without .hea, .dat or .mat; or a file of any format in
+            `formats`, under any name; of an HDF5 file with several, `file.hdf5#id`.
 
     Raises:
         RecordError: there is no such file, no reader for it, or it is damaged.
@@ -25,11 +30,20 @@ def read_recording(path: Path) -> EcgRecord:
     for header in _possible_headers(path):
         if header.is_file():
             return read_wfdb(header)
-    if path.is_file():
+    container = _container(path)
+    if container is not None:
+        return read_hdf5(container, path.name.removeprefix(f"{container.name}#"))
+    if not path.is_file():
         raise RecordError(
-            Reason.UNREADABLE, f"{path} is of no known format: WFDB (.hea with .dat) is read"
+            Reason.MISSING_FILE, f"{path} is no file, and {path.name}.hea does not exist either"
         )
-    raise RecordError(Reason.MISSING_FILE, f"{path.with_name(path.name + '.hea')} does not exist")
+    try:
+        found = find_format(path)
+    except OSError as error:
+        raise RecordError(Reason.UNREADABLE, f"{path}: {error.strerror}") from error
+    if found is None:
+        raise RecordError(Reason.UNREADABLE, f"{path} is of no known format; known are {NAMES}")
+    return found.read(path)
 
 
 def recording_state(path: Path) -> str:
@@ -39,12 +53,23 @@ def recording_state(path: Path) -> str:
     """
     names = [path, *_possible_headers(path), *(path.with_suffix(s) for s in _WFDB_SUFFIXES)]
     names += [path.with_name(path.name + suffix) for suffix in _WFDB_SUFFIXES]
+    container = _container(path)
+    names += [*facts_files(container or path), *([container] if container else [])]
     found = []
     for name in sorted(set(names)):
         with contextlib.suppress(OSError):
             status = name.stat()
             found.append(f"{name.name} {status.st_size} {status.st_mtime_ns}")
     return "; ".join(found)
+
+
+def _container(path: Path) -> Path | None:
+    """The file of several recordings that `file#id` names one of; None where it is no such name."""
+    name, mark, recording_id = path.name.rpartition("#")
+    if not (name and mark and recording_id) or path.is_file():
+        return None
+    file = path.with_name(name)
+    return file if file.is_file() else None
 
 
 def _possible_headers(path: Path) -> list[Path]:
