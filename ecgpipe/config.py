@@ -72,7 +72,99 @@ class TableSource(Settings):
     patient, by data.split."""
 
 
-Source = Annotated[PtbxlSource | TableSource, Field(discriminator="kind")]
+CincDatabase = Literal[
+    "cpsc2018", "cpsc2018-extra", "incart", "ptb", "ptb-xl", "georgia", "chapman-ningbo"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cinc2021Source(Settings):
+    """The training set of the PhysioNet/CinC Challenge 2021: records with SNOMED CT codes."""
+
+    kind: Literal["cinc2021"]
+
+    root: Path
+    """The folder with the records, at any depth below it."""
+
+    databases: tuple[CincDatabase, ...] = (
+        "cpsc2018",
+        "cpsc2018-extra",
+        "incart",
+        "ptb",
+        "ptb-xl",
+        "georgia",
+        "chapman-ningbo",
+    )
+    """Which of its seven databases are read. ptb and ptb-xl are left out where a source of kind
+    ptbxl is given too."""
+
+    def __post_init__(self) -> None:
+        _need(len(self.databases) > 0, "databases must name at least one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MitbihSource(Settings):
+    """The MIT-BIH Arrhythmia Database: windows of its half-hour recordings, each about one beat."""
+
+    kind: Literal["mitbih"]
+
+    root: Path
+    """The folder with 100.hea, 100.dat, 100.atr and so on."""
+
+    classes: tuple[Literal["N", "S", "V", "F", "Q"], ...] = ("N", "S", "V", "F", "Q")
+    """AAMI classes of beats that windows are centred on."""
+
+    windows_per_beat: int = 20
+    """At most so many windows of each kind of beat (N, L, R, A, V...) from each record."""
+
+    window_s: float = 10.0
+    """Length of a window. All beats in it are of its kind or normal; no two windows overlap."""
+
+    exclude: tuple[str, ...] = ("102", "104", "107", "217")
+    """Records left out: these four have paced beats, as AAMI advises."""
+
+    split: Literal["de_chazal", "drawn"] = "de_chazal"
+    """de_chazal: DS1 is for training, DS2 is the test; 202 goes with 201, they are one person.
+    drawn: by patient, by data.split."""
+
+    val_records: tuple[str, ...] = ("106", "118", "207", "220")
+    """Records of DS1 set aside for validation; together they show all five classes of METS."""
+
+    seed: int = 0
+    """Another seed draws other windows."""
+
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+        _need(len(self.classes) > 0, "classes must name at least one of N, S, V, F, Q")
+        _need(
+            self.windows_per_beat >= 1,
+            f"windows_per_beat must be at least 1, not {self.windows_per_beat}",
+        )
+        _need(
+            1 <= self.window_s <= 600, f"window_s must lie in 1 to 600, not {self.window_s} seconds"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MimicIvEcgSource(Settings):
+    """MIMIC-IV-ECG: 800,000 ECGs with the machine's own report; set text.source to report."""
+
+    kind: Literal["mimic-iv-ecg"]
+
+    root: Path
+    """The folder with machine_measurements.csv, record_list.csv and files/."""
+
+    separator: str = "; "
+    """What joins the up to 18 lines of a report."""
+
+    def __post_init__(self) -> None:
+        _need(bool(self.separator), "separator must not be empty")
+
+
+Source = Annotated[
+    PtbxlSource | TableSource | Cinc2021Source | MitbihSource | MimicIvEcgSource,
+    Field(discriminator="kind"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +209,7 @@ class DataConfig(Settings):
 
     min_leads: int = 12
     """Recordings with fewer leads, after deriving limb leads, are rejected. A flat lead counts as
-    there; it is masked."""
+    there; it is masked. MIT-BIH has two leads, so it needs 2 here."""
 
     min_duration_s: float = 5.0
     """Shorter recordings are rejected."""
@@ -141,6 +233,11 @@ class DataConfig(Settings):
             samples == int(samples), f"rate_hz x duration_s must be a whole number, not {samples}"
         )
         _need(1 <= self.min_leads <= 12, f"min_leads must lie in 1 to 12, not {self.min_leads}")
+        _need(
+            self.min_leads <= 2 or not any(isinstance(s, MitbihSource) for s in self.sources),
+            f"min_leads is {self.min_leads}, but the recordings of a source of kind mitbih have two"
+            " leads, so all would be rejected: set min_leads to 2",
+        )
         _need(self.min_duration_s >= 0, f"min_duration_s must be 0 or more: {self.min_duration_s}")
         for share in (self.max_missing_fraction, self.max_rejected_fraction):
             _need(0 <= share <= 1, f"a fraction must lie between 0 and 1, not {share}")

@@ -74,14 +74,19 @@ class Taxonomy:
         try:
             return self.by_name[_plain(name)]
         except KeyError:
-            near = difflib.get_close_matches(_plain(name), self.by_name, 1, 0.4)
-            hint = f"the nearest known is {self._spelt(near[0])}" if near else "none is near"
+            near = self.nearest(name)
+            hint = f"the nearest known is {near}" if near else "none is near"
             raise TaxonomyError(f"the finding {name!r} is not in {self.name}; {hint}") from None
 
     def resolve_all(self, names: Sequence[str]) -> tuple[str, ...]:
         """Ids of findings, each once, in the taxonomy's order. Raises as `resolve`."""
         ids = {self.resolve(name).id for name in names}
         return tuple(sorted(ids, key=self._place.__getitem__))
+
+    def nearest(self, name: str) -> str | None:
+        """The known name that is spelt most like an unknown one, with its id; None if none is."""
+        near = difflib.get_close_matches(_plain(name), self.by_name, 1, 0.4)
+        return self._spelt(near[0]) if near else None
 
     def _spelt(self, plain: str) -> str:
         finding = self.by_name[plain]

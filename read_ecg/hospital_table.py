@@ -6,22 +6,31 @@ text.source's to say.
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ecgpipe.config import TableSource
 from ecgpipe.errors import SourceError
 from ecgpipe.read_ecg.source import SourceRow, SourceRows, parse_number, parse_split
-from ecgpipe.read_ecg.table_file import Row, read_table, require_columns
+from ecgpipe.read_ecg.table_file import NumberedRow, Row, read_table, require_columns
 
 _SEPARATORS = re.compile("[;、\n]")
 
 
-def read_hospital_table(source: TableSource) -> SourceRows:
+def read_hospital_table(
+    source: TableSource, bad_rows: list[tuple[str, SourceError]] | None = None
+) -> SourceRows:
     """All rows of the table.
+
+    Args:
+        source: its settings.
+        bad_rows: if given, receives the places of rows that cannot be read and what is wrong there,
+            and the other rows are returned; else the first is raised.
 
     Raises:
         SourceError: the table cannot be read, or lacks record_id, patient_id, path, both of
-            findings and report, or the split column that was named.
+            findings and report, or the split column that was named; or a row has no record_id or a
+            split nobody knows.
     """
     rows = read_table(source.table)
     require_columns(source.table, rows, ("record_id", "patient_id", "path"))
@@ -38,8 +47,23 @@ def read_hospital_table(source: TableSource) -> SourceRows:
         name=source.table.name,
         root=source.root or source.table.parent,
         table=source.table,
-        rows=tuple(_row(row, number, source.table, column) for number, row in rows),
+        rows=tuple(_rows(rows, source.table, column, bad_rows)),
     )
+
+
+def _rows(
+    rows: Sequence[NumberedRow],
+    table: Path,
+    split_column: str,
+    bad_rows: list[tuple[str, SourceError]] | None,
+) -> Iterator[SourceRow]:
+    for number, row in rows:
+        try:
+            yield _row(row, number, table, split_column)
+        except SourceError as error:
+            if bad_rows is None:
+                raise
+            bad_rows.append((f"row {number} of {table.name}", error))
 
 
 def split_findings(cell: str) -> tuple[str, ...]:

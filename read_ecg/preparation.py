@@ -5,12 +5,14 @@ what the settings ask for, and the list of rejected records. Knows findings only
 `FindingList` it is handed.
 """
 
+import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,19 +20,13 @@ from typing import Any, Protocol
 from ecgpipe.cache.records_table import Record, read_about, write_records
 from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.cache.signal_writer import Rejection, SignalResult, SignalStoreWriter
-from ecgpipe.config import DataConfig, PtbxlSource, Source
+from ecgpipe.config import DataConfig
 from ecgpipe.errors import RecordError, SourceError, StoppedEarly, TaxonomyError
-from ecgpipe.files import (
-    canonical_json,
-    digest_of,
-    read_json_object,
-    sha256_file,
-    write_atomic,
-)
+from ecgpipe.files import canonical_json, digest_of, read_json_object, write_atomic
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
-from ecgpipe.read_ecg.hospital_table import read_hospital_table
-from ecgpipe.read_ecg.ptbxl import read_ptbxl
+from ecgpipe.read_ecg.adapters import read_source, source_digest
+from ecgpipe.read_ecg.excerpt import excerpt
 from ecgpipe.read_ecg.record import LEADS, Reason
 from ecgpipe.read_ecg.recording import read_recording, recording_state
 from ecgpipe.read_ecg.source import SourceRow, SourceRows, recording_path
@@ -78,10 +74,10 @@ class Prepared:
 
     signals_digest: str
     counts: dict[str, Any]
-    """planned, prepared, rejected by reason, notes, and records by split."""
+    """planned, prepared, rejected by reason, left out, notes, and records by split."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Planned:
     """A row with its place in the plan."""
 
@@ -98,15 +94,11 @@ def inputs_digest(config: DataConfig, findings: FindingList) -> str:
     Raises:
         SourceError: a table is missing.
     """
-    tables = [_table_of(source) for source in config.sources]
-    for table in tables:
-        if not table.is_file():
-            raise SourceError(f"The table {table} does not exist. Check data.sources.")
     settings = {key: value for key, value in asdict(config).items() if key != "taxonomy"}
     return digest_of(
         {
             "settings": settings,
-            "tables": [sha256_file(table) for table in tables],
+            "tables": [source_digest(source) for source in config.sources],
             "taxonomy": findings.digest,
             "versions": [_SIGNAL_VERSION, _RECORDS_VERSION],
         }
@@ -146,10 +138,12 @@ def prepare(
     digest = inputs_digest(config, findings)
     plan = _plan(config)
     store = _store_signals(config, plan, workspace, stop)
-    records, rejected = _records(plan, store, findings)
+    known = _known_codes(plan, findings)
+    records, rejected = _records(plan, store, findings, known)
     check_patients((p.row, p.split) for p in plan if p.row.patient_id)
     _write_rejected(workspace.rejected(digest), rejected, plan)
     counts = _counts(plan, records, rejected, store.manifest["notes"])
+    counts["left_out"] = _left_out(plan, known)
     places = {p.row.record_id: p.row.place for p in plan}
     first_place = places[rejected[0].record_id] if rejected else ""
     _check_rejected_share(config, counts, first_place, workspace.rejected(digest))
@@ -164,21 +158,11 @@ def prepare(
     return Prepared(digest, store.digest, counts)
 
 
-def _read_source(source: Source) -> SourceRows:
-    return read_ptbxl(source) if isinstance(source, PtbxlSource) else read_hospital_table(source)
-
-
-def _table_of(source: Source) -> Path:
-    if isinstance(source, PtbxlSource):
-        return source.root / "ptbxl_database.csv"
-    return source.table
-
-
 def _plan(config: DataConfig) -> list[_Planned]:
     """Every row of every source, sorted by record id: a re-ordered table changes nothing."""
     planned: list[_Planned] = []
     for number, settings in enumerate(config.sources):
-        source = _read_source(settings)
+        source = _without_copies(read_source(settings), {s.kind for s in config.sources})
         if not source.root.is_dir():
             raise SourceError(f"data.sources.{number}.root, {source.root}, is not a folder.")
         splits = assign_splits(source.rows, config.split)
@@ -187,6 +171,16 @@ def _plan(config: DataConfig) -> list[_Planned]:
         ]
     _check_unique(planned)
     return sorted(planned, key=lambda p: p.row.record_id)
+
+
+def _without_copies(source: SourceRows, kinds: Collection[str]) -> SourceRows:
+    """Without the rows whose recording another source of this plan holds too."""
+    rows = tuple(row for row in source.rows if row.also_in not in kinds)
+    if len(rows) == len(source.rows):
+        return source
+    copies = f"records of {source.name} that another source holds too"
+    left_out = {**source.left_out, copies: len(source.rows) - len(rows)}
+    return dataclasses.replace(source, rows=rows, left_out=left_out)
 
 
 def _check_unique(planned: Sequence[_Planned]) -> None:
@@ -264,7 +258,12 @@ def _adopt_shards(
 def _plan_hash(plan: Sequence[_Planned]) -> str:
     digest = hashlib.sha256()
     for p in plan:
-        digest.update(f"{p.row.record_id}\0{p.source.root}\0{p.row.path}\n".encode())
+        line = f"{p.row.record_id}\0{p.source.root}\0{p.row.path}"
+        if p.row.start_s is not None:
+            line += f"\0{p.row.start_s!r}\0{p.row.length_s!r}"
+        if p.source.read is not None:
+            line += f"\0{p.source.name}"
+        digest.update(f"{line}\n".encode())
     return digest.hexdigest()
 
 
@@ -294,7 +293,10 @@ def _signal_of(planned: _Planned, config: DataConfig) -> SignalResult:
     try:
         found = recording_path(planned.source.root, row.path)
         path, state = str(found), recording_state(found)
-        signal_uv, notes = to_window(read_recording(found), config)
+        record = (planned.source.read or read_recording)(found)
+        if row.start_s is not None:
+            record = excerpt(record, row.start_s, row.length_s or config.duration_s)
+        signal_uv, notes = to_window(record, config)
     except RecordError as error:
         reason, message = str(error.reason), str(error)
     except OSError as error:  # a folder that may not be entered, a name too long, a lost mount
@@ -305,7 +307,7 @@ def _signal_of(planned: _Planned, config: DataConfig) -> SignalResult:
 
 
 def _records(
-    plan: Sequence[_Planned], store: SignalStore, findings: FindingList
+    plan: Sequence[_Planned], store: SignalStore, findings: FindingList, known: Collection[str]
 ) -> tuple[list[Record], list[Rejection]]:
     """The rows whose signal is stored and whose text is usable, and the others with the reason."""
     rejected = [Rejection(**entry) for entry in store.manifest["rejected"]]
@@ -315,22 +317,25 @@ def _records(
         if p.row.record_id in without_signal:
             continue
         try:
-            records.append(_record(slot, p, findings))
+            records.append(_record(slot, p, findings, known))
         except RecordError as error:
             rejected.append(Rejection(p.row.record_id, str(error.reason), str(error)))
     return records, sorted(rejected, key=lambda rejection: rejection.record_id)
 
 
-def _record(slot: int, planned: _Planned, findings: FindingList) -> Record:
+def _record(slot: int, planned: _Planned, findings: FindingList, known: Collection[str]) -> Record:
     row = planned.row
+    names = [n for n in row.findings if n in known] if row.public_codes else row.findings
     if not row.patient_id:
         raise RecordError(
             Reason.NO_PATIENT, "patient_id is empty, so it cannot be kept in one split"
         )
     if not row.findings and not row.report:
         raise RecordError(Reason.NO_TEXT, "findings and report are both empty")
+    if not names and not row.report:
+        raise RecordError(Reason.NO_TEXT, "none of its codes is a finding of data.taxonomy")
     try:
-        ids = findings.resolve_all(row.findings)
+        ids = findings.resolve_all(names)
     except TaxonomyError as error:
         raise RecordError(Reason.UNKNOWN_FINDING, str(error)) from error
     return Record(
@@ -346,6 +351,30 @@ def _record(slot: int, planned: _Planned, findings: FindingList) -> Record:
         site=row.site,
         recorded_at=row.recorded_at,
     )
+
+
+def _known_codes(plan: Sequence[_Planned], findings: FindingList) -> frozenset[str]:
+    """Those codes of public lists that the taxonomy has; each is looked up once."""
+    known = set()
+    for code in {code for p in plan if p.row.public_codes for code in p.row.findings}:
+        with contextlib.suppress(TaxonomyError):
+            findings.resolve_all((code,))
+            known.add(code)
+    return frozenset(known)
+
+
+def _left_out(plan: Sequence[_Planned], known: Collection[str]) -> dict[str, int]:
+    """What of the sources is not in the records though nothing was wrong with it."""
+    sources = {id(p.source): p.source for p in plan}.values()
+    counts = {what: n for source in sources for what, n in source.left_out.items()}
+    codes = Counter(
+        f"code {code}" if code.isdigit() else "other codes"  # a cell may hold anything
+        for p in plan
+        if p.row.public_codes
+        for code in p.row.findings
+        if code not in known
+    )
+    return counts | dict(codes.most_common())
 
 
 def _counts(

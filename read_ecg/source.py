@@ -5,16 +5,17 @@ reading all rows of a large data set takes seconds.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ecgpipe.errors import RecordError, SourceError
-from ecgpipe.read_ecg.record import Reason
+from ecgpipe.read_ecg.record import EcgRecord, Reason
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SourceRow:
-    """One planned ECG, before its recording is read."""
+    """One planned ECG, before its recording is read. With slots: there may be a million."""
 
     record_id: str
     patient_id: str
@@ -25,6 +26,20 @@ class SourceRow:
 
     findings: tuple[str, ...]
     """As the source writes them: ids, names, synonyms or codes of the taxonomy."""
+
+    public_codes: bool = False
+    """The findings are codes of a public list that no taxonomy covers whole: those that ours lacks
+    are left out and counted. Otherwise one unknown finding rejects the record."""
+
+    also_in: str | None = None
+    """The kind of the data set this recording is a copy from; where that is a source too, the copy
+    is left out and counted."""
+
+    start_s: float | None = None
+    """Where in a longer recording this ECG begins; None: it is the whole recording."""
+
+    length_s: float | None = None
+    """How long it is, where start_s is given."""
 
     report: str | None = None
     split: str | None = None
@@ -47,9 +62,15 @@ class SourceRows:
 
     root: Path
     table: Path
-    """The file whose content decides the rows."""
+    """The file or folder whose content decides the rows."""
 
     rows: tuple[SourceRow, ...]
+
+    read: Callable[[Path], EcgRecord] | None = None
+    """How the recordings are read where they need knowledge of the data set; None: by content."""
+
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What was left out of the rows on purpose, and how often: for the report."""
 
 
 def recording_path(root: Path, path: str) -> Path:

@@ -40,18 +40,28 @@ def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
     return [row.split or draw_split(row.patient_id, config) for row in rows]
 
 
-def check_patients(rows: Iterable[tuple[SourceRow, str]]) -> None:
-    """Refuse a patient whose ECGs lie in two parts: the test would have been trained on.
+Leak = tuple[SourceRow, str, SourceRow, str]
 
-    Raises:
-        SourceError: naming two rows of one such patient; ids stay unsaid.
-    """
+
+def patients_in_two_splits(rows: Iterable[tuple[SourceRow, str]]) -> list[Leak]:
+    """Rows whose patient has an earlier row in another part: that row and its part, this one and
+    its part."""
     first: dict[str, tuple[SourceRow, str]] = {}
     leaks = []
     for row, split in rows:
         other, other_split = first.setdefault(row.patient_id, (row, split))
         if other_split != split:
             leaks.append((other, other_split, row, split))
+    return leaks
+
+
+def check_patients(rows: Iterable[tuple[SourceRow, str]]) -> None:
+    """Refuse a patient whose ECGs lie in two parts: the test would have been trained on.
+
+    Raises:
+        SourceError: naming two rows of one such patient; ids stay unsaid.
+    """
+    leaks = patients_in_two_splits(rows)
     if leaks:
         other, other_split, row, split = leaks[0]
         raise SourceError(

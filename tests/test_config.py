@@ -143,7 +143,7 @@ def test_variables_come_from_the_environment(
         ("data.rate=100", "data.rate is not a setting. Did you mean data.rate_hz?"),
         ("lr=1", "lr is not a setting. Did you mean train.lr?"),
         ("data.sources.0.rot=x", "data.sources.0.rot is not a setting. Did you mean"),
-        ("data.sources.0.kind=mimic", "data.sources.0.kind is 'mimic'; 'ptbxl', 'table' are known"),
+        ("data.sources.0.kind=mimic", "kind is 'mimic'; 'ptbxl', 'table', 'cinc2021', 'mitbih',"),
         ("data.sources=[{table: x}]", "data.sources.0.kind is missing"),
         ("data.sources=[]", "sources must name at least one"),
         ("data.sources.3.root=x", "'3' is no place in a list of 1"),

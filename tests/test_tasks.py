@@ -76,7 +76,7 @@ def test_a_malformed_task_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_an_unknown_task_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(TaxonomyError, match="findings, rhythm, superclass"):
+    with pytest.raises(TaxonomyError, match="findings, mitbih, rhythm, superclass"):
         load_task("superclas", PTBXL, None)
     with pytest.raises(TaxonomyError, match="does not exist"):
         load_task(str(tmp_path / "none.yaml"), PTBXL, None)

@@ -35,4 +35,7 @@ def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
         line += (
             f"; {counts['rejected']:,} rejected ({reasons}), listed in {summary['rejected_list']}"
         )
+    if left_out := list(counts.get("left_out", {}).items()):  # older data do not say
+        most = ", ".join(f"{what} {n:,}" for what, n in left_out[:3])
+        line += f"; left out: {most}{', ...' if len(left_out) > 3 else ''}"
     return line

@@ -1,0 +1,266 @@
+"""The facts of one recording that a person would look at before trusting it.
+
+Owns how each fact is measured: spans, flat leads, clipping, mains noise, heart rate, polarity, the
+digest of the stored window. Judges nothing: what is suspicious, and beside which other recordings,
+is `suspicion`'s to say.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ecgpipe.read_ecg.einthoven import LimbCheck, check_limb_leads
+from ecgpipe.read_ecg.record import LEADS, EcgRecord
+
+_FLAT_SPAN_MV = 0.005
+_FLAT_BESIDE = 0.02  # of the largest span: a whole recording may be in volts
+_CLIPPED_FROM_MV = 1.0
+_CLIPPED_RUN_S = 0.008
+_CLIPPED_RUNS = 3
+_MAINS_HZ = (50.0, 60.0)
+_STEEPNESS_HZ = 100.0
+_BEAT_FROM = 0.4  # of the way from the usual steepness to a beat's
+_REFRACTORY_S = 0.22
+
+# Ten seconds say what there is to say; a tape of hours is looked at where it begins.
+_LOOKED_AT_S = 60.0
+
+Signal = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was measured on one recording."""
+
+    rate_hz: float
+    samples: int
+    absent: tuple[str, ...]
+    """Leads without any reading."""
+
+    flat: tuple[str, ...]
+    """Leads that are there and hardly move."""
+
+    missing_share: float
+    """Of the samples of the leads that are there."""
+
+    span_mv: tuple[float, ...]
+    """Of the middle 99 % of each lead's samples, in the order of LEADS; NaN for an absent lead."""
+
+    clipped: tuple[str, ...]
+    """Leads that stand still again and again at their own end."""
+
+    mains_hz: float
+    """50 or 60, whichever is stronger."""
+
+    mains_share: float
+    """Of the power above 1 Hz; 0 where the rate is too low to tell."""
+
+    limb: LimbCheck | None
+    """None where fewer than three limb leads allow no test."""
+
+    arms_reversed: bool
+    """Lead I mostly negative and unlike V6, aVR upright: it may be."""
+
+    heart_rate_bpm: float | None
+    """None where no rhythm is clear."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording."""
+        return self.samples / self.rate_hz
+
+    @property
+    def typical_span_mv(self) -> float:
+        """The median over the leads that move; NaN without any."""
+        spans = [
+            span
+            for lead, span in zip(LEADS, self.span_mv, strict=True)
+            if np.isfinite(span) and lead not in self.flat
+        ]
+        return float(np.median(spans)) if spans else float("nan")
+
+
+def inspect(record: EcgRecord) -> Facts:
+    """Measure one recording; of a long one its first minute."""
+    signal_mv = record.signal_mv[:, : max(1, int(_LOOKED_AT_S * record.rate_hz))]
+    there = _mask(np.isfinite(signal_mv).any(axis=1))
+    spans = _spans(signal_mv, there)
+    moves = _mask(there & (spans > _flat_span_mv(spans, there)))
+    moving = dict(zip(_names(moves), _without_offset(signal_mv[moves]), strict=True))
+    centred_mv = np.array(list(moving.values())).reshape(len(moving), signal_mv.shape[1])
+    mains_hz, mains_share = _mains(centred_mv, record.rate_hz)
+    return Facts(
+        rate_hz=record.rate_hz,
+        samples=record.signal_mv.shape[1],
+        absent=_names(~there),
+        flat=_names(there & ~moves),
+        missing_share=float((~np.isfinite(signal_mv[there])).mean()) if there.any() else 1.0,
+        span_mv=tuple(map(float, spans)),
+        clipped=tuple(n for n, lead_mv in moving.items() if _is_clipped(lead_mv, record.rate_hz)),
+        mains_hz=mains_hz,
+        mains_share=mains_share,
+        limb=check_limb_leads(signal_mv, moves.tolist()),
+        arms_reversed=_arms_may_be_reversed(moving),
+        heart_rate_bpm=heart_rate(centred_mv, record.rate_hz),
+    )
+
+
+def window_digest(window_uv: npt.NDArray[np.int16]) -> str:
+    """Equal for equal stored windows: a recording that is there under two ids."""
+    return xxhash.xxh3_128_hexdigest(window_uv.tobytes())
+
+
+def heart_rate(signal_mv: Array, rate_hz: float) -> float | None:
+    """Beats a minute, counted where the steep parts of all leads together stand out.
+
+    Args:
+        signal_mv: (leads, samples) that move, finite.
+        rate_hz: their rate.
+
+    Returns:
+        None where the recording is too short, or nothing stands out three times.
+    """
+    steepness = _steepness(signal_mv, rate_hz)
+    if steepness is None:
+        return None
+    seconds = round(2 * _STEEPNESS_HZ)
+    starts = range(0, len(steepness) - seconds + 1, seconds // 2)
+    height = float(np.median([steepness[start : start + seconds].max() for start in starts]))
+    usual = float(np.median(steepness))
+    if height < 2 * usual:
+        return None
+    beats = _beats(steepness, usual + _BEAT_FROM * (height - usual))
+    if len(beats) < 3:
+        return None
+    return 60 * _STEEPNESS_HZ * (len(beats) - 1) / (beats[-1] - beats[0])
+
+
+def _mask(which: npt.ArrayLike) -> Mask:
+    return np.asarray(which, np.bool_)
+
+
+def _names(which: Mask) -> tuple[str, ...]:
+    return tuple(lead for lead, here in zip(LEADS, which, strict=True) if here)
+
+
+def _spans(signal_mv: Signal, there: Mask) -> Array:
+    """(12,) spans of the middle 99 % of the known samples; NaN for a lead that is not there."""
+    spans = np.full(len(LEADS), np.nan)
+    if there.any():
+        known = np.isfinite(signal_mv[there]).all()
+        percentile = np.percentile if known else np.nanpercentile
+        low, high = percentile(signal_mv[there], [0.5, 99.5], axis=1)
+        spans[there] = high - low
+    return spans
+
+
+def _flat_span_mv(spans: Array, there: Mask) -> float:
+    """The span up to which a lead counts as flat."""
+    largest = float(spans[there].max()) if there.any() else 0.0
+    return min(_FLAT_SPAN_MV, _FLAT_BESIDE * largest)
+
+
+def _is_clipped(centred_mv: Array, rate_hz: float) -> bool:
+    """Whether a lead stays at its highest or lowest value, far from its middle, several times."""
+    least = max(3, round(_CLIPPED_RUN_S * rate_hz))
+    return any(
+        abs(end) >= _CLIPPED_FROM_MV
+        and sum(length >= least for length in _runs(_mask(centred_mv == end))) >= _CLIPPED_RUNS
+        for end in (float(centred_mv.min()), float(centred_mv.max()))
+    )
+
+
+def _runs(which: Mask) -> Iterator[int]:
+    """Lengths of the stretches of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], which.astype(np.int8), [0]))))
+    yield from (edges[1::2] - edges[::2]).tolist()
+
+
+def _mains(centred_mv: Array, rate_hz: float) -> tuple[float, float]:
+    """The stronger of 50 and 60 Hz, and its share of the power above 1 Hz."""
+    n = centred_mv.shape[1]
+    if not len(centred_mv) or rate_hz <= 2 * (max(_MAINS_HZ) + 2) or n < 2 * rate_hz:
+        return _MAINS_HZ[0], 0.0
+    spectrum = np.abs(np.fft.rfft(centred_mv * np.hanning(n), axis=1)) ** 2
+    hertz: Array = np.fft.rfftfreq(n, 1 / rate_hz).astype(np.float64)
+    power: Array = spectrum.mean(axis=0)
+    total = float(power[hertz >= 1].sum())
+    if total <= 0:
+        return _MAINS_HZ[0], 0.0
+    shares = {mains: _line_power(power, hertz, mains) / total for mains in _MAINS_HZ}
+    strongest = max(shares, key=shares.__getitem__)
+    return strongest, shares[strongest]
+
+
+def _line_power(power: Array, hertz: Array, mains_hz: float) -> float:
+    """What stands at one frequency above what stands beside it."""
+    at = np.abs(hertz - mains_hz) <= 0.7
+    beside = (np.abs(hertz - mains_hz) <= 3) & (np.abs(hertz - mains_hz) > 1)
+    return max(float(power[at].sum() - np.median(power[beside]) * at.sum()), 0.0)
+
+
+def _without_offset(signal_mv: Signal) -> Array:
+    """Each lead around its median, with 0 where there is no reading."""
+    known = np.isfinite(signal_mv)
+    middle = np.median if known.all() else np.nanmedian  # the latter takes five times as long
+    centred = signal_mv.astype(np.float64) - middle(signal_mv, axis=1, keepdims=True)
+    return np.where(known, centred, 0.0)
+
+
+def _arms_may_be_reversed(moving: Mapping[str, Array]) -> bool:
+    """Arm electrodes exchanged: I is upside down against V6, and aVR is upright.
+
+    They keep Einthoven's relations, so only the heart's usual direction can tell. V6 sees nearly
+    what I sees; a right axis turns both, or leaves aVR downward.
+    """
+    if not {"I", "aVR", "V6"} <= set(moving):
+        return False
+    leads = np.stack([moving["I"], moving["aVR"], moving["V6"]])
+    low, high = np.percentile(leads, [0.5, 99.5], axis=1)
+    negative_one = -low[0] > 2 * high[0]
+    upright_right_arm = high[1] > 2 * -low[1]
+    unlike_six = float(np.corrcoef(leads[0], leads[2])[0, 1]) < -0.5
+    return bool(negative_one and upright_right_arm and unlike_six)
+
+
+def _steepness(signal_mv: Array, rate_hz: float) -> Array | None:
+    """How steep all leads are together, 100 times a second; None where it is too short."""
+    n = int(signal_mv.shape[1] / rate_hz * _STEEPNESS_HZ)
+    if not len(signal_mv) or n < 3 * _STEEPNESS_HZ or rate_hz < _STEEPNESS_HZ / 2:
+        return None
+    slopes = np.diff(_smooth(signal_mv, round(0.02 * rate_hz)), axis=1)
+    size = np.sqrt((slopes**2).mean(axis=1, keepdims=True))
+    # Each lead counts alike, and a spike no more than ten times its lead's usual size.
+    energy = (np.minimum(np.abs(slopes) / np.where(size > 0, size, 1), 10) ** 2).sum(axis=0)
+    edges = (np.arange(n + 1) * (len(energy) / n)).astype(int)
+    sums = np.concatenate(([0.0], np.cumsum(energy)))[edges]
+    smoothed = _smooth(np.diff(sums)[None], round(0.1 * _STEEPNESS_HZ))[0]
+    steepness: Array = np.sqrt(np.maximum(smoothed, 0))
+    return steepness
+
+
+def _smooth(signals: Array, samples: int) -> Array:
+    """A moving mean along time, of the same length."""
+    width = max(1, samples)
+    padded = np.pad(signals, ((0, 0), (width // 2 + 1, width - width // 2 - 1)), "edge")
+    sums = np.cumsum(padded, axis=1)
+    means: Array = (sums[:, width:] - sums[:, :-width]) / width
+    return means
+
+
+def _beats(steepness: Array, level: float) -> list[int]:
+    """Places of the peaks above `level`, of two closer than a beat can be only the higher."""
+    inner = steepness[1:-1]
+    peaks = np.flatnonzero((inner >= steepness[:-2]) & (inner > steepness[2:]) & (inner >= level))
+    beats: list[int] = []
+    for peak in (peaks + 1).tolist():
+        if not beats or peak - beats[-1] >= _REFRACTORY_S * _STEEPNESS_HZ:
+            beats.append(peak)
+        elif steepness[peak] > steepness[beats[-1]]:
+            beats[-1] = peak
+    return beats
