@@ -114,6 +114,49 @@ def init(path: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="How many recordings are opened; always the same ones.",
+)
+@click.option("--all", "every", is_flag=True, help="Open every recording.")
+@click.option(
+    "--list",
+    "list_path",
+    type=click.Path(path_type=Path),
+    help="Write every row of every problem into a CSV, with ids and unknown findings: mind whose.",
+)
+@_common
+def check(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    sample: int,
+    every: bool,
+    list_path: Path | None,
+) -> None:
+    """Look at everything before a GPU is booked: `ready`, or what to mend, worst first."""
+    from ecgpipe.config_file import load_config
+    from ecgpipe.files import write_atomic
+    from ecgpipe.stages.check_report import as_json as to_json
+    from ecgpipe.stages.check_report import as_list, render
+    from ecgpipe.stages.check_stage import run_check
+
+    report = run_check(load_config(path, overrides), None if every else sample)
+    click.echo(render(report))
+    if list_path is not None:
+        # With a byte-order mark: Excel needs it to see UTF-8.
+        write_atomic(list_path, as_list(report).encode("utf-8-sig"))
+        click.echo(f"check: every row is listed in {list_path}", err=True)
+    if as_json:
+        click.echo(json.dumps({"check": to_json(report)}, ensure_ascii=False))
+    if not report.ready:
+        sys.exit(EcgpipeError.exit_code)
+
+
+@main.command()
 @_max_minutes
 @_common
 def prepare(

@@ -107,6 +107,11 @@ def decode_text(content: bytes) -> str:
     Raises:
         ValueError: it is none of these.
     """
+    return decode_with_encoding(content)[0]
+
+
+def decode_with_encoding(content: bytes) -> tuple[str, str]:
+    """The text, and the encoding it was in: utf-8-sig, utf-16 or cp932. Raises as `decode_text`."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         encodings: tuple[str, ...] = ("utf-16",)
     else:
@@ -114,7 +119,7 @@ def decode_text(content: bytes) -> str:
         encodings = ("utf-8-sig", "cp932")
     for encoding in encodings:
         with contextlib.suppress(UnicodeDecodeError):
-            return content.decode(encoding)
+            return content.decode(encoding), encoding
     raise ValueError("it is neither UTF-8 nor Shift-JIS; save it as UTF-8")
 
 

@@ -70,8 +70,12 @@ class ModelFiles:
         return _safetensors(self.folder)
 
 
-def find_model(config: TextConfig) -> ModelFiles:
+def find_model(config: TextConfig, *, download: bool = True) -> ModelFiles:
     """The files of text.model, downloaded first if it is a hub id that is not here yet.
+
+    Args:
+        config: names the model.
+        download: whether the network may be asked; if not, a model that is not here is an error.
 
     Raises:
         ModelError: there is no such model, or it holds no safetensors.
@@ -97,7 +101,7 @@ def find_model(config: TextConfig) -> ModelFiles:
             f"text.model {name!r} is no folder with safetensors, no .gguf file and no hub id such"
             " as EQUES/MedLLama3-JP-v2."
         )
-    folder = _from_hub(name, config.revision)
+    folder = _from_hub(name, config.revision, download)
     check_folder(folder, name)
     return ModelFiles(folder, None, name)
 
@@ -245,12 +249,17 @@ def manifest_of(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is damaged ({error}). Fetch the model again.") from error
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+
+
+def _from_hub(name: str, revision: str | None, download: bool) -> Path:
     """The model's snapshot folder; the network is only asked for what is not here."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+    offline = is_offline() or not download
     settings: dict[str, Any] = {"revision": revision, "allow_patterns": HUB_FILES}
     try:
         folder = Path(snapshot_download(name, local_files_only=True, **settings))
@@ -258,10 +267,10 @@ def _from_hub(name: str, revision: str | None) -> Path:
             return folder
     except (LocalEntryNotFoundError, OSError) as error:
         if offline:
+            why = ", and HF_HUB_OFFLINE is set" if is_offline() else ""
             raise ModelError(
-                f"text.model {name!r} (revision {revision or 'main'}) is not on this machine, and"
-                " HF_HUB_OFFLINE is set. Download it on a machine with internet and set text.model"
-                " to its folder."
+                f"text.model {name!r} (revision {revision or 'main'}) is not on this machine{why}."
+                " Download it on a machine with internet and set text.model to its folder."
             ) from error
     try:
         return Path(snapshot_download(name, **settings))

@@ -5,6 +5,9 @@ findings become sentences, sentences keys, keys vectors, and a trained model som
 
 experiment     what all stages of one experiment share
 texts          records and tasks -> the sentences the language model reads
+check_stage    everything that can be looked at before a run -> one report
+check_rows, check_recordings, check_tasks, check_needs  its parts
+check_report   problems -> text, worst first
 prepare_stage  recordings -> signals and records
 fetch_stage    a language model -> a folder
 embed_stage    sentences -> vectors

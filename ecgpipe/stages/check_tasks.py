@@ -1,0 +1,105 @@
+"""Whether every task can be scored: its file, its wording, its ECGs.
+
+Owns what is asked of a task before a run. Each is tried by itself.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.config import PipelineConfig
+from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.tasks import Task, has_group, load_task
+from ecgpipe.evaluate.taxonomy import Taxonomy
+from ecgpipe.stages.check_report import Problem, Severity
+
+
+@dataclass(frozen=True)
+class CheckedTasks:
+    """The tasks that can be read, and what is wrong with the others."""
+
+    tasks: tuple[Task, ...]
+    problems: tuple[Problem, ...]
+
+
+def checked_tasks(
+    records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig
+) -> CheckedTasks:
+    """Read every task of eval.tasks."""
+    candidates = (
+        {finding for record in records.records for finding in record.findings}
+        if config.eval.candidates == "occurring"
+        else None
+    )
+    tasks, problems = [], []
+    for name in config.eval.tasks:
+        found = _checked(name, taxonomy, candidates, config)
+        if isinstance(found, Task):
+            tasks.append(found)
+            problems += list(_without_positives(found, records, config))
+        else:
+            problems.append(found)
+    return CheckedTasks(tuple(tasks), tuple(problems))
+
+
+def task_figures(task: Task, records: RecordsTable, config: PipelineConfig) -> str:
+    """Classes and ECGs of a task."""
+    shown = _shown(task, records, config.eval.split)
+    return (
+        f"{task.name}: {int((shown.sum(axis=0) > 0).sum())} of {len(task.classes)} classes on"
+        f" {_scored(task, shown):,} {config.eval.split} ECGs"
+    )
+
+
+def _checked(
+    name: str, taxonomy: Taxonomy, candidates: Collection[str] | None, config: PipelineConfig
+) -> Task | Problem:
+    try:
+        if not has_group(name, taxonomy):
+            return Problem(
+                Severity.LOOK,
+                "task left out",
+                f"the task {name} is left out: the taxonomy {taxonomy.name} lacks its grouping",
+                "Add the column to a taxonomy of your own, or take the task out of eval.tasks.",
+            )
+        task = load_task(name, taxonomy, candidates)
+    except TaxonomyError as error:
+        return Problem(Severity.STOPS, "malformed task", f"eval.tasks, {name}: {error}", "")
+    language = config.text.language
+    if blank := [c.id for c in task.classes if c.names[language].strip() in ("", "None")]:
+        return Problem(
+            Severity.STOPS,
+            "no wording",
+            f"the task {task.name} has classes without a wording in {language!r}, so there is"
+            f" nothing to put into the prompt: {', '.join(blank)}",
+            f"Give each class its `{language}`.",
+        )
+    return task
+
+
+def _without_positives(
+    task: Task, records: RecordsTable, config: PipelineConfig
+) -> Iterator[Problem]:
+    split = config.eval.split
+    if not any(record.split == split for record in records.records):
+        return  # told once, as an empty split
+    if not _scored(task, _shown(task, records, split)):
+        what = "exactly one" if task.kind == "single_label" else "any"
+        yield Problem(
+            Severity.WRONG,
+            "task without positives",
+            f"the task {task.name} cannot be scored: no {split} ECG shows {what} of its"
+            f" {len(task.classes)} classes",
+            "Check its members or group, and data.split; or take it out of eval.tasks.",
+        )
+
+
+def _shown(task: Task, records: RecordsTable, split: str) -> np.ndarray:
+    return task.truth([record.findings for record in records.of_split(split).records])
+
+
+def _scored(task: Task, shown: np.ndarray) -> int:
+    per_ecg = shown.sum(axis=1)
+    return int((per_ecg == 1).sum() if task.kind == "single_label" else (per_ecg > 0).sum())
