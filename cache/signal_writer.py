@@ -6,8 +6,10 @@ shard without a done file is not trusted and is written anew. The same plan and 
 same bytes, however often the work was interrupted.
 """
 
+import contextlib
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +32,8 @@ from ecgpipe.files import (
     storing,
     write_json_atomic,
 )
+
+_LEFTOVER_AFTER_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,32 @@ class Rejection:
 
     state: str = ""
     """What its files were like then. Another state now means that somebody mended them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPlan:
+    """One shard of a planned store; small, so that it can be sent to another process."""
+
+    folder: Path
+    """Of the store."""
+
+    shard: int
+    record_ids: tuple[str, ...]
+    shape: tuple[int, int]
+    """Leads and samples of each record."""
+
+    digest: str
+    """Of the store's plan and settings."""
+
+    @property
+    def path(self) -> Path:
+        """The shard's file."""
+        return self.folder / "signal" / "c" / str(self.shard) / "0" / "0"
+
+    @property
+    def done_path(self) -> Path:
+        """What says that the shard is whole, and what became of each record."""
+        return self.folder / "done" / f"{self.shard}.json"
 
 
 class SignalStoreWriter:
@@ -103,42 +133,19 @@ class SignalStoreWriter:
         first = shard * fmt.RECORDS_PER_SHARD
         return range(first, min(first + fmt.RECORDS_PER_SHARD, len(self._record_ids)))
 
-    def write_shard(self, shard: int, results: Iterable[SignalResult]) -> None:
-        """Write one shard and then its done file.
-
-        Args:
-            shard: its number.
-            results: one for each planned slot, in order; taken one at a time, never held together.
-
-        Raises:
-            StoreError: the disk is full or not writable. The shard then does not exist.
-        """
-        path = self._shard_path(shard)
-        index, offset, hasher = fmt.empty_index(), 0, xxhash.xxh3_128()
-        outcomes: list[dict[str, Any]] = []
-        with open_atomic(path) as file:
-            for place, (slot, result) in enumerate(zip(self.planned(shard), results, strict=True)):
-                assert result.record_id == self._record_ids[slot], (slot, result.record_id)
-                if result.signal is not None:
-                    chunk = fmt.chunk_bytes(self._checked(result.signal))
-                    index[place] = offset, len(chunk)
-                    offset += len(chunk)
-                    hasher.update(chunk)
-                    file.write(chunk)
-                outcomes.append(_outcome(result))
-            tail = fmt.index_bytes(index)
-            hasher.update(tail)
-            file.write(tail)
-        write_json_atomic(
-            self._done_path(shard),
-            {
-                "shard": shard,
-                "digest": self._attributes["digest"],
-                "bytes": offset + len(tail),
-                "xxh3_128": hasher.hexdigest(),
-                "records": outcomes,
-            },
+    def shard_plan(self, shard: int) -> "ShardPlan":
+        """What is needed to write a shard, here or in another process."""
+        return ShardPlan(
+            folder=self.folder,
+            shard=shard,
+            record_ids=tuple(self._record_ids[slot] for slot in self.planned(shard)),
+            shape=(len(self._leads), self._samples),
+            digest=self._attributes["digest"],
         )
+
+    def write_shard(self, shard: int, results: Iterable[SignalResult]) -> None:
+        """Write one shard and then its done file. As the function `write_shard`."""
+        write_shard(self.shard_plan(shard), results)
 
     def adopt_shard(self, shard: int, other: Path) -> None:
         """Take over a finished shard of another store with the same plan and settings.
@@ -193,6 +200,7 @@ class SignalStoreWriter:
         mend = f"Remove {self.folder} and run `ecgpipe prepare`."
         if path.exists() and read_json_object(path, (), mend) != json.loads(json.dumps(group)):
             raise StoreError(f"{self.folder} was begun for other recordings or settings. {mend}")
+        _remove_leftovers(self.folder / "signal")
         array = fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
         write_json_atomic(self.folder / "signal" / "zarr.json", array)
         write_json_atomic(path, group)
@@ -214,16 +222,59 @@ class SignalStoreWriter:
         except (StoreError, KeyError, TypeError):
             return False  # a damaged done file: its shard is written anew
 
-    def _checked(self, signal: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        assert signal.shape == (len(self._leads), self._samples), signal.shape
-        assert signal.dtype == np.int16, signal.dtype
-        return signal
-
     def _shard_path(self, shard: int) -> Path:
-        return self.folder / "signal" / "c" / str(shard) / "0" / "0"
+        return self.shard_plan(shard).path
 
     def _done_path(self, shard: int) -> Path:
-        return self.folder / "done" / f"{shard}.json"
+        return self.shard_plan(shard).done_path
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left; a living writer's temporary file is younger than a day."""
+    for path in folder.rglob(".*.tmp"):
+        with storing(path), contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _LEFTOVER_AFTER_S:
+                path.unlink()
+
+
+def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
+    """Write one shard and then its done file.
+
+    Args:
+        plan: of the shard.
+        results: one for each planned slot, in order; taken one at a time, never held together.
+
+    Raises:
+        StoreError: the disk is full or not writable. The shard then does not exist.
+    """
+    index, offset, hasher = fmt.empty_index(), 0, xxhash.xxh3_128()
+    outcomes: list[dict[str, Any]] = []
+    with open_atomic(plan.path) as file:
+        pairs = zip(plan.record_ids, results, strict=True)
+        for place, (record_id, result) in enumerate(pairs):
+            assert result.record_id == record_id, (place, result.record_id)
+            if result.signal is not None:
+                assert result.signal.shape == plan.shape, result.signal.shape
+                assert result.signal.dtype == np.int16, result.signal.dtype
+                chunk = fmt.chunk_bytes(result.signal)
+                index[place] = offset, len(chunk)
+                offset += len(chunk)
+                hasher.update(chunk)
+                file.write(chunk)
+            outcomes.append(_outcome(result))
+        tail = fmt.index_bytes(index)
+        hasher.update(tail)
+        file.write(tail)
+    write_json_atomic(
+        plan.done_path,
+        {
+            "shard": plan.shard,
+            "digest": plan.digest,
+            "bytes": offset + len(tail),
+            "xxh3_128": hasher.hexdigest(),
+            "records": outcomes,
+        },
+    )
 
 
 def _outcome(result: SignalResult) -> dict[str, Any]:

@@ -222,7 +222,16 @@ class DataConfig(Settings):
 
     split: SplitConfig = field(default_factory=SplitConfig)
 
+    limit: int | None = None
+    """Only the first so many rows of each source, for a try; null: all."""
+
+    workers: int | None = None
+    """Processes that read recordings; null: one for each core. Changes nothing but the time."""
+
     def __post_init__(self) -> None:
+        for name in ("limit", "workers"):
+            value = getattr(self, name)
+            _need(value is None or value >= 1, f"{name} must be at least 1 or null, not {value}")
         _need(len(self.sources) > 0, "sources must name at least one data set or table")
         _need(50 <= self.rate_hz <= 2000, f"rate_hz must lie in 50 to 2000, not {self.rate_hz}")
         _need(

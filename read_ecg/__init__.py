@@ -35,6 +35,8 @@ mitbih            adapter: windows of the MIT-BIH Arrhythmia Database
 mimic_iv_ecg      adapter: MIMIC-IV-ECG
 adapters          which adapter reads which kind of source
 splits            train, val and test, by patient
+shard_job         one shard, from recordings to bytes
+workers           shards by several processes at once
 preparation       the stage: sources -> signal store + records table
 inspection        the facts of one recording that a person would look at
 einthoven         whether the limb leads agree, and what mistake would explain that they do not

@@ -12,26 +12,26 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ecgpipe.cache.records_table import Record, read_about, write_records
 from ecgpipe.cache.signal_reader import SignalStore
-from ecgpipe.cache.signal_writer import Rejection, SignalResult, SignalStoreWriter
+from ecgpipe.cache.signal_writer import Rejection, SignalStoreWriter
 from ecgpipe.config import DataConfig
-from ecgpipe.errors import RecordError, SourceError, StoppedEarly, TaxonomyError
+from ecgpipe.errors import RecordError, SourceError, TaxonomyError
 from ecgpipe.files import canonical_json, digest_of, read_json_object, write_atomic
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.adapters import read_source, source_digest
-from ecgpipe.read_ecg.excerpt import excerpt
 from ecgpipe.read_ecg.record import LEADS, Reason
-from ecgpipe.read_ecg.recording import read_recording, recording_state
-from ecgpipe.read_ecg.source import SourceRow, SourceRows, recording_path
+from ecgpipe.read_ecg.recording import recording_state
+from ecgpipe.read_ecg.shard_job import PlannedRecording, ShardJob
+from ecgpipe.read_ecg.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.splits import assign_splits, check_patients
-from ecgpipe.read_ecg.window import to_window
+from ecgpipe.read_ecg.workers import available_cores, do_jobs
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
 
@@ -94,7 +94,8 @@ def inputs_digest(config: DataConfig, findings: FindingList) -> str:
     Raises:
         SourceError: a table is missing.
     """
-    settings = {key: value for key, value in asdict(config).items() if key != "taxonomy"}
+    idle = ("taxonomy", "workers")  # the taxonomy counts by its content
+    settings = {key: value for key, value in asdict(config).items() if key not in idle}
     return digest_of(
         {
             "settings": settings,
@@ -166,9 +167,8 @@ def _plan(config: DataConfig) -> list[_Planned]:
         if not source.root.is_dir():
             raise SourceError(f"data.sources.{number}.root, {source.root}, is not a folder.")
         splits = assign_splits(source.rows, config.split)
-        planned += [
-            _Planned(row, source, split) for row, split in zip(source.rows, splits, strict=True)
-        ]
+        pairs = list(zip(source.rows, splits, strict=True))[: config.limit]
+        planned += [_Planned(row, source, split) for row, split in pairs]
     _check_unique(planned)
     return sorted(planned, key=lambda p: p.row.record_id)
 
@@ -270,40 +270,24 @@ def _plan_hash(plan: Sequence[_Planned]) -> str:
 def _write_shards(
     writer: SignalStoreWriter, config: DataConfig, plan: Sequence[_Planned], stop: Stop
 ) -> None:
-    shards = writer.shards_to_do()
-    total = sum(len(writer.planned(shard)) for shard in shards)
-
-    def results(shard: int) -> Iterator[SignalResult]:
-        for slot in writer.planned(shard):
-            if stop:
-                raise StoppedEarly(
-                    f"Stopped by {stop.cause} while preparing. Finished shards are kept: run the"
-                    " same command again to go on."
-                )
-            yield _signal_of(plan[slot], config)
-            tick()
-
+    jobs = [_job(writer, shard, config, plan) for shard in writer.shards_to_do()]
+    total = sum(len(job.recordings) for job in jobs)
     with progress("prepare", total, "records") as tick:
-        for shard in shards:
-            writer.write_shard(shard, results(shard))
+        do_jobs(jobs, config.workers or available_cores(), stop, tick)
 
 
-def _signal_of(planned: _Planned, config: DataConfig) -> SignalResult:
-    row, path, state = planned.row, "", ""
-    try:
-        found = recording_path(planned.source.root, row.path)
-        path, state = str(found), recording_state(found)
-        record = (planned.source.read or read_recording)(found)
-        if row.start_s is not None:
-            record = excerpt(record, row.start_s, row.length_s or config.duration_s)
-        signal_uv, notes = to_window(record, config)
-    except RecordError as error:
-        reason, message = str(error.reason), str(error)
-    except OSError as error:  # a folder that may not be entered, a name too long, a lost mount
-        reason, message = str(Reason.UNREADABLE), f"it cannot be read: {error}"
-    else:
-        return SignalResult(row.record_id, signal_uv, notes)
-    return SignalResult(row.record_id, reason=reason, message=message, path=path, state=state)
+def _job(
+    writer: SignalStoreWriter, shard: int, config: DataConfig, plan: Sequence[_Planned]
+) -> ShardJob:
+    recordings = tuple(_recording(plan[slot]) for slot in writer.planned(shard))
+    return ShardJob(writer.shard_plan(shard), recordings, config)
+
+
+def _recording(planned: _Planned) -> PlannedRecording:
+    row, source = planned.row, planned.source
+    return PlannedRecording(
+        row.record_id, source.root, row.path, row.start_s, row.length_s, source.read
+    )
 
 
 def _records(

@@ -17,7 +17,7 @@ from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.config import DataConfig, PtbxlSource, SplitConfig, TableSource
 from ecgpipe.errors import SourceError, StoppedEarly, StoreError
 from ecgpipe.evaluate.taxonomy import load_taxonomy
-from ecgpipe.read_ecg import preparation
+from ecgpipe.read_ecg import preparation, shard_job
 from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest, prepare
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
@@ -46,6 +46,7 @@ class Hospital:
             sources=(TableSource(kind="table", table=folder / "records.csv"),),
             taxonomy="findings98",
             max_rejected_fraction=0.5,
+            workers=1,
         )
 
     def write_table(self) -> None:
@@ -206,7 +207,7 @@ def refuse_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise AssertionError("a recording was read")
 
-    monkeypatch.setattr(preparation, "read_recording", refuse)
+    monkeypatch.setattr(shard_job, "read_recording", refuse)
 
 
 def test_a_mended_finding_reads_no_signal_again(
@@ -264,7 +265,7 @@ def test_a_stop_keeps_finished_shards_and_the_result_is_the_same(
     monkeypatch.setattr(signal_format, "RECORDS_PER_SHARD", 5)
     monkeypatch.setattr(signal_format, "_INDEX_BYTES", 5 * 16 + 4)
     hospital.write_table()
-    stop, real, read = Stop(), preparation.read_recording, []
+    stop, real, read = Stop(), shard_job.read_recording, []
 
     def stopping(path: Path) -> object:
         read.append(path)
@@ -272,7 +273,7 @@ def test_a_stop_keeps_finished_shards_and_the_result_is_the_same(
             stop.request("SIGTERM")
         return real(path)
 
-    monkeypatch.setattr(preparation, "read_recording", stopping)
+    monkeypatch.setattr(shard_job, "read_recording", stopping)
     with pytest.raises(StoppedEarly, match="Stopped by SIGTERM"):
         prepare(hospital.config, TAXONOMY, hospital.workspace, stop)
     assert hospital.find() is None
@@ -332,9 +333,9 @@ def test_mended_recordings_are_read_and_the_rest_is_not_read_again(
     files[0].with_suffix(".away").rename(files[0])
     assert hospital.find() is None
     read: list[str] = []
-    real = preparation.read_recording
+    real = shard_job.read_recording
     monkeypatch.setattr(
-        preparation, "read_recording", lambda path: (read.append(path.name), real(path))[1]
+        shard_job, "read_recording", lambda path: (read.append(path.name), real(path))[1]
     )
     second = hospital.prepare()
     assert second.counts["rejected"] == 1
