@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,10 +20,11 @@ from ecgpipe.read_ecg.shard_job import ShardJob, do_job
 from ecgpipe.stopping import STOP_SIGNALS, Stop
 
 _LOOK_EVERY_S = 0.2
+_GRACE_S = 0.3
 
 # Set in each worker by `_begin`: told once when it starts, not with every job.
 _asked_to_stop: Any = None
-_done_count: Any = None
+_done_counts: Any = None
 
 
 def available_cores() -> int:
@@ -58,18 +60,20 @@ def _do_in_processes(
 ) -> None:
     # Not forked: threads of numpy and torch do not survive it.
     context = multiprocessing.get_context("spawn")
-    asked, count = context.Event(), context.Value("q", 0)
-    with ProcessPoolExecutor(n_workers, context, _begin, (asked, count)) as pool:
-        running = {pool.submit(_do_in_worker, job) for job in jobs}
+    # Nothing shared has a lock: a worker that is killed would hold it for ever.
+    asked, counts = context.RawValue("b", 0), context.RawArray("q", len(jobs))
+    with ProcessPoolExecutor(n_workers, context, _begin, (asked, counts)) as pool:
+        running = {pool.submit(_do_in_worker, job, place) for place, job in enumerate(jobs)}
         told, is_whole = 0, True
         try:
             while running:
                 done, running = wait(running, _LOOK_EVERY_S, FIRST_COMPLETED)
                 if stop:
                     _stop_workers(asked, running)
-                is_whole = all([_is_written(future) for future in done]) and is_whole
-                told, new = count.value, count.value - told
-                tick(new)
+                is_whole = all([_is_written(future, stop) for future in done]) and is_whole
+                now_done = sum(counts)
+                tick(now_done - told)
+                told = now_done
         except BaseException:
             _stop_workers(asked, running)
             raise
@@ -78,18 +82,22 @@ def _do_in_processes(
 
 
 def _stop_workers(asked: Any, running: set[Future[None]]) -> None:
-    asked.set()
+    asked.value = 1
     for future in running:
         future.cancel()
 
 
-def _is_written(future: Future[None]) -> bool:
+def _is_written(future: Future[None], stop: Stop) -> bool:
     """Whether a shard that is ended was written; not, where somebody asked for a stop."""
     try:
         future.result()
     except (StoppedEarly, CancelledError):
         return False
     except BrokenProcessPool:
+        if not stop:  # a scheduler's SIGTERM may end workers before our own handler is heard
+            time.sleep(_GRACE_S)
+        if stop:
+            return False
         raise StoreError(
             "A worker of prepare was killed, perhaps for lack of memory. Finished shards are kept:"
             " run the same command again, or with a smaller data.workers."
@@ -104,12 +112,13 @@ def _stopped(stop: Stop) -> StoppedEarly:
     )
 
 
-def _begin(asked: Any, count: Any) -> None:
+def _begin(asked: Any, counts: Any) -> None:
     """In a worker: leave signals to the parent, and end with it."""
-    global _asked_to_stop, _done_count
-    _asked_to_stop, _done_count = asked, count
+    global _asked_to_stop, _done_counts
+    _asked_to_stop, _done_counts = asked, counts
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        # By SIGTERM the pool ends its workers when one of them was killed.
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -120,10 +129,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _do_in_worker(job: ShardJob) -> None:
-    do_job(job, _asked_to_stop.is_set, _count_one)
+def _do_in_worker(job: ShardJob, place: int) -> None:
+    def tick(n: int) -> None:
+        _done_counts[place] += n  # nobody else writes there
 
-
-def _count_one(n: int) -> None:
-    with _done_count.get_lock():
-        _done_count.value += n
+    do_job(job, lambda: bool(_asked_to_stop.value), tick)
