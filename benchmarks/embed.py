@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import csv
 import dataclasses
+import functools
 import importlib.util
 import io
 import os
@@ -257,10 +258,7 @@ def ways_of(
             stage.embed(texts, Path(root), budget)
             return stage.vectors(texts, Path(root))
 
-    ways: dict[str, Way] = {
-        _named(budget): lambda budget=budget: ours(budget)  # type: ignore[misc]
-        for budget in budgets
-    }
+    ways: dict[str, Way] = {_named(budget): functools.partial(ours, budget) for budget in budgets}
     ways["loop"] = lambda: by_hand.loop(texts)
     ways[f"random batches of {_BATCH}"] = lambda: by_hand.random_batches(texts)
     theirs = sentence_transformers_way(folder, texts)

@@ -16,8 +16,8 @@ def loading(files: ModelFiles) -> Iterator[None]:
     """Keep transformers' bars and remarks from among ours, and turn what it raises into a
     `ModelError`: it lets through whatever its loading runs into.
     """
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers gives it no types
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
     try:
         # GGUF conversion draws a bar of its own.
         with contextlib.redirect_stderr(io.StringIO()):

@@ -52,7 +52,7 @@ def read_matlab(path: Path) -> EcgRecord:
 
 def _matrix(path: Path, variable: str | None) -> npt.NDArray[Any]:
     """The matrix of that name, or the only one; its size is looked at before it is unpacked."""
-    import scipy.io  # type: ignore[import-untyped]  # slow to import, and seldom needed
+    import scipy.io  # slow to import, and seldom needed
 
     found = {
         name: shape

@@ -606,18 +606,24 @@ def test_edf_records_of_half_a_second(tmp_path: Path) -> None:
 # --- real files, against millivolts worked out here ---
 
 
+def code_of(element: ET.Element, space: str) -> str:
+    found = element.find(f"{space}code")
+    assert found is not None
+    return found.get("code", "")
+
+
 def aecg_by_hand(path: Path) -> tuple[dict[str, npt.NDArray[np.float64]], float]:
     """The first RHYTHM series: origin + scale x digit, in mV."""
     space = "{urn:hl7-org:v3}"
     per_unit = {"uV": 1e-3, "mV": 1.0}
     for series in ET.parse(path).getroot().iter(f"{space}series"):
-        if series.find(f"{space}code").get("code") != "RHYTHM":  # type: ignore[union-attr]
+        if code_of(series, space) != "RHYTHM":
             continue
         leads, step_s = {}, 0.0
         for sequence in series.iterfind(
             f"{space}component/{space}sequenceSet/{space}component/{space}sequence"
         ):
-            code = sequence.find(f"{space}code").get("code", "")  # type: ignore[union-attr]
+            code = code_of(sequence, space)
             value = sequence.find(f"{space}value")
             assert value is not None
             if code.startswith("TIME"):

@@ -27,7 +27,9 @@ TEXTS = [f"この心電図は所見{number}を示しています。" for number 
 class Stage:
     """The stage on one model folder and cache folder."""
 
-    def __init__(self, model: Path, root: Path, share: Share = WHOLE, **settings: object) -> None:
+    def __init__(
+        self, model: Path | str, root: Path, share: Share = WHOLE, **settings: object
+    ) -> None:
         base = TextConfig(model=str(model), dtype="float32", max_tokens_per_batch=600)
         self.config = dataclasses.replace(base, **settings)
         self.root = root
@@ -244,7 +246,7 @@ def test_a_text_that_never_fits_says_what_to_do(
 
 
 def test_vectors_made_elsewhere_are_never_computed(tmp_path: Path) -> None:
-    stage = Stage("imported:cardio-api", tmp_path / "e")  # type: ignore[arg-type]
+    stage = Stage("imported:cardio-api", tmp_path / "e")
     with pytest.raises(ModelError, match="40 texts have no vector of imported:cardio-api"):
         stage(TEXTS)
 

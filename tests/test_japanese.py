@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,7 +227,7 @@ def llama3(llama3_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def put_bos_in_front(tokenizer: dict[str, object]) -> None:
+def put_bos_in_front(tokenizer: dict[str, Any]) -> None:
     """As the models' own tokenizer.json has it; the package keeps that of Llama-3's first days."""
     name = "<|begin_of_text|>"
     bos, text = (
@@ -240,7 +241,7 @@ def put_bos_in_front(tokenizer: dict[str, object]) -> None:
         "special_tokens": {name: {"id": name, "ids": [BOS], "tokens": [name]}},
     }
     first = tokenizer["post_processor"]
-    assert first["type"] == "ByteLevel"  # type: ignore[index]
+    assert first["type"] == "ByteLevel"
     tokenizer["post_processor"] = {"type": "Sequence", "processors": [first, template]}
 
 
