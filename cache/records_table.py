@@ -73,6 +73,11 @@ class RecordsTable:
         return RecordsTable(tuple(r for r in self.records if r.split == split), self.about)
 
     @property
+    def findings(self) -> frozenset[str]:
+        """Ids of the findings that occur."""
+        return frozenset(finding for record in self.records for finding in record.findings)
+
+    @property
     def slots(self) -> npt.NDArray[np.int64]:
         """(n,) places in the signal store."""
         return np.array([record.slot for record in self.records], np.int64)

@@ -6,10 +6,8 @@ shard without a done file is not trusted and is written anew. The same plan and 
 same bytes, however often the work was interrupted.
 """
 
-import contextlib
 import json
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,11 +27,10 @@ from ecgpipe.files import (
     open_atomic,
     read_json,
     read_json_object,
+    remove_leftovers,
     storing,
     write_json_atomic,
 )
-
-_LEFTOVER_AFTER_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -47,12 +44,8 @@ class SignalResult:
     notes: tuple[str, ...] = ()
     """Decisions taken on the way, as short words that can be counted."""
 
-    reason: str = ""
-    message: str = ""
-    path: str = ""
-    """Of the recording that was rejected, and what was known of its files (`state`)."""
-
-    state: str = ""
+    rejected: "Rejection | None" = None
+    """Why there are none."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +136,6 @@ class SignalStoreWriter:
             digest=self._attributes["digest"],
         )
 
-    def write_shard(self, shard: int, results: Iterable[SignalResult]) -> None:
-        """Write one shard and then its done file. As the function `write_shard`."""
-        write_shard(self.shard_plan(shard), results)
-
     def adopt_shard(self, shard: int, other: Path) -> None:
         """Take over a finished shard of another store with the same plan and settings.
 
@@ -200,7 +189,7 @@ class SignalStoreWriter:
         mend = f"Remove {self.folder} and run `ecgpipe prepare`."
         if path.exists() and read_json_object(path, (), mend) != json.loads(json.dumps(group)):
             raise StoreError(f"{self.folder} was begun for other recordings or settings. {mend}")
-        _remove_leftovers(self.folder / "signal")
+        remove_leftovers(self.folder / "signal")
         array = fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
         write_json_atomic(self.folder / "signal" / "zarr.json", array)
         write_json_atomic(path, group)
@@ -229,14 +218,6 @@ class SignalStoreWriter:
         return self.shard_plan(shard).done_path
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left; a living writer's temporary file is younger than a day."""
-    for path in folder.rglob(".*.tmp"):
-        with storing(path), contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > _LEFTOVER_AFTER_S:
-                path.unlink()
-
-
 def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
     """Write one shard and then its done file.
 
@@ -253,6 +234,7 @@ def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
         pairs = zip(plan.record_ids, results, strict=True)
         for place, (record_id, result) in enumerate(pairs):
             assert result.record_id == record_id, (place, result.record_id)
+            assert (result.signal is None) == (result.rejected is not None), record_id
             if result.signal is not None:
                 assert result.signal.shape == plan.shape, result.signal.shape
                 assert result.signal.dtype == np.int16, result.signal.dtype
@@ -281,8 +263,6 @@ def _outcome(result: SignalResult) -> dict[str, Any]:
     outcome: dict[str, Any] = {"record_id": result.record_id}
     if result.notes:
         outcome["notes"] = list(result.notes)
-    if result.signal is None:
-        outcome["rejected"] = asdict(
-            Rejection(result.record_id, result.reason, result.message, result.path, result.state)
-        )
+    if result.rejected is not None:
+        outcome["rejected"] = asdict(result.rejected)
     return outcome

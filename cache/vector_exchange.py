@@ -32,7 +32,14 @@ from ecgpipe.cache.vector_part import (
     as_float32,
 )
 from ecgpipe.errors import CacheMismatchError, StoreError
-from ecgpipe.files import fsync_file, fsync_folder, make_folder, sha256_bytes, storing
+from ecgpipe.files import (
+    fsync_file,
+    fsync_folder,
+    make_folder,
+    sha256_bytes,
+    storing,
+    temporary_beside,
+)
 
 FORMAT = "ecgpipe-export/1"
 _BLOCK_ROWS = 4096
@@ -63,7 +70,7 @@ def write_export(
     """
     if path.exists():
         raise StoreError(f"{path} is there already; it is not overwritten.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     try:
         with storing(path):
             make_folder(path.parent)
@@ -157,11 +164,11 @@ def _image_without_vectors(
 
 
 def _fill(path: Path, offset: int, cache: VectorCache, rows: Rows, bits: bool) -> None:
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        block = cache.gather(rows[start : start + _BLOCK_ROWS])
-        values = block.astype("<u2") if bits else as_float32(block).astype("<f4")
-        with path.open("r+b") as file:
-            file.seek(offset + start * values[0].nbytes)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = cache.gather(rows[start : start + _BLOCK_ROWS])
+            values = block.astype("<u2") if bits else as_float32(block).astype("<f4")
             file.write(values.tobytes())
 
 

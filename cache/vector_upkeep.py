@@ -4,7 +4,6 @@ Owns what may be moved or removed, and when that is safe beside readers and writ
 ever deleted before its copy is on the disk.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,6 @@ from ecgpipe.errors import StoreError
 from ecgpipe.files import fsync_folder, make_folder, only_one, sha256_bytes, storing, write_atomic
 
 COMPACT_ROWS = 65_536
-LEFTOVER_AFTER_S = 24 * 3600.0
 
 Tick = Callable[[int], object]
 
@@ -76,28 +74,6 @@ def verify(root: Path, fingerprint: Fingerprint, quarantine: bool, tick: Tick) -
     cache = VectorCache.open(root, fingerprint)
     distinct, least = _duplicates(cache)
     return Verified(len(part_paths(folder)), len(cache), distinct, bad, least)
-
-
-def leftovers(folder: Path, older_than_s: float = LEFTOVER_AFTER_S) -> list[Path]:
-    """Temporary files that a killed writer left; a living writer's are younger than a day."""
-    now = time.time()
-    found = sorted(folder.glob(".*.tmp"))
-    return [path for path in found if now - path.stat().st_mtime > older_than_s]
-
-
-def collect_garbage(folder: Path, older_than_s: float = LEFTOVER_AFTER_S) -> tuple[int, int]:
-    """Remove leftovers; returns how many, and their bytes.
-
-    Raises:
-        StoreError: the folder cannot be changed.
-    """
-    n_bytes = 0
-    rubbish = leftovers(folder, older_than_s)
-    for path in rubbish:
-        n_bytes += path.stat().st_size
-        with storing(path):
-            path.unlink(missing_ok=True)
-    return len(rubbish), n_bytes
 
 
 def compact(root: Path, fingerprint: Fingerprint, made_by: Attributes) -> int:

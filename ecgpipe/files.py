@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 from ecgpipe.errors import StoreError
 
 _READ_BYTES = 1 << 20
+_LEFTOVER_AFTER_S = 24 * 3600.0
 
 
 @contextlib.contextmanager
@@ -27,7 +29,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StoreError: the folder cannot be made or written, or the disk is full. Nothing is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     with storing(path):
         make_folder(path.parent)
         try:
@@ -42,6 +44,11 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         fsync_folder(path.parent)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name that is free beside `path`, under which nobody takes a file for finished."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, so that they survive a power cut: a new folder's name
     stands in its parent, which must be synced like any other.
@@ -53,6 +60,24 @@ def make_folder(folder: Path) -> None:
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
         fsync_folder(new.parent)
+
+
+def remove_leftovers(folder: Path) -> tuple[int, int]:
+    """Remove what killed writers left below `folder`; returns how many files, and their bytes.
+
+    A living writer's temporary file is younger than a day.
+
+    Raises:
+        StoreError: the folder cannot be changed.
+    """
+    n_files = n_bytes = 0
+    for path in folder.rglob(".*.tmp"):
+        with storing(path), contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            if time.time() - status.st_mtime > _LEFTOVER_AFTER_S:
+                path.unlink()
+                n_files, n_bytes = n_files + 1, n_bytes + status.st_size
+    return n_files, n_bytes
 
 
 def write_atomic(path: Path, content: bytes) -> None:

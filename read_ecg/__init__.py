@@ -1,4 +1,5 @@
-"""From a recording in a file to twelve named leads in millivolts, and from data sets to records.
+"""From a recording in a file to twelve named units             units of voltage in millivolts
+leads in millivolts, and from data sets to records.
 
 Owns formats, leads, units, resampling, and what makes a recording unfit. Must not know texts,
 vectors or models. A bad recording is a `RecordError` that names its reason; the others go on.

@@ -1,8 +1,10 @@
 """Which adapter reads which kind of source, and what says that its rows may have changed.
 
-Owns the register: a new data set is one more line here. See docs/adapters.md.
+Owns the register: a new data set is one more line here; and which rows of several sources are
+planned. See docs/adapters.md.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 from ecgpipe.config import (
     Cinc2021Source,
+    DataConfig,
     MimicIvEcgSource,
     MitbihSource,
     PtbxlSource,
@@ -52,6 +55,16 @@ def read_source(source: Source) -> SourceRows:
         SourceError: its table or folder is missing or malformed.
     """
     return _ADAPTERS[type(source)].read(source)
+
+
+def planned_rows(source: SourceRows, config: DataConfig) -> SourceRows:
+    """Without the rows whose recording another source holds too, and those beyond data.limit."""
+    kinds = {other.kind for other in config.sources}
+    rows = tuple(row for row in source.rows if row.also_in not in kinds)
+    left_out = dict(source.left_out)
+    if copies := len(source.rows) - len(rows):
+        left_out[f"records of {source.name} that another source holds too"] = copies
+    return dataclasses.replace(source, rows=rows[: config.limit], left_out=left_out)
 
 
 def source_digest(source: Source) -> str:

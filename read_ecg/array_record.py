@@ -10,8 +10,9 @@ What the file says wins. Nothing is guessed: without all three a recording is re
 numbers come from.
 """
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,12 @@ import numpy.typing as npt
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.leads import arrange_leads
 from ecgpipe.read_ecg.record import EcgRecord, Reason
+from ecgpipe.read_ecg.units import MV_PER_UNIT
 
 FOLDER_FACTS = "arrays.json"
 MAX_VALUES = 30_000_000
 """12 leads of 40 minutes at 1 kHz; beyond, it is no ECG but a mistake or an attack."""
 
-_MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
 _NAMES = ("rate_hz", "units", "mv_per_unit", "leads", "variable", "ids")
 _MAX_FACTS_BYTES = 1 << 20
 
@@ -48,7 +49,7 @@ class Facts:
 
 def mv_per_unit(units: str) -> float | None:
     """Millivolts in one of `units`; None where it is no voltage we know (V, mV, µV)."""
-    return _MV_PER_UNIT.get(units.strip().casefold())
+    return MV_PER_UNIT.get(units.strip().casefold())
 
 
 def facts_files(path: Path) -> tuple[Path, Path]:
@@ -95,6 +96,22 @@ def to_record(values: npt.NDArray[Any], facts: Facts, path: Path, form: str) -> 
         signal_mv = (_lead_rows(values, leads, path) * scale).astype(np.float32)
     arranged, notes = arrange_leads(leads, list(signal_mv))
     return EcgRecord(arranged, rate_hz, notes, {"format": form})
+
+
+@contextlib.contextmanager
+def reading(path: Path, failed: str) -> Iterator[None]:
+    """Turn whatever a parser runs into into a RecordError: file name, what `failed`, error's kind.
+
+    A missing file and one that may not be read stay what they are.
+    """
+    try:
+        yield
+    except (RecordError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        raise RecordError(
+            Reason.UNREADABLE, f"{path.name} {failed} ({type(error).__name__})"
+        ) from None
 
 
 def check_shape(shape: Sequence[int], dtype: npt.DTypeLike, path: Path) -> None:

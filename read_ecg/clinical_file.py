@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.leads import arrange_leads, canonical_lead
 from ecgpipe.read_ecg.record import EcgRecord, Reason
+from ecgpipe.read_ecg.units import MV_PER_UNIT
 
 if TYPE_CHECKING:
     import ecgdatakit
@@ -29,7 +30,7 @@ MAX_FILE_BYTES = 32 << 20
 MAX_SAMPLES = 5_000_000  # of one lead
 MAX_CHANNELS = 64
 
-_MV_PER = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
+_MV_PER = {**MV_PER_UNIT, "nv": 1e-6}  # MFER and SCP-ECG count in nanovolts
 _LEAST_MV, _MOST_MV = 1e-9, 1e6  # of one stored unit; beyond, it is no gain
 _MOST_SIGNAL_MV = 1e6
 _TRUNCATED = re.compile(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.array_record import Facts, check_shape, read_facts, to_record
+from ecgpipe.read_ecg.array_record import Facts, check_shape, read_facts, reading, to_record
 from ecgpipe.read_ecg.record import LEADS, EcgRecord, Reason
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -45,16 +45,9 @@ def read_hdf5(path: Path, recording_id: str = "") -> EcgRecord:
     """
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            facts = read_facts(path, _CODE15 if _is_code15(file) else None)
-            values = _one_recording(file, facts, recording_id, path)
-    except (RecordError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # h5py raises whatever a damaged file leads it into
-        raise RecordError(
-            Reason.UNREADABLE, f"{path.name} cannot be read as HDF5 ({type(error).__name__})"
-        ) from None
+    with reading(path, "cannot be read as HDF5"), h5py.File(path, "r") as file:
+        facts = read_facts(path, _CODE15 if _is_code15(file) else None)
+        values = _one_recording(file, facts, recording_id, path)
     return to_record(_without_padding(values, path), facts, path, "HDF5")
 
 

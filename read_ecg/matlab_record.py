@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.array_record import check_shape, read_facts, to_record
+from ecgpipe.read_ecg.array_record import check_shape, read_facts, reading, to_record
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 
 _VERSION_5 = b"MATLAB 5.0 MAT-file"
@@ -39,14 +39,8 @@ def read_matlab(path: Path) -> EcgRecord:
                 f"{path.name} is of MATLAB's version 7.3; save it with `save(name, '-v7')`",
             )
     facts = read_facts(path)
-    try:
+    with reading(path, "cannot be read as MATLAB"):
         values = _matrix(path, facts.variable)
-    except (RecordError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # scipy raises whatever a damaged file leads it into
-        raise RecordError(
-            Reason.UNREADABLE, f"{path.name} cannot be read as MATLAB ({type(error).__name__})"
-        ) from None
     return to_record(values, facts, path, "MATLAB")
 
 

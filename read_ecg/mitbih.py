@@ -26,12 +26,11 @@ import numpy.typing as npt
 
 from ecgpipe.config import MitbihSource
 from ecgpipe.errors import RecordError, SourceError
-from ecgpipe.read_ecg.leads import arrange_leads
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 from ecgpipe.read_ecg.recording import recording_state
 from ecgpipe.read_ecg.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.wfdb_header import Header, parse_header
-from ecgpipe.read_ecg.wfdb_record import adc_to_millivolts
+from ecgpipe.read_ecg.wfdb_record import read_wfdb
 
 _DS1 = (
     "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230"
@@ -125,38 +124,16 @@ def read_mitbih_recording(path: Path) -> EcgRecord:
 
 @functools.lru_cache(maxsize=1)
 def _read_recording(path: Path, state: str) -> EcgRecord:
-    import wfdb
+    return read_wfdb(_hea(path), _header(path))
 
-    header = _header(path)
-    for name in {signal.file_name for signal in header.signals}:
-        if not path.with_name(name).is_file():
-            raise RecordError(Reason.MISSING_FILE, f"{path.with_name(name)} does not exist")
-    try:
-        stored = wfdb.rdrecord(str(path), physical=False).d_signal.T
-    except Exception as error:  # wfdb raises whatever its parsing runs into
-        raise RecordError(
-            Reason.UNREADABLE, f"{path.name}: the wfdb package cannot read it ({error})"
-        ) from error
-    for signal, samples in zip(header.signals, stored, strict=True):
-        if signal.checksum is not None and (int(samples.sum()) - signal.checksum) % 65536:
-            raise RecordError(
-                Reason.CHECKSUM,
-                f"{signal.file_name}, signal {signal.name!r}: the samples do not match the header's"
-                " checksum",
-            )
-    signal_mv = adc_to_millivolts(
-        stored.astype(np.int16),
-        np.array([signal.gain_per_mv for signal in header.signals]),
-        np.array([signal.baseline for signal in header.signals]),
-    )
-    names = [signal.name for signal in header.signals]
-    arranged, notes = arrange_leads(names, list(signal_mv))
-    return EcgRecord(arranged, header.rate_hz, notes)
+
+def _hea(path: Path) -> Path:
+    return path.with_name(f"{path.name}.hea")
 
 
 def _header(path: Path) -> Header:
     """The header, in which MLII is called II, so that II's gain must be stated."""
-    file = path.with_name(f"{path.name}.hea")
+    file = _hea(path)
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

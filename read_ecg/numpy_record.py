@@ -20,6 +20,7 @@ from ecgpipe.read_ecg.array_record import (
     check_shape,
     mv_per_unit,
     read_facts,
+    reading,
     to_record,
 )
 from ecgpipe.read_ecg.record import EcgRecord, Reason
@@ -43,16 +44,10 @@ def read_numpy(path: Path) -> EcgRecord:
     Raises:
         RecordError: it is damaged or holds objects, or rate, units or leads are said nowhere.
     """
-    try:
+    with reading(path, "is no whole NumPy file"):
         with path.open("rb") as file:
             is_archive = file.read(4) == _ZIP
         return _read_archive(path) if is_archive else _read_array(path)
-    except (RecordError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # numpy and zipfile raise whatever their parsing runs into
-        raise RecordError(
-            Reason.UNREADABLE, f"{path.name} is no whole NumPy file ({type(error).__name__})"
-        ) from None
 
 
 def _read_array(path: Path) -> EcgRecord:

@@ -7,7 +7,6 @@ what the settings ask for, and the list of rejected records. Knows findings only
 
 import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -25,7 +24,7 @@ from ecgpipe.errors import RecordError, SourceError, TaxonomyError
 from ecgpipe.files import canonical_json, digest_of, read_json_object, write_atomic
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
-from ecgpipe.read_ecg.adapters import read_source, source_digest
+from ecgpipe.read_ecg.adapters import planned_rows, read_source, source_digest
 from ecgpipe.read_ecg.record import LEADS, Reason
 from ecgpipe.read_ecg.recording import recording_state
 from ecgpipe.read_ecg.shard_job import PlannedRecording, ShardJob
@@ -163,24 +162,15 @@ def _plan(config: DataConfig) -> list[_Planned]:
     """Every row of every source, sorted by record id: a re-ordered table changes nothing."""
     planned: list[_Planned] = []
     for number, settings in enumerate(config.sources):
-        source = _without_copies(read_source(settings), {s.kind for s in config.sources})
+        source = planned_rows(read_source(settings), config)
         if not source.root.is_dir():
             raise SourceError(f"data.sources.{number}.root, {source.root}, is not a folder.")
         splits = assign_splits(source.rows, config.split)
-        pairs = list(zip(source.rows, splits, strict=True))[: config.limit]
-        planned += [_Planned(row, source, split) for row, split in pairs]
+        planned += [
+            _Planned(row, source, split) for row, split in zip(source.rows, splits, strict=True)
+        ]
     _check_unique(planned)
     return sorted(planned, key=lambda p: p.row.record_id)
-
-
-def _without_copies(source: SourceRows, kinds: Collection[str]) -> SourceRows:
-    """Without the rows whose recording another source of this plan holds too."""
-    rows = tuple(row for row in source.rows if row.also_in not in kinds)
-    if len(rows) == len(source.rows):
-        return source
-    copies = f"records of {source.name} that another source holds too"
-    left_out = {**source.left_out, copies: len(source.rows) - len(rows)}
-    return dataclasses.replace(source, rows=rows, left_out=left_out)
 
 
 def _check_unique(planned: Sequence[_Planned]) -> None:
@@ -279,15 +269,10 @@ def _write_shards(
 def _job(
     writer: SignalStoreWriter, shard: int, config: DataConfig, plan: Sequence[_Planned]
 ) -> ShardJob:
-    recordings = tuple(_recording(plan[slot]) for slot in writer.planned(shard))
-    return ShardJob(writer.shard_plan(shard), recordings, config)
-
-
-def _recording(planned: _Planned) -> PlannedRecording:
-    row, source = planned.row, planned.source
-    return PlannedRecording(
-        row.record_id, source.root, row.path, row.start_s, row.length_s, source.read
+    recordings = tuple(
+        PlannedRecording.of(plan[slot].row, plan[slot].source) for slot in writer.planned(shard)
     )
+    return ShardJob(writer.shard_plan(shard), recordings, config)
 
 
 def _records(

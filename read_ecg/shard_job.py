@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgpipe.cache.signal_writer import ShardPlan, SignalResult, write_shard
+from ecgpipe.cache.signal_writer import Rejection, ShardPlan, SignalResult, write_shard
 from ecgpipe.config import DataConfig
 from ecgpipe.errors import RecordError, StoppedEarly
 from ecgpipe.read_ecg.excerpt import excerpt
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 from ecgpipe.read_ecg.recording import read_recording, recording_state
-from ecgpipe.read_ecg.source import recording_path
+from ecgpipe.read_ecg.source import SourceRow, SourceRows, recording_path
 from ecgpipe.read_ecg.window import to_window
 
 
@@ -29,6 +29,11 @@ class PlannedRecording:
     length_s: float | None
     read: Callable[[Path], EcgRecord] | None
     """The data set's own reader; None: by the file's content."""
+
+    @classmethod
+    def of(cls, row: SourceRow, source: SourceRows) -> "PlannedRecording":
+        """The recording of a row."""
+        return cls(row.record_id, source.root, row.path, row.start_s, row.length_s, source.read)
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,24 @@ def signal_of(recording: PlannedRecording, config: DataConfig) -> SignalResult:
     try:
         found = recording_path(recording.root, recording.path)
         path, state = str(found), recording_state(found)
-        record = (recording.read or read_recording)(found)
-        if recording.start_s is not None:
-            record = excerpt(record, recording.start_s, recording.length_s or config.duration_s)
-        signal_uv, notes = to_window(record, config)
+        signal_uv, notes = to_window(read_planned(recording, config), config)
     except RecordError as error:
         reason, message = str(error.reason), str(error)
     except OSError as error:  # a folder that may not be entered, a name too long, a lost mount
         reason, message = str(Reason.UNREADABLE), f"it cannot be read: {error}"
     else:
         return SignalResult(record_id, signal_uv, notes)
-    return SignalResult(record_id, reason=reason, message=message, path=path, state=state)
+    return SignalResult(record_id, rejected=Rejection(record_id, reason, message, path, state))
+
+
+def read_planned(recording: PlannedRecording, config: DataConfig) -> EcgRecord:
+    """The recording, or the part of it that is wanted.
+
+    Raises:
+        RecordError: it is missing or damaged, its path leaves the root, or the part is not in it.
+    """
+    path = recording_path(recording.root, recording.path)
+    record = (recording.read or read_recording)(path)
+    if recording.start_s is None:
+        return record
+    return excerpt(record, recording.start_s, recording.length_s or config.duration_s)

@@ -14,10 +14,10 @@ from pathlib import Path
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.leads import canonical_lead
 from ecgpipe.read_ecg.record import Reason
+from ecgpipe.read_ecg.units import MV_PER_UNIT
 
 _GAIN = re.compile(r"^(?P<gain>[-+.\deE]+)(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<units>\S+))?$")
 _FORMAT = re.compile(r"^(?P<format>\d+)(?:x(?P<x>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")
-_MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
 _MAX_HEADER_BYTES = 1 << 20
 _LEAST_GAIN, _MOST_GAIN = 1e-6, 1e9  # units a mV or V; beyond, it is no gain
 
@@ -146,11 +146,11 @@ def _scale(fields: list[str], name: str, lead: str) -> tuple[float, int, float]:
             f"{name} states no gain for signal {lead!r}; write it as units per mV, e.g. 1000/mV",
         )
     units = match["units"] or "mV"
-    if units.casefold() not in _MV_PER_UNIT:
+    if units.casefold() not in MV_PER_UNIT:
         raise RecordError(Reason.UNITS, f"{name}: signal {lead!r} is in {units!r}, not a voltage")
     adc_zero = _whole(fields[4], name, "ADC zero") if len(fields) > 4 else 0
     baseline = int(match["baseline"]) if match["baseline"] else adc_zero
-    mv_per_unit = _MV_PER_UNIT[units.casefold()]
+    mv_per_unit = MV_PER_UNIT[units.casefold()]
     return gain / mv_per_unit, baseline, mv_per_unit
 
 

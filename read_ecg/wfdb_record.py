@@ -19,8 +19,12 @@ from ecgpipe.read_ecg.wfdb_header import Header, SignalLine, read_header
 _INVALID = -32768  # format 16's "no reading"
 
 
-def read_wfdb(header_path: Path) -> EcgRecord:
+def read_wfdb(header_path: Path, header: Header | None = None) -> EcgRecord:
     """Read the recording that a .hea file describes.
+
+    Args:
+        header_path: the .hea file.
+        header: what it says, where a data set knows better than the file; None reads it.
 
     Returns:
         All of it, at its own rate; the format's 'invalid sample' is NaN.
@@ -29,7 +33,7 @@ def read_wfdb(header_path: Path) -> EcgRecord:
         RecordError: a file is missing or shorter than promised, a checksum or the header is wrong,
             or no signal is a known lead.
     """
-    header = read_header(header_path)
+    header = header or read_header(header_path)
     plain = all(_is_plain(signal, header) for signal in header.signals)
     signal_mv = (_read_format_16 if plain else _read_with_wfdb)(header_path, header)
     arranged, notes = arrange_leads([signal.name for signal in header.signals], list(signal_mv))

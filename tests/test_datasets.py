@@ -381,7 +381,7 @@ def test_modified_lead_two_is_lead_two_here_only(tmp_path: Path) -> None:
     [
         (lambda f: f.with_suffix(".dat").unlink(), "missing file"),
         (lambda f: f.with_suffix(".hea").unlink(), "missing file"),
-        (lambda f: f.with_suffix(".dat").write_bytes(b"\0" * 100), "unreadable"),
+        (lambda f: f.with_suffix(".dat").write_bytes(b"\0" * 100), "truncated"),
         (
             lambda f: f.with_suffix(".dat").write_bytes(
                 f.with_suffix(".dat").read_bytes()[:-2] + b"\1\1"

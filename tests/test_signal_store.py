@@ -11,7 +11,7 @@ import zarr
 
 from ecgpipe.cache import signal_format as fmt
 from ecgpipe.cache.signal_reader import SignalStore
-from ecgpipe.cache.signal_writer import SignalResult, SignalStoreWriter
+from ecgpipe.cache.signal_writer import Rejection, SignalResult, SignalStoreWriter, write_shard
 from ecgpipe.errors import StoreError
 
 LEADS = ("I", "II", "III")
@@ -26,7 +26,9 @@ def signal_of(number: int) -> npt.NDArray[np.int16]:
 def results(slots: range, rejected: tuple[int, ...] = ()) -> Iterator[SignalResult]:
     for slot in slots:
         if slot in rejected:
-            yield SignalResult(f"r{slot:05d}", reason="flat", message="every lead is flat")
+            yield SignalResult(
+                f"r{slot:05d}", rejected=Rejection(f"r{slot:05d}", "flat", "every lead is flat")
+            )
         else:
             yield SignalResult(f"r{slot:05d}", signal_of(slot), ("resampled",))
 
@@ -44,7 +46,7 @@ def writer_for(folder: Path, n: int, digest: str = "d1") -> SignalStoreWriter:
 def build(folder: Path, n: int, rejected: tuple[int, ...] = ()) -> SignalStore:
     writer = writer_for(folder, n)
     for shard in writer.shards_to_do():
-        writer.write_shard(shard, results(writer.planned(shard), rejected))
+        write_shard(writer.shard_plan(shard), results(writer.planned(shard), rejected))
     writer.seal({"made": "here"})
     return SignalStore.open(folder)
 
@@ -68,7 +70,7 @@ def test_our_reader_equals_zarr_python_for_every_record(tmp_path: Path) -> None:
 def test_an_all_zero_record_is_a_record(tmp_path: Path) -> None:
     writer = writer_for(tmp_path / "s.zarr", 1)
     zeros = np.zeros((len(LEADS), SAMPLES), np.int16)
-    writer.write_shard(0, [SignalResult("r00000", zeros)])
+    write_shard(writer.shard_plan(0), [SignalResult("r00000", zeros)])
     writer.seal({})
     assert (SignalStore.open(tmp_path / "s.zarr").read(np.array([0])) == 0).all()
 
@@ -98,7 +100,7 @@ def test_decisions_are_counted_in_the_manifest(tmp_path: Path) -> None:
 
 def test_a_store_without_manifest_is_unfinished(tmp_path: Path) -> None:
     writer = writer_for(tmp_path / "s.zarr", 2000)
-    writer.write_shard(0, results(writer.planned(0)))
+    write_shard(writer.shard_plan(0), results(writer.planned(0)))
     with pytest.raises(StoreError, match="unfinished"):
         SignalStore.open(tmp_path / "s.zarr")
     with pytest.raises(StoreError, match="lacks 1 shards"):
@@ -112,18 +114,18 @@ def test_resuming_after_an_interruption_writes_the_same_bytes(tmp_path: Path) ->
     build(whole, 2500, rejected=(7,))
     stopped = tmp_path / "stopped.zarr"
     writer = writer_for(stopped, 2500)
-    writer.write_shard(1, results(writer.planned(1)))
+    write_shard(writer.shard_plan(1), results(writer.planned(1)))
 
     def interrupted() -> Iterator[SignalResult]:
         yield from results(range(0, 500), rejected=(7,))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        writer.write_shard(0, interrupted())
+        write_shard(writer.shard_plan(0), interrupted())
     again = writer_for(stopped, 2500)
     assert again.shards_to_do() == [0, 2]
     for shard in again.shards_to_do():
-        again.write_shard(shard, results(again.planned(shard), rejected=(7,)))
+        write_shard(again.shard_plan(shard), results(again.planned(shard), rejected=(7,)))
     again.seal({"made": "here"})
     assert bytes_of(stopped) == bytes_of(whole)
 

@@ -12,8 +12,9 @@ from ecgpipe.cache import vector_upkeep
 from ecgpipe.cache.fingerprint import Fingerprint
 from ecgpipe.cache.vector_cache import VectorCache, part_paths
 from ecgpipe.cache.vector_part import part_image
-from ecgpipe.cache.vector_upkeep import collect_garbage, compact, verify
+from ecgpipe.cache.vector_upkeep import compact, verify
 from ecgpipe.errors import StoreError
+from ecgpipe.files import remove_leftovers
 
 
 def check(root: Path, quarantine: bool = True) -> vector_upkeep.Verified:
@@ -76,7 +77,7 @@ def test_only_old_leftovers_are_removed(tmp_path: Path) -> None:
         path.write_bytes(b"x" * 100)
     two_days_ago = time.time() - 48 * 3600
     os.utime(old, (two_days_ago, two_days_ago))
-    assert collect_garbage(folder(tmp_path)) == (1, 100)
+    assert remove_leftovers(folder(tmp_path)) == (1, 100)
     assert young.exists()
     assert len(cached(tmp_path)) == 1
 

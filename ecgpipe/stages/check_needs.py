@@ -4,6 +4,7 @@ Owns the estimates, which are rough and say so. Asks no network, loads no model,
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -128,14 +129,8 @@ def _numbers_in(path: Path) -> int:
         if not 2 <= length <= 100 << 20:
             raise ValueError(f"{path} is no safetensors file")
         header = json.loads(file.read(length))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            n = 1
-            for side in tensor["shape"]:
-                n *= int(side)
-            total += n
-    return total
+    shapes = [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
+    return sum(map(math.prod, shapes))
 
 
 def _disk_bytes(config: PipelineConfig, n_ecgs: int, n_texts: int, model: ModelFacts | None) -> int:

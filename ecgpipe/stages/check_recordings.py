@@ -9,18 +9,15 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ecgpipe.config import DataConfig
 from ecgpipe.errors import RecordError
 from ecgpipe.progress import progress
-from ecgpipe.read_ecg.excerpt import excerpt
 from ecgpipe.read_ecg.inspection import Facts, inspect, window_digest
-from ecgpipe.read_ecg.record import EcgRecord, Reason
-from ecgpipe.read_ecg.recording import read_recording
-from ecgpipe.read_ecg.source import recording_path
+from ecgpipe.read_ecg.record import Reason
+from ecgpipe.read_ecg.shard_job import PlannedRecording, read_planned
 from ecgpipe.read_ecg.suspicion import duplicates, suspicions
 from ecgpipe.read_ecg.window import to_window
 from ecgpipe.stages.check_report import Example, Problem, Severity
@@ -55,11 +52,10 @@ def chosen_rows(rows: Sequence[CheckedRow], sample: int | None) -> list[CheckedR
 
 def look_at_recordings(rows: Sequence[CheckedRow], config: DataConfig) -> list[LookedAt]:
     """Open these recordings, one after the other."""
-    reader = _Reader()
     looked_at = []
     with progress("check", len(rows), "recordings") as tick:
         for row in rows:
-            looked_at.append(_look_at(row, reader, config))
+            looked_at.append(_look_at(row, config))
             tick()
     return looked_at
 
@@ -132,27 +128,9 @@ def recording_figures(looked_at: Sequence[LookedAt], n_rows: int) -> Iterator[tu
         yield "heart rate", f"{_three(rates, '.0f')} a minute (5th, 50th, 95th percentile)"
 
 
-class _Reader:
-    """Reads recordings, and keeps the last one: windows of one tape come one after the other."""
-
-    def __init__(self) -> None:
-        self._path: Path | None = None
-        self._record: EcgRecord | None = None
-
-    def read(self, checked: CheckedRow, config: DataConfig) -> EcgRecord:
-        path = recording_path(checked.source.root, checked.row.path)
-        if path != self._path or self._record is None:
-            self._record = (checked.source.read or read_recording)(path)
-            self._path = path
-        start_s = checked.row.start_s
-        if start_s is None:
-            return self._record
-        return excerpt(self._record, start_s, checked.row.length_s or config.duration_s)
-
-
-def _look_at(checked: CheckedRow, reader: _Reader, config: DataConfig) -> LookedAt:
+def _look_at(checked: CheckedRow, config: DataConfig) -> LookedAt:
     try:
-        record = reader.read(checked, config)
+        record = read_planned(PlannedRecording.of(checked.row, checked.source), config)
     except RecordError as error:
         return LookedAt(checked, None, None, str(error.reason))
     except (OSError, ValueError):  # a folder that may not be entered, a name too long

@@ -4,10 +4,10 @@ Owns the faults of tables: rows that cannot be used, ids twice, patients in two 
 nobody knows, rare findings, texts that meet themselves in a batch. Looks at every row.
 """
 
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ecgpipe.cache.records_table import SPLITS, Record, RecordsTable
 from ecgpipe.config import PipelineConfig
@@ -174,13 +174,10 @@ def _reason(
 
 
 def _ids_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    first: dict[str, CheckedRow] = {}
-    again = []
-    for checked in rows:
-        other = first.setdefault(checked.row.record_id, checked)
-        if other is not checked:
-            detail = f"as {other.row.place}"
-            again.append(Example(checked.row.place, detail, checked.row.record_id))
+    again = [
+        dataclasses.replace(checked.example, detail=f"as {other.row.place}")
+        for checked, other in _repeats(rows, lambda c: c.row.record_id)
+    ]
     if again:
         yield Problem(
             Severity.STOPS,
@@ -189,6 +186,17 @@ def _ids_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
             "Give every ECG its own.",
             tuple(again),
         )
+
+
+def _repeats(
+    rows: Sequence[CheckedRow], key: Callable[[CheckedRow], Hashable]
+) -> Iterator[tuple[CheckedRow, CheckedRow]]:
+    """Each row whose key an earlier row has, and the first that has it."""
+    first: dict[Hashable, CheckedRow] = {}
+    for checked in rows:
+        other = first.setdefault(key(checked), checked)
+        if other is not checked:
+            yield checked, other
 
 
 def _patients_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
@@ -257,14 +265,11 @@ def _unusable(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
 
 
 def _one_recording_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    first: dict[tuple[Path, str, float | None], CheckedRow] = {}
-    again = []
-    for checked in rows:
-        key = (checked.source.root, checked.row.path, checked.row.start_s)
-        other = first.setdefault(key, checked)
-        if other is not checked and checked.reason is None:
-            detail = f"the recording of {other.row.place}"
-            again.append(Example(checked.row.place, detail, checked.row.record_id))
+    again = [
+        dataclasses.replace(checked.example, detail=f"the recording of {other.row.place}")
+        for checked, other in _repeats(rows, lambda c: (c.source.root, c.row.path, c.row.start_s))
+        if checked.reason is None
+    ]
     if again:
         yield Problem(
             Severity.WRONG,
@@ -328,7 +333,7 @@ def _rare_findings(
         split: Counter(f for r in records.records if r.split == split for f in r.findings)
         for split in least
     }
-    occurring = {f for r in records.records for f in r.findings}
+    occurring = records.findings
     rare = [
         Example(
             _named(taxonomy, finding.id, config),

@@ -12,7 +12,7 @@ from ecgpipe.config import PipelineConfig, Source, TableSource
 from ecgpipe.errors import EcgpipeError, SourceError, TaxonomyError
 from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.files import decode_with_encoding
-from ecgpipe.read_ecg.adapters import read_source
+from ecgpipe.read_ecg.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.preparation import find_prepared, inputs_digest
 from ecgpipe.read_ecg.source import SourceRow, SourceRows
@@ -90,10 +90,9 @@ def _sources(
     config: PipelineConfig, problems: list[Problem]
 ) -> Iterator[tuple[SourceRows, Sequence[str]]]:
     """Each source that can be read, with the split of every row."""
-    kinds = {source.kind for source in config.data.sources}
     for number, settings in enumerate(config.data.sources):
         try:
-            source = _read(settings, problems)
+            source = planned_rows(_read(settings, problems), config.data)
         except (EcgpipeError, OSError) as error:
             problems.append(Problem(Severity.STOPS, "source", f"{error}", ""))
             continue
@@ -107,13 +106,7 @@ def _sources(
                     "Set it to the folder that the paths of the table are relative to.",
                 )
             )
-        rows = tuple(row for row in source.rows if row.also_in not in kinds)
-        yield (
-            SourceRows(
-                name=source.name, root=source.root, table=source.table, rows=rows, read=source.read
-            ),
-            _splits(rows, config, problems),
-        )
+        yield source, _splits(source.rows, config, problems)
 
 
 def _read(settings: Source, problems: list[Problem]) -> SourceRows:
@@ -199,8 +192,8 @@ def _text_figures(
     sentences: Sequence[str],
     config: PipelineConfig,
 ) -> Iterator[tuple[str, str]]:
-    occurring = {finding for record in records.records for finding in record.findings}
-    yield "findings", f"{len(occurring):,} of {len(taxonomy.findings):,} in {taxonomy.name} occur"
+    occur, known = len(records.findings), len(taxonomy.findings)
+    yield "findings", f"{occur:,} of {known:,} in {taxonomy.name} occur"
     share = own_text_share(records, taxonomy, config)
     yield (
         "texts",

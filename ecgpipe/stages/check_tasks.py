@@ -11,9 +11,11 @@ import numpy as np
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import PipelineConfig
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.scoring import scored_records
 from ecgpipe.evaluate.tasks import Task, has_group, load_task
 from ecgpipe.evaluate.taxonomy import Taxonomy
 from ecgpipe.stages.check_report import Problem, Severity
+from ecgpipe.stages.experiment import candidate_findings
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,7 @@ def checked_tasks(
     records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig
 ) -> CheckedTasks:
     """Read every task of eval.tasks."""
-    candidates = (
-        {finding for record in records.records for finding in record.findings}
-        if config.eval.candidates == "occurring"
-        else None
-    )
+    candidates = candidate_findings(records, config)
     tasks, problems = [], []
     for name in config.eval.tasks:
         found = _checked(name, taxonomy, candidates, config)
@@ -101,5 +99,4 @@ def _shown(task: Task, records: RecordsTable, split: str) -> np.ndarray:
 
 
 def _scored(task: Task, shown: np.ndarray) -> int:
-    per_ecg = shown.sum(axis=1)
-    return int((per_ecg == 1).sum() if task.kind == "single_label" else (per_ecg > 0).sum())
+    return int(scored_records(task.kind, shown).sum())

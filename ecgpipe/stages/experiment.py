@@ -83,27 +83,32 @@ class Experiment:
     @cached_property
     def tasks(self) -> list[Task]:
         """The tasks that the taxonomy and the records allow, with the findings that may compete."""
-        names = [n for n in self.config.eval.tasks if n not in self.tasks_left_out]
-        return [load_task(name, self.taxonomy, self._candidates) for name in names]
+        return [task for task in self._tried_tasks.values() if isinstance(task, Task)]
 
     @cached_property
     def tasks_left_out(self) -> dict[str, str]:
         """Tasks that cannot be scored, and why."""
-        why: dict[str, str] = {}
-        for name in self.config.eval.tasks:
-            if not has_group(name, self.taxonomy):
-                why[name] = f"the taxonomy {self.taxonomy.name} lacks its grouping"
-            elif not load_task(name, self.taxonomy, self._candidates).classes:
-                why[name] = "no record has a finding"
-        return why
+        return {name: why for name, why in self._tried_tasks.items() if isinstance(why, str)}
 
     @cached_property
-    def _candidates(self) -> set[str] | None:
-        if self.config.eval.candidates == "taxonomy":
-            return None
-        return {finding for r in self.records.records for finding in r.findings}
+    def _tried_tasks(self) -> dict[str, Task | str]:
+        """Each task of eval.tasks, or why it cannot be scored."""
+        candidates = candidate_findings(self.records, self.config)
+        tried: dict[str, Task | str] = {}
+        for name in self.config.eval.tasks:
+            if not has_group(name, self.taxonomy):
+                tried[name] = f"the taxonomy {self.taxonomy.name} lacks its grouping"
+                continue
+            task = load_task(name, self.taxonomy, candidates)
+            tried[name] = task if task.classes else "no record has a finding"
+        return tried
 
     def settings(self, block: str, *without: str) -> dict[str, Any]:
         """One block of the settings as plain values, for a digest."""
         values = asdict(getattr(self.config, block))
         return {key: value for key, value in values.items() if key not in without}
+
+
+def candidate_findings(records: RecordsTable, config: PipelineConfig) -> frozenset[str] | None:
+    """The findings that may compete (eval.candidates); None for the whole taxonomy."""
+    return records.findings if config.eval.candidates == "occurring" else None

@@ -132,5 +132,4 @@ def _may_continue(experiment: Experiment, key: str) -> bool:
 def findings_task(experiment: Experiment) -> Task:
     """The task by which checkpoints are compared on the validation split: every finding that occurs
     in the records competes."""
-    occurring = {finding for r in experiment.records.records for finding in r.findings}
-    return load_task("findings", experiment.taxonomy, occurring)
+    return load_task("findings", experiment.taxonomy, experiment.records.findings)

@@ -6,11 +6,11 @@ import numpy as np
 
 from ecgpipe.cache.vector_cache import VectorCache, part_paths
 from ecgpipe.cache.vector_exchange import read_export, write_export
-from ecgpipe.cache.vector_upkeep import Verified, collect_garbage, compact, verify
+from ecgpipe.cache.vector_upkeep import Verified, compact, verify
 from ecgpipe.cache.vector_writer import VectorWriter
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import StoreError
-from ecgpipe.files import canonical_json
+from ecgpipe.files import canonical_json, remove_leftovers
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.embed_stage import sentences_of
@@ -51,9 +51,7 @@ def verify_vectors(experiment: Experiment, quarantine: bool) -> Outcome:
 
 def collect_vector_garbage(experiment: Experiment) -> Outcome:
     """Remove what killed writers left, in all caches of the work_dir."""
-    folders = [path for path in experiment.workspace.embeddings.glob("*") if path.is_dir()]
-    removed = [collect_garbage(folder) for folder in folders]
-    n_files, n_bytes = sum(n for n, _ in removed), sum(size for _, size in removed)
+    n_files, n_bytes = remove_leftovers(experiment.workspace.embeddings)
     line = f"{n_files:,} files of killed writers removed ({n_bytes / 1e6:,.1f} MB)"
     return Outcome("gc", n_files > 0, line, {"files": n_files, "bytes": n_bytes})
 
