@@ -16,7 +16,8 @@ venv/bin/python -W error::ImportWarning - <<'EOF'
 import importlib, importlib.util
 
 for room in ("read_ecg.preparation", "cache.vector_cache", "embed_text.language_model",
-             "train_ecg.training", "evaluate.evaluation", "stages.model_joint"):
+             "train_ecg.training", "evaluate.evaluation", "stages.model_joint",
+             "drawing.rendering"):
     importlib.import_module(f"ecgpipe.{room}")
 for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate"):
     assert importlib.util.find_spec(bare) is None, f"a bare {bare} was installed"

@@ -187,11 +187,14 @@ def _duplicates(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
 
 def _counted(n: int, plural: str) -> str:
     """'2 recordings have...', '1 recording has...'."""
-    if n != 1:
-        return f"{n:,} recordings {plural}"
+    return f"{n:,} recordings {plural}" if n != 1 else f"1 recording {singular(plural)}"
+
+
+def singular(plural: str) -> str:
+    """What is said behind 'recordings', said behind 'recording': 'have...' is 'has...'."""
     verb, _, rest = plural.partition(" ")
     one = {"have": "has", "are": "is", "lack": "lacks", "hold": "holds"}.get(verb, verb)
-    return f"1 recording {one} {rest}"
+    return f"{one} {rest}"
 
 
 def _commonest(counts: Counter[str]) -> str:

@@ -54,8 +54,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     """
     problems: list[Problem] = []
     figures: list[tuple[str, str]] = []
-    taxonomy = _taxonomy(config, problems)
-    rows = checked_rows(list(_sources(config, problems)), taxonomy)
+    rows, taxonomy = all_rows(config, problems)
     problems += row_problems(rows, taxonomy)
     figures += _row_figures(rows)
     problems += _recordings(rows, config, sample, figures)
@@ -65,7 +64,9 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         problems += record_problems(records, taxonomy, config)
         tasks = checked_tasks(records, taxonomy, config)
         problems += tasks.problems
-        sentences = _distinct(all_sentences(records, taxonomy, tasks.tasks, config.text))
+        sentences = _distinct(
+            all_sentences(records, taxonomy, tasks.tasks, config.text, config.train.text)
+        )
         figures += _text_figures(records, taxonomy, tasks, sentences, config)
     n_train = len(records.of_split("train"))
     needed = needs(config, len(rows), n_train, sentences, _is_prepared(config, taxonomy))
@@ -76,6 +77,14 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         (*problems, *needed.problems),
         numbers,
     )
+
+
+def all_rows(
+    config: PipelineConfig, problems: list[Problem]
+) -> tuple[list[CheckedRow], Taxonomy | None]:
+    """Every row that can be read, and the taxonomy; what cannot be read joins the problems."""
+    taxonomy = _taxonomy(config, problems)
+    return checked_rows(list(_sources(config, problems)), taxonomy), taxonomy
 
 
 def _taxonomy(config: PipelineConfig, problems: list[Problem]) -> Taxonomy | None:

@@ -1,0 +1,141 @@
+"""A sheet to the bytes of a PNG or SVG, at its true size.
+
+Owns the colours and everything that matplotlib is told. The same sheet gives the same bytes: no
+date, no random ids, no settings of the user's own matplotlib. Letters are drawn as outlines, so
+that an SVG looks the same where the font is not installed.
+"""
+
+import io
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ecgpipe.drawing.fonts import Fonts
+from ecgpipe.drawing.shapes import Chart, Points, Sheet, Text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+Format = Literal["png", "svg"]
+
+# 10 pixels are a millimetre, so every line of the grid is as sharp as the next.
+PNG_DPI = 254
+
+# Printed without colour the fine lines are nearly white, the coarse ones light grey.
+_FINE_COLOUR, _COARSE_COLOUR = "#fad4d4", "#e99a9a"
+_FINE_WIDTH_MM, _COARSE_WIDTH_MM = 0.1, 0.2
+_TRACE_COLOUR, _FAINT_COLOUR = "#000000", "#595959"
+_MM_PER_INCH = 25.4
+_POINTS_PER_MM = 72 / _MM_PER_INCH
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "ecgpipe",
+    "svg.fonttype": "path",
+    "path.simplify": False,
+    "text.antialiased": True,
+    "text.hinting": "none",
+    "agg.path.chunksize": 0,
+}
+
+
+def render(sheet: Sheet, fonts: Fonts, format: Format) -> bytes:
+    """Draw a sheet; returns the file's bytes.
+
+    Args:
+        sheet: what to draw.
+        fonts: what to write with.
+        format: png (254 dots an inch) or svg.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        figure = Figure(figsize=(sheet.width_mm / _MM_PER_INCH, sheet.height_mm / _MM_PER_INCH))
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_xlim(0, sheet.width_mm)
+        axes.set_ylim(0, sheet.height_mm)
+        axes.set_axis_off()
+        for chart in sheet.charts:
+            _draw_chart(axes, chart)
+        for text in sheet.all_texts():
+            _draw_text(axes, text, fonts)
+        return _saved(figure, format)
+
+
+def _saved(figure: "Figure", format: Format) -> bytes:
+    file = io.BytesIO()
+    nameless = {"Software": None} if format == "png" else {"Date": None, "Creator": "ecgpipe"}
+    figure.savefig(file, format=format, dpi=PNG_DPI, metadata=nameless, facecolor="white")
+    return file.getvalue()
+
+
+def _draw_chart(axes: "Axes", chart: Chart) -> None:
+    from matplotlib.patches import Rectangle
+
+    box = chart.box
+    if chart.fine_mm is not None:
+        _draw_lines(axes, chart.grid_lines(chart.fine_mm), _FINE_COLOUR, _FINE_WIDTH_MM, 1)
+    width_mm = _COARSE_WIDTH_MM if chart.fine_mm is not None else _FINE_WIDTH_MM
+    _draw_lines(axes, chart.grid_lines(chart.coarse_mm), _COARSE_COLOUR, width_mm, 2)
+    paper = Rectangle(
+        (box.left_mm, box.bottom_mm), box.width_mm, box.height_mm, transform=axes.transData
+    )
+    traces = [trace for panel in chart.panels for trace in panel.traces]
+    lines = [*chart.marks, *traces]
+    _draw_lines(axes, lines, _TRACE_COLOUR, chart.trace_width_mm, 3, paper)
+
+
+def _draw_lines(
+    axes: "Axes",
+    lines: list[Points],
+    colour: str,
+    width_mm: float,
+    order: int,
+    clip: "Rectangle | None" = None,
+) -> None:
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
+
+    if not lines:
+        return
+    codes = [np.full(len(line), Outline.LINETO, Outline.code_type) for line in lines]
+    for code in codes:
+        code[0] = Outline.MOVETO
+    outline = Outline(np.concatenate(lines), np.concatenate(codes))
+    outline.should_simplify = False  # each sample stays a point
+    patch = PathPatch(
+        outline,
+        fill=False,
+        edgecolor=colour,
+        linewidth=width_mm * _POINTS_PER_MM,
+        joinstyle="round",
+        capstyle="butt" if clip is None else "round",
+        zorder=order,
+        snap=clip is None,  # the grid sits on whole pixels, a trace where its samples are
+    )
+    axes.add_patch(patch)
+    if clip is not None:
+        patch.set_clip_path(clip)
+
+
+def _draw_text(axes: "Axes", text: Text, fonts: Fonts) -> None:
+    from matplotlib.font_manager import FontProperties
+
+    letters, font = fonts.printable(text.text, text.bold)
+    axes.text(
+        text.x_mm,
+        text.y_mm,
+        letters,
+        fontproperties=FontProperties(fname=str(font), size=text.size_mm * _POINTS_PER_MM),
+        color=_FAINT_COLOUR if text.faint else _TRACE_COLOUR,
+        horizontalalignment=text.align,
+        verticalalignment="baseline",
+        parse_math=False,  # a $ in a name is a $
+        zorder=4,
+    )

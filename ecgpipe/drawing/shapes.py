@@ -1,0 +1,180 @@
+"""Lines and words on paper, in millimetres from the sheet's lower left corner.
+
+Owns the shapes that lie between working out a picture and drawing it, and how much room words take.
+Knows neither ECGs nor matplotlib.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+A4_LANDSCAPE_MM = (297.0, 210.0)
+
+# Widths of letters of DejaVu Sans, on the average of each kind.
+_SMALL_EM, _DIGIT_EM, _CAPITAL_EM, _WIDE_EM = 0.58, 0.64, 0.70, 1.0
+_BOLD = 1.12
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Box:
+    """An upright rectangle."""
+
+    left_mm: float
+    bottom_mm: float
+    width_mm: float
+    height_mm: float
+
+    @property
+    def right_mm(self) -> float:
+        """Its right edge."""
+        return self.left_mm + self.width_mm
+
+    @property
+    def top_mm(self) -> float:
+        """Its upper edge."""
+        return self.bottom_mm + self.height_mm
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words in one line; they stand on `y_mm`."""
+
+    x_mm: float
+    y_mm: float
+    text: str
+    size_mm: float
+    """Of the font: from the top of an ascender to the bottom of a descender, about."""
+
+    align: Literal["left", "center", "right"] = "left"
+    bold: bool = False
+    faint: bool = False
+
+    @property
+    def box(self) -> Box:
+        """The room it takes, about."""
+        width_mm = width_of(self.text, self.size_mm, self.bold)
+        left_mm = self.x_mm - {"left": 0.0, "center": 0.5, "right": 1.0}[self.align] * width_mm
+        return Box(left_mm, self.y_mm - 0.2 * self.size_mm, width_mm, self.size_mm)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One lead during some seconds, and where it is drawn."""
+
+    lead: str
+    start_s: float
+    end_s: float
+    left_mm: float
+    baseline_mm: float
+    offset_mv: float
+    """What is drawn on the baseline: the lead's median."""
+
+    traces: tuple[Points, ...]
+    """Each (n, 2) in mm, one sample a point; the line is interrupted where there is no reading."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Grid paper with traces; nothing of it is drawn outside of `box`."""
+
+    box: Box
+    fine_mm: float | None
+    """Between fine lines; None where they would be too dense."""
+
+    coarse_mm: float
+    panels: tuple[Panel, ...]
+    marks: tuple[Points, ...]
+    """Calibration pulses, and ticks between leads; each (n, 2) in mm."""
+
+    texts: tuple[Text, ...]
+    trace_width_mm: float
+
+    def grid_lines(self, step_mm: float) -> list[Points]:
+        """Upright and level lines, each (2, 2), from the chart's lower left corner on."""
+        box = self.box
+        upright = [
+            np.array([(x, box.bottom_mm), (x, box.top_mm)])
+            for x in _steps(box.left_mm, box.width_mm, step_mm)
+        ]
+        level = [
+            np.array([(box.left_mm, y), (box.right_mm, y)])
+            for y in _steps(box.bottom_mm, box.height_mm, step_mm)
+        ]
+        return upright + level
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One page."""
+
+    width_mm: float
+    height_mm: float
+    charts: tuple[Chart, ...]
+    texts: tuple[Text, ...]
+
+    def all_texts(self) -> Iterator[Text]:
+        """Everything that is written on it."""
+        for chart in self.charts:
+            yield from chart.texts
+        yield from self.texts
+
+
+def width_of(text: str, size_mm: float, bold: bool = False) -> float:
+    """About how wide a text is; a Japanese letter is as wide as high."""
+    return size_mm * sum(map(_width_em, text)) * (_BOLD if bold else 1.0)
+
+
+def _width_em(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
+        return _WIDE_EM
+    if letter.isdigit():
+        return _DIGIT_EM
+    return _CAPITAL_EM if letter.isupper() else _SMALL_EM
+
+
+def fitted(text: str, size_mm: float, width_mm: float, bold: bool = False) -> str:
+    """The text, or as much of its begin as there is room for, with an ellipsis."""
+    if width_of(text, size_mm, bold) <= width_mm:
+        return text
+    while text and width_of(f"{text}…", size_mm, bold) > width_mm:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+def wrapped(
+    parts: Sequence[str],
+    separator: str,
+    size_mm: float,
+    width_mm: float,
+    n_lines: int,
+    counted: bool = True,
+) -> list[str]:
+    """Parts in at most `n_lines` lines, broken between parts.
+
+    What there is no room for is counted, as in 'Sinus rhythm (+3)', or cut with an ellipsis.
+    """
+    lines: list[str] = []
+    for number, part in enumerate(parts):
+        left = len(parts) - number
+        more = f" (+{left - 1})" if counted and left > 1 and len(lines) == n_lines else ""
+        joined = f"{lines[-1]}{separator}{part}" if lines else part
+        if lines and width_of(joined + more, size_mm) <= width_mm:
+            lines[-1] = joined
+        elif len(lines) < n_lines:
+            lines[-1:] = [lines[-1] + separator.rstrip()] if lines else []
+            lines.append(part)
+        else:
+            lines[-1] += f" (+{left})" if counted else f" {' '.join(parts[number:])}"
+            break
+    return [fitted(line, size_mm, width_mm) for line in lines]
+
+
+def _steps(start_mm: float, length_mm: float, step_mm: float) -> list[float]:
+    n = int(length_mm / step_mm + 1e-6)
+    return [start_mm + number * step_mm for number in range(n + 1)]
