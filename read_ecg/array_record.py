@@ -26,8 +26,8 @@ from ecgpipe.read_ecg.record import EcgRecord, Reason
 from ecgpipe.read_ecg.units import MV_PER_UNIT
 
 FOLDER_FACTS = "arrays.json"
-MAX_VALUES = 30_000_000
-"""12 leads of 40 minutes at 1 kHz; beyond, it is no ECG but a mistake or an attack."""
+MAX_VALUES = 15_000_000
+"""12 leads of 40 minutes at 500 Hz; beyond, it is no ECG but a mistake or an attack."""
 
 _NAMES = ("rate_hz", "units", "mv_per_unit", "leads", "variable", "ids")
 _MAX_FACTS_BYTES = 1 << 20
@@ -92,8 +92,11 @@ def to_record(values: npt.NDArray[Any], facts: Facts, path: Path, form: str) -> 
     """
     rate_hz, scale, leads = _complete(facts, path)
     check_shape(values.shape, values.dtype, path)
+    rows = _lead_rows(values, leads, path)
+    signal_mv = np.empty(rows.shape, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # what is no finite number is no reading
-        signal_mv = (_lead_rows(values, leads, path) * scale).astype(np.float32)
+        for place, row in enumerate(rows):  # one by one, or all of it would be there three times
+            signal_mv[place] = row.astype(np.float64) * scale
     arranged, notes = arrange_leads(leads, list(signal_mv))
     return EcgRecord(arranged, rate_hz, notes, {"format": form})
 
@@ -153,9 +156,8 @@ def _complete(facts: Facts, path: Path) -> tuple[float, float, tuple[str, ...]]:
     return facts.rate_hz, facts.mv_per_unit, facts.leads
 
 
-def _lead_rows(
-    values: npt.NDArray[Any], leads: Sequence[str], path: Path
-) -> npt.NDArray[np.float64]:
+def _lead_rows(values: npt.NDArray[Any], leads: Sequence[str], path: Path) -> npt.NDArray[Any]:
+    """(leads, samples), as stored."""
     rows, columns = values.shape
     if rows == columns == len(leads):
         raise RecordError(
@@ -166,8 +168,7 @@ def _lead_rows(
             Reason.LEADS,
             f"{path.name} is of shape ({rows:,} x {columns:,}), but {len(leads)} leads are named",
         )
-    by_lead = values if rows == len(leads) else values.T
-    return np.asarray(by_lead, np.float64)
+    return values if rows == len(leads) else values.T
 
 
 def _parse_facts(file: Path) -> Facts:

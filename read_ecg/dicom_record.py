@@ -7,6 +7,7 @@ states 0 as padding (ECGToolkit's do), and the first group whose label does not 
 Source: DICOM PS3.3 C.10.9, lead codes PS3.16 CID 3001.
 """
 
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,13 +24,13 @@ from ecgpipe.read_ecg.clinical_file import (
     MAX_SAMPLES,
     Channel,
     about,
-    check_size,
+    checked_bytes,
     filter_words,
     reasons,
     statement_words,
     to_record,
 )
-from ecgpipe.read_ecg.leads import canonical_lead
+from ecgpipe.read_ecg.leads import canonical_lead, is_lead_code, lead_of_code
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 
 if TYPE_CHECKING:
@@ -45,11 +46,6 @@ _DTYPES = {
     (32, "SL"): "i4",
     (32, "UL"): "u4",
 }
-_LEAD_NUMBERS = {
-    **dict(enumerate(("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"), start=1)),
-    **dict(enumerate(("III", "aVR", "aVL", "aVF"), start=61)),
-}
-_LEAD_CODE = re.compile(r"(?:2:|5\.6\.3-9-)(\d+)|MDC_ECG_LEAD_(\w+)", re.IGNORECASE)
 _BEAT_WORDS = re.compile(r"median|represent|average", re.IGNORECASE)
 _LEAST_RHYTHM_S = 5.0  # anything shorter and derived is a beat
 _LEAST_PADDING_S = 0.1
@@ -105,12 +101,13 @@ def _read_dataset(path: Path) -> "Dataset":
     import pydicom
     from pydicom.filereader import read_file_meta_info
 
-    check_size(path)
+    # In memory: of a file, pydicom would ask for as many bytes as a length claims, up to 4 GB.
+    content = io.BytesIO(checked_bytes(path))
     if read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
         raise RecordError(
             Reason.UNREADABLE, f"{path.name} is deflated, which is not read; convert it (dcmconv)"
         )
-    return pydicom.dcmread(path, specific_tags=list(_TAGS))
+    return pydicom.dcmread(content, specific_tags=list(_TAGS))
 
 
 def _group(item: "Dataset", path: Path) -> _Group:
@@ -144,15 +141,15 @@ def _group(item: "Dataset", path: Path) -> _Group:
 def _lead_name(channel: "Dataset", path: Path) -> str:
     """By the code of its source; else by the code's meaning, or the channel's label."""
     source = _first(channel, "ChannelSourceSequence")
-    meaning = re.split(r"[,(]", str(source.get("CodeMeaning", "")) if source else "")[0].strip()
-    code = _LEAD_CODE.fullmatch(str(source.get("CodeValue", "")).strip()) if source else None
-    if code is None:
-        return meaning if canonical_lead(meaning) else str(channel.get("ChannelLabel", "")).strip()
-    name = _LEAD_NUMBERS.get(int(code[1]), f"code {code[1]}") if code[1] else code[2]
-    told, meant = canonical_lead(name), canonical_lead(meaning)
+    meaning = str(source.get("CodeMeaning", "")).strip() if source else ""
+    code = str(source.get("CodeValue", "")).strip() if source else ""
+    meant = canonical_lead(meaning)
+    if not is_lead_code(code):
+        return meaning if meant else str(channel.get("ChannelLabel", "")).strip()
+    told = lead_of_code(code)
     if told and meant and told != meant:
         raise RecordError(Reason.LEADS, f"{path.name}: the code of {meant} says {told}")
-    return name
+    return told or f"code {code}"
 
 
 def _channels(group: _Group, little: bool, path: Path) -> tuple[list[Channel], tuple[str, ...]]:

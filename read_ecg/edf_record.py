@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.clinical_file import (
+    Channel,
     channels_of,
     checked_bytes,
     describe,
@@ -28,6 +29,7 @@ _HEADER_BYTES = 256  # of the file, and of each signal
 _SAMPLES_AT = 216  # where in the signals' part the samples per record stand
 _ANNOTATIONS = "EDF Annotations"
 _MAX_SIGNALS = 512
+_CHEST = {"C1", "C2", "C3", "C4", "C5", "C6"}
 _MAX_ANNOTATION_BYTES = 4 << 20
 _VERDICTS = {"gaps between data records": Reason.UNREADABLE, "truncated": Reason.TRUNCATED}
 
@@ -47,11 +49,20 @@ def read_edf(path: Path) -> EcgRecord:
         parsed, notes = parse_with(EDFParser(), path, _VERDICTS)
         exact = parsed.raw_metadata.get("exact_sampling_rates", {})
         rates_hz = [exact.get(lead.label, lead.sampling_rate) for lead in parsed.leads]
-        channels = [
-            dataclasses.replace(channel, name=re.sub(r"^EKG\b", "ECG", channel.name))
-            for channel in channels_of(parsed, rates_hz)
-        ]
+        channels = _without_electrodes(channels_of(parsed, rates_hz))
         return to_record(channels, path, notes, describe(FORMAT, parsed))
+
+
+def _without_electrodes(channels: list[Channel]) -> list[Channel]:
+    """C1 to C6 together are chest leads; C3 and C4 alone are electrodes of an EEG."""
+    if {channel.name.upper() for channel in channels} >= _CHEST:
+        return channels
+    return [
+        dataclasses.replace(channel, name=f"EEG {channel.name}")
+        if channel.name.upper() in _CHEST
+        else channel
+        for channel in channels
+    ]
 
 
 def _check_claims(data: bytes, path: Path) -> None:

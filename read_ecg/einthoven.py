@@ -5,6 +5,7 @@ electrodes, so four relations hold at every moment; a lead that was inverted, sw
 its way breaks them, and only one mending makes them hold again. Knows no thresholds of a report.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,9 +64,12 @@ def check_limb_leads(signal_mv: npt.NDArray[np.float32], usable: list[bool]) -> 
     Returns:
         None where no relation can be tested: three limb leads are the least.
     """
-    relations = _relations(usable)
+    relations = _relations(tuple(usable[: len(_LIMB)]))
     if not len(relations):
         return None
+    agreeing = _agreeing(relations, signal_mv, usable)
+    if agreeing is not None:
+        return agreeing
     gram = _gram(signal_mv, usable)
     size = float(np.sqrt(np.trace(gram[:6, :6]) / sum(usable[:6])))
     if size == 0:
@@ -80,9 +84,31 @@ def check_limb_leads(signal_mv: npt.NDArray[np.float32], usable: list[bool]) -> 
     return LimbCheck(residual, residual_mv, "", residual)
 
 
-def _relations(usable: list[bool]) -> Matrix:
-    """(relations, 12) of those whose leads are all usable."""
-    have = {lead for lead, good in zip(LEADS, usable, strict=True) if good}
+def _agreeing(
+    relations: Matrix, signal_mv: npt.NDArray[np.float32], usable: list[bool]
+) -> LimbCheck | None:
+    """The check of leads that agree and have no gaps, as nearly all do; None of any others.
+
+    Without the products below, in float32: a tenth of the time.
+    """
+    limb_mv = signal_mv[: len(_LIMB)]
+    rows = np.array(usable[: len(_LIMB)])
+    if not rows.all():
+        limb_mv = np.where(rows[:, None], limb_mv, np.float32(0))
+    limb_mv = limb_mv - limb_mv.mean(axis=1, keepdims=True)
+    squares = np.einsum("ls,ls->", limb_mv, limb_mv) / limb_mv.shape[1]
+    left = relations[:, : len(_LIMB)].astype(np.float32) @ limb_mv
+    left_mv = float(np.sqrt(np.einsum("rs,rs->", left, left) / left.size))
+    size_mv = math.sqrt(float(squares) / int(rows.sum()))
+    if not 0 < size_mv < math.inf or not left_mv / size_mv < _LEAST_RESIDUAL:
+        return None
+    return LimbCheck(left_mv / size_mv, left_mv, "", left_mv / size_mv)
+
+
+@functools.lru_cache(maxsize=64)
+def _relations(usable: tuple[bool, ...]) -> Matrix:
+    """(relations, 12) of those whose leads are all usable, by the six limb leads."""
+    have = {lead for lead, good in zip(_LIMB, usable, strict=True) if good}
     rows = [[r.get(lead, 0.0) for lead in LEADS] for r in _RELATIONS if set(r) <= have]
     return np.array(rows, np.float64).reshape(len(rows), len(LEADS))
 

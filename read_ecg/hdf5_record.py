@@ -7,7 +7,9 @@ and need no saying. Their unit is not: see docs/decisions.md. It is said once, i
 Source: Ribeiro et al. 2021, CODE-15 % (doi 10.5281/zenodo.4916206).
 """
 
+import itertools
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.array_record import Facts, check_shape, read_facts, reading, to_record
+from ecgpipe.read_ecg.array_record import (
+    MAX_VALUES,
+    Facts,
+    check_shape,
+    read_facts,
+    reading,
+    to_record,
+)
 from ecgpipe.read_ecg.record import LEADS, EcgRecord, Reason
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CODE15 = Facts(rate_hz=400.0, leads=LEADS, variable="tracings", ids="exam_id")
 _MAX_RECORDINGS = 10_000_000
-_MAX_CHUNK_VALUES = 100_000_000  # a chunk is unpacked whole
+_PACKING = {1, 4, 32000}  # HDF5's numbers for deflate, szip and LZF
+_DEFLATE_AT_MOST = 1032
+_CHECKSUM_BYTES = 4
 
 
 def is_hdf5(head: bytes, path: Path) -> bool:
@@ -64,6 +75,7 @@ def _one_recording(
     signals = _dataset(file, facts.variable or _only_dataset(file, path), path)
     if len(signals.shape) == 2 and not recording_id:
         check_shape(signals.shape, signals.dtype, path)
+        _check_chunks(signals, 0, signals.shape[0], path)
         return np.asarray(signals[()], np.float64)
     if len(signals.shape) != 3:
         raise RecordError(
@@ -73,6 +85,7 @@ def _one_recording(
         )
     check_shape(signals.shape[1:], signals.dtype, path)
     row = _row_of(file, facts, recording_id, signals.shape[0], path)
+    _check_chunks(signals, row, row + 1, path)
     return np.asarray(signals[row], np.float64)
 
 
@@ -110,9 +123,49 @@ def _dataset(file: Any, name: str, path: Path) -> Any:
     found = None if isinstance(link, h5py.ExternalLink) else file.get(name)
     if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
         raise RecordError(Reason.UNREADABLE, f"{path.name} holds no array {name!r} of its own")
-    if found.chunks and math.prod(found.chunks) > _MAX_CHUNK_VALUES:
+    if found.chunks and math.prod(found.chunks) > MAX_VALUES:  # a chunk is unpacked whole
         raise RecordError(Reason.UNREADABLE, f"{path.name} is cut into chunks too large to unpack")
     return found
+
+
+def _check_chunks(signals: Any, start: int, stop: int, path: Path) -> None:
+    """Refuse rows whose chunks unpack to more than they claim: HDF5 unpacks them to any size.
+
+    Deflate makes at most 1,032 bytes of one, so that a small chunk need not be looked into.
+    """
+    filters = signals.id.get_create_plist()
+    kinds = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
+    packing = [kind for kind in kinds if kind in _PACKING]
+    if not packing:
+        return
+    n_bytes = math.prod(signals.chunks) * signals.dtype.itemsize
+    ranges = [range(start // signals.chunks[0] * signals.chunks[0], stop, signals.chunks[0])]
+    ranges += [
+        range(0, n, step) for n, step in zip(signals.shape[1:], signals.chunks[1:], strict=True)
+    ]
+    for place in itertools.product(*ranges):
+        size = signals.id.get_chunk_info_by_coord(place).size or 0
+        if (
+            len(packing) > 1
+            or size > n_bytes + _CHECKSUM_BYTES
+            or not _is_honest(signals, place, size)
+        ):
+            raise RecordError(
+                Reason.UNREADABLE, f"{path.name}: a part of it unpacks to more than it claims"
+            )
+
+
+def _is_honest(signals: Any, place: tuple[int, ...], size: int) -> bool:
+    """Whether a chunk unpacks to no more than its size, or cannot unpack to much."""
+    if size * _DEFLATE_AT_MOST <= MAX_VALUES * 8 or signals.compression != "gzip":
+        return True
+    _, packed = signals.id.read_direct_chunk(place)
+    n_bytes = math.prod(signals.chunks) * signals.dtype.itemsize
+    try:
+        unpacked = zlib.decompressobj().decompress(packed, n_bytes + 1)
+    except zlib.error:
+        return True  # for HDF5 to judge
+    return bool(len(unpacked) <= n_bytes)
 
 
 def _only_dataset(file: Any, path: Path) -> str:

@@ -4,6 +4,7 @@ Owns the columns' names. `findings` and `report` may both be there; which one is
 text.source's to say.
 """
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,7 @@ def _rows(
             bad_rows.append((f"row {number} of {table.name}", error))
 
 
+@functools.lru_cache(4096)  # many rows say the same, and then share one tuple
 def split_findings(cell: str) -> tuple[str, ...]:
     """The findings of a cell: separated by ; or 、 or a line break, each once, in order."""
     parts = _SEPARATORS.split(unicodedata.normalize("NFKC", cell))

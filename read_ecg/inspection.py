@@ -1,32 +1,24 @@
 """The facts of one recording that a person would look at before trusting it.
 
-Owns how each fact is measured: spans, flat leads, clipping, mains noise, heart rate, polarity, the
-digest of the stored window. Judges nothing: what is suspicious, and beside which other recordings,
-is `suspicion`'s to say.
+Owns how heart rate and polarity are measured, and the digest of the stored window. What the
+preparation counts as well (flat leads, clipping, mains noise, limb leads) is measured by `quality`.
+Judges nothing: what is suspicious, and beside which other recordings, is `suspicion`'s to say.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ecgpipe.read_ecg.einthoven import LimbCheck, check_limb_leads
+from ecgpipe.read_ecg.einthoven import LimbCheck
+from ecgpipe.read_ecg.quality import looked_at, measure, move, spans
 from ecgpipe.read_ecg.record import LEADS, EcgRecord
 
-_FLAT_SPAN_MV = 0.005
-_FLAT_BESIDE = 0.02  # of the largest span: a whole recording may be in volts
-_CLIPPED_FROM_MV = 1.0
-_CLIPPED_RUN_S = 0.008
-_CLIPPED_RUNS = 3
-_MAINS_HZ = (50.0, 60.0)
 _STEEPNESS_HZ = 100.0
 _BEAT_FROM = 0.4  # of the way from the usual steepness to a beat's
 _REFRACTORY_S = 0.22
-
-# Ten seconds say what there is to say; a tape of hours is looked at where it begins.
-_LOOKED_AT_S = 60.0
 
 Signal = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
@@ -58,7 +50,7 @@ class Facts:
     """50 or 60, whichever is stronger."""
 
     mains_share: float
-    """Of the power above 1 Hz; 0 where the rate is too low to tell."""
+    """Of the power above 1.5 Hz; 0 where the rate is too low to tell."""
 
     limb: LimbCheck | None
     """None where fewer than three limb leads allow no test."""
@@ -87,24 +79,24 @@ class Facts:
 
 def inspect(record: EcgRecord) -> Facts:
     """Measure one recording; of a long one its first minute."""
-    signal_mv = record.signal_mv[:, : max(1, int(_LOOKED_AT_S * record.rate_hz))]
+    signal_mv = looked_at(record)
     there = _mask(np.isfinite(signal_mv).any(axis=1))
-    spans = _spans(signal_mv, there)
-    moves = _mask(there & (spans > _flat_span_mv(spans, there)))
+    spans_mv = spans(signal_mv, there)
+    moves = move(spans_mv, there)
     moving = dict(zip(_names(moves), _without_offset(signal_mv[moves]), strict=True))
     centred_mv = np.array(list(moving.values())).reshape(len(moving), signal_mv.shape[1])
-    mains_hz, mains_share = _mains(centred_mv, record.rate_hz)
+    quality = measure(signal_mv, record.rate_hz, moves)
     return Facts(
         rate_hz=record.rate_hz,
         samples=record.signal_mv.shape[1],
         absent=_names(~there),
         flat=_names(there & ~moves),
         missing_share=float((~np.isfinite(signal_mv[there])).mean()) if there.any() else 1.0,
-        span_mv=tuple(map(float, spans)),
-        clipped=tuple(n for n, lead_mv in moving.items() if _is_clipped(lead_mv, record.rate_hz)),
-        mains_hz=mains_hz,
-        mains_share=mains_share,
-        limb=check_limb_leads(signal_mv, moves.tolist()),
+        span_mv=tuple(map(float, spans_mv)),
+        clipped=quality.clipped,
+        mains_hz=quality.mains_hz,
+        mains_share=quality.mains_share,
+        limb=quality.limb,
         arms_reversed=_arms_may_be_reversed(moving),
         heart_rate_bpm=heart_rate(centred_mv, record.rate_hz),
     )
@@ -146,62 +138,6 @@ def _mask(which: npt.ArrayLike) -> Mask:
 
 def _names(which: Mask) -> tuple[str, ...]:
     return tuple(lead for lead, here in zip(LEADS, which, strict=True) if here)
-
-
-def _spans(signal_mv: Signal, there: Mask) -> Array:
-    """(12,) spans of the middle 99 % of the known samples; NaN for a lead that is not there."""
-    spans = np.full(len(LEADS), np.nan)
-    if there.any():
-        known = np.isfinite(signal_mv[there]).all()
-        percentile = np.percentile if known else np.nanpercentile
-        low, high = percentile(signal_mv[there], [0.5, 99.5], axis=1)
-        spans[there] = high - low
-    return spans
-
-
-def _flat_span_mv(spans: Array, there: Mask) -> float:
-    """The span up to which a lead counts as flat."""
-    largest = float(spans[there].max()) if there.any() else 0.0
-    return min(_FLAT_SPAN_MV, _FLAT_BESIDE * largest)
-
-
-def _is_clipped(centred_mv: Array, rate_hz: float) -> bool:
-    """Whether a lead stays at its highest or lowest value, far from its middle, several times."""
-    least = max(3, round(_CLIPPED_RUN_S * rate_hz))
-    return any(
-        abs(end) >= _CLIPPED_FROM_MV
-        and sum(length >= least for length in _runs(_mask(centred_mv == end))) >= _CLIPPED_RUNS
-        for end in (float(centred_mv.min()), float(centred_mv.max()))
-    )
-
-
-def _runs(which: Mask) -> Iterator[int]:
-    """Lengths of the stretches of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], which.astype(np.int8), [0]))))
-    yield from (edges[1::2] - edges[::2]).tolist()
-
-
-def _mains(centred_mv: Array, rate_hz: float) -> tuple[float, float]:
-    """The stronger of 50 and 60 Hz, and its share of the power above 1 Hz."""
-    n = centred_mv.shape[1]
-    if not len(centred_mv) or rate_hz <= 2 * (max(_MAINS_HZ) + 2) or n < 2 * rate_hz:
-        return _MAINS_HZ[0], 0.0
-    spectrum = np.abs(np.fft.rfft(centred_mv * np.hanning(n), axis=1)) ** 2
-    hertz: Array = np.fft.rfftfreq(n, 1 / rate_hz).astype(np.float64)
-    power: Array = spectrum.mean(axis=0)
-    total = float(power[hertz >= 1].sum())
-    if total <= 0:
-        return _MAINS_HZ[0], 0.0
-    shares = {mains: _line_power(power, hertz, mains) / total for mains in _MAINS_HZ}
-    strongest = max(shares, key=shares.__getitem__)
-    return strongest, shares[strongest]
-
-
-def _line_power(power: Array, hertz: Array, mains_hz: float) -> float:
-    """What stands at one frequency above what stands beside it."""
-    at = np.abs(hertz - mains_hz) <= 0.7
-    beside = (np.abs(hertz - mains_hz) <= 3) & (np.abs(hertz - mains_hz) > 1)
-    return max(float(power[at].sum() - np.median(power[beside]) * at.sum()), 0.0)
 
 
 def _without_offset(signal_mv: Signal) -> Array:

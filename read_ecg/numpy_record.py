@@ -28,6 +28,10 @@ from ecgpipe.read_ecg.record import EcgRecord, Reason
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 _MAX_BYTES_PER_VALUE = 8
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def is_numpy(head: bytes, path: Path) -> bool:
@@ -75,25 +79,41 @@ def _read_archive(path: Path) -> EcgRecord:
                 f"{path.name} holds {len(arrays.files)} arrays and none is named"
                 f" {name or 'signal'!r}; name it so, or in `variable` of the JSON beside it",
             )
-        return to_record(arrays[name], facts, path, "NumPy")
+        return to_record(_array(arrays, name, path), facts, path, "NumPy")
+
+
+def _array(arrays: Any, name: str, path: Path) -> npt.NDArray[Any]:
+    """An array of an archive; NumPy would make room for whatever its header claims."""
+    member = name if name in arrays.zip.namelist() else f"{name}.npy"
+    with arrays.zip.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = _HEADERS.get(version)
+        shape, _, dtype = read_header(stream) if read_header else ((), False, np.dtype(object))
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > arrays.zip.getinfo(member).file_size:
+        raise RecordError(
+            Reason.TRUNCATED, f"{path.name}: its array {name[:40]!r} is shorter than it claims"
+        )
+    found: npt.NDArray[Any] = arrays[name]
+    return found
 
 
 def _own_facts(arrays: Any, path: Path) -> Facts:
     """What the archive's arrays leads, rate_hz and units say."""
     scale, rate_hz, leads = None, None, None
     if "units" in arrays.files:
-        units = str(_single(arrays["units"], "units", path))
+        units = str(_single(_array(arrays, "units", path), "units", path))
         scale = mv_per_unit(units)
         if scale is None:
             raise RecordError(
                 Reason.UNITS, f"{path.name}: units is {units[:20]!r}; V, mV and uV are known"
             )
     if "rate_hz" in arrays.files:
-        rate_hz = float(_single(arrays["rate_hz"], "rate_hz", path))
+        rate_hz = float(_single(_array(arrays, "rate_hz", path), "rate_hz", path))
         if not (math.isfinite(rate_hz) and 1 <= rate_hz <= 1e5):
             raise RecordError(Reason.UNREADABLE, f"{path.name}: rate_hz is no sampling rate in Hz")
     if "leads" in arrays.files:
-        leads = tuple(str(name) for name in arrays["leads"].reshape(-1))
+        leads = tuple(str(name) for name in _array(arrays, "leads", path).reshape(-1))
     return Facts(rate_hz=rate_hz, mv_per_unit=scale, leads=leads)
 
 

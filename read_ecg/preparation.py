@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ecgpipe.cache.records_table import Record, read_about, write_records
-from ecgpipe.cache.signal_reader import SignalStore
+from ecgpipe.cache.signal_reader import SignalStore, read_manifest
 from ecgpipe.cache.signal_writer import Rejection, SignalStoreWriter
 from ecgpipe.config import DataConfig
-from ecgpipe.errors import RecordError, SourceError, TaxonomyError
-from ecgpipe.files import canonical_json, digest_of, read_json_object, write_atomic
+from ecgpipe.errors import RecordError, SourceError, StoreError, TaxonomyError
+from ecgpipe.files import canonical_json, digest_of, write_atomic
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.adapters import planned_rows, read_source, source_digest
@@ -34,8 +34,9 @@ from ecgpipe.read_ecg.workers import available_cores, do_jobs
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
 
-# Raised when the same recordings and settings give other samples, or the same table other records.
-_SIGNAL_VERSION = 1
+# Raised when the same recordings and settings give other samples or other notes, which lie in one
+# store, or the same table other records.
+_SIGNAL_VERSION = 2
 _RECORDS_VERSION = 1
 
 # The settings a stored signal depends on. The others only decide who is in the table.
@@ -121,6 +122,24 @@ def find_prepared(digest: str, workspace: Workspace) -> Prepared | None:
     return Prepared(digest, about["signals"], about["counts"])
 
 
+def find_signals(config: DataConfig, digest: str, workspace: Workspace) -> Path:
+    """The store of an experiment's signals, whole, unfinished, damaged or not there.
+
+    Args:
+        config: what was or is to be prepared.
+        digest: of all inputs.
+        workspace: where.
+
+    Raises:
+        SourceError: there is no table of records that names the store, nor a usable source.
+    """
+    with contextlib.suppress(StoreError):  # a damaged table cannot say which store is its own
+        about = read_about(workspace.records(digest))
+        if about is not None:
+            return workspace.signals(about["signals"])
+    return workspace.signals(_signals_digest(config, _plan(config)))
+
+
 def prepare(
     config: DataConfig, findings: FindingList, workspace: Workspace, stop: Stop
 ) -> Prepared:
@@ -144,7 +163,7 @@ def prepare(
     _write_rejected(workspace.rejected(digest), rejected, plan)
     counts = _counts(plan, records, rejected, store.manifest["notes"])
     counts["left_out"] = _left_out(plan, known)
-    places = {p.row.record_id: p.row.place for p in plan}
+    places = _places(plan, rejected)
     first_place = places[rejected[0].record_id] if rejected else ""
     _check_rejected_share(config, counts, first_place, workspace.rejected(digest))
     about = {
@@ -188,8 +207,7 @@ def _store_signals(
     config: DataConfig, plan: Sequence[_Planned], workspace: Workspace, stop: Stop
 ) -> SignalStore:
     """The sealed store of this plan; where rejected recordings were mended, a new one."""
-    settings = {key: getattr(config, key) for key in _SIGNAL_SETTINGS}
-    digest = digest_of({"version": _SIGNAL_VERSION, "settings": settings, "plan": _plan_hash(plan)})
+    settings, digest = _signal_settings(config), _signals_digest(config, plan)
     first, mended = workspace.signals(digest), []
     if _is_sealed(first):
         rejected = _rejected_of(first)
@@ -212,6 +230,15 @@ def _store_signals(
     return SignalStore.open(folder)
 
 
+def _signal_settings(config: DataConfig) -> dict[str, Any]:
+    return {key: getattr(config, key) for key in _SIGNAL_SETTINGS}
+
+
+def _signals_digest(config: DataConfig, plan: Sequence[_Planned]) -> str:
+    settings = _signal_settings(config)
+    return digest_of({"version": _SIGNAL_VERSION, "settings": settings, "plan": _plan_hash(plan)})
+
+
 def _is_sealed(folder: Path) -> bool:
     return (folder / "manifest.json").exists()
 
@@ -222,10 +249,7 @@ def _rejected_of(folder: Path) -> list[Rejection]:
     Raises:
         StoreError: the manifest is damaged.
     """
-    manifest = read_json_object(
-        folder / "manifest.json", ("rejected",), f"Remove {folder} and run `ecgpipe prepare`."
-    )
-    return [Rejection(**entry) for entry in manifest["rejected"]]
+    return [Rejection(**entry) for entry in read_manifest(folder)["rejected"]]
 
 
 def _state_now(rejection: Rejection) -> str:
@@ -260,19 +284,31 @@ def _plan_hash(plan: Sequence[_Planned]) -> str:
 def _write_shards(
     writer: SignalStoreWriter, config: DataConfig, plan: Sequence[_Planned], stop: Stop
 ) -> None:
-    jobs = [_job(writer, shard, config, plan) for shard in writer.shards_to_do()]
-    total = sum(len(job.recordings) for job in jobs)
-    with progress("prepare", total, "records") as tick:
+    jobs = _Jobs(writer, config, plan)
+    with progress("prepare", jobs.n_records, "records") as tick:
         do_jobs(jobs, config.workers or available_cores(), stop, tick)
 
 
-def _job(
-    writer: SignalStoreWriter, shard: int, config: DataConfig, plan: Sequence[_Planned]
-) -> ShardJob:
-    recordings = tuple(
-        PlannedRecording.of(plan[slot].row, plan[slot].source) for slot in writer.planned(shard)
-    )
-    return ShardJob(writer.shard_plan(shard), recordings, config)
+class _Jobs(Sequence[ShardJob]):
+    """The shards to be written; a job is made when it is asked for, so that few exist at once."""
+
+    def __init__(
+        self, writer: SignalStoreWriter, config: DataConfig, plan: Sequence[_Planned]
+    ) -> None:
+        self._writer = writer
+        self._config = config
+        self._plan = plan
+        self._shards = writer.shards_to_do()
+        self.n_records = sum(len(writer.planned(shard)) for shard in self._shards)
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def __getitem__(self, place: Any) -> Any:
+        shard = self._shards[place]
+        planned = (self._plan[slot] for slot in self._writer.planned(shard))
+        recordings = tuple(PlannedRecording.of(p.row, p.source) for p in planned)
+        return ShardJob(self._writer.shard_plan(shard), recordings, self._config)
 
 
 def _records(
@@ -364,8 +400,14 @@ def _counts(
     }
 
 
+def _places(plan: Sequence[_Planned], rejected: Sequence[Rejection]) -> dict[str, str]:
+    """Where the rows of the rejected records stand."""
+    wanted = {rejection.record_id for rejection in rejected}
+    return {p.row.record_id: p.row.place for p in plan if p.row.record_id in wanted}
+
+
 def _write_rejected(path: Path, rejected: Sequence[Rejection], plan: Sequence[_Planned]) -> None:
-    places = {p.row.record_id: p.row.place for p in plan}
+    places = _places(plan, rejected)
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["record_id", "place", "reason", "message"])

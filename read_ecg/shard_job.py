@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from ecgpipe.cache.signal_writer import Rejection, ShardPlan, SignalResult, write_shard
 from ecgpipe.config import DataConfig
 from ecgpipe.errors import RecordError, StoppedEarly
 from ecgpipe.read_ecg.excerpt import excerpt
+from ecgpipe.read_ecg.quality import quality_notes
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 from ecgpipe.read_ecg.recording import read_recording, recording_state
 from ecgpipe.read_ecg.source import SourceRow, SourceRows, recording_path
@@ -70,18 +74,33 @@ def do_job(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object
 
 def signal_of(recording: PlannedRecording, config: DataConfig) -> SignalResult:
     """The window of a recording, or the reason why there is none."""
+    try:
+        return SignalResult(recording.record_id, *_window_of(recording, config))
+    except (RecordError, OSError):
+        # Once more, now with the state of its files from before: what somebody mends meanwhile
+        # must not pass for what was rejected. Asked for each good recording, it took a tenth.
+        return _second_look(recording, config)
+
+
+def _second_look(recording: PlannedRecording, config: DataConfig) -> SignalResult:
     record_id, path, state = recording.record_id, "", ""
     try:
         found = recording_path(recording.root, recording.path)
         path, state = str(found), recording_state(found)
-        signal_uv, notes = to_window(read_planned(recording, config), config)
+        return SignalResult(record_id, *_window_of(recording, config))
     except RecordError as error:
         reason, message = str(error.reason), str(error)
     except OSError as error:  # a folder that may not be entered, a name too long, a lost mount
         reason, message = str(Reason.UNREADABLE), f"it cannot be read: {error}"
-    else:
-        return SignalResult(record_id, signal_uv, notes)
     return SignalResult(record_id, rejected=Rejection(record_id, reason, message, path, state))
+
+
+def _window_of(
+    recording: PlannedRecording, config: DataConfig
+) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    record = read_planned(recording, config)
+    signal_uv, notes = to_window(record, config)
+    return signal_uv, notes + quality_notes(record)
 
 
 def read_planned(recording: PlannedRecording, config: DataConfig) -> EcgRecord:

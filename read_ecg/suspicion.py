@@ -1,7 +1,8 @@
 """From the facts of all recordings that were looked at to what is suspicious about them.
 
 Owns the limits, and what a recording is compared with: an ECG's usual values, and the others'. A
-suspicion is a reason to look, never a decision: the preparation does not know of it.
+suspicion is a reason to look, never a decision: the preparation counts the three kinds of `quality`
+as notes, and knows of no other.
 """
 
 import math
@@ -13,22 +14,16 @@ import numpy as np
 
 from ecgpipe.config import DataConfig
 from ecgpipe.read_ecg.inspection import Facts
+from ecgpipe.read_ecg.quality import disagree, is_full_of_mains
 
 # The median lead's middle 99 % spans 0.4 to 4.2 mV in 1,324 PTB-XL records, median 1.1 mV.
 _USUAL_SPAN_MV = (0.2, 5.0)
 _TYPICAL_SPAN_MV = 1.0
 
-# Rounding leaves 0.007 of the limb leads' size in 99 % of the PTB-XL records, 0.09 in the worst.
-_CONTRADICTION = 0.1
-_CONTRADICTION_MV = 0.02
-_EXPLAINED = 0.05
-_EXPLAINED_MV = 0.01
-
 _POSSIBLE_BPM = (25.0, 250.0)
 _USUAL_MEDIAN_BPM = (45.0, 130.0)
 _ENOUGH_TO_COMPARE = 5
 _ENOUGH_FOR_A_MEDIAN = 10
-_MAINS_SHARE = 0.1
 _MISSING_SHARE = 0.01
 
 
@@ -134,15 +129,11 @@ def _factor(power: int) -> str:
 
 
 def _limb_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    cases = []
-    for number, fact in enumerate(facts):
-        limb = fact.limb
-        if limb is None:
-            continue
-        if limb.explanation and limb.residual >= _EXPLAINED and limb.residual_mv >= _EXPLAINED_MV:
-            cases.append(Case(number, limb.explanation))
-        elif limb.residual >= _CONTRADICTION and limb.residual_mv >= _CONTRADICTION_MV:
-            cases.append(Case(number, f"{limb.residual:.0%} of their size is left over"))
+    cases = [
+        Case(number, limb.explanation or f"{limb.residual:.0%} of their size is left over")
+        for number, limb in enumerate(fact.limb for fact in facts)
+        if limb is not None and disagree(limb)
+    ]
     if cases:
         yield Suspicion(
             "limb leads",
@@ -264,7 +255,7 @@ def _mains(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         facts,
         lambda fact: (
             (f"{fact.mains_share:.0%} of the power at {fact.mains_hz:g} Hz",)
-            if fact.mains_share >= _MAINS_SHARE
+            if is_full_of_mains(fact.mains_share)
             else ()
         ),
         "mains",

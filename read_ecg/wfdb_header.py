@@ -7,9 +7,11 @@ wrong amplitudes, so we refuse.
 Source: WFDB header(5).
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.leads import canonical_lead
@@ -19,6 +21,8 @@ from ecgpipe.read_ecg.units import MV_PER_UNIT
 _GAIN = re.compile(r"^(?P<gain>[-+.\deE]+)(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<units>\S+))?$")
 _FORMAT = re.compile(r"^(?P<format>\d+)(?:x(?P<x>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_SIGNALS = 256
+_FIELDS_KEPT = 1024  # the leads of a data set mostly share theirs, so each is parsed once
 _LEAST_GAIN, _MOST_GAIN = 1e-6, 1e9  # units a mV or V; beyond, it is no gain
 
 
@@ -79,6 +83,10 @@ def parse_header(text: str, name: str) -> Header:
             Reason.UNREADABLE, f"{name} describes several segments; only single ones are read"
         )
     n_signals = _whole(record[1], name, "number of signals")
+    if max(n_signals, len(lines) - 1) > _MAX_SIGNALS:  # the wfdb package takes 5 ms for each
+        raise RecordError(
+            Reason.UNREADABLE, f"{name} describes more than {_MAX_SIGNALS} signals: it is no ECG"
+        )
     if len(lines) - 1 < n_signals or n_signals < 1:
         raise RecordError(
             Reason.UNREADABLE, f"{name} promises {n_signals} signals and describes {len(lines) - 1}"
@@ -104,14 +112,14 @@ def _rate(record: list[str], name: str) -> float:
 
 
 def _signal_line(fields: list[str], name: str) -> SignalLine:
-    form = _FORMAT.match(fields[1]) if len(fields) > 1 else None
+    form = _format(fields[1]) if len(fields) > 1 else None
     if form is None:
         raise RecordError(Reason.UNREADABLE, f"{name}: signal line {' '.join(fields)!r} is broken")
     if len(fields) < 3:
         raise RecordError(
             Reason.NO_GAIN, f"{name} states neither gain nor lead for a signal of {fields[0]}"
         )
-    if Path(fields[0]).name != fields[0] or fields[0] in (".", ".."):
+    if "/" in fields[0] or fields[0] in (".", ".."):
         raise RecordError(
             Reason.OUTSIDE_ROOT, f"{name} names the signal file {fields[0]!r} in another folder"
         )
@@ -121,10 +129,10 @@ def _signal_line(fields: list[str], name: str) -> SignalLine:
     gain_per_mv, baseline, mv_per_unit = scale
     return SignalLine(
         file_name=fields[0],
-        format=int(form["format"]),
-        samples_per_frame=int(form["x"] or 1),
-        skew=int(form["skew"] or 0),
-        byte_offset=int(form["offset"] or 0),
+        format=form.number,
+        samples_per_frame=form.samples_per_frame,
+        skew=form.skew,
+        byte_offset=form.byte_offset,
         gain_per_mv=gain_per_mv,
         baseline=baseline,
         mv_per_unit=mv_per_unit,
@@ -135,23 +143,60 @@ def _signal_line(fields: list[str], name: str) -> SignalLine:
 
 def _scale(fields: list[str], name: str, lead: str) -> tuple[float, int, float]:
     """ADC units per mV, the ADC value of 0 mV, and millivolts per header unit."""
-    match = _GAIN.match(fields[2])
+    stated = _gain(fields[2])
+    if stated is None:
+        raise RecordError(
+            Reason.NO_GAIN,
+            f"{name} states no gain for signal {lead!r}; write it as units per mV, e.g. 1000/mV",
+        )
+    if stated.units.casefold() not in MV_PER_UNIT:
+        raise RecordError(
+            Reason.UNITS, f"{name}: signal {lead!r} is in {stated.units!r}, not a voltage"
+        )
+    adc_zero = _whole(fields[4], name, "ADC zero") if len(fields) > 4 else 0
+    baseline = adc_zero if stated.baseline is None else stated.baseline
+    mv_per_unit = MV_PER_UNIT[stated.units.casefold()]
+    return stated.gain / mv_per_unit, baseline, mv_per_unit
+
+
+class _Format(NamedTuple):
+    """The second field of a signal line."""
+
+    number: int
+    samples_per_frame: int
+    skew: int
+    byte_offset: int
+
+
+class _Gain(NamedTuple):
+    """The third field of a signal line."""
+
+    gain: float
+    baseline: int | None
+    units: str
+
+
+@functools.lru_cache(_FIELDS_KEPT)
+def _format(field: str) -> _Format | None:
+    match = _FORMAT.match(field)
+    if match is None:
+        return None
+    x, skew, offset = match["x"], match["skew"], match["offset"]
+    return _Format(int(match["format"]), int(x or 1), int(skew or 0), int(offset or 0))
+
+
+@functools.lru_cache(_FIELDS_KEPT)
+def _gain(field: str) -> _Gain | None:
+    """What a gain field says; None where it is none that can be believed."""
+    match = _GAIN.match(field)
     try:
         gain = float(match["gain"]) if match else 0.0
     except ValueError:
         gain = 0.0
     if match is None or not _LEAST_GAIN <= abs(gain) <= _MOST_GAIN:
-        raise RecordError(
-            Reason.NO_GAIN,
-            f"{name} states no gain for signal {lead!r}; write it as units per mV, e.g. 1000/mV",
-        )
-    units = match["units"] or "mV"
-    if units.casefold() not in MV_PER_UNIT:
-        raise RecordError(Reason.UNITS, f"{name}: signal {lead!r} is in {units!r}, not a voltage")
-    adc_zero = _whole(fields[4], name, "ADC zero") if len(fields) > 4 else 0
-    baseline = int(match["baseline"]) if match["baseline"] else adc_zero
-    mv_per_unit = MV_PER_UNIT[units.casefold()]
-    return gain / mv_per_unit, baseline, mv_per_unit
+        return None
+    baseline = int(match["baseline"]) if match["baseline"] else None
+    return _Gain(gain, baseline, match["units"] or "mV")
 
 
 def _whole(text: str, name: str, what: str) -> int:

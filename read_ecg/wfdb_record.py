@@ -6,6 +6,7 @@ package and with the header's checksums verified; every other format goes throug
 Source: WFDB signal(5).
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,14 @@ def adc_to_millivolts(
 
     Source: WFDB header(5), "ADC gain" and "baseline"; signal(5), format 16.
     """
-    millivolts = ((adc - baseline[:, None]) / gain_per_mv[:, None]).astype(np.float32)
-    millivolts[adc == _INVALID] = np.nan
+    from_zero = adc - baseline[:, None] if baseline.any() else adc
+    millivolts = np.empty(adc.shape, np.float32)
+    # In double precision, so that one rounding is left; numpy casts some thousands at a time.
+    np.divide(
+        from_zero, gain_per_mv[:, None], out=millivolts, dtype=np.float64, casting="same_kind"
+    )
+    if adc.size and adc.min() == _INVALID:
+        millivolts[adc == _INVALID] = np.nan
     return millivolts
 
 
@@ -75,8 +82,9 @@ def _is_plain(signal: SignalLine, header: Header) -> bool:
 def _read_format_16(header_path: Path, header: Header) -> npt.NDArray[np.float32]:
     """All signals of one interleaved 16-bit file as (signals, samples) in mV."""
     adc = _read_samples(header_path, header)
-    for signal, samples in zip(header.signals, adc, strict=True):
-        _check_sum(signal, samples, header)
+    sums = adc.sum(axis=1, dtype=np.int16)  # the checksum is modulo 65,536, as is this sum
+    for signal, total in zip(header.signals, sums.tolist(), strict=True):
+        _check_sum(signal, total, header)
     gain_per_mv = np.array([signal.gain_per_mv for signal in header.signals])
     baseline = np.array([signal.baseline for signal in header.signals])
     return adc_to_millivolts(adc, gain_per_mv, baseline)
@@ -86,28 +94,30 @@ def _read_samples(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
     path = header_path.with_name(header.signals[0].file_name)
     offset, n_signals = header.signals[0].byte_offset, len(header.signals)
     try:
-        n_values = max(path.stat().st_size - offset, 0) // 2
-        n_samples = n_values // n_signals if header.n_samples is None else header.n_samples
-        if n_samples < 1 or n_values < n_samples * n_signals:
-            raise RecordError(
-                Reason.TRUNCATED,
-                f"{path.name} holds {n_values // n_signals:,} of the {n_samples:,} samples per"
-                " signal that its header promises",
-            )
-        values = np.fromfile(path, "<i2", n_samples * n_signals, offset=offset)
+        with path.open("rb") as file:
+            n_values = max(os.fstat(file.fileno()).st_size - offset, 0) // 2
+            n_samples = n_values // n_signals if header.n_samples is None else header.n_samples
+            if n_samples < 1 or n_values < n_samples * n_signals:
+                raise RecordError(
+                    Reason.TRUNCATED,
+                    f"{path.name} holds {n_values // n_signals:,} of the {n_samples:,} samples per"
+                    " signal that its header promises",
+                )
+            file.seek(offset)
+            values = np.empty(n_samples * n_signals, "<i2")
+            if file.readinto(values.view(np.uint8).data) != values.nbytes:
+                raise RecordError(Reason.TRUNCATED, f"{path.name} was shortened while it was read")
     except FileNotFoundError:
         raise RecordError(Reason.MISSING_FILE, f"{path} does not exist") from None
     except OSError as error:
         raise RecordError(Reason.UNREADABLE, f"{path}: {error.strerror}") from error
-    return values.reshape(n_samples, n_signals).T
+    return np.ascontiguousarray(values.reshape(n_samples, n_signals).T)
 
 
-def _check_sum(
-    signal: SignalLine, samples: npt.NDArray[np.int16] | npt.NDArray[np.int64], header: Header
-) -> None:
+def _check_sum(signal: SignalLine, total: int, header: Header) -> None:
     if signal.checksum is None or header.n_samples is None:
         return
-    if (int(samples.sum(dtype=np.int64)) - signal.checksum) % 65536:
+    if (total - signal.checksum) % 65536:
         raise RecordError(
             Reason.CHECKSUM,
             f"{signal.file_name}, signal {signal.name!r}: the samples do not match the header's"
@@ -120,8 +130,15 @@ def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32
     import wfdb  # slow to import, and seldom needed
 
     for name in {signal.file_name for signal in header.signals}:
-        if not header_path.with_name(name).exists():
-            raise RecordError(Reason.MISSING_FILE, f"{header_path.with_name(name)} does not exist")
+        try:
+            header_path.with_name(name).stat()
+        except FileNotFoundError:
+            file = header_path.with_name(name)
+            raise RecordError(Reason.MISSING_FILE, f"{file} does not exist") from None
+        except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+            raise RecordError(
+                Reason.UNREADABLE, f"{header_path.name} names a file that cannot be: {error}"
+            ) from None
     try:
         record = wfdb.rdrecord(
             str(header_path.with_suffix("")), physical=False, smooth_frames=False
@@ -134,7 +151,7 @@ def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32
     rows = []
     for signal, stored, values in zip(header.signals, record.e_d_signal, physical, strict=True):
         if signal.skew == 0:  # wfdb has shifted the others already
-            _check_sum(signal, np.asarray(stored, np.int64), header)
+            _check_sum(signal, int(np.sum(stored, dtype=np.int64)), header)
         # Several samples a frame: their mean, so that all signals have the frame's rate.
         frames = np.asarray(values).reshape(-1, signal.samples_per_frame).mean(axis=1)
         rows.append(frames * signal.mv_per_unit)

@@ -63,10 +63,14 @@ def _do_in_processes(
     # Nothing shared has a lock: a worker that is killed would hold it for ever.
     asked, counts = context.RawValue("b", 0), context.RawArray("q", len(jobs))
     with ProcessPoolExecutor(n_workers, context, _begin, (asked, counts)) as pool:
-        running = {pool.submit(_do_in_worker, job, place) for place, job in enumerate(jobs)}
-        told, is_whole = 0, True
+        running: set[Future[None]] = set()
+        started, told, is_whole = 0, 0, True
         try:
-            while running:
+            while running or (started < len(jobs) and not stop):
+                # One more than can be worked on, so that nobody waits; not all, for their memory.
+                while started < len(jobs) and len(running) <= n_workers and not stop:
+                    running.add(pool.submit(_do_in_worker, jobs[started], started))
+                    started += 1
                 done, running = wait(running, _LOOK_EVERY_S, FIRST_COMPLETED)
                 if stop:
                     _stop_workers(asked, running)
@@ -77,7 +81,7 @@ def _do_in_processes(
         except BaseException:
             _stop_workers(asked, running)
             raise
-    if not is_whole:
+    if not is_whole or started < len(jobs):
         raise _stopped(stop)
 
 

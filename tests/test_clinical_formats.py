@@ -606,6 +606,47 @@ def test_edf_records_of_half_a_second(tmp_path: Path) -> None:
 # --- real files, against millivolts worked out here ---
 
 
+LIMB = LEADS[:6]
+# Every file of the folder, so that a new one fails here until somebody says what is right: rate,
+# samples, leads; or why it is refused. The millivolts are worked out in the tests below.
+EXPECTED: dict[str, tuple[float, int, tuple[str, ...]] | Reason] = {
+    "aecg_liryc.xml": (100, 1000, LEADS),
+    "dicom_anonymous_ecg.dcm": (1000, 10000, LEADS),
+    "ecgtoolkit_Example.dcm": (500, 5000, LEADS),
+    "ecgtoolkit_Example.scp": (500, 5000, LEADS),
+    "ecgtoolkit_Example_aecg.xml": (500, 5000, LEADS),
+    "example-DICOM1.dcm": (500, 5000, LEADS),
+    "muse_braveheart1.xml": (500, 5000, LEADS),
+    "philips_1_03_129DYPRG.XML": (500, 5264, LEADS),
+    "philips_1_04_01_2020-5-18_15-48-11.xml": (500, 5300, LEADS),
+    "philips_fixtures_invalid-doc-type.xml": Reason.UNREADABLE,
+    "philips_fixtures_invalid-doc-version.xml": Reason.UNREADABLE,
+    "suzuken_sample.mwf": (125, 225000, LIMB),
+}
+
+
+def test_every_real_file_is_expected(formats: Path) -> None:
+    assert {path.name for path in formats.iterdir()} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_real_file_is_read_as_expected_or_refused(formats: Path, name: str) -> None:
+    expected = EXPECTED[name]
+    if isinstance(expected, Reason):
+        with pytest.raises(RecordError) as caught:
+            read_recording(formats / name)
+        assert caught.value.reason == expected
+        return
+    record = read_recording(formats / name)
+    there = tuple(n for n, row in zip(LEADS, record.signal_mv, strict=True)
+                  if np.isfinite(row).any())  # fmt: skip
+    assert (record.rate_hz, record.signal_mv.shape[1], there) == expected
+    # An ECG's millivolts: a unit mistaken would be a thousand times off.
+    low, high = np.nanpercentile(record.signal_mv[[LEADS.index(n) for n in there]], [1, 99], axis=1)
+    assert 0.2 < np.median(high - low) < 12
+
+
 def code_of(element: ET.Element, space: str) -> str:
     found = element.find(f"{space}code")
     assert found is not None

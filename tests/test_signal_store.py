@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -214,4 +215,41 @@ def test_a_damaged_manifest_says_what_to_remove(tmp_path: Path, content: str) ->
     build(tmp_path / "s.zarr", 10)
     (tmp_path / "s.zarr" / "manifest.json").write_text(content)
     with pytest.raises(StoreError, match=r"Remove .*s\.zarr and run `ecgpipe prepare`"):
+        SignalStore.open(tmp_path / "s.zarr")
+
+
+def test_a_record_is_checked_when_it_is_first_handed_out_and_again_by_the_next_process(
+    tmp_path: Path,
+) -> None:
+    store = build(tmp_path / "s.zarr", 12)
+    store.read(np.array([3]))
+    shard = tmp_path / "s.zarr" / "signal" / "c" / "0" / "0" / "0"
+    with shard.open("r+b") as file:  # in place, so that the open map sees it
+        for slot in (3, 4):
+            file.seek(slot * (2 * len(LEADS) * SAMPLES + 4))
+            file.write(b"\0\0\0\0\0\0")
+    store.read(np.array([3]))  # what decays after its check is not seen here
+    with pytest.raises(StoreError, match="slot 4: the record differs"):
+        store.read(np.array([4]))
+    with pytest.raises(StoreError, match="slot 4: the record differs"):
+        store.read(np.array([4]))  # a failed check is none
+    with pytest.raises(StoreError, match="slot 3: the record differs"):
+        SignalStore.open(tmp_path / "s.zarr").read(np.array([3]))
+
+
+def test_several_threads_read_one_store(tmp_path: Path) -> None:
+    store = build(tmp_path / "s.zarr", 300)
+    batches = [np.random.default_rng(n).integers(0, 300, 64) for n in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        for slots, signals in zip(batches, pool.map(store.read, batches), strict=True):
+            assert np.array_equal(signals, np.stack([signal_of(slot) for slot in slots]))
+
+
+def test_an_altered_description_is_refused(tmp_path: Path) -> None:
+    build(tmp_path / "s.zarr", 12)
+    path = tmp_path / "s.zarr" / "signal" / "zarr.json"
+    array = json.loads(path.read_text())
+    array["attributes"]["leads"] = ["I", "II", "V1"]  # a layout of ours, but not this store's
+    path.write_text(json.dumps(array))
+    with pytest.raises(StoreError, match="differs from its sum"):
         SignalStore.open(tmp_path / "s.zarr")

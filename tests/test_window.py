@@ -9,6 +9,7 @@ from wfdb_files import ecg_like
 
 from ecgpipe.config import DataConfig, PtbxlSource
 from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg import window
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 from ecgpipe.read_ecg.window import NO_READING, to_window
 
@@ -137,3 +138,18 @@ def test_an_artefact_is_clipped_and_noted() -> None:
     signal_uv, notes = to_window(changed(recording(), 2, slice(10, 12), -60.0), CONFIG)
     assert signal_uv[2, 10] == -32767  # not -32768: that is 'no reading'
     assert notes == ("clipped at 32.8 mV",)
+
+
+def test_a_glance_at_the_amplitude_never_accepts_what_percentiles_refuse() -> None:
+    rng = np.random.default_rng(0)
+    accepted = 0
+    for number in range(400):
+        size_mv = 10 ** rng.uniform(-2.5, 1.5) * rng.uniform(0.5, 2, (12, 1))
+        kind = (rng.normal(0, 1, (12, 700)), rng.random((12, 700)) < rng.uniform(0, 0.02))
+        signal_mv = (size_mv * kind[number % 2] + rng.normal(0, 1)).astype(np.float32)
+        low, high = np.percentile(signal_mv, [0.5, 99.5], axis=1)
+        plausible = 0.02 <= np.median(high - low) <= 20.0
+        if window._is_plausible_at_a_glance(signal_mv):
+            assert plausible, number
+            accepted += 1
+    assert accepted > 50
