@@ -5,13 +5,14 @@ or settings; 75 stopped early with everything saved. Imports next to nothing, so
 answers at once.
 """
 
+import functools
 import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -74,6 +75,27 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
             default=Path("pipeline.yaml"),
             show_default=True,
             help="The experiment.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _sweep(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that make several runs of one pipeline.yaml."""
+    for option in (
+        click.option(
+            "--grid",
+            "grids",
+            multiple=True,
+            metavar="KEY=A,B,...",
+            help="A run for each value, for example train.loss=clip,siglip; repeat for every"
+            " combination.",
+        ),
+        click.option(
+            "--seeds",
+            metavar="0..4",
+            help="A run for each training seed: 0..4, or 0,3,7.",
         ),
     ):
         command = option(command)
@@ -223,28 +245,64 @@ def fetch_model(name: str, revision: str, folder: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--profile",
+    type=click.IntRange(min=1),
+    metavar="STEPS",
+    help="Only show where a step's time goes, measured over so many; train nothing.",
+)
 @_max_minutes
+@_sweep
 @_common
-def train(path: Path, overrides: tuple[str, ...], as_json: bool, max_minutes: float | None) -> None:
+def train(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    max_minutes: float | None,
+    seeds: str | None,
+    grids: tuple[str, ...],
+    profile: int | None,
+) -> None:
     """Train the ECG encoder and the projections; continues where it was stopped."""
     from ecgpipe.stages.train_stage import run_train
 
-    _run_stages([run_train], path, overrides, as_json, max_minutes)
+    if profile is not None:
+        from ecgpipe.stages.model_joint import profile_training
+
+        click.echo(profile_training(_experiment(path, overrides), profile).table())
+        return
+
+    _run_sweep([run_train], path, overrides, as_json, seeds, grids, max_minutes)
 
 
 @main.command("eval")
+@_sweep
 @_common
-def eval_command(path: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def eval_command(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    seeds: str | None,
+    grids: tuple[str, ...],
+) -> None:
     """Score the trained model on every task, beside its baselines."""
     from ecgpipe.stages.eval_stage import run_eval
 
-    _run_stages([run_eval], path, overrides, as_json)
+    _run_sweep([run_eval], path, overrides, as_json, seeds, grids)
 
 
 @main.command()
 @_max_minutes
+@_sweep
 @_common
-def run(path: Path, overrides: tuple[str, ...], as_json: bool, max_minutes: float | None) -> None:
+def run(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    max_minutes: float | None,
+    seeds: str | None,
+    grids: tuple[str, ...],
+) -> None:
     """Do what is missing or stale: prepare, embed, train, eval."""
     from ecgpipe.stages.embed_stage import run_embed
     from ecgpipe.stages.eval_stage import run_eval
@@ -252,17 +310,17 @@ def run(path: Path, overrides: tuple[str, ...], as_json: bool, max_minutes: floa
     from ecgpipe.stages.train_stage import run_train
 
     stages = [run_prepare, run_embed, run_train, run_eval]
-    _run_stages(stages, path, overrides, as_json, max_minutes)
+    _run_sweep(stages, path, overrides, as_json, seeds, grids, max_minutes)
 
 
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Only say what is bad; move nothing.")
 @_common
 def verify(path: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
-    """Check every kept vector; bad part files are moved into bad/."""
-    from ecgpipe.stages.vectors_stage import verify_vectors
+    """Check every kept signal, record and vector; bad parts of vectors are moved into bad/."""
+    from ecgpipe.stages.verify_stage import run_verify
 
-    _done(verify_vectors(_experiment(path, overrides), not dry_run), as_json)
+    _done(run_verify(_experiment(path, overrides), not dry_run), as_json)
 
 
 @main.group()
@@ -317,6 +375,105 @@ def import_command(path: Path, overrides: tuple[str, ...], as_json: bool, file: 
     _done(import_vectors(_experiment(path, overrides), file), as_json)
 
 
+@main.command()
+@click.argument("records", nargs=-1, metavar="[RECORD]...")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A file ending in .png or .svg, or a folder. [default: this folder]",
+)
+@click.option("--format", "file_format", type=click.Choice(["png", "svg"]), help="[default: png]")
+@click.option(
+    "--start",
+    "start_s",
+    type=click.FloatRange(min=0),
+    help="Where in a longer RECORD to begin, in seconds.",
+)
+@click.option(
+    "--language",
+    type=click.Choice(["ja", "en"]),
+    help="Of a RECORD's sheet. [default: text.language, else en]",
+)
+@click.option(
+    "--font",
+    type=click.Path(path_type=Path),
+    help="A font file with Japanese letters; ECGPIPE_FONT does the same.",
+)
+@click.option(
+    "--suspects", is_flag=True, help="Pages of small ECGs: what `check` finds suspicious."
+)
+@click.option(
+    "-n",
+    "most",
+    type=click.IntRange(min=1),
+    default=12,
+    show_default=True,
+    help="How many suspects, six a page.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="How many recordings are looked at for suspects; the same ones as `check` opens.",
+)
+@click.option("--all", "every", is_flag=True, help="Look at every recording for suspects.")
+@_common
+def show(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    records: tuple[str, ...],
+    out: Path | None,
+    file_format: Literal["png", "svg"] | None,
+    start_s: float | None,
+    language: Literal["ja", "en"] | None,
+    font: Path | None,
+    suspects: bool,
+    most: int,
+    sample: int,
+    every: bool,
+) -> None:
+    """Draw ECGs as a standard sheet: 25 mm/s, 10 mm/mV, A4.
+
+    RECORD is a record id of the experiment, or the path of any recording that can be read: then its
+    file name stands on the sheet. A patient's id never does. A file of the same name is replaced.
+    """
+    from ecgpipe.config_file import load_config
+    from ecgpipe.stages.show_stage import Style, run_show
+    from ecgpipe.stages.show_suspects import run_show_suspects
+
+    if bool(records) == suspects:
+        raise click.UsageError("Name one or more records, or say --suspects.")
+    style = Style(file_format, start_s, font, language)
+    if suspects:
+        config = load_config(path, overrides)
+        shown = run_show_suspects(config, most, None if every else sample, out, style)
+    else:
+        shown = run_show(records, _experiment_opener(path, overrides), out, style)
+    for file in shown.files:
+        click.echo(f"show: wrote {file}", err=True)
+    for remark in shown.remarks:
+        click.echo(f"show: {remark}", err=True)
+    for name, message in shown.failed.items():
+        click.echo(f"ecgpipe: {name}: {message}", err=True)
+    if as_json:
+        files = [str(file) for file in shown.files]
+        summary = {"show": {"files": files, "failed": shown.failed}}
+        click.echo(json.dumps(summary, ensure_ascii=False))
+    if shown.failed:
+        sys.exit(EcgpipeError.exit_code)
+
+
+def _experiment_opener(path: Path, overrides: Sequence[str]) -> "Callable[[], Experiment] | None":
+    """Opens the experiment once; None where none was named and none is here."""
+    source = click.get_current_context().get_parameter_source("path")
+    if source == click.core.ParameterSource.DEFAULT and not path.exists():
+        return None
+    return functools.cache(lambda: _experiment(path, overrides))
+
+
 def _experiment(path: Path, overrides: Sequence[str]) -> "Experiment":
     from ecgpipe.config_file import load_config
     from ecgpipe.stages.experiment import Experiment
@@ -336,18 +493,38 @@ def _run_stages(
     as_json: bool,
     max_minutes: float | None = None,
 ) -> None:
-    from ecgpipe.stopping import stop_on_signals
+    _run_sweep(stages, path, overrides, as_json, None, (), max_minutes)
 
-    experiment = _experiment(path, overrides)
-    outcomes = []
+
+def _run_sweep(
+    stages: "Sequence[StageFunction]",
+    path: Path,
+    overrides: Sequence[str],
+    as_json: bool,
+    seeds: str | None,
+    grids: Sequence[str],
+    max_minutes: float | None = None,
+) -> None:
+    """The stages for every variant, one after the other; without any, for the experiment itself."""
+    from ecgpipe.stages.experiment import Experiment
+    from ecgpipe.stopping import stop_on_signals
+    from ecgpipe.variants import load_variants
+
+    variants, left_out = load_variants(path, overrides, seeds, grids)
+    shelves: dict[Any, Any] = {}
+    for line in left_out if is_first() else ():
+        click.echo(line, err=True)
     with stop_on_signals(max_minutes) as stop:
-        for stage in stages:
-            outcome = stage(experiment, stop)
-            outcomes.append(outcome)
+        for number, config in enumerate(variants, 1):
+            if len(variants) > 1 and is_first():
+                click.echo(f"{config.name}: run {number} of {len(variants)}", err=True)
+            experiment, outcomes = Experiment(config, shelves), []
+            for stage in stages:
+                outcomes.append(stage(experiment, stop))
+                if is_first():
+                    click.echo(f"{outcomes[-1].stage}: {outcomes[-1].line}", err=True)
             if is_first():
-                click.echo(f"{outcome.stage}: {outcome.line}", err=True)
-    if is_first():
-        _report(outcomes, as_json)
+                _report(outcomes, as_json)
 
 
 def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:

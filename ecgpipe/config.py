@@ -4,7 +4,8 @@ Owns every setting's name, meaning, default and limits; each has its sentence un
 file, overrides and the messages for a typing mistake are `ecgpipe.config_file`'s.
 """
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -350,16 +351,78 @@ class TextConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentConfig(Settings):
+    """How training ECGs are varied, anew in every epoch; with every strength 0 nothing is done."""
+
+    crop_s: float = 0.0
+    """Seconds of a stretch that is cut out at a random place; 0 keeps the whole. Scoring sees the
+    whole."""
+
+    shift_s: float = 0.0
+    """The recording moves in time by up to so many seconds either way; what is new has no
+    reading."""
+
+    amplitude: float = 0.0
+    """All leads together are multiplied by a factor between 1 / (1 + amplitude) and 1 + amplitude,
+    uniform in its logarithm. It blurs voltage criteria: keep it small."""
+
+    wander_mv: float = 0.0
+    """Standard deviation of a baseline wander of three sines of 0.05 to 0.5 Hz, in each lead."""
+
+    mains_mv: float = 0.0
+    """Greatest amplitude of a 50 or 60 Hz sine; each lead has its own between 0 and this. Needs
+    more than 120 samples a second."""
+
+    noise_mv: float = 0.0
+    """Standard deviation of Gaussian noise, independent in every sample."""
+
+    drop_lead: float = 0.0
+    """Chance of each lead, or group of leads, to be without a reading. One always stays."""
+
+    drop_lead_groups: Literal["each", "limb_or_chest"] = "each"
+    """What is dropped together: nothing, or the first six leads and the last six."""
+
+    def __post_init__(self) -> None:
+        for name, value in self._strengths().items():
+            _need(0 <= value < math.inf, f"{name} must be 0 or more, not {value}")
+        _need(self.drop_lead <= 1, f"drop_lead is a chance, at most 1, not {self.drop_lead}")
+
+    def _strengths(self) -> dict[str, float]:
+        return {name: v for name, v in asdict(self).items() if name != "drop_lead_groups"}
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is done at all."""
+        return not any(self._strengths().values())
+
+
+Preset = Literal["paper", "recommended"]
+EncoderName = Literal["resnet1d18", "resnet1d34", "resnet1d50", "vit1d", "cnn1d"]
+StepText = Literal["sentence", "sampled_finding", "all_findings"]
+PlacementSetting = Literal["auto", "device", "memory", "stream"]
+Duplicates = Literal["infonce", "mask", "unique", "soft"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
     """The ECG encoder and how it is trained against the kept vectors."""
 
-    preset: Literal["paper"] = "paper"
+    preset: Preset = "paper"
     """A named set of the settings below. What you set yourself wins over it."""
 
-    encoder: Literal["resnet1d18"] = "resnet1d18"
+    encoder: EncoderName = "resnet1d18"
 
-    text: Literal["sentence"] = "sentence"
-    """What an ECG is paired with: one sentence of all its findings (the paper), or its report."""
+    encoder_pooling: Literal["mean", "attention"] = "mean"
+    """How an encoder's features over time become one vector; vit1d always takes the mean."""
+
+    encoder_norm: Literal["batch", "sync_batch", "group"] = "batch"
+    """batch: each process's own statistics. sync_batch: of all processes together (GPUs only).
+    group: none of a batch, so any number of processes gives the same model."""
+
+    text: StepText = "sentence"
+    """What an ECG is paired with in a step. sentence: one sentence of all its findings (the paper),
+    or its whole report. sampled_finding: one of its findings, or one sentence of its report, drawn
+    anew in each epoch. all_findings: every finding of the training data, true or not."""
 
     projection_dim: int = 128
     """Width of the space in which ECGs and texts meet."""
@@ -370,8 +433,18 @@ class TrainConfig(Settings):
     learn_temperature: bool = True
     """Whether the temperature is a parameter (its log is; the scale 1/temperature stays <= 100)."""
 
-    loss: Literal["clip"] = "clip"
-    """clip: the mean of both directions' cross-entropy over the global batch."""
+    loss: Literal["clip", "siglip"] = "clip"
+    """clip: the mean of both directions' cross-entropy over the global batch. siglip: each pair of
+    ECG and text by itself, true or not (arXiv 2303.15343); all_findings needs it."""
+
+    duplicates: Duplicates = "infonce"
+    """Rows of a batch with the very same text. infonce: each other's negatives. mask: left out of
+    each other's negatives. unique: one column for each distinct text (clip only). soft: targets in
+    proportion to the findings that two ECGs share (Jaccard)."""
+
+    balance: Literal["none", "sqrt", "inverse"] = "none"
+    """all_findings: what an ECG that has a finding weighs; none: as one without; inverse: all with
+    it as much as all without; sqrt: the root of that."""
 
     epochs: int = 200
 
@@ -380,32 +453,95 @@ class TrainConfig(Settings):
 
     lr: float = 1e-3
 
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: falls to 0 at the last epoch, so that a longer run is another run."""
+
+    warmup_epochs: float = 0.0
+    """The learning rate rises from 0 over so many epochs."""
+
     weight_decay: float = 1e-3
     """Not applied to norms, biases and the temperature."""
+
+    max_gradient_norm: float | None = None
+    """Longer gradients are shortened to it; null: never."""
 
     normalisation: Literal["fixed", "record", "minmax"] = "fixed"
     """fixed: millivolts as they are, which keeps voltage criteria. record: z-score over all leads.
     minmax: whole record to 0..1."""
 
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
     best_by: Literal["macro_auroc", "hit@1_any", "hit@1_macro"] = "macro_auroc"
     """The validation figure by which the kept model is chosen, over the findings task."""
 
+    patience: int | None = None
+    """Training ends after so many epochs without a better validation figure; null: never early."""
+
     seed: int = 0
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the encoder computes in. auto: bfloat16 on a GPU that has it, else float32."""
+
+    placement: PlacementSetting = "auto"
+    """Where the training signals lie. device: all on the GPU; memory: all in main memory; stream:
+    read from the store batch by batch. auto: the first of these in which they fit."""
+
+    compile: bool = False
+    """Whether the encoder goes through torch.compile; pays off in long runs on a GPU."""
+
+    cuda_graph: bool = True
+    """Whether a step is captured once and replayed, on one GPU: launches are most of a small
+    batch's time."""
+
+    log_every: int = 50
+    """Steps between two lines of steps.jsonl."""
+
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints where no epoch improves; a stop saves at once."""
+
+    keep_checkpoints: int = 2
+    """How many of the last checkpoints stay, besides the best epoch's."""
 
     def __post_init__(self) -> None:
         _check_seed(self.seed)
-        for name in ("projection_dim", "epochs"):
+        for name in ("projection_dim", "epochs", "log_every", "keep_checkpoints"):
             _need(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
+        _need(
+            self.patience is None or self.patience >= 1,
+            f"patience must be null or at least 1, not {self.patience}",
+        )
         _need(
             self.global_batch_size >= 2,
             f"global_batch_size must be at least 2, not {self.global_batch_size}:"
             " a contrastive loss needs a negative",
         )
         _need(self.lr > 0, f"lr must be above 0, not {self.lr}")
-        _need(self.weight_decay >= 0, f"weight_decay must be at least 0, not {self.weight_decay}")
+        for name in ("weight_decay", "warmup_epochs", "checkpoint_minutes"):
+            _need(getattr(self, name) >= 0, f"{name} must be 0 or more, not {getattr(self, name)}")
+        _need(
+            self.max_gradient_norm is None or self.max_gradient_norm > 0,
+            f"max_gradient_norm must be null or above 0, not {self.max_gradient_norm}",
+        )
         _need(
             0.01 <= self.temperature <= 1,
             f"temperature must lie in 0.01 to 1, not {self.temperature}",
+        )
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        _need(
+            self.text != "all_findings" or self.loss == "siglip",
+            "text: all_findings asks of each finding by itself whether it is true, so it needs"
+            f" loss: siglip, not {self.loss}",
+        )
+        _need(
+            self.loss != "siglip" or self.duplicates != "unique",
+            "duplicates: unique is about the columns of a softmax, which loss: siglip has not; take"
+            " mask or soft",
+        )
+        _need(
+            self.balance == "none" or self.text == "all_findings",
+            f"balance: {self.balance} is about the findings of text: all_findings, not {self.text}",
         )
 
 
@@ -477,6 +613,17 @@ class PipelineConfig(Settings):
             f"name must be a plain folder name, not {self.name!r}",
         )
         _need(len(self.name.encode()) <= 200, "name must be at most 200 bytes long")
+        augment = self.train.augment
+        _need(
+            augment.mains_mv == 0 or self.data.rate_hz > 120,
+            f"train.augment.mains_mv needs data.rate_hz above 120, not {self.data.rate_hz}: a sine"
+            " of 60 Hz would alias",
+        )
+        _need(
+            augment.crop_s <= self.data.duration_s,
+            f"train.augment.crop_s {augment.crop_s} is longer than data.duration_s"
+            f" {self.data.duration_s}",
+        )
 
 
 def _check_seed(seed: int) -> None:

@@ -17,12 +17,14 @@ from ecgpipe.config import EvalConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.bootstrap import patient_weights
 from ecgpipe.evaluate.scoring import (
+    FromMembers,
     TaskDraws,
     class_figures,
     draw_figures,
     figure,
     pooled,
     scored_records,
+    scores_from_members,
 )
 from ecgpipe.evaluate.tasks import Task
 from ecgpipe.stopping import Stop
@@ -83,6 +85,11 @@ def evaluate(
             for ecg, text in zip(ecg_vectors, text_vectors, strict=True)
         ]
         prior = setting.figures(_prior_scores(task, trained_on, len(scored)))
+        by_members = (
+            _from_members(task, setting, (model, *untrained), ecg_vectors, language)
+            if task.has_members
+            else {}
+        )
         results[task.name] = {
             **_about(task, setting, config),
             "classes": {
@@ -100,6 +107,7 @@ def evaluate(
                     "summary": {name: figure(values) for name, values in prior.summary.items()},
                 },
             },
+            "from_members": by_members,
         }
     return results
 
@@ -146,6 +154,34 @@ class _Setting:
         return draw_figures(
             scores[chosen], self.truth_NC[chosen], self.weights_DN[:, chosen], self.min_positives
         )
+
+
+def _from_members(
+    task: Task,
+    setting: _Setting,
+    coders: Sequence[TwoSidedModel],
+    ecg_vectors: Sequence[Vectors],
+    language: str,
+) -> dict[str, Any]:
+    """The summary with classes scored by their members' prompts; `coders` begins with the model."""
+    wording = task.member_wording(language)
+    class_of_M = np.repeat(np.arange(len(wording)), [len(names) for names in wording])
+    flat = [name for names in wording for name in names]
+    scores = [
+        ecg @ coder.encode_text(flat).T for coder, ecg in zip(coders, ecg_vectors, strict=True)
+    ]
+    hows: tuple[FromMembers, ...] = ("max", "mean", "logsumexp")
+    found: dict[str, Any] = {}
+    for how in hows:
+        draws, *random = [
+            setting.figures(scores_from_members(each, class_of_M, how)) for each in scores
+        ]
+        found[how] = {
+            "members": {c.id: len(c.member_names) for c in task.classes},
+            "summary": {name: figure(values) for name, values in draws.summary.items()},
+            "random_encoder": {"summary": pooled([other.summary for other in random])},
+        }
+    return found
 
 
 def _setting(

@@ -22,6 +22,7 @@ _SINGLE_LABEL_NAMES = {
     "hit@1_macro": "mean recall",
     "macro_auroc": "AUROC, macro",
 }
+_MEMBER_NAMES = {"max": "greatest", "mean": "mean", "logsumexp": "log-sum-exp"}
 LEGEND = (
     "hit@k of a class: the share of its ECGs for which it is among the k best candidates."
     " any-hit@k: the share of ECGs with one of their findings among the k best. macro: the mean"
@@ -33,12 +34,30 @@ def summary_rows(task: dict[str, Any]) -> list[tuple[str, ...]]:
     """One row a figure: its name, the model, untrained models, the class prior."""
     names = _SINGLE_LABEL_NAMES if task["kind"] == "single_label" else _NAMES
     rows = [(names[name], *_beside(task, name)) for name in names if name in task["summary"]]
+    rows += member_rows(task)
     if any(0 < entry["n"] < task["min_positives"] for entry in task["classes"].values()):
         rows += [
             (f"{names[name]}, all classes", *_beside(task, f"{name}_all"))
             for name in ("hit@1_macro", "macro_auroc")
         ]
     return rows
+
+
+def member_rows(task: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The same figures where a class is scored by its members' prompts; the prior is as before."""
+    names = _SINGLE_LABEL_NAMES if task["kind"] == "single_label" else _NAMES
+    prior = task["baselines"]["class_prior"]["summary"]
+    return [
+        (
+            f"{names[name]}, by the {_MEMBER_NAMES[how]} of the members",
+            shown(name, entry["summary"].get(name)),
+            shown(name, entry["random_encoder"]["summary"].get(name)),
+            shown(name, prior.get(name)),
+        )
+        for how, entry in task.get("from_members", {}).items()
+        for name in names
+        if name in entry["summary"]
+    ]
 
 
 def _beside(task: dict[str, Any], name: str) -> tuple[str, ...]:

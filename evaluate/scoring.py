@@ -8,7 +8,7 @@ N = records, C = classes, D = draws.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from ecgpipe.evaluate.tasks import Kind
 
 Floats = npt.NDArray[np.float64]
 Summary = dict[str, Floats]
+FromMembers = Literal["max", "mean", "logsumexp"]
+
+_TEMPERATURE = 0.07
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,28 @@ def draw_figures(
             summary[f"hit@{k}_macro{suffix}"] = _mean_over(hits[k], chosen)
         summary[f"macro_auroc{suffix}"] = _mean_over(area, chosen)
     return TaskDraws(n_per_class, hits, area, summary)
+
+
+def scores_from_members(
+    scores_NM: npt.NDArray[np.float32], class_of_M: npt.NDArray[np.int64], how: FromMembers
+) -> npt.NDArray[np.float32]:
+    """Scores (N, C) of classes out of those of their members' prompts (N, M).
+
+    Args:
+        scores_NM: similarity of each record to each member.
+        class_of_M: the class of each member, ascending; every class has one.
+        how: the members' greatest, their mean, or between both the log of the summed exponentials
+            at the temperature that training starts from.
+    """
+    starts_C = np.searchsorted(class_of_M, np.arange(class_of_M.max() + 1))
+    if how == "max":
+        scores_NC = np.maximum.reduceat(scores_NM, starts_C, axis=1)
+    elif how == "mean":
+        scores_NC = np.add.reduceat(scores_NM, starts_C, axis=1) / np.bincount(class_of_M)
+    else:
+        sharp_NM = scores_NM / _TEMPERATURE
+        scores_NC = _TEMPERATURE * np.logaddexp.reduceat(sharp_NM, starts_C, axis=1)
+    return scores_NC.astype(np.float32)
 
 
 def figure(draws: Floats) -> dict[str, float | None]:

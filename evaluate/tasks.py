@@ -35,6 +35,9 @@ class TaskClass:
     members: frozenset[str]
     """Ids of findings."""
 
+    member_names: tuple[Names, ...] = ()
+    """Wordings of the members that may compete; empty where the class is one finding itself."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -52,8 +55,20 @@ class Task:
     @property
     def digest(self) -> str:
         """Changes when a class, a wording or a membership does."""
-        classes = [[c.id, dict(c.names), sorted(c.members)] for c in self.classes]
+        classes = [
+            [c.id, dict(c.names), sorted(c.members), [dict(names) for names in c.member_names]]
+            for c in self.classes
+        ]
         return digest_of([self.name, self.kind, classes])
+
+    @property
+    def has_members(self) -> bool:
+        """Whether every class can be scored by the prompts of its members instead of its own."""
+        return all(c.member_names for c in self.classes)
+
+    def member_wording(self, language: str) -> list[list[str]]:
+        """What goes into the prompts of each class's members."""
+        return [[names[language] for names in c.member_names] for c in self.classes]
 
     def wording(self, language: str) -> list[str]:
         """What goes into the prompt of each class; `language` is ja or en."""
@@ -78,8 +93,8 @@ def load_task(name: str, taxonomy: Taxonomy, candidates: Collection[str] | None)
     Args:
         name: its name or path.
         taxonomy: the findings its classes refer to.
-        candidates: the findings that may compete where the task's classes are the taxonomy's own;
-            None for all.
+        candidates: the findings that may compete, as classes or as members of classes; None for
+            all.
 
     Raises:
         TaxonomyError: it does not exist, is malformed, or refers to what the taxonomy lacks.
@@ -161,7 +176,8 @@ def _task(
         classes = _taxonomy_classes(taxonomy, candidates)
     else:
         classes = tuple(
-            _stated_class(entry, settings.get("group"), taxonomy) for entry in settings["classes"]
+            _stated_class(entry, settings.get("group"), taxonomy, candidates)
+            for entry in settings["classes"]
         )
     if empty := [c.id for c in classes if not c.members]:
         raise TaxonomyError(
@@ -187,7 +203,12 @@ def _taxonomy_classes(
     )
 
 
-def _stated_class(entry: Mapping[str, Any], group: str | None, taxonomy: Taxonomy) -> TaskClass:
+def _stated_class(
+    entry: Mapping[str, Any],
+    group: str | None,
+    taxonomy: Taxonomy,
+    candidates: Collection[str] | None,
+) -> TaskClass:
     """A class of the file: its members are listed, or taken from the taxonomy's group column."""
     if "members" in entry:
         members = frozenset(taxonomy.resolve_all([str(name) for name in entry["members"]]))
@@ -195,4 +216,10 @@ def _stated_class(entry: Mapping[str, Any], group: str | None, taxonomy: Taxonom
         members = frozenset(
             f.id for f in taxonomy.findings if f.groups.get(str(group)) == str(entry["id"])
         )
-    return TaskClass(str(entry["id"]), {name: str(entry[name]) for name in _LANGUAGES}, members)
+    names = {name: str(entry[name]) for name in _LANGUAGES}
+    member_names = tuple(
+        {"ja": f.japanese, "en": f.english}
+        for f in taxonomy.findings
+        if f.id in members and (candidates is None or f.id in candidates)
+    )
+    return TaskClass(str(entry["id"]), names, members, member_names)

@@ -20,6 +20,7 @@ GROUND = (
     "progress",
     "provenance",
     "stopping",
+    "variants",
     "workspace",
 )
 SOURCES = sorted(
@@ -46,9 +47,9 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def layer(module: str) -> str:
-    """The room, 'stages', 'cli' or 'ground' that a module of ours belongs to."""
+    """The room, 'stages', 'cli', 'drawing' or 'ground' that a module of ours belongs to."""
     part = [*module.split("."), ""][1]
-    if part in ROOMS or part in ("stages", "cli"):
+    if part in ROOMS or part in ("stages", "cli", "drawing"):
         return part
     return "cli" if part == "__main__" else "ground"
 
@@ -59,10 +60,13 @@ ALLOWED = {
     "read_ecg": {"read_ecg", "cache", "ground"},
     "embed_text": {"embed_text", "cache", "ground"},
     "train_ecg": {"train_ecg", "cache", "ground"},
-    "evaluate": {"evaluate", "cache", "ground"},
-    "stages": {"stages", "read_ecg", "embed_text", "train_ecg", "evaluate", "cache", "ground"},
+    "evaluate": {"evaluate", "drawing", "cache", "ground"},
+    "drawing": {"drawing", "ground"},
+    "stages": {
+        "stages", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing", "cache", "ground",
+    },
     "cli": {"cli", "stages", "evaluate", "ground"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -96,6 +100,17 @@ def test_the_stores_know_only_files_and_errors() -> None:
         assert grounds <= {"ecgpipe.errors", "ecgpipe.files"}, path
 
 
+def test_drawing_knows_of_the_ground_only_what_can_go_wrong() -> None:
+    for path in (ROOT / "ecgpipe" / "drawing").glob("*.py"):
+        grounds = {m for m in imported(path) if m.startswith("ecgpipe.") and layer(m) == "ground"}
+        assert grounds <= {"ecgpipe.errors"}, path
+
+
+def test_nobody_touches_the_state_that_all_figures_share() -> None:
+    for path in SOURCES:
+        assert not {"matplotlib.pyplot", "pylab", "matplotlib_fontja"} & set(imported(path)), path
+
+
 def test_every_ground_module_is_known() -> None:
     found = {path.stem for path in (ROOT / "ecgpipe").glob("*.py")}
     assert found == {"__init__", "__main__", "cli", *GROUND}
@@ -107,7 +122,7 @@ def test_every_ground_module_is_known() -> None:
         ("transformers", ("ecgpipe.embed_text.language_model", "ecgpipe.embed_text.loading",
                           "ecgpipe.embed_text.tokens")),
         ("huggingface_hub", ("ecgpipe.embed_text.model_files", "ecgpipe.embed_text.model_fetch")),
-        ("accelerate", ("ecgpipe.train_ecg.training",)),
+        ("accelerate", ("ecgpipe.train_ecg",)),
         ("torch", ("ecgpipe.train_ecg", "ecgpipe.embed_text.language_model",
                    "ecgpipe.embed_text.embedding", "ecgpipe.embed_text.pooling")),
         ("h5py", ("ecgpipe.cache.vector_part", "ecgpipe.cache.vector_exchange",
@@ -119,6 +134,7 @@ def test_every_ground_module_is_known() -> None:
                         "ecgpipe.read_ecg.scp_record", "ecgpipe.read_ecg.muse_record",
                         "ecgpipe.read_ecg.philips_record", "ecgpipe.read_ecg.mfer_record",
                         "ecgpipe.read_ecg.edf_record")),
+        ("matplotlib", ("ecgpipe.drawing.fonts", "ecgpipe.drawing.rendering")),
         ("defusedxml", ("ecgpipe.read_ecg.clinical_xml",)),
         ("click", ("ecgpipe.cli",)),
     ],
@@ -143,7 +159,8 @@ def test_help_does_not_import_torch_and_answers_at_once() -> None:
         "import sys, time; start = time.perf_counter()\n"
         "from click.testing import CliRunner; from ecgpipe.cli import main\n"
         "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'h5py', 'pyarrow', 'zarr', 'pydantic'}\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'h5py', 'pyarrow', 'zarr', 'pydantic',\n"
+        "         'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)), time.perf_counter() - start)\n"
     )
     times = []

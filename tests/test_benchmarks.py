@@ -56,6 +56,22 @@ def test_opening_and_gathering_are_measured_for_both_part_sizes() -> None:
         assert f"parts of {part_rows}: gather of 256 to plain" in table
 
 
+def test_preparing_and_batches_are_measured_against_each_peer() -> None:
+    table = printed("signals")
+    for row in ("read only", "prepare, 1 process ", "prepare, 2 processes"):
+        assert f"| {row}" in table
+    for batch in (32, 256):
+        for peer in ("plain memory map", "wfdb.rdsamp", "zarr-python"):
+            assert f"batches of {batch}: ours to {peer}: " in table
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads Linux's /proc")
+def test_the_memory_of_parent_and_workers_is_measured() -> None:
+    table = printed("prepare_memory")
+    for who in ("parent", "worker", "all"):
+        assert f"{who}: growth in %: " in table
+
+
 def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     table = printed("gpu.embed", "--out", str(tmp_path))
     assert "tokens/s" in table

@@ -32,14 +32,16 @@ SHAPE = ModelShape(
 )
 
 
-def save(folder: Path, epochs_done: int, value: float = 1.0) -> Path:
+def save(folder: Path, steps_done: int, value: float = 1.0, best_step: int = 0) -> Path:
     tensors = {"weight": torch.full((3, 4), value), "step": torch.tensor(7)}
-    return save_checkpoint(folder, epochs_done, {"model": tensors}, {"run_key": "k"})
+    return save_checkpoint(
+        folder, steps_done, {"model": tensors}, {"run_key": "k", "best_step": best_step}
+    )
 
 
 def test_a_checkpoint_reads_back_as_it_was(tmp_path: Path) -> None:
     found = read_checkpoint(save(tmp_path, 3, 2.5))
-    assert found.epochs_done == 3
+    assert found.state["steps_done"] == 3
     assert found.state["run_key"] == "k"
     assert torch.equal(found.tensors("model")["weight"], torch.full((3, 4), 2.5))
     assert found.tensors("model")["step"].item() == 7
@@ -50,7 +52,7 @@ def test_the_newest_is_found_by_number_not_by_name(tmp_path: Path) -> None:
         save(tmp_path, epoch)
     found, problems = newest_checkpoint(tmp_path)
     assert found is not None
-    assert found.epochs_done == 10000
+    assert found.state["steps_done"] == 10000
     assert problems == []
     assert newest_checkpoint(tmp_path / "none") == (None, [])
 
@@ -75,9 +77,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_last_good_one(
         state.write_text(json.dumps({"format": "other/1"}))
     found, problems = newest_checkpoint(tmp_path)
     assert found is not None
-    assert found.epochs_done == 1
+    assert found.state["steps_done"] == 1
     assert len(problems) == 1
-    assert "epoch-0002" in problems[0]
+    assert "step-00000002" in problems[0]
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rubbish(
@@ -92,24 +94,25 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rubbish(
     with pytest.raises(StoreError, match="No space left"):
         save(tmp_path, 2)
     monkeypatch.undo()
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
 def test_a_half_written_checkpoint_is_never_taken_for_one(tmp_path: Path) -> None:
     save(tmp_path, 1)
-    (tmp_path / ".epoch-0002.123.tmp").mkdir()
+    (tmp_path / ".step-00000002.123.tmp").mkdir()
     found, _ = newest_checkpoint(tmp_path)
     assert found is not None
-    assert found.epochs_done == 1
-    prune(tmp_path, {1})
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
+    assert found.state["steps_done"] == 1
+    prune(tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
-def test_pruning_keeps_what_it_is_told_to(tmp_path: Path) -> None:
-    for epoch in range(1, 7):
-        save(tmp_path, epoch)
-    prune(tmp_path, {2, 6})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0002", "epoch-0006"]
+def test_pruning_keeps_the_last_and_what_each_of_them_calls_the_best(tmp_path: Path) -> None:
+    for steps, best in ((1, 0), (2, 1), (3, 3), (4, 3), (5, 2), (6, 3)):
+        save(tmp_path, steps, best_step=best)
+    prune(tmp_path, 2)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"step-{steps:08d}" for steps in (2, 3, 5, 6)]
 
 
 def test_a_model_folder_reads_back_with_everything_inference_needs(tmp_path: Path) -> None:
@@ -193,7 +196,7 @@ def test_a_full_disk_leaves_the_checkpoints_before_and_a_clear_message(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StoreError, match="No space left"):
         save(tmp_path, 2)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
 def test_weights_are_on_the_disk_before_the_checkpoint_has_its_name(
@@ -214,4 +217,4 @@ def test_weights_are_on_the_disk_before_the_checkpoint_has_its_name(
     monkeypatch.setattr(checkpoint, "fsync_folder", lambda path: done.append("sync folder"))
     monkeypatch.setattr(Path, "rename", rename)
     save(tmp_path, 1)
-    assert done == ["sync .safetensors", "rename to epoch-0001", "sync folder"]
+    assert done == ["sync .safetensors", "rename to step-00000001", "sync folder"]

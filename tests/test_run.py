@@ -177,7 +177,7 @@ def wait_for(path: Path, pattern: str, timeout_s: float = 120) -> None:
 
 def test_a_terminated_run_exits_75_and_goes_on_where_it_was(fresh: Experiment) -> None:
     process = fresh.start("run", "--set", "train.epochs=40")
-    wait_for(fresh.folder, "work/runs/toy/checkpoints/epoch-0002")
+    wait_for(fresh.folder, "work/runs/toy/checkpoints/step-*")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
@@ -202,7 +202,7 @@ def test_a_killed_run_goes_on_where_it_was(fresh: Experiment) -> None:
 
 def test_a_second_trainer_of_one_run_is_turned_away(fresh: Experiment) -> None:
     process = fresh.start("run", "--set", "train.epochs=40")
-    wait_for(fresh.folder, "work/runs/toy/checkpoints/epoch-0001")
+    wait_for(fresh.folder, "work/runs/toy/checkpoints/step-*")
     code, _, err = fresh.run("train", "--set", "train.epochs=40")
     process.kill()
     process.communicate()

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,15 @@ import torch
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg import training
+from ecgpipe.train_ecg.objective import RecordTexts
+from ecgpipe.train_ecg.order import epoch_batches
+from ecgpipe.train_ecg.placement import SignalShelf
+from ecgpipe.train_ecg.step import make_optimizer
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
-from ecgpipe.train_ecg.training import Trained, TrainingData, make_optimizer, train
+from ecgpipe.train_ecg.training import Trained, TrainingData, train
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
-CONFIG = TrainConfig(epochs=3, global_batch_size=8, projection_dim=16)
+CONFIG = TrainConfig(epochs=3, global_batch_size=8, projection_dim=16, checkpoint_minutes=0)
 SHAPE = ModelShape(
     encoder="resnet1d18",
     n_leads=12,
@@ -47,20 +49,24 @@ def toy_data(n: int = 40) -> tuple[TrainingData, np.ndarray]:
     signals = rng.normal(0, 50, (n, 12, 64))
     signals[np.arange(n), classes * 3] += 900 * np.sin(np.arange(64) / 3)
     stored = signals.astype(np.int16)
+    vectors = rng.normal(5, 1, (N_CLASSES, 10)).astype(np.float32)
     data = TrainingData(
+        signals=SignalShelf(lambda slots: stored[slots], np.arange(n), 12, 64),
+        texts=RecordTexts(
+            texts_NK=classes[:, None], labels_NL=classes[:, None], vectors_FW=vectors
+        ),
         read_signals=lambda slots: stored[slots],
-        slots=np.arange(n),
-        text_rows=classes,
-        text_vectors=rng.normal(5, 1, (N_CLASSES, 10)).astype(np.float32),
+        record_ids=[f"ecg {number}" for number in range(n)],
     )
     return data, classes
 
 
 DATA, CLASSES = toy_data()
+ALL = np.arange(len(CLASSES))
 
 
 def accuracy(encoder: ModelEncoder) -> Mapping[str, float]:
-    scores = encoder.encode_ecg(DATA.slots) @ encoder.encode_vectors(DATA.text_vectors).T
+    scores = encoder.encode_ecg(ALL) @ encoder.encode_vectors(DATA.texts.vectors_FW).T
     return {"macro_auroc": float((scores.argmax(axis=1) == CLASSES).mean())}
 
 
@@ -93,7 +99,19 @@ def test_the_log_has_a_line_an_epoch(tmp_path: Path) -> None:
     run(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert set(lines[0]) == {"epoch", "loss", "temperature", "val", "processes", "seconds"}
+    assert set(lines[0]) == {
+        "epoch",
+        "loss",
+        "gradient_norm",
+        "accuracy",
+        "duplicate_share",
+        "loss_floor",
+        "temperature",
+        "lr",
+        "val",
+        "processes",
+        "seconds",
+    }
     assert lines[0]["temperature"] == pytest.approx(0.07, rel=0.1)
 
 
@@ -101,7 +119,7 @@ def test_a_longer_run_continues_a_shorter_one_to_the_bit(tmp_path: Path) -> None
     run(tmp_path / "whole", epochs=4)
     run(tmp_path / "parts", epochs=2)
     continued = run(tmp_path / "parts", epochs=4)
-    assert continued.resumed_from == 2
+    assert continued.resumed_from == 10
     assert weights_hash(tmp_path / "parts") == weights_hash(tmp_path / "whole")
     losses = [
         [
@@ -113,15 +131,47 @@ def test_a_longer_run_continues_a_shorter_one_to_the_bit(tmp_path: Path) -> None
     assert losses[0] == losses[1]
 
 
-def test_a_stop_within_an_epoch_loses_only_that_epoch(tmp_path: Path) -> None:
-    run(tmp_path / "whole", epochs=3)
-    run(tmp_path / "stopped", epochs=2)
-    stop = Stop()
-    stop.request("SIGTERM")
-    with pytest.raises(StoppedEarly, match="Stopped by SIGTERM in epoch 3"):
-        run(tmp_path / "stopped", stop, epochs=3)
-    assert run(tmp_path / "stopped", epochs=3).resumed_from == 2
+class StopAfter(Stop):
+    """Asked once a step; says yes from the n-th time on."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.left = n
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            self.request("SIGTERM")
+        return super().__bool__()
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 5, 7, 12])
+def test_a_stop_anywhere_loses_no_step(tmp_path: Path, n: int) -> None:
+    run(tmp_path / "whole")
+    with pytest.raises(StoppedEarly, match=f"in epoch {n // 5 + 1}, after step {n % 5} of 5"):
+        run(tmp_path / "stopped", StopAfter(n))
+    assert run(tmp_path / "stopped").resumed_from == n
     assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
+    assert logged(tmp_path / "stopped", "log") == logged(tmp_path / "whole", "log")
+
+
+def logged(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The lines of a log, but for what differs between any two runs."""
+    lines = (folder / f"{name}.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def test_the_log_of_steps_forgets_what_is_done_again(tmp_path: Path) -> None:
+    run(tmp_path / "whole", log_every=2)
+    steps = [line["step"] for line in logged(tmp_path / "whole", "steps")]
+    assert steps == [2, 4, 5, 7, 9, 10, 12, 14, 15]
+    with pytest.raises(StoppedEarly):
+        run(tmp_path / "killed", StopAfter(9), log_every=2)
+    log = tmp_path / "killed" / "steps.jsonl"
+    # As a kill leaves it: steps behind the last checkpoint, and half a line.
+    log.write_text(log.read_text() + '{"epoch": 2, "step": 10, "loss": 9}\n{"epoch": 3, "st')
+    run(tmp_path / "killed", log_every=2)
+    assert logged(tmp_path / "killed", "steps") == logged(tmp_path / "whole", "steps")
 
 
 def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
@@ -157,15 +207,15 @@ def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
     run(tmp_path / "whole", epochs=3)
     run(tmp_path / "damaged", epochs=2)
-    weights = tmp_path / "damaged" / "checkpoints" / "epoch-0002" / "model.safetensors"
+    weights = tmp_path / "damaged" / "checkpoints" / "step-00000010" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    assert run(tmp_path / "damaged", epochs=3).resumed_from == 1
+    assert run(tmp_path / "damaged", epochs=3).resumed_from == 5
     assert weights_hash(tmp_path / "damaged") == weights_hash(tmp_path / "whole")
 
 
 def test_checkpoints_that_are_all_damaged_are_an_error_not_a_fresh_start(tmp_path: Path) -> None:
     run(tmp_path, epochs=1)
-    (tmp_path / "checkpoints" / "epoch-0001" / "state.json").unlink()
+    (tmp_path / "checkpoints" / "step-00000005" / "state.json").unlink()
     with pytest.raises(CheckpointError, match=r"No checkpoint .* is whole"):
         run(tmp_path, epochs=2)
 
@@ -180,7 +230,7 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
     trained = train(config, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
     assert (trained.best_epoch, trained.best_value) == (2, 0.9)
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert kept == ["epoch-0002", "epoch-0003", "epoch-0004"]
+    assert kept == ["step-00000010", "step-00000015", "step-00000020"]
     _, card = load_model(tmp_path / "model")
     assert card.about["training"]["best_epoch"] == 2
 
@@ -206,10 +256,53 @@ def test_without_any_validation_figure_the_last_epoch_is_kept(tmp_path: Path) ->
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    broken = dataclasses.replace(DATA, text_vectors=np.full((4, 10), np.nan, np.float32))
-    with pytest.raises(EcgpipeError, match="loss of epoch 1 is not finite"):
+    vectors = DATA.texts.vectors_FW.copy()
+    vectors[2] = np.nan
+    texts = dataclasses.replace(DATA.texts, vectors_FW=vectors)
+    broken = dataclasses.replace(DATA, texts=texts)
+    with pytest.raises(EcgpipeError, match=r"step 0 in epoch 1 is not finite.*not-finite\.json"):
         train(CONFIG, SHAPE, broken, tmp_path, "k", {}, accuracy, Stop())
     assert not (tmp_path / "model").exists()
+
+
+def test_a_gradient_that_is_not_finite_names_the_records_of_its_batch(tmp_path: Path) -> None:
+    vectors = DATA.texts.vectors_FW.copy()
+    vectors[1] = np.inf
+    texts = dataclasses.replace(DATA.texts, vectors_FW=vectors)
+    with pytest.raises(EcgpipeError, match="names the 8 records of its batch"):
+        train(
+            dataclasses.replace(CONFIG, log_every=3),
+            SHAPE,
+            dataclasses.replace(DATA, texts=texts),
+            tmp_path,
+            "k",
+            {},
+            accuracy,
+            Stop(),
+        )
+    found = json.loads((tmp_path / "not-finite.json").read_text())
+    batch = epoch_batches(40, 8, CONFIG.seed, 0)[found["step"]]
+    assert found["record_ids"] == [f"ecg {place}" for place in batch]
+    assert 1 in CLASSES[batch]
+
+
+def test_training_ends_when_it_has_been_no_better_for_long_enough(tmp_path: Path) -> None:
+    values = iter([0.5, 0.7, 0.6, 0.7, 0.1, 0.9])
+
+    def validate(encoder: ModelEncoder) -> dict[str, float]:
+        return {"macro_auroc": next(values)}
+
+    config = dataclasses.replace(CONFIG, epochs=9, patience=2)
+    trained = train(config, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    assert (trained.epochs, trained.best_epoch) == (4, 2)
+    card = load_model(tmp_path / "model")[1].about["training"]
+    assert (card["epochs"], card["epochs_asked"]) == (4, 9)
+
+
+def test_wherever_the_signals_lie_the_weights_are_the_same(tmp_path: Path) -> None:
+    for placement in ("memory", "stream"):
+        run(tmp_path / placement, placement=placement)
+    assert weights_hash(tmp_path / "memory") == weights_hash(tmp_path / "stream")
 
 
 def test_fewer_records_than_a_batch_are_refused(tmp_path: Path) -> None:
@@ -222,7 +315,7 @@ def test_norms_biases_and_the_temperature_are_not_decayed() -> None:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed, plain = (
         {names[id(parameter)] for parameter in group["params"]}
-        for group in make_optimizer(model, CONFIG).param_groups
+        for group in make_optimizer(model, CONFIG, torch.device("cpu")).param_groups
     )
     assert "encoder.stem.0.weight" in decayed
     assert "text_projection.weight" in decayed
@@ -240,7 +333,7 @@ def test_a_fixed_temperature_stays_fixed(tmp_path: Path) -> None:
 def test_the_text_mean_is_that_of_the_training_records(tmp_path: Path) -> None:
     run(tmp_path, epochs=1)
     model, _ = load_model(tmp_path / "model")
-    expected = DATA.text_vectors[DATA.text_rows].mean(axis=0)
+    expected = DATA.texts.vectors_FW[CLASSES].mean(axis=0)
     np.testing.assert_allclose(model.text_mean_W.numpy(), expected, rtol=1e-5)
 
 
@@ -258,24 +351,6 @@ def test_the_norms_learn_their_statistics(tmp_path: Path) -> None:
             assert not torch.equal(statistics, dict(fresh.named_buffers())[name]), name
 
 
-def test_each_process_compares_its_rows_with_their_own_texts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seen = []
-
-    def spy(ecg: torch.Tensor, *rest: Any) -> torch.Tensor:
-        seen.append(rest[-1])
-        return ecg.sum()
-
-    monkeypatch.setattr(training, "clip_loss", spy)
-    living = training._Run(CONFIG, SHAPE, DATA, training.Accelerator(cpu=True))
-    living._accelerator = SimpleNamespace(  # the third of four processes
-        process_index=2, device=torch.device("cpu"), backward=lambda loss: loss.backward()
-    )
-    living._step(np.arange(4))
-    assert seen == [8]
-
-
 def test_the_best_epoch_survives_a_newer_best_that_proves_damaged(tmp_path: Path) -> None:
     figures = iter([0.9, 0.1, 0.1, 0.95])
 
@@ -287,7 +362,7 @@ def test_the_best_epoch_survives_a_newer_best_that_proves_damaged(tmp_path: Path
         return train(config, SHAPE, DATA, tmp_path, "k", {"vectors": "f"}, validate, Stop())
 
     go(4)
-    newest = tmp_path / "checkpoints" / "epoch-0004" / "model.safetensors"
+    newest = tmp_path / "checkpoints" / "step-00000020" / "model.safetensors"
     newest.write_bytes(newest.read_bytes()[:-8])
     figures = iter([0.8])
     assert go(4).best_epoch == 1
@@ -296,7 +371,7 @@ def test_the_best_epoch_survives_a_newer_best_that_proves_damaged(tmp_path: Path
 
 def test_a_lost_best_epoch_says_what_to_do(tmp_path: Path) -> None:
     best = run(tmp_path).best_epoch
-    for other in (tmp_path / "checkpoints").glob(f"epoch-{best:04d}"):
+    for other in (tmp_path / "checkpoints").glob(f"step-{5 * best:08d}"):
         (other / "state.json").write_text("{")
     if best == 3:  # then the run goes on from epoch 2, and nothing is lost
         assert run(tmp_path).epochs == 3

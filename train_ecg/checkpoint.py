@@ -1,8 +1,8 @@
 """States of a training run that are whole, or absent.
 
-Owns the checkpoint folder: `epoch-0007/` holds the weights and the optimiser's state in safetensors
-and `state.json`, written last, with the SHA-256 of each file. A folder is built under a temporary
-name and renamed; a kill leaves the one before. Nothing here is ever unpickled.
+Owns the checkpoint folder: `step-00000217/` holds the weights and the optimiser's state in
+safetensors and `state.json`, written last, with the SHA-256 of each file. A folder is built under a
+temporary name and renamed; a kill leaves the one before. Nothing here is ever unpickled.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ from ecgpipe.files import (
     write_json_atomic,
 )
 
-FORMAT = "ecgpipe-checkpoint/1"
-_NAME = re.compile(r"^epoch-(\d{4,})$")
+FORMAT = "ecgpipe-checkpoint/2"
+_NAME = re.compile(r"^step-(\d{8,})$")
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -42,12 +42,7 @@ class Checkpoint:
 
     path: Path
     state: dict[str, Any]
-    """Epochs done, history, best epoch, and whose run it is."""
-
-    @property
-    def epochs_done(self) -> int:
-        """How many epochs lie behind this state."""
-        return int(self.state["epochs_done"])
+    """Steps done, history, the best epoch's step, and whose run it is."""
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """One of its files, `model` or `optimizer`, on the CPU."""
@@ -55,20 +50,20 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    folder: Path, epochs_done: int, files: Mapping[str, Tensors], state: Mapping[str, Any]
+    folder: Path, steps_done: int, files: Mapping[str, Tensors], state: Mapping[str, Any]
 ) -> Path:
-    """Save the state after `epochs_done` epochs.
+    """Save the state after `steps_done` steps.
 
     Args:
         folder: of all checkpoints of the run.
-        epochs_done: names the checkpoint.
+        steps_done: names the checkpoint.
         files: tensors by file name without suffix.
         state: JSON values to keep with them.
 
     Raises:
         StoreError: the disk is full or not writable; the earlier checkpoints are untouched.
     """
-    final = folder / f"epoch-{epochs_done:04d}"
+    final = checkpoint_path(folder, steps_done)
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
     with storing(final):
         try:
@@ -85,7 +80,7 @@ def save_checkpoint(
                 digests[path.name] = sha256_bytes(content)
             write_json_atomic(
                 temporary / "state.json",
-                {"format": FORMAT, "epochs_done": epochs_done, "files": digests, **state},
+                {"format": FORMAT, "steps_done": steps_done, "files": digests, **state},
             )
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
@@ -106,7 +101,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         state = read_json(path / "state.json")
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
-        if missing := {"files", "epochs_done"} - set(state):
+        if missing := {"files", "steps_done", "best_step"} - set(state):
             raise CheckpointError(f"{path}/state.json lacks {', '.join(sorted(missing))}.")
         for name, digest in state["files"].items():
             if Path(name).name != name or sha256_file(path / name) != digest:
@@ -129,12 +124,17 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
-def prune(folder: Path, keep_epochs: set[int]) -> None:
-    """Remove checkpoints of other epochs, and what killed runs left half-written."""
-    for path in _all(folder):
-        if int(path.name.removeprefix("epoch-")) not in keep_epochs:
-            shutil.rmtree(path, ignore_errors=True)
-    for leftover in folder.glob(".epoch-*.tmp"):
+def prune(folder: Path, keep: int) -> None:
+    """Keep the last `keep` checkpoints and what each of them calls the best; remove the others, and
+    what killed runs left half-written."""
+    last = _all(folder)[-keep:]
+    kept = set(last)
+    for path in last:
+        with contextlib.suppress(StoreError, KeyError, TypeError, ValueError):
+            kept.add(checkpoint_path(folder, int(read_json(path / "state.json")["best_step"])))
+    for path in set(_all(folder)) - kept:
+        shutil.rmtree(path, ignore_errors=True)
+    for leftover in folder.glob(".step-*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -148,6 +148,11 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def checkpoint_path(folder: Path, steps_done: int) -> Path:
+    """Where the state after so many steps is, or would be."""
+    return folder / f"step-{steps_done:08d}"
 
 
 def _all(folder: Path) -> list[Path]:

@@ -10,19 +10,30 @@ NO_READING = -32768
 _MV_PER_STEP = 1e-3
 
 
-def to_model_input(signal_BLS: torch.Tensor, normalisation: str) -> torch.Tensor:
-    """float32 (B, L, S) from int16 µV; a sample without a reading becomes 0 after scaling.
+def to_millivolts(signal_BLS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """float32 mV, and which samples are readings (bool), from int16 µV; both (B, L, S)."""
+    known_BLS = signal_BLS != NO_READING
+    return torch.where(known_BLS, signal_BLS.float() * _MV_PER_STEP, 0.0), known_BLS
+
+
+def normalise(
+    signal_mv_BLS: torch.Tensor, known_BLS: torch.Tensor, normalisation: str
+) -> torch.Tensor:
+    """What the encoder sees, float32 (B, L, S); a sample without a reading is 0 after scaling.
 
     fixed: millivolts. record: minus the record's mean, over its standard deviation, over all leads
     together, so that ratios between leads stay. minmax: the record's least to 0 and most to 1.
     """
-    known_BLS = signal_BLS != NO_READING
-    signal_mv_BLS = signal_BLS.float() * _MV_PER_STEP
     if normalisation == "record":
         signal_mv_BLS = _z_score(signal_mv_BLS, known_BLS)
     elif normalisation == "minmax":
         signal_mv_BLS = _to_unit_range(signal_mv_BLS, known_BLS)
     return torch.where(known_BLS, signal_mv_BLS, 0.0)
+
+
+def to_model_input(signal_BLS: torch.Tensor, normalisation: str) -> torch.Tensor:
+    """Both at once: int16 µV as stored (B, L, S) to what the encoder sees."""
+    return normalise(*to_millivolts(signal_BLS), normalisation)
 
 
 def _z_score(signal_BLS: torch.Tensor, known_BLS: torch.Tensor) -> torch.Tensor:

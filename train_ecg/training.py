@@ -1,40 +1,37 @@
 """The train stage: epochs against kept text vectors, validated, saved and resumed.
 
-Owns the loop. accelerate drives one or many processes; the order of records is a function of
-(seed, epoch) alone, and a run that was stopped continues from its last epoch as if it had not been.
-B = global batch, b = this process's rows, U = distinct texts, W = width of a text vector.
+Owns the loop. accelerate drives one or many processes; the order of records, what is said of them
+and how they are varied are functions of (seed, epoch, record) alone, so a run that was stopped or
+killed continues from its last checkpoint, in the middle of an epoch too, as if it had not been.
+B = global batch, b = this process's rows.
 """
 
-import json
 import math
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate import Accelerator
-from torch.optim import AdamW
 
 from ecgpipe.config import TrainConfig
-from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
-from ecgpipe.files import write_atomic
+from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
+from ecgpipe.files import write_json_atomic
+from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.checkpoint import (
-    Checkpoint,
-    newest_checkpoint,
-    prune,
-    read_checkpoint,
-    save_checkpoint,
-)
-from ecgpipe.train_ecg.gather import gather_rows
-from ecgpipe.train_ecg.loss import clip_loss
+from ecgpipe.train_ecg.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.order import epoch_batches
-from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals, save_model
+from ecgpipe.train_ecg.placement import PlacedSignals, SignalShelf
+from ecgpipe.train_ecg.run_log import RunLog
+from ecgpipe.train_ecg.run_state import RunState, best_epoch
+from ecgpipe.train_ecg.schedule import learning_rate
+from ecgpipe.train_ecg.step import FIGURES, Step, step_for
+from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 
 _STEPS_BETWEEN_AGREEMENTS = 16
@@ -44,17 +41,15 @@ Validate = Callable[[ModelEncoder], Mapping[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """The training split: which signals, and which text vector belongs to each. N = records."""
+    """The training split: which signals, and what may be said of each. N = records."""
 
+    signals: SignalShelf
+    texts: RecordTexts
     read_signals: ReadSignals
-    slots: npt.NDArray[np.int64]
-    """(N,) places in the signal store."""
+    """Any record of the store by slot: validation looks at others than `signals`."""
 
-    text_rows: npt.NDArray[np.int64]
-    """(N,) rows of `text_vectors`."""
-
-    text_vectors: npt.NDArray[np.float32]
-    """(distinct texts, W)."""
+    record_ids: Sequence[str]
+    """(N,) for the person who must find a bad one; never logged."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class Trained:
     best_value: float | None
     history: list[dict[str, Any]]
     resumed_from: int
-    """Epochs that were there already."""
+    """Steps that were there already."""
 
 
 def train(
@@ -85,182 +80,268 @@ def train(
         config: the settings.
         shape: of the model.
         data: the training split.
-        folder: of the run; gets checkpoints/, log.jsonl and model/.
+        folder: of the run; gets checkpoints/, log.jsonl, steps.jsonl and model/.
         run_key: identifies data and settings; a checkpoint of another key is refused.
         about: kept in the model folder's config.json.
         on_validate: figures of a model on the validation split; must hold config.best_by.
         stop: asked between steps.
 
     Raises:
-        ConfigError: fewer records than a batch, or a batch that does not divide by the processes.
+        ConfigError: fewer records than a batch, a batch that does not divide by the processes, or a
+            setting that this machine cannot honour.
         CheckpointError: the checkpoints belong to another run, or all are damaged.
         EcgpipeError: the loss is not finite.
-        StoppedEarly: a signal came; every finished epoch is kept.
+        StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    _check_batch(config, len(data.slots), accelerator.num_processes)
-    run = _Run(config, shape, data, accelerator)
-    resumed = _resume(run, folder / "checkpoints", run_key)
-    batches = len(data.slots) // config.global_batch_size
-    todo = (config.epochs - len(run.history)) * batches
-    with progress("train", todo, "steps") as tick:
-        while len(run.history) < config.epochs:
+    run = _Run(config, shape, data, accelerator, folder, run_key)
+    resumed = run.resume()
+    with progress("train", run.steps_to_do(), "steps") as tick:
+        while not run.finished():
             run.epoch(on_validate, stop, tick)
-            if accelerator.is_main_process:
-                _save(run, folder, run_key)
-            accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        _export(run, folder, run_key, about)
+        run.state.export(folder / "model", run.model.shape, about, config)
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    best = run.best_epoch()
+    history = run.state.history
+    best = best_epoch(history, config.best_by)
     return Trained(
-        epochs=len(run.history),
+        epochs=len(history),
         best_epoch=best,
-        best_value=run.history[best - 1]["val"][config.best_by],
-        history=run.history,
+        best_value=history[best - 1]["val"][config.best_by],
+        history=history,
         resumed_from=resumed,
     )
 
 
+@dataclass(frozen=True)
+class Workbench:
+    """What a training step needs, put together."""
+
+    model: TwoTowers
+    step: Step
+    signals: PlacedSignals
+
+
+def set_up(
+    config: TrainConfig, shape: ModelShape, data: TrainingData, accelerator: Accelerator
+) -> Workbench:
+    """The model with fresh weights, its step, and the signals at their place.
+
+    Raises:
+        ConfigError: as `train`.
+        StoreError: a record is damaged.
+    """
+    world = accelerator.num_processes
+    _check_batch(config, len(data.signals), accelerator)
+    device = accelerator.device
+    # Before the weights, so that signals that do not fit are known of at once.
+    signals = data.signals.placed(config.placement, device, _processes_here(world))
+    objective = Objective(config, data.texts, device, accelerator.process_index, world)
+    model = initialised(shape, config.seed)
+    model.text_mean_W.copy_(torch.from_numpy(data.texts.mean_vector()))
+    if shape.pair_bias:
+        torch.nn.init.constant_(model.bias, objective.start_bias())
+    if config.encoder_norm == "sync_batch":
+        convert: Any = torch.nn.SyncBatchNorm.convert_sync_batchnorm
+        model = convert(model)
+    return Workbench(model, Step(model, accelerator, objective, config), signals)
+
+
 class _Run:
-    """The living state of a run: module, optimiser, history."""
+    """A run that lives: what is trained, where it stands, and where it writes."""
 
     def __init__(
-        self, config: TrainConfig, shape: ModelShape, data: TrainingData, accelerator: Accelerator
+        self,
+        config: TrainConfig,
+        shape: ModelShape,
+        data: TrainingData,
+        accelerator: Accelerator,
+        folder: Path,
+        run_key: str,
     ) -> None:
+        bench = set_up(config, shape, data, accelerator)
         self.config = config
-        self.data = data
-        self.history: list[dict[str, Any]] = []
+        self.model = bench.model
+        self.step = bench.step
+        self._signals = bench.signals
+        self._data = data
         self._accelerator = accelerator
-        self.model = initialised(shape, config.seed)
-        text_UW = torch.from_numpy(data.text_vectors)
-        counts_U = torch.from_numpy(np.bincount(data.text_rows, minlength=len(text_UW))).float()
-        self.model.text_mean_W.copy_(counts_U @ text_UW / counts_U.sum())
-        self.optimizer = make_optimizer(self.model, config)
-        self._prepared, self._stepper = accelerator.prepare(self.model, self.optimizer)
-        self._text_UW = text_UW.to(accelerator.device)
+        self._folder = folder
+        self._world = accelerator.num_processes
+        self._steps_per_epoch = len(data.signals) // config.global_batch_size
+        self._take_step = step_for(self.step, config, accelerator)
+        self.state = RunState(self.model, self.step.optimizer, folder / "checkpoints", run_key)
+        self._log = RunLog(folder, on=accelerator.is_main_process)
+        self._saved_at = time.monotonic()
+        if is_first():
+            self._log.say(
+                f"train: signals in {self._signals.placement.kind}"
+                f" ({self._signals.placement.why}); every epoch is shuffled whole; encoder in"
+                f" {self.step.precision} on {accelerator.device.type} x {self._world}"
+            )
+
+    def resume(self) -> int:
+        """Load the newest whole checkpoint; returns the steps that lie behind it."""
+        for problem in self.state.load_newest():
+            self._log.say(f"train: {problem} Going on from an older one.")
+        behind = len(self.state.history) * self._steps_per_epoch + len(self.state.figures)
+        self._log.rewind(self.state.history, behind)
+        return behind
+
+    def steps_to_do(self) -> int:
+        """Steps up to config.epochs."""
+        epochs = self.config.epochs - len(self.state.history)
+        return epochs * self._steps_per_epoch - len(self.state.figures)
+
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the last so many were no better."""
+        history = self.state.history
+        patience = self.config.patience
+        tired = (
+            patience is not None
+            and len(history) - best_epoch(history, self.config.best_by) >= patience
+        )
+        return len(history) >= self.config.epochs or bool(history and tired)
 
     def epoch(self, on_validate: Validate, stop: Stop, tick: Tick) -> None:
-        """Train one epoch, validate, and add both to the history."""
+        """Train one epoch, or what is left of it, validate, and add both to the history."""
         started = time.monotonic()
-        number = len(self.history) + 1
-        losses = []
-        self._prepared.train()
-        for step, places_b in enumerate(self._batches(number - 1)):
-            if self._all_stop(step, stop):
-                raise StoppedEarly(
-                    f"Stopped by {stop.cause or 'another process'} in epoch {number}. Epochs up to"
-                    f" {number - 1} are saved: run the same command again to go on."
-                )
-            losses.append(self._step(places_b))
-            tick(1, self._note(number))
-        # The only time a step's result is waited for; of all processes together.
-        loss = float(self._accelerator.reduce(torch.stack(losses).mean(), "mean"))
-        if not math.isfinite(loss):
-            raise EcgpipeError(
-                f"The loss of epoch {number} is not finite, so training was stopped; the epochs"
-                " before are saved. Lower train.lr, or look for broken signals."
-            )
-        values = on_validate(self.encoder())
-        figures = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self.history.append(
-            {
-                "epoch": number,
-                "loss": loss,
-                "temperature": math.exp(-self.model.log_scale.item()),
-                "val": figures,
-                "processes": self._accelerator.num_processes,
-                "seconds": round(time.monotonic() - started, 3),
-            }
+        epoch, first = len(self.state.history), len(self.state.figures)
+        self.step.model.train()
+        self.step.begin_epoch(epoch)
+        places_nB = epoch_batches(
+            len(self._data.signals), self.config.global_batch_size, self.config.seed, epoch
         )
-        tick(0, self._note(number))
+        share = self.config.global_batch_size // self._world
+        mine = slice(
+            self._accelerator.process_index * share, (self._accelerator.process_index + 1) * share
+        )
+        on_device_nB = torch.from_numpy(places_nB).to(self._accelerator.device)
+        waiting: list[torch.Tensor] = []
+        for number, signal_bLS in enumerate(self._signals.batches(places_nB[first:, mine]), first):
+            if self._all_stop(number, stop):
+                self._fetch(waiting, epoch, places_nB)
+                self._save()
+                raise StoppedEarly(
+                    f"Stopped by {stop.cause or 'another process'} in epoch {epoch + 1}, after step"
+                    f" {number} of {len(places_nB)}. All of it is saved: run the same command again"
+                    " to go on."
+                )
+            overall = epoch * self._steps_per_epoch + number
+            self.step.set_learning_rate(learning_rate(self.config, overall, self._steps_per_epoch))
+            waiting.append(self._take_step(signal_bLS, on_device_nB[number]))
+            tick(1, self._note(epoch + 1))
+            if (number + 1) % self.config.log_every == 0:
+                self._fetch(waiting, epoch, places_nB)
+                if self._is_time_to_save():
+                    self._save()
+        self._fetch(waiting, epoch, places_nB)
+        self._end_epoch(on_validate(self._encoder()), started)
+        tick(0, self._note(epoch + 1))
+
+    def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Any) -> None:
+        """Wait for the figures of the steps since the last time; the only wait there is.
+
+        Raises:
+            EcgpipeError: a loss or a gradient is not finite.
+        """
+        if not waiting:
+            return
+        # The norm is the same everywhere, losses and accuracies are of each process's rows.
+        mean = self._accelerator.reduce(torch.stack(waiting), "mean")
+        figures = mean.double().cpu().numpy()
+        first = len(self.state.figures)
+        waiting.clear()
+        bad = np.flatnonzero(~np.isfinite(figures).all(axis=1))
+        if len(bad):
+            step = first + int(bad[0])
+            self._refuse(epoch, step, places_nB[step])
+        self.state.figures += [tuple(row) for row in figures.tolist()]
+        self._log.step(
+            epoch + 1,
+            epoch * self._steps_per_epoch + len(self.state.figures),
+            dict(zip(FIGURES, figures[-1].tolist(), strict=True)),
+        )
+
+    def _refuse(self, epoch: int, step: int, places_B: Any) -> None:
+        path = self._folder / "not-finite.json"
+        if self._accelerator.is_main_process:
+            ids = [self._data.record_ids[place] for place in places_B]
+            write_json_atomic(path, {"epoch": epoch + 1, "step": step, "record_ids": ids})
+        raise EcgpipeError(
+            f"The loss or the gradient of step {step} in epoch {epoch + 1} is not finite, so"
+            f" training was stopped. {path} names the {len(places_B)} records of its batch; the"
+            " checkpoints are of before. Lower train.lr, set train.max_gradient_norm, or look at"
+            " those signals."
+        )
+
+    def _end_epoch(self, values: Mapping[str, float], started: float) -> None:
+        means = np.mean(self.state.figures, axis=0)
+        duplicates = self.step.objective.duplicates_of_epoch(
+            epoch_batches(
+                len(self._data.signals),
+                self.config.global_batch_size,
+                self.config.seed,
+                len(self.state.history),
+            )
+        )
+        entry = {
+            "epoch": len(self.state.history) + 1,
+            **dict(zip(FIGURES, map(float, means), strict=True)),
+            **duplicates,
+            "temperature": math.exp(-self.model.log_scale.item()),
+            "lr": float(self.step.optimizer.param_groups[0]["lr"]),
+            "val": {name: v if math.isfinite(v) else None for name, v in values.items()},
+            "processes": self._world,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        self.state.history.append(entry)
+        self.state.figures.clear()
+        self._log.epoch(self.state.history)
+        improved = best_epoch(self.state.history, self.config.best_by) == entry["epoch"]
+        if improved or self.finished() or self._is_time_to_save():
+            self._save()
+
+    def _save(self) -> None:
+        if self._accelerator.is_main_process:
+            self.state.save(self._steps_per_epoch, self.config)
+        self._saved_at = time.monotonic()
+        self._accelerator.wait_for_everyone()
+
+    def _is_time_to_save(self) -> bool:
+        due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
+        return self._agreed(due)
+
+    def _encoder(self) -> ModelEncoder:
+        """The model as it stands, for validation."""
+        return ModelEncoder(self.model, self._data.read_signals, self._accelerator.device)
 
     def _note(self, number: int) -> str:
         """What progress shows: the epoch in work, and the figures of the last that is done."""
-        if not self.history:
+        if not self.state.history:
             return f"epoch {number}"
-        last, name = self.history[-1], self.config.best_by
+        last, name = self.state.history[-1], self.config.best_by
         value = last["val"][name]
         shown = "undefined" if value is None else f"{value:.3f}"
         return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
 
-    def best_epoch(self, among: int | None = None) -> int:
-        """The epoch with the best validation figure; of equals the first, without any the last.
-
-        `among` looks at the first so many epochs only; all by default.
-        """
-        values = [entry["val"][self.config.best_by] for entry in self.history[:among]]
-        if all(value is None for value in values):
-            return len(values)
-        return int(np.argmax([-math.inf if value is None else value for value in values])) + 1
-
-    def encoder(self) -> ModelEncoder:
-        """The model as it stands, for validation."""
-        return ModelEncoder(self.model, self.data.read_signals, self._accelerator.device)
-
     def _all_stop(self, step: int, stop: Stop) -> bool:
-        """Whether to stop; with several processes they agree first, or one would wait for ever."""
-        if self._accelerator.num_processes == 1:
-            return bool(stop)
-        if step % _STEPS_BETWEEN_AGREEMENTS:
+        """Whether to stop; several processes agree first, or one would wait for ever."""
+        if self._world > 1 and step % _STEPS_BETWEEN_AGREEMENTS:
             return False
-        asked = torch.tensor(float(bool(stop)), device=self._accelerator.device)
+        return self._agreed(bool(stop))
+
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any process wishes it."""
+        if self._world == 1:
+            return wish
+        asked = torch.tensor(float(wish), device=self._accelerator.device)
         return bool(self._accelerator.reduce(asked) > 0)
 
-    def _batches(self, epoch: int) -> Iterator[npt.NDArray[np.int64]]:
-        yield from epoch_batches(
-            len(self.data.slots),
-            self.config.global_batch_size,
-            self.config.seed,
-            epoch,
-            self._accelerator.process_index,
-            self._accelerator.num_processes,
-        )
 
-    def _step(self, places_b: npt.NDArray[np.int64]) -> torch.Tensor:
-        signal = torch.from_numpy(self.data.read_signals(self.data.slots[places_b]))
-        text_bW = self._text_UW[torch.from_numpy(self.data.text_rows[places_b])]
-        ecg_bD, text_bD, scale = self._prepared(signal.to(self._accelerator.device), text_bW)
-        first_row = self._accelerator.process_index * len(places_b)
-        loss = clip_loss(
-            ecg_bD, text_bD, gather_rows(ecg_bD), gather_rows(text_bD), scale, first_row
-        )
-        self._accelerator.backward(loss)
-        self._stepper.step()
-        self._stepper.zero_grad()
-        self.model.clamp_temperature()
-        return loss.detach()
-
-
-def make_optimizer(model: TwoTowers, config: TrainConfig) -> AdamW:
-    """AdamW; weight decay on matrices and kernels, not on norms, biases and the temperature."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=config.lr, fused=True)
-
-
-def optimizer_tensors(optimizer: AdamW) -> dict[str, torch.Tensor]:
-    """The optimiser's moments and step counts as named tensors."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}/{name}": value for number, kept in state.items() for name, value in kept.items()
-    }
-
-
-def restore_optimizer(optimizer: AdamW, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split("/")
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def _check_batch(config: TrainConfig, n_records: int, world: int) -> None:
+def _check_batch(config: TrainConfig, n_records: int, accelerator: Accelerator) -> None:
+    world = accelerator.num_processes
     if n_records < config.global_batch_size:
         raise ConfigError(
             f"The training split has {n_records} records, fewer than train.global_batch_size"
@@ -271,59 +352,12 @@ def _check_batch(config: TrainConfig, n_records: int, world: int) -> None:
             f"train.global_batch_size {config.global_batch_size} does not divide by {world}"
             " processes."
         )
-
-
-def _resume(run: _Run, checkpoints: Path, run_key: str) -> int:
-    """Load the newest whole checkpoint; returns the epochs that lie behind it."""
-    found, problems = newest_checkpoint(checkpoints)
-    if found is None:
-        if problems:
-            raise CheckpointError(
-                f"No checkpoint in {checkpoints} is whole: {problems[0]} Move the folder away to"
-                " start anew."
-            )
-        return 0
-    if found.state.get("run_key") != run_key or "history" not in found.state:
-        raise CheckpointError(
-            f"{found.path} belongs to a run with other data or settings. Give this experiment"
-            " another name, or move the folder away."
+    if config.encoder_norm == "sync_batch" and accelerator.device.type != "cuda":
+        raise ConfigError(
+            "train.encoder_norm is sync_batch, which works on GPUs only. Use batch or group."
         )
-    run.model.load_state_dict(found.tensors("model"))
-    restore_optimizer(run.optimizer, found.tensors("optimizer"))
-    run.history[:] = found.state["history"]
-    return found.epochs_done
 
 
-def _save(run: _Run, folder: Path, run_key: str) -> None:
-    done = len(run.history)
-    save_checkpoint(
-        folder / "checkpoints",
-        done,
-        {"model": run.model.state_dict(), "optimizer": optimizer_tensors(run.optimizer)},
-        {"run_key": run_key, "history": run.history, "best_epoch": run.best_epoch()},
-    )
-    # Also the best without this epoch: should its checkpoint prove damaged, the one before goes on.
-    kept = {done, done - 1, run.best_epoch(), run.best_epoch(among=done - 1)}
-    prune(folder / "checkpoints", kept)
-    lines = (json.dumps(line, ensure_ascii=False) for line in run.history)
-    write_atomic(folder / "log.jsonl", ("\n".join(lines) + "\n").encode())
-
-
-def _export(run: _Run, folder: Path, run_key: str, about: Mapping[str, Any]) -> None:
-    """The best epoch's weights become the run's model."""
-    best = run.best_epoch()
-    try:
-        checkpoint: Checkpoint = read_checkpoint(folder / "checkpoints" / f"epoch-{best:04d}")
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error} It held the best epoch. Remove {folder} and run `ecgpipe train`, anew."
-        ) from error
-    training = {
-        "run_key": run_key,
-        "epochs": len(run.history),
-        "best_epoch": best,
-        "best_by": run.config.best_by,
-        "val": run.history[best - 1]["val"],
-    }
-    weights = checkpoint.tensors("model")
-    save_model(folder / "model", weights, run.model.shape, {"training": training, **about})
+def _processes_here(world: int) -> int:
+    """How many processes share this machine's memory, as the launcher says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or world)

@@ -2,21 +2,18 @@
 
 Owns the shape of the joint space, and the mean by which text vectors are centred: vectors of one
 language model share a large common part, which says nothing.
-B = batch, L = leads, S = samples, W = width of a text vector, D = joint width.
+B = batch, L = leads, S = samples, W = width of a text vector, T = texts of a step, D = joint width.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from ecgpipe.train_ecg.encoders import build_encoder
 from ecgpipe.train_ecg.inputs import to_model_input
-from ecgpipe.train_ecg.resnet1d import ResNet1d, resnet1d18
-
-ENCODERS: dict[str, Callable[[int], ResNet1d]] = {"resnet1d18": resnet1d18}
 
 _MAX_LOG_SCALE = math.log(100)
 
@@ -34,6 +31,10 @@ class ModelShape:
     projection_dim: int
     temperature: float
     learn_temperature: bool
+    encoder_pooling: str = "mean"
+    encoder_norm: str = "batch"
+    pair_bias: bool = False
+    """Whether a pair's logit has a bias, as SigLIP's has."""
 
 
 class TwoTowers(nn.Module):
@@ -44,27 +45,47 @@ class TwoTowers(nn.Module):
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
-        self.encoder = ENCODERS[shape.encoder](shape.n_leads)
+        self.encoder = build_encoder(
+            shape.encoder, shape.n_leads, shape.rate_hz, shape.encoder_pooling, shape.encoder_norm
+        )
         self.ecg_projection = nn.Linear(self.encoder.width, shape.projection_dim)
         self.text_projection = nn.Linear(shape.text_width, shape.projection_dim)
         log_scale = torch.tensor(-math.log(shape.temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=shape.learn_temperature)
+        if shape.pair_bias:
+            self.bias = nn.Parameter(torch.zeros(()))
         self.register_buffer("text_mean_W", torch.zeros(shape.text_width))
 
     def forward(
-        self, signal_BLS: torch.Tensor, text_BW: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Both sides of a batch, (B, D) each of unit length, and the scale 1/temperature."""
-        return self.encode_ecg(signal_BLS), self.encode_text(text_BW), self.log_scale.exp()
+        self, input_BLS: torch.Tensor, text_TW: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Both sides of a step.
+
+        Args:
+            input_BLS: float ECGs, normalised as `shape.normalisation` says.
+            text_TW: vectors of the language model.
+
+        Returns:
+            Unit vectors (B, D) and (T, D) in float32, the scale 1/temperature, and the bias of a
+            pair's logit (0 without one).
+        """
+        bias = self.bias if self.shape.pair_bias else torch.zeros_like(self.log_scale)
+        ecg_BD = self._unit(self.ecg_projection(self.encoder(input_BLS)))
+        return ecg_BD, self.encode_text(text_TW), self.log_scale.exp(), bias
 
     def encode_ecg(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """int16 µV as stored (B, L, S) to unit vectors (B, D)."""
         input_BLS = to_model_input(signal_BLS, self.shape.normalisation)
-        return functional.normalize(self.ecg_projection(self.encoder(input_BLS)), dim=1)
+        return self._unit(self.ecg_projection(self.encoder(input_BLS)))
 
     def encode_text(self, text_BW: torch.Tensor) -> torch.Tensor:
         """Vectors of the language model (B, W) to unit vectors (B, D)."""
-        return functional.normalize(self.text_projection(text_BW - self.text_mean_W), dim=1)
+        return self._unit(self.text_projection(text_BW - self.text_mean_W))
+
+    @staticmethod
+    def _unit(vectors_BD: torch.Tensor) -> torch.Tensor:
+        # In float32 also under autocast: cosines near 1 are what bfloat16 cannot tell apart.
+        return functional.normalize(vectors_BD.float(), dim=1)
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:

@@ -11,8 +11,12 @@ check_report   problems -> text, worst first
 prepare_stage  recordings -> signals and records
 fetch_stage    a language model -> a folder
 embed_stage    sentences -> vectors
+verify_stage   whether signals, records and vectors are as they were written
 vectors_stage  upkeep of the vectors: verify, gc, compact, export, import
 train_stage    signals and vectors -> a model
 eval_stage     model and records -> results and report
+show_stage     ECGs -> pictures
+show_records   the ECG that a name on the command line means
+show_suspects  what check finds suspicious -> pages of small pictures
 outcome        what a stage says when it is done
 """

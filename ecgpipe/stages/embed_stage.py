@@ -77,8 +77,9 @@ def explain(experiment: Experiment) -> str:
 
 def sentences_of(experiment: Experiment) -> list[str]:
     """Everything that needs a vector."""
+    config = experiment.config
     return all_sentences(
-        experiment.records, experiment.taxonomy, experiment.tasks, experiment.config.text
+        experiment.records, experiment.taxonomy, experiment.tasks, config.text, config.train.text
     )
 
 

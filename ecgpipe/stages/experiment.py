@@ -3,7 +3,7 @@
 Owns how they are found. Nothing here does a stage's work.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,9 @@ class Experiment:
     """One pipeline.yaml, opened."""
 
     config: PipelineConfig
+
+    shelves: dict[Any, Any] = field(default_factory=dict, compare=False)
+    """Signals that lie in memory already; runs of a sweep hand them on."""
 
     @cached_property
     def workspace(self) -> Workspace:

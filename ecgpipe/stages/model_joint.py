@@ -6,11 +6,12 @@ language model, the cache in keys. Imported only when a model is really needed.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.cache.vector_cache import VectorCache
 from ecgpipe.config import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
@@ -19,8 +20,12 @@ from ecgpipe.evaluate.evaluation import validation_figures
 from ecgpipe.evaluate.tasks import Task
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import class_sentences, with_sentence
+from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
 from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.objective import RecordTexts
+from ecgpipe.train_ecg.pairing import padded
+from ecgpipe.train_ecg.placement import SignalShelf
+from ecgpipe.train_ecg.step_profile import StepProfile, profile_step
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.training import Trained, TrainingData, train
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
@@ -63,35 +68,60 @@ def train_model(experiment: Experiment, key: str, task: Task, stop: Stop) -> Tra
         least = config.eval.min_positives
         return validation_figures(model, task, validation, least, config.text.language)
 
-    shape = model_shape(experiment, data.text_vectors.shape[1])
+    shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
     run = experiment.workspace.run
     return train(config.train, shape, data, run, key, _about(experiment), on_validate, stop)
 
 
+def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
+    """Where the time of a training step goes, with the experiment's model and data.
+
+    Raises as `train_model`; nothing is written.
+    """
+    data = training_data(experiment, experiment.open_vectors())
+    shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
+    return profile_step(experiment.config.train, shape, data, n_steps)
+
+
 def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
-    """The training split's signals, and the vector of each record's sentence.
+    """The training split's signals, and the vectors of what may be said of each record.
 
     Raises:
         SourceError: no training record has a text.
         StoreError: a sentence has no vector yet.
     """
-    text = experiment.config.text
-    records, sentences = with_sentence(
-        experiment.records.of_split("train"), experiment.taxonomy, text
+    text, style = experiment.config.text, experiment.config.train.text
+    records, texts = with_texts(
+        experiment.records.of_split("train"), experiment.taxonomy, text, style
     )
-    if not sentences:
+    if not texts:
         raise SourceError(
             f"No record of the training split has {text.source}, so there is nothing to learn from."
             " Check data.split and text.source."
         )
-    distinct = list(dict.fromkeys(sentences))
+    distinct = list(dict.fromkeys(sentence for sentences in texts for sentence in sentences))
     row_of = {sentence: row for row, sentence in enumerate(distinct)}
+    number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
     return TrainingData(
+        signals=_shelf(experiment, records),
+        texts=RecordTexts(
+            texts_NK=padded([[row_of[sentence] for sentence in sentences] for sentences in texts]),
+            labels_NL=padded([[number_of[f] for f in r.findings] for r in records.records]),
+            vectors_FW=vectors.vectors(keys_of(distinct)),
+        ),
         read_signals=experiment.signals.read,
-        slots=records.slots,
-        text_rows=np.array([row_of[sentence] for sentence in sentences], np.int64),
-        text_vectors=vectors.vectors(keys_of(distinct)),
+        record_ids=[record.record_id for record in records.records],
     )
+
+
+def _shelf(experiment: Experiment, records: RecordsTable) -> SignalShelf:
+    """Where the signals of these records lie; the shelf of an earlier run of the sweep, if any."""
+    store, slots = experiment.signals, records.slots
+    key = store.folder, slots.tobytes()
+    if key not in experiment.shelves:
+        experiment.shelves.clear()  # one at a time: they are large
+        experiment.shelves[key] = SignalShelf(store.read, slots, len(store.leads), store.samples)
+    return cast(SignalShelf, experiment.shelves[key])
 
 
 def model_shape(experiment: Experiment, text_width: int) -> ModelShape:
@@ -107,6 +137,9 @@ def model_shape(experiment: Experiment, text_width: int) -> ModelShape:
         projection_dim=config.train.projection_dim,
         temperature=config.train.temperature,
         learn_temperature=config.train.learn_temperature,
+        encoder_pooling=config.train.encoder_pooling,
+        encoder_norm=config.train.encoder_norm,
+        pair_bias=config.train.loss == "siglip",
     )
 
 

@@ -4,13 +4,18 @@ Owns what is said of an ECG: its findings in the taxonomy's order, so that equal
 sentences, or its report.
 """
 
+import re
 from collections.abc import Sequence
 
 from ecgpipe.cache.records_table import Record, RecordsTable
-from ecgpipe.config import TextConfig
+from ecgpipe.config import StepText, TextConfig
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, normalise
 from ecgpipe.evaluate.tasks import Task
 from ecgpipe.evaluate.taxonomy import Taxonomy
+
+# The ends of Japanese and Western sentences, and lines. A point behind a digit is taken for an
+# ordinal's or a decimal's (AV-Block 1. Grades): cutting too little does no harm.
+_SENTENCE_END = re.compile(r"[。．｡!?！？;；\r\n]+|(?<!\d)\.(?=\s|$)")
 
 
 def record_sentence(record: Record, taxonomy: Taxonomy, config: TextConfig) -> str | None:
@@ -39,10 +44,49 @@ def with_sentence(
     return table, [sentence for _, sentence in kept]
 
 
+def with_texts(
+    records: RecordsTable, taxonomy: Taxonomy, config: TextConfig, style: StepText
+) -> tuple[RecordsTable, list[list[str]]]:
+    """The records of which something can be said, and all that a training step may say of each.
+
+    With `style` sentence that is one sentence. Otherwise it is the sentence of each finding by
+    itself, in the words of label prompts, or of each sentence of the report.
+    """
+    if style == "sentence":
+        table, sentences = with_sentence(records, taxonomy, config)
+        return table, [[sentence] for sentence in sentences]
+    pairs = [(r, _single_sentences(r, taxonomy, config)) for r in records.records]
+    table = RecordsTable(tuple(record for record, texts in pairs if texts), records.about)
+    return table, [texts for _, texts in pairs if texts]
+
+
+def _single_sentences(record: Record, taxonomy: Taxonomy, config: TextConfig) -> list[str]:
+    if config.source == "report":
+        parts = report_sentences(record.report or "")
+    else:
+        parts = [taxonomy[finding].name(config.language) for finding in record.findings]
+    return list(dict.fromkeys(class_sentences(parts, config)))
+
+
+def report_sentences(report: str) -> list[str]:
+    """A report's sentences or lines, without the marks that end them."""
+    return [part for part in _SENTENCE_END.split(report) if normalise(part)]
+
+
 def all_sentences(
-    records: RecordsTable, taxonomy: Taxonomy, tasks: Sequence[Task], config: TextConfig
+    records: RecordsTable,
+    taxonomy: Taxonomy,
+    tasks: Sequence[Task],
+    config: TextConfig,
+    style: StepText = "sentence",
 ) -> list[str]:
-    """Everything that needs a vector: every record's sentence and every class's."""
+    """Everything that needs a vector: what is said of every record, and the sentences of
+    every class and its members."""
     _, sentences = with_sentence(records, taxonomy, config)
-    classes = [s for task in tasks for s in class_sentences(task.wording(config.language), config)]
-    return sentences + classes
+    if style != "sentence":
+        _, texts = with_texts(records, taxonomy, config, style)
+        sentences += [sentence for single in texts for sentence in single]
+    for task in tasks:
+        members = [name for names in task.member_wording(config.language) for name in names]
+        sentences += class_sentences([*task.wording(config.language), *members], config)
+    return sentences

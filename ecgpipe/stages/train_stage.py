@@ -5,9 +5,12 @@ number of epochs, since with a constant learning rate a longer run is the same r
 folder of another key is set aside, never overwritten.
 """
 
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
+from ecgpipe.config import TrainConfig
 from ecgpipe.config_file import config_as_yaml
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import StoreError
@@ -26,10 +29,21 @@ from ecgpipe.processes import is_first
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
-from ecgpipe.stages.texts import class_sentences, with_sentence
+from ecgpipe.stages.texts import class_sentences, with_texts
 from ecgpipe.stopping import Stop
 
-_VERSION = 1  # raised when the same key would give another model
+_VERSION = 2  # raised when the same key would give another model
+
+# Settings that change how fast and how often, not what comes out.
+_IDLE = (
+    "preset",
+    "placement",
+    "compile",
+    "cuda_graph",
+    "log_every",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+)
 
 
 def run_train(experiment: Experiment, stop: Stop) -> Outcome:
@@ -66,16 +80,19 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
 
 def run_key(experiment: Experiment) -> str:
     """What the trained model depends on, besides how long it is trained."""
-    text, task = experiment.config.text, findings_task(experiment)
-    records, sentences = with_sentence(experiment.records, experiment.taxonomy, text)
+    text, train = experiment.config.text, experiment.config.train
+    task = findings_task(experiment)
+    records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
+    # With a constant learning rate a longer run is the same run continued.
+    idle = _IDLE if train.schedule == "cosine" else (*_IDLE, "epochs")
     return digest_of(
         {
             "version": _VERSION,
-            "train": experiment.settings("train", "epochs", "preset"),
+            "train": experiment.settings("train", *idle),
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),
-            "texts": keys_of(sentences).tobytes().hex(),
+            "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
             "vectors": experiment.fingerprint.digest,
             "validation": [
                 task.digest,
@@ -93,12 +110,18 @@ def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
         card = read_json_object(folder / "config.json", ("training", "sha256"), "")
         training = card["training"]
         _ = training["val"][training["best_by"]]
-        if training["run_key"] != key or training["epochs"] != experiment.config.train.epochs:
+        if training["run_key"] != key or not _is_long_enough(training, experiment.config.train):
             return None
         whole = sha256_file(folder / "model.safetensors") == card["sha256"]
     except (StoreError, OSError, KeyError, TypeError):
         return None  # none, or damaged: training goes on from its checkpoints and writes it anew
     return card if whole else None
+
+
+def _is_long_enough(training: Mapping[str, Any], config: TrainConfig) -> bool:
+    """Whether it went on for as many epochs as asked, or ended by itself before (patience)."""
+    epochs, asked = training["epochs"], training["epochs_asked"]
+    return bool(epochs == config.epochs or epochs < min(asked, config.epochs))
 
 
 def _make_room(experiment: Experiment, key: str) -> None:
@@ -122,11 +145,19 @@ def _may_continue(experiment: Experiment, key: str) -> bool:
         found = read_json(experiment.workspace.run / "run.json")
     except StoreError:
         return False
-    names = [path.name for path in experiment.workspace.checkpoints.glob("epoch-*")]
-    numbers = [name.removeprefix("epoch-") for name in names]
-    epochs_done = max((int(number) for number in numbers if number.isdecimal()), default=0)
     same = isinstance(found, dict) and found.get("run_key") == key
-    return same and epochs_done <= experiment.config.train.epochs
+    return (
+        same and _epochs_begun(experiment.workspace.checkpoints) <= experiment.config.train.epochs
+    )
+
+
+def _epochs_begun(checkpoints: Path) -> int:
+    """How many epochs the newest checkpoint knows of, the one in work included."""
+    for path in sorted(checkpoints.glob("step-*/state.json"), reverse=True):
+        with suppress(StoreError, KeyError, TypeError):
+            state = read_json(path)
+            return len(state["history"]) + bool(state["figures"])
+    return 0
 
 
 def findings_task(experiment: Experiment) -> Task:

@@ -1,0 +1,56 @@
+"""The ECG encoders by name.
+
+Owns the list, and what each of the settings means to which. Every encoder takes (B, L, S) of any
+length from a second on to features (B, width).
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+import torch
+
+from ecgpipe.errors import ConfigError
+from ecgpipe.train_ecg.cnn1d import cnn1d
+from ecgpipe.train_ecg.resnet1d import resnet1d18, resnet1d34, resnet1d50
+from ecgpipe.train_ecg.vit1d import vit1d_tiny
+
+_RESNETS: dict[str, Callable[..., Any]] = {
+    "resnet1d18": resnet1d18,
+    "resnet1d34": resnet1d34,
+    "resnet1d50": resnet1d50,
+}
+_PATCH_S = 0.1
+
+
+class Encoder(Protocol):
+    """A module that turns ECGs into features."""
+
+    width: int
+
+    def __call__(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """(B, L, S) to (B, width)."""
+
+
+def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str) -> Encoder:
+    """An encoder with random weights.
+
+    Args:
+        name: train.encoder.
+        n_leads: L.
+        rate_hz: of the signals; vit1d's patches are of 0.1 s.
+        pooling: train.encoder_pooling.
+        norm: train.encoder_norm; sync_batch is batch norm that is converted later.
+
+    Raises:
+        ConfigError: the encoder has no such pooling or norm.
+    """
+    norm = "batch" if norm == "sync_batch" else norm
+    if name in _RESNETS:
+        return cast(Encoder, _RESNETS[name](n_leads, norm=norm, pooling=pooling))
+    if pooling != "mean":
+        raise ConfigError(f"train.encoder_pooling is {pooling}, but {name} only has mean.")
+    if name == "cnn1d":
+        return cast(Encoder, cnn1d(n_leads, norm=norm))  # type: ignore[arg-type]  # batch or group
+    if norm != "batch":
+        raise ConfigError(f"train.encoder_norm is {norm}, but {name} has its own. Leave it out.")
+    return cast(Encoder, vit1d_tiny(n_leads, patch=max(1, round(_PATCH_S * rate_hz))))

@@ -1,0 +1,52 @@
+"""What may be said of each ECG, and which of it a step says.
+
+Owns the drawing: a pure function of seed and epoch, so that a resumed run and any number of
+processes draw the same. Knows texts only as rows of a table of vectors, and -1 where a record has
+fewer. N = records, b = records looked at, B = columns of a batch, K = most texts of one record,
+F = texts in all.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Rows = npt.NDArray[np.int64]
+
+_DRAW = 1  # a stream of its own, apart from the order of the records
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Rows:
+    """Lists of unequal length as one array (N, longest), filled up with -1."""
+    table = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int64)
+    for place, row in enumerate(rows):
+        table[place, : len(row)] = row
+    return table
+
+
+def drawn_texts(texts_NK: Rows, seed: int, epoch: int) -> Rows:
+    """One of each record's texts, (N,), each as likely as the others.
+
+    Args:
+        texts_NK: from `padded`; every record has at least one.
+        seed: of the run.
+        epoch: counted from 0; each draws anew.
+    """
+    n_N = (texts_NK >= 0).sum(axis=1)
+    chances_N = np.random.default_rng([seed, epoch, _DRAW]).random(len(texts_NK))
+    drawn: Rows = texts_NK[np.arange(len(texts_NK)), (chances_N * n_N).astype(np.int64)]
+    return drawn
+
+
+def also_true(texts_bK: torch.Tensor, drawn_B: torch.Tensor) -> torch.Tensor:
+    """Whether the text of column B is one of the texts of record b: bool (b, B)."""
+    return (texts_bK[:, :, None] == drawn_B).any(dim=1)
+
+
+def truth_of(texts_bK: torch.Tensor, n_texts: int) -> torch.Tensor:
+    """Which of all texts are true of each record: bool (b, F)."""
+    truth_bF = torch.zeros(len(texts_bK), n_texts + 1, dtype=torch.bool, device=texts_bK.device)
+    # -1 goes into a column of its own, which is cut off.
+    truth_bF.scatter_(1, texts_bK.where(texts_bK >= 0, n_texts), True)
+    return truth_bF[:, :n_texts]

@@ -1,0 +1,220 @@
+"""One step of training: signals and places in, weights changed, figures out.
+
+Owns precision, the order of the step's parts, and its capture as a CUDA graph. Nothing here waits
+for the device: the figures stay there until somebody asks. B = global batch, b = this process's
+rows, L = leads, S = samples.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim import AdamW
+
+from ecgpipe.config import TrainConfig
+from ecgpipe.train_ecg.augmentation import augment
+from ecgpipe.train_ecg.inputs import normalise, to_millivolts
+from ecgpipe.train_ecg.objective import Objective
+from ecgpipe.train_ecg.two_towers import TwoTowers
+
+FIGURES = ("loss", "gradient_norm", "accuracy")
+
+_EAGER_STEPS = 3
+
+
+class Step:
+    """A training step that runs its parts one after the other."""
+
+    def __init__(
+        self,
+        model: TwoTowers,
+        accelerator: Accelerator,
+        objective: Objective,
+        config: TrainConfig,
+    ) -> None:
+        self.model = model.to(accelerator.device)
+        self.objective = objective
+        self.precision = _precision(config.precision, accelerator.device)
+        self.optimizer = make_optimizer(model, config, accelerator.device)
+        self._accelerator = accelerator
+        self._config = config
+        # On the device, since a captured graph would keep a number for ever.
+        self._epoch = torch.zeros((), dtype=torch.int64, device=accelerator.device)
+        self._max_norm = config.max_gradient_norm or float("inf")
+        self._prepared, self._stepper = accelerator.prepare(
+            _compiled(model) if config.compile else model, self.optimizer
+        )
+        share = config.global_batch_size // accelerator.num_processes
+        self._mine = slice(
+            accelerator.process_index * share, (accelerator.process_index + 1) * share
+        )
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Draw what is said of each record in this epoch, counted from 0, and how it is varied."""
+        self._epoch.fill_(epoch)
+        self.objective.draw(epoch)
+
+    def __call__(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
+        """Train on one batch.
+
+        Args:
+            signal_bLS: int16 as stored, of this process's records, on the device.
+            places_B: the records of the global batch, on the device.
+
+        Returns:
+            (3,) float32 on the device: the `FIGURES`.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, accuracy = self.forward(self.inputs(signal_bLS, places_B), places_B)
+        self.backward(loss)
+        return torch.stack([loss.detach().float(), self.update().float(), accuracy])
+
+    @torch.no_grad()
+    def inputs(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
+        """What the encoder sees of a batch."""
+        signal_mv, known = to_millivolts(signal_bLS)
+        signal_mv, known = augment(
+            signal_mv,
+            known,
+            places_B[self._mine],
+            self._config.seed,
+            self._epoch,
+            self.model.shape.rate_hz,
+            self._config.augment,
+        )
+        return normalise(signal_mv, known, self.model.shape.normalisation)
+
+    def forward(
+        self, input_bLS: torch.Tensor, places_B: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and accuracy of a batch."""
+        with torch.autocast(
+            self._accelerator.device.type, torch.bfloat16, self.precision == "bfloat16"
+        ):
+            ecg_bD, text_TD, scale, bias = self._prepared(
+                input_bLS, self.objective.text_vectors(places_B)
+            )
+        return self.objective(ecg_bD, text_TD, scale, bias, places_B)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """The gradients; of several processes their mean."""
+        self._accelerator.backward(loss)
+
+    def update(self) -> torch.Tensor:
+        """Change the weights; returns the length of the gradient before it was shortened."""
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self._max_norm < float("inf"):
+            torch.nn.utils.clip_grads_with_norm_(parameters, self._max_norm, norm)
+        self._stepper.step()
+        self.model.clamp_temperature()
+        return norm
+
+    def set_learning_rate(self, value: float) -> None:
+        """The learning rate of the steps to come."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(value)  # in place: a captured graph reads it there
+            else:
+                group["lr"] = value
+
+
+class CapturedStep:
+    """A step of one shape, captured as a CUDA graph after the first few and replayed from then on.
+
+    At batch 32 launching the kernels takes longer than running them. All tensors a replay reads or
+    writes must stay where they were at capture, so inputs are copied into place. The first steps
+    run as they are, in a stream of their own, as the capture asks for.
+
+    Source: the section on CUDA graphs in PyTorch's CUDA semantics.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._calls = 0
+        self._graph: Any = None
+        self._inputs: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._figures: torch.Tensor | None = None
+
+    def __call__(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
+        """As `Step`, whose shape must be the same at every call."""
+        self._calls += 1
+        if self._calls <= _EAGER_STEPS:
+            return self._beside(signal_bLS, places_B)
+        if self._graph is None:
+            self._capture(signal_bLS, places_B)
+        assert self._inputs is not None
+        assert self._figures is not None
+        self._inputs[0].copy_(signal_bLS)
+        self._inputs[1].copy_(places_B)
+        self._graph.replay()
+        return self._figures.clone()
+
+    def _beside(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            figures = self._step(signal_bLS, places_B)
+        torch.cuda.current_stream().wait_stream(stream)
+        return figures
+
+    def _capture(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> None:
+        self._inputs = signal_bLS.clone(), places_B.clone()
+        # Gradients must be born inside the graph, so that each replay writes and does not add.
+        self._step.optimizer.zero_grad(set_to_none=True)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._figures = self._step(*self._inputs)
+
+
+def step_for(step: Step, config: TrainConfig, accelerator: Accelerator) -> Callable[..., Any]:
+    """The step itself, or captured where that is possible and asked for."""
+    alone_on_gpu = accelerator.device.type == "cuda" and accelerator.num_processes == 1
+    if alone_on_gpu and config.cuda_graph and not config.compile:
+        return CapturedStep(step)
+    return step
+
+
+def make_optimizer(model: TwoTowers, config: TrainConfig, device: torch.device) -> AdamW:
+    """AdamW; weight decay on matrices and kernels, not on norms, biases and the temperature."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    on_gpu = device.type == "cuda"
+    # In a CUDA graph the learning rate and the step count must be on the device.
+    rate = torch.tensor(config.lr, device=device) if on_gpu else config.lr
+    return AdamW(groups, lr=rate, fused=True, capturable=on_gpu)
+
+
+def optimizer_tensors(optimizer: AdamW) -> dict[str, torch.Tensor]:
+    """The optimiser's moments and step counts as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}/{name}": value for number, kept in state.items() for name, value in kept.items()
+    }
+
+
+def restore_optimizer(optimizer: AdamW, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split("/")
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _precision(setting: str, device: torch.device) -> str:
+    if setting != "auto":
+        return setting
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return "bfloat16" if able else "float32"
+
+
+def _compiled(model: TwoTowers) -> TwoTowers:
+    """The model with its encoder compiled; the names of its weights stay."""
+    cast(nn.Module, model.encoder).compile()
+    return model
