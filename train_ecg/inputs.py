@@ -11,9 +11,11 @@ _MV_PER_STEP = 1e-3
 
 
 def to_millivolts(signal_BLS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """float32 mV, and which samples are readings (bool), from int16 µV; both (B, L, S)."""
+    """mV in torch's default dtype, and which samples are readings (bool), from int16 µV; both
+    (B, L, S)."""
     known_BLS = signal_BLS != NO_READING
-    return torch.where(known_BLS, signal_BLS.float() * _MV_PER_STEP, 0.0), known_BLS
+    signal_mv_BLS = signal_BLS.to(torch.get_default_dtype()) * _MV_PER_STEP
+    return torch.where(known_BLS, signal_mv_BLS, 0.0), known_BLS
 
 
 def normalise(

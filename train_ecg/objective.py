@@ -64,7 +64,7 @@ class Objective:
         self._texts_NK = torch.from_numpy(texts.texts_NK).to(device)
         self._labels_NL = torch.from_numpy(texts.labels_NL).to(device)
         self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
-        self._vectors_FW = torch.from_numpy(texts.vectors_FW).to(device)
+        self._vectors_FW = torch.from_numpy(texts.vectors_FW).to(device, torch.get_default_dtype())
         self._drawn_N = self._texts_NK[:, 0].clone()
         self._share = config.global_batch_size // world
         self._first = rank * self._share

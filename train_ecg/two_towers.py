@@ -66,7 +66,7 @@ class TwoTowers(nn.Module):
             text_TW: vectors of the language model.
 
         Returns:
-            Unit vectors (B, D) and (T, D) in float32, the scale 1/temperature, and the bias of a
+            Unit vectors (B, D) and (T, D), the scale 1/temperature, and the bias of a
             pair's logit (0 without one).
         """
         bias = self.bias if self.shape.pair_bias else torch.zeros_like(self.log_scale)
@@ -84,8 +84,8 @@ class TwoTowers(nn.Module):
 
     @staticmethod
     def _unit(vectors_BD: torch.Tensor) -> torch.Tensor:
-        # In float32 also under autocast: cosines near 1 are what bfloat16 cannot tell apart.
-        return functional.normalize(vectors_BD.float(), dim=1)
+        # Not in bfloat16, also under autocast: it cannot tell cosines near 1 apart.
+        return functional.normalize(vectors_BD.to(torch.get_default_dtype()), dim=1)
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:

@@ -70,7 +70,7 @@ def _single_sentences(record: Record, taxonomy: Taxonomy, config: TextConfig) ->
 
 def report_sentences(report: str) -> list[str]:
     """A report's sentences or lines, without the marks that end them."""
-    return [part for part in _SENTENCE_END.split(report) if normalise(part)]
+    return [part.strip() for part in _SENTENCE_END.split(report) if normalise(part)]
 
 
 def all_sentences(
