@@ -82,3 +82,20 @@ def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     assert halving["largest_batch_that_fitted"] < halving["asked_budget"]
     assert {speed["texts"] for speed in found["speeds"]} == {100, 300}
     assert all(each["bit_equal"] == 1 for each in found["moved"]["sdpa"])
+
+
+def test_the_training_benchmark_runs_on_a_cpu_and_its_checks_hold(tmp_path: Path) -> None:
+    # No time at all: every epoch is cut to two steps of eight, and scaled up.
+    text = printed("gpu.train", "--out", str(tmp_path), "--most-seconds", "0")
+    (written,) = tmp_path.glob("gpu-train-*.json")
+    found = json.loads(written.read_text(encoding="utf-8"))
+    assert {(t["steps"], t["steps_an_epoch"]) for t in found["timings"]} == {(2, 8)}
+    for timing in found["timings"]:
+        assert timing["flops_per_s"] == pytest.approx(
+            timing["step_flops"] * timing["records_per_s"] / timing["case"]["batch"]
+        )
+    assert len(found["checks"]) >= 8
+    assert all(check["holds"] for check in found["checks"])
+    if found["device"] == "cpu":
+        assert "CUDA graph to plain steps: skipped, no CUDA" in text
+    assert written.with_suffix(".md").read_text(encoding="utf-8").startswith("# Training on a GPU")

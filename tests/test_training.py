@@ -1,5 +1,6 @@
 """The loop: it learns, it resumes exactly, it refuses what it must."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -8,23 +9,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.objective import RecordTexts
 from ecgpipe.train_ecg.order import epoch_batches
-from ecgpipe.train_ecg.placement import SignalShelf
-from ecgpipe.train_ecg.step import make_optimizer
+from ecgpipe.train_ecg.placement import PlacedSignals, Placement, SignalShelf
+from ecgpipe.train_ecg.step import CapturedStep, _precision, make_optimizer
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
-from ecgpipe.train_ecg.training import Trained, TrainingData, train
+from ecgpipe.train_ecg.training import Trained, TrainingData, make_accelerator, train
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 CONFIG = TrainConfig(epochs=3, global_batch_size=8, projection_dim=16, checkpoint_minutes=0)
@@ -378,3 +381,64 @@ def test_a_lost_best_epoch_says_what_to_do(tmp_path: Path) -> None:
     else:
         with pytest.raises(CheckpointError, match="It held the best epoch"):
             run(tmp_path)
+
+
+def test_launch_defaults_of_precision_do_not_reach_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    assert Accelerator(cpu=True).mixed_precision == "fp16"
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert make_accelerator().mixed_precision == "no"
+
+
+def test_bfloat16_that_a_gpu_only_emulates_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_on_turing(including_emulation: bool = True) -> bool:
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", as_on_turing)
+    assert _precision("auto", torch.device("cuda")) == "float32"
+
+
+def test_signals_on_the_only_gpu_are_found_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One process alone is told "cuda", but a tensor on it says "cuda:0". There is no GPU here, so a
+    # tensor that says so stands in for the signals.
+    class OnGpu:
+        device = torch.device("cuda", 0)
+
+        def index_select(self, axis: int, places: torch.Tensor) -> str:
+            return "resident"
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    signals = PlacedSignals(
+        Placement("stream", "for the test"), lambda _: None, DATA.signals, torch.device("cuda")
+    )
+    signals._resident_NLS = OnGpu()
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: self)
+    assert list(signals.batches(np.zeros((2, 3), np.int64))) == ["resident", "resident"]
+
+
+def test_a_capture_bears_with_the_thread_that_is_a_batch_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modes: list[str] = []
+
+    @contextlib.contextmanager
+    def graph(_: Any, capture_error_mode: str = "global") -> Iterator[None]:
+        modes.append(capture_error_mode)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    model = initialised(SHAPE, 0)
+
+    class Plain:
+        optimizer = make_optimizer(model, CONFIG, torch.device("cpu"))
+
+        def __call__(self, *_: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(3)
+
+    step: Any = Plain()
+    CapturedStep(step)._capture(torch.zeros(1), torch.zeros(1))
+    assert modes == ["thread_local"]

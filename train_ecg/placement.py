@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -130,7 +130,8 @@ class PlacedSignals:
         self.placement = placement
         self._read = read
         self._slots = shelf.slots
-        self._device = device
+        self._device = device = _numbered(device)
+        self._copying: Any = None
         self._resident_NLS: torch.Tensor | None = None
         if placement.kind != "stream":
             where = device if placement.kind == "device" else torch.device("cpu")
@@ -148,9 +149,17 @@ class PlacedSignals:
             for places_b in order_kb:
                 yield self._resident_NLS.index_select(0, places_b)
         elif self._device.type == "cuda":
-            yield from _copied_ahead(self.gather, places_kb, self._device)
+            yield from _copied_ahead(self.gather, places_kb, self._device, self._copy_stream())
         else:
             yield from _ahead(self.gather, places_kb)
+
+    def _copy_stream(self) -> Any:
+        # One for all epochs: the allocator keeps the memory of each stream apart. Streams of
+        # another priority come from another pool, so it is never the one a CUDA graph is captured
+        # in, whose capture would take the copies along.
+        if self._copying is None:
+            self._copying = torch.cuda.Stream(self._device, priority=-1)  # type: ignore[no-untyped-call]  # torch has no types here
+        return self._copying
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -189,20 +198,19 @@ def _ahead(gather: Callable[[Rows], torch.Tensor], places_kb: Rows) -> Iterator[
 
 
 def _copied_ahead(
-    gather: Callable[[Rows], torch.Tensor], places_kb: Rows, device: torch.device
+    gather: Callable[[Rows], torch.Tensor], places_kb: Rows, device: torch.device, stream: Any
 ) -> Iterator[torch.Tensor]:
     """As `_ahead`, and copied to a GPU beside its work.
 
     The copy runs in a stream of its own out of pinned memory; the GPU's own stream waits for it,
     the processor does not.
     """
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch has no types here
 
     def copied(places_b: Rows) -> tuple[torch.Tensor, torch.cuda.Event]:
         # The thread has a current device of its own.
         with torch.cuda.device(device), torch.cuda.stream(stream):
             batch = gather(places_b).pin_memory().to(device, non_blocking=True)
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # as above
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
             done.record(stream)
         return batch, done
 
@@ -217,6 +225,13 @@ def _copied_ahead(
                 using.wait_event(done)
                 batch.record_stream(using)  # its memory is not to be reused before `using` is done
                 yield batch
+
+
+def _numbered(device: torch.device) -> torch.device:
+    """`cuda` as `cuda:0`: a tensor names its GPU so, and a thread has a current GPU of its own."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _size(n_bytes: int) -> str:

@@ -5,6 +5,7 @@ for the device: the figures stay there until somebody asks. B = global batch, b 
 rows, L = leads, S = samples.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -21,7 +22,8 @@ from ecgpipe.train_ecg.two_towers import TwoTowers
 
 FIGURES = ("loss", "gradient_norm", "accuracy")
 
-_EAGER_STEPS = 3
+EAGER_STEPS = 3
+"""Before a capture."""
 
 
 class Step:
@@ -64,12 +66,13 @@ class Step:
             places_B: the records of the global batch, on the device.
 
         Returns:
-            (3,) float32 on the device: the `FIGURES`.
+            (3,) on the device: the `FIGURES`.
         """
         self.optimizer.zero_grad(set_to_none=True)
         loss, accuracy = self.forward(self.inputs(signal_bLS, places_B), places_B)
         self.backward(loss)
-        return torch.stack([loss.detach().float(), self.update().float(), accuracy])
+        figures = loss.detach(), self.update(), accuracy
+        return torch.stack([figure.to(loss.dtype) for figure in figures])
 
     @torch.no_grad()
     def inputs(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
@@ -134,6 +137,7 @@ class CapturedStep:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._calls = 0
+        self._stream: Any = None
         self._graph: Any = None
         self._inputs: tuple[torch.Tensor, torch.Tensor] | None = None
         self._figures: torch.Tensor | None = None
@@ -141,7 +145,7 @@ class CapturedStep:
     def __call__(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
         """As `Step`, whose shape must be the same at every call."""
         self._calls += 1
-        if self._calls <= _EAGER_STEPS:
+        if self._calls <= EAGER_STEPS:
             return self._beside(signal_bLS, places_B)
         if self._graph is None:
             self._capture(signal_bLS, places_B)
@@ -153,11 +157,12 @@ class CapturedStep:
         return self._figures.clone()
 
     def _beside(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        if self._stream is None:  # one for all: the allocator keeps memory of each stream apart
+            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
             figures = self._step(signal_bLS, places_B)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self._stream)
         return figures
 
     def _capture(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> None:
@@ -165,7 +170,9 @@ class CapturedStep:
         # Gradients must be born inside the graph, so that each replay writes and does not add.
         self._step.optimizer.zero_grad(set_to_none=True)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # The thread that is a batch ahead goes on meanwhile, and pins and allocates memory: in the
+        # default mode that would break the capture off.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._figures = self._step(*self._inputs)
 
 
@@ -187,6 +194,9 @@ def make_optimizer(model: TwoTowers, config: TrainConfig, device: torch.device) 
     on_gpu = device.type == "cuda"
     # In a CUDA graph the learning rate and the step count must be on the device.
     rate = torch.tensor(config.lr, device=device) if on_gpu else config.lr
+    if on_gpu:
+        # It makes no difference to a fused step, but torch warns of each that is not captured.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
     return AdamW(groups, lr=rate, fused=True, capturable=on_gpu)
 
 
@@ -210,7 +220,8 @@ def restore_optimizer(optimizer: AdamW, tensors: Mapping[str, torch.Tensor]) -> 
 def _precision(setting: str, device: torch.device) -> str:
     if setting != "auto":
         return setting
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    # Older GPUs than Ampere emulate it, which is slower than float32.
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if able else "float32"
 
 

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
 
 from ecgpipe.config import TrainConfig
 from ecgpipe.train_ecg.order import epoch_batches
-from ecgpipe.train_ecg.step import step_for
-from ecgpipe.train_ecg.training import TrainingData, set_up
+from ecgpipe.train_ecg.step import EAGER_STEPS, step_for
+from ecgpipe.train_ecg.training import TrainingData, make_accelerator, set_up
 from ecgpipe.train_ecg.two_towers import ModelShape
 
 PARTS = ("load", "copy", "prepare", "forward", "backward", "update")
@@ -28,7 +27,7 @@ _MEANING = {
     "backward": "gradients",
     "update": "gradient norm, AdamW",
 }
-_WARM_UP = 3
+_WARM_UP = EAGER_STEPS + 2  # the capture itself takes a second, and is no step
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def profile_step(
         ConfigError: as `ecgpipe.train_ecg.training.train`.
         StoreError: a record is damaged.
     """
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = make_accelerator()
     bench = set_up(config, shape, data, accelerator)
     step, signals = bench.step, bench.signals
     device = accelerator.device

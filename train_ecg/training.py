@@ -93,7 +93,7 @@ def train(
         EcgpipeError: the loss is not finite.
         StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = make_accelerator()
     run = _Run(config, shape, data, accelerator, folder, run_key)
     resumed = run.resume()
     with progress("train", run.steps_to_do(), "steps") as tick:
@@ -112,6 +112,15 @@ def train(
         history=history,
         resumed_from=resumed,
     )
+
+
+def make_accelerator() -> Accelerator:
+    """What drives one or many processes, on GPUs where there are any.
+
+    Precision is the step's business: a default of `accelerate launch` would bring loss scaling,
+    which waits for the device in every step.
+    """
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
 
 
 @dataclass(frozen=True)

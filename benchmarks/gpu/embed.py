@@ -15,9 +15,8 @@ batches go through the stage's own planning and launching. Told:
 import argparse
 import contextlib
 import json
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ import torch
 from transformers import AutoModel, LlamaConfig
 from transformers.utils.import_utils import is_flash_attn_2_available
 
+from benchmarks.gpu.card import RESULTS, device_name, matmul_flops, result_path
 from benchmarks.report import as_lines, conditions, table
 from ecgpipe.config import TextConfig
 from ecgpipe.embed_text import embedding, language_model
@@ -40,7 +40,6 @@ from ecgpipe.embed_text.tokens import TokenTable
 from ecgpipe.stopping import Stop
 
 _LEFT_BYTES = 3 << 29  # 1.5 GiB of the memory stay free where a batch must not fit
-_RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 Lengths = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
@@ -167,35 +166,13 @@ def realistic_lengths(n_texts: int) -> Lengths:
     return np.clip(drawn, 8, 96).astype(np.int64)
 
 
-def matmul_flops(sizes: Sequence[int], device: torch.device) -> float:
-    """The fastest bfloat16 product of two square matrices, FLOP/s."""
-    return max(_matmul_flops(size, device) for size in sizes)
-
-
-def _matmul_flops(size: int, device: torch.device, n_times: int = 20) -> float:
-    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    for _ in range(3):
-        left @ right
-    _wait(device)
-    started = time.perf_counter()
-    for _ in range(n_times):
-        left @ right
-    _wait(device)
-    return 2 * size**3 * n_times / (time.perf_counter() - started)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 class Bench:
     """One model on one device, and what its speed is held against."""
 
     def __init__(self, sizes: Sizes, device: torch.device) -> None:
         self.sizes = sizes
         self.device = device
-        self.device_name = embedding._device_name(device)
+        self.device_name = device_name(device)
         self.own_flops = matmul_flops(sizes.matrices, device)
         self.sheet_flops = peak_flops(self.device_name, "bfloat16")
         self._model = build_model(sizes, device)
@@ -426,11 +403,9 @@ def main() -> None:
     found = circumstances | found
     print(as_lines(circumstances))
     print(as_tables(found))
-    out: Path | None = chosen.out or (None if chosen.miniature else _RESULTS)
+    out: Path | None = chosen.out or (None if chosen.miniature else RESULTS)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        device_word = re.sub(r"[^A-Za-z0-9]+", "-", found["device"]).strip("-")
-        path = out / f"gpu-embed-{found['created'][:10]}-{device_word}.json"
+        path = result_path(out, "gpu-embed", found, ".json")
         path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         print(f"written: {path}")
 

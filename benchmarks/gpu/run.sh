@@ -6,4 +6,8 @@ cd "$(dirname "$0")/../.."
 export OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1
 PYTHON=${PYTHON:-python3}
 nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv
-"$PYTHON" -m benchmarks.gpu.embed "$@"
+# A target or check that one misses does not keep the other from running.
+status=0
+"$PYTHON" -m benchmarks.gpu.train "$@" || status=$?
+"$PYTHON" -m benchmarks.gpu.embed "$@" || status=$?
+exit "$status"

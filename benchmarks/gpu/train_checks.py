@@ -1,0 +1,259 @@
+"""Whether training on a GPU does what it does on a CPU, and a captured step what a plain one does.
+
+Owns small runs that are compared. PyTorch is asked for deterministic kernels, so that a difference
+is one of ours; the plain run is done twice, which tells how far that holds.
+"""
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, training_data
+from ecgpipe.config import AugmentConfig, TrainConfig
+from ecgpipe.errors import StoppedEarly
+from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.checkpoint import load_tensors
+from ecgpipe.train_ecg.counter_random import integers, normal, record_keys, uniform
+from ecgpipe.train_ecg.order import epoch_batches
+from ecgpipe.train_ecg.schedule import learning_rate
+from ecgpipe.train_ecg.step import EAGER_STEPS, CapturedStep
+from ecgpipe.train_ecg.training import make_accelerator, set_up, train
+
+_EPOCHS = 3
+_LOSS_TOLERANCE = 1e-3
+_BF16_TOLERANCE = 0.1
+
+Kept = Literal["", "rate", "texts", "epoch"]
+Figures = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison."""
+
+    what: str
+    value: float
+    limit: float
+    at_least: bool = False
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value is within the limit."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def line(self) -> str:
+        """For people."""
+        sign = ">=" if self.at_least else "<="
+        note = f" ({self.note})" if self.note else ""
+        end = "met" if self.holds else "MISSED"
+        return f"{self.what}: {self.value:.2g}{note} (wanted {sign} {self.limit:g}): {end}"
+
+
+class _StopAfter(Stop):
+    """Asked once a step; says yes from the n-th time on."""
+
+    def __init__(self, n_steps: int) -> None:
+        super().__init__()
+        self._left = n_steps
+
+    def __bool__(self) -> bool:
+        self._left -= 1
+        if self._left < 0:
+            self.request("the benchmark")
+        return super().__bool__()
+
+
+def all_checks(sizes: Sizes, device: torch.device) -> tuple[list[Check], list[str]]:
+    """Every comparison that this device allows, and a line for each that it does not."""
+    checks, skipped = [], []
+    with _deterministic():
+        plain = _losses(sizes, _varied(sizes, "float32"))
+        again = _losses(sizes, _varied(sizes, "float32"))
+        checks.append(_differ("plain steps, done twice: loss", plain, again, _LOSS_TOLERANCE))
+        graph_differs = 0.0
+        if device.type == "cuda":
+            graph = _losses(sizes, _varied(sizes, "float32"), captured=True)
+            checks.append(_differ("CUDA graph to plain steps: loss", plain, graph, _LOSS_TOLERANCE))
+            graph_differs = checks[-1].value
+        else:
+            skipped.append("CUDA graph to plain steps: skipped, no CUDA")
+        checks += _would_be_seen(sizes, plain, graph_differs)
+        checks.append(_bf16(sizes, plain))
+        checks.append(_resumed(sizes))
+    if device.type == "cuda":
+        checks += _random_numbers(device)
+    else:
+        skipped.append("counter_random on GPU to CPU: skipped, no CUDA")
+    for placement in ("device", "memory", "stream"):
+        if placement == "device" and device.type != "cuda":
+            skipped.append("batches of signals resident on the device: skipped, no CUDA")
+        else:
+            checks.append(_batches(sizes, placement))
+    return checks, skipped
+
+
+def _varied(sizes: Sizes, precision: str) -> TrainConfig:
+    """Settings under which learning rate, texts and augmentation all change from step to step."""
+    return paper_config(
+        "sampled_finding",
+        sizes.batches[0],
+        epochs=_EPOCHS,
+        schedule="cosine",
+        warmup_epochs=1.0,
+        max_gradient_norm=1.0,
+        precision=precision,
+        augment=AugmentConfig(
+            shift_s=0.2, amplitude=0.1, wander_mv=0.05, noise_mv=0.01, drop_lead=0.1
+        ),
+    )
+
+
+def _losses(
+    sizes: Sizes, config: TrainConfig, *, captured: bool = False, kept: Kept = ""
+) -> Figures:
+    """(steps, 3) the figures of each step.
+
+    `kept` leaves one thing as it was when a graph would have been captured: what replays that
+    ignored it would do.
+    """
+    n_records = sizes.steps_an_epoch_checked * config.global_batch_size
+    data = training_data(sizes, "sampled_finding", n_records)
+    bench = set_up(config, model_shape(config, sizes), data, make_accelerator())
+    step = bench.step
+    take_step = CapturedStep(step) if captured else step
+    figures: list[torch.Tensor] = []
+    step.model.train()
+    for epoch in range(config.epochs):
+        step.begin_epoch(epoch)
+        if kept == "texts":
+            step.objective.draw(0)
+        elif kept == "epoch":
+            step._epoch.fill_(0)
+        places_nB = epoch_batches(n_records, config.global_batch_size, config.seed, epoch)
+        on_device_nB = torch.from_numpy(places_nB).to(step._epoch.device)
+        for places_B, signal_bLS in zip(
+            on_device_nB, bench.signals.batches(places_nB), strict=True
+        ):
+            number = min(len(figures), EAGER_STEPS) if kept == "rate" else len(figures)
+            step.set_learning_rate(learning_rate(config, number, len(places_nB)))
+            figures.append(take_step(signal_bLS, places_B))
+    return torch.stack(figures).double().cpu().numpy()
+
+
+def _differ(what: str, left: Figures, right: Figures, limit: float) -> Check:
+    largest = float(np.abs(left[:, 0] - right[:, 0]).max())
+    equal = "all figures bit-equal" if np.array_equal(left, right) else "not bit-equal"
+    return Check(f"{what} of {len(left)} steps, largest difference", largest, limit, note=equal)
+
+
+def _would_be_seen(sizes: Sizes, plain: Figures, graph_differs: float) -> list[Check]:
+    """A replay that ignored one of these would differ by so much: far more than was seen."""
+    names: dict[Kept, str] = {
+        "rate": "the learning rate",
+        "texts": "the texts of a new epoch",
+        "epoch": "the epoch of the augmentation",
+    }
+    limit = max(10 * graph_differs, _LOSS_TOLERANCE)
+    checks = []
+    for kept, name in names.items():
+        other = _losses(sizes, _varied(sizes, "float32"), kept=kept)
+        seen = float(np.abs(plain[:, 0] - other[:, 0]).max())
+        checks.append(Check(f"were {name} not honoured: loss", seen, limit, at_least=True))
+    return checks
+
+
+def _bf16(sizes: Sizes, plain: Figures) -> Check:
+    half = _losses(sizes, _varied(sizes, "bfloat16"))
+    relative = np.abs(half[:, 0] - plain[:, 0]) / plain[:, 0]
+    return Check(
+        "bfloat16 to float32: loss, mean relative difference",
+        float(relative.mean()),
+        _BF16_TOLERANCE,
+        note=f"largest {relative.max():.2g}",
+    )
+
+
+def _resumed(sizes: Sizes) -> Check:
+    """Half an epoch, a checkpoint, and the other half in a new run, against the whole."""
+    batch, n_steps = sizes.batches[0], 2 * min(10, sizes.steps_an_epoch_checked)
+    config = paper_config("sentence", batch, epochs=1)
+    data = training_data(sizes, "sentence", n_steps * batch)
+
+    def run(folder: Path, stop: Stop) -> dict[str, torch.Tensor]:
+        train(config, model_shape(config, sizes), data, folder, "k", {}, _validated, stop)
+        return load_tensors(folder / "model" / "model.safetensors")
+
+    with tempfile.TemporaryDirectory() as name:
+        whole = run(Path(name) / "whole", Stop())
+        with contextlib.suppress(StoppedEarly):
+            run(Path(name) / "parts", _StopAfter(n_steps // 2))
+        parts = run(Path(name) / "parts", Stop())
+    largest = max(float((whole[key].double() - parts[key]).abs().max()) for key in whole)
+    equal = all(torch.equal(whole[key], parts[key]) for key in whole)
+    return Check(
+        f"{n_steps // 2} steps, a checkpoint and {n_steps // 2} more to {n_steps}: weights,"
+        " largest difference",
+        largest,
+        _LOSS_TOLERANCE,
+        note="bit-equal" if equal else "not bit-equal",
+    )
+
+
+def _validated(_: Any) -> dict[str, float]:
+    return {"macro_auroc": 0.5}
+
+
+def _random_numbers(device: torch.device) -> list[Check]:
+    def drawn(where: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        keys = record_keys(7, torch.tensor(3, device=where), torch.arange(999, device=where), 5)
+        some = uniform(keys, 101), integers(keys, -5, 1000), normal(keys, 101)
+        return some[0].cpu(), some[1].cpu(), some[2].cpu()
+
+    here, there = drawn(torch.device("cpu")), drawn(device)
+    unequal = sum(
+        int((left != right).sum()) for left, right in zip(here[:2], there[:2], strict=True)
+    )
+    largest = float((here[2] - there[2]).abs().max())
+    return [
+        Check("counter_random on GPU to CPU: unequal uniform and whole numbers", unequal, 0),
+        Check("counter_random on GPU to CPU: normal numbers, largest difference", largest, 1e-5),
+    ]
+
+
+def _batches(sizes: Sizes, placement: str) -> Check:
+    """What the step is handed, against the generator itself."""
+    batch = sizes.batches[0]
+    n_records = sizes.steps_an_epoch_checked * batch
+    data = training_data(sizes, "sentence", n_records)
+    signals = data.signals.placed(placement, make_accelerator().device)  # type: ignore[arg-type]  # one of its values
+    places_nB = epoch_batches(n_records, batch, 0, 0)
+    unequal = sum(
+        int((signal.cpu() != torch.from_numpy(data.read_signals(places_B))).sum())
+        for places_B, signal in zip(places_nB, signals.batches(places_nB), strict=True)
+    )
+    return Check(f"batches of signals, placement {placement}: unequal samples", unequal, 0)
+
+
+@contextlib.contextmanager
+def _deterministic() -> Iterator[None]:
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Filling memory that is written next would only cost time.
+        cudnn.deterministic, torch.utils.deterministic.fill_uninitialized_memory = True, False
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*deterministic")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        cudnn.deterministic, torch.utils.deterministic.fill_uninitialized_memory = before
