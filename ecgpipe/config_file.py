@@ -18,7 +18,12 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from ecgpipe.config import PRESETS, PipelineConfig
+from ecgpipe.config import (
+    DEFAULT_PRESET,
+    PRESETS,
+    RECOMMENDED_FOR_REPORTS,
+    PipelineConfig,
+)
 from ecgpipe.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -206,11 +211,23 @@ def _variable(match: re.Match[str], origin: str) -> str:
 
 def _with_preset(settings: dict[str, Any]) -> dict[str, Any]:
     """Put the preset's values under what the file itself sets in `train`."""
-    train = settings.get("train", {})
-    preset = train.get("preset", "paper") if isinstance(train, dict) else None
+    train, text = settings.get("train", {}), settings.get("text")
+    preset = train.get("preset", DEFAULT_PRESET) if isinstance(train, dict) else None
     if not isinstance(preset, str) or preset not in PRESETS:
         return settings  # the type check says what is wrong
-    return settings | {"train": PRESETS[preset] | train}
+    values = PRESETS[preset] | {"preset": preset}
+    if preset == "recommended" and isinstance(text, dict) and text.get("source") == "report":
+        values |= RECOMMENDED_FOR_REPORTS
+    return settings | {"train": _merged(values, train)}
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` wins, block by block: to set train.augment.noise_mv keeps the preset's shift_s."""
+    both = {**under, **over}
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            both[key] = _merged(under[key], value)
+    return both
 
 
 def _explain(error: ValidationError, settings: Any, origin: str) -> str:

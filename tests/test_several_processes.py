@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ SETTINGS = {
 STEPS = 50
 
 
-def train_toy(folder: Path, name: str, encoder: str) -> None:
+def train_toy(folder: Path, name: str, encoder: str, **more: Any) -> None:
     """Fifty steps of a global batch of 64, with group norm, every step logged."""
     from ecgpipe.stopping import Stop
     from ecgpipe.train_ecg.objective import RecordTexts
@@ -64,8 +65,7 @@ def train_toy(folder: Path, name: str, encoder: str) -> None:
         global_batch_size=64,
         projection_dim=16,
         encoder_norm="group",
-        log_every=1,
-        **SETTINGS[name],  # type: ignore[arg-type]
+        **{"log_every": 1, **SETTINGS[name], **more},  # type: ignore[arg-type]
     )
     sets = sorted(set(map(tuple, findings)))
     single = config.text != "sentence"

@@ -4,10 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -175,30 +171,6 @@ def test_the_log_of_steps_forgets_what_is_done_again(tmp_path: Path) -> None:
     log.write_text(log.read_text() + '{"epoch": 2, "step": 10, "loss": 9}\n{"epoch": 3, "st')
     run(tmp_path / "killed", log_every=2)
     assert logged(tmp_path / "killed", "steps") == logged(tmp_path / "whole", "steps")
-
-
-def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    run(tmp_path / "whole", epochs=4)
-    program = (
-        "import sys; sys.path[:0] = ['tests']\n"
-        "import torch; torch.set_num_threads(1)\n"
-        "from pathlib import Path; from test_training import run\n"
-        f"run(Path({str(tmp_path / 'killed')!r}), epochs=4)\n"
-    )
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        process = subprocess.Popen(
-            [sys.executable, "-c", program], stderr=subprocess.DEVNULL, env=os.environ
-        )
-        try:
-            if process.wait(timeout=4 + 3 * rng.random()) == 0:
-                break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    assert process.returncode == 0
-    assert weights_hash(tmp_path / "killed") == weights_hash(tmp_path / "whole")
-    assert not list((tmp_path / "killed" / "checkpoints").glob(".*"))
 
 
 def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:

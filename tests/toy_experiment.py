@@ -28,7 +28,7 @@ class Experiment:
                 "split": {"fractions": [0.6, 0.2, 0.2]},
             },
             "text": {"model": str(model), "dtype": "float32"},
-            "train": {"epochs": 2, "global_batch_size": 16},
+            "train": {"preset": "paper", "epochs": 2, "global_batch_size": 16},
             "eval": {"bootstrap_draws": 100, "random_encoders": 2, "min_positives": 2},
         }
         self.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
