@@ -28,12 +28,12 @@ _LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "
 
 
 def write_recordings(folder: Path) -> EcgSample:
-    """Short made-up recordings: sines of an ECG's size."""
+    """Short made-up recordings: sines of an ECG's size, whose limb leads agree."""
     folder.mkdir()
     time_s = np.arange(_SAMPLES) / _RATE_HZ
     headers = []
     for number in range(_N_FILES):
-        heights_uv = 300 + 20 * np.arange(len(_LEADS))[:, None]
+        heights_uv = np.array([300, 500, 200, -400, 50, 350, *range(420, 540, 20)])[:, None]
         signal_uv = (heights_uv * np.sin(2 * np.pi * (1 + number / 50) * time_s)).astype("<i2")
         sums = signal_uv.sum(axis=1, dtype=np.int16)
         lines = [f"s{number} {len(_LEADS)} {_RATE_HZ} {_SAMPLES}"]

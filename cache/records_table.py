@@ -7,8 +7,9 @@ The file's metadata carry a sum over what is known of the table and one over its
 Parquet gives back a flipped bit as another patient or another slot.
 """
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ecgpipe.errors import StoreError
 from ecgpipe.files import open_atomic
 
 FORMAT = "ecgpipe-records/1"
-_ROWS_AT_ONCE = 8192
+_ROWS_AT_ONCE = 1024
 SPLITS = ("train", "val", "test")
 
 # What pyarrow raises on a damaged file, wherever the damage meets it.
@@ -96,31 +97,39 @@ class RecordsTable:
         return [record.patient_id for record in self.records]
 
 
-def write_records(path: Path, records: Sequence[Record], about: Mapping[str, Any]) -> None:
+def write_records(
+    path: Path,
+    records: Iterable[Record],
+    about: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+) -> None:
     """Write the table, whole or not at all.
 
     Args:
         path: records.parquet.
-        records: the rows.
-        about: JSON values kept in the file's metadata.
+        records: the rows, taken a few at a time.
+        about: JSON values kept in the file's metadata; or what gives them once all rows are taken.
+            What it raises leaves no file behind.
 
     Raises:
         StoreError: the folder is not writable or the disk is full.
     """
-    about_text = json.dumps(dict(about), ensure_ascii=False)
-    metadata = {
-        "format": FORMAT,
-        "ecgpipe": about_text,
-        "about_sum": _sum([about_text]),
-        "rows_sum": _sum(map(_row_text, records)),
-    }
-    schema = _SCHEMA.with_metadata(metadata)
-    with open_atomic(path) as file, pq.ParquetWriter(file, schema) as writer:
-        # In pieces, so that the table is not in memory once more, as columns.
-        for first in range(0, max(len(records), 1), _ROWS_AT_ONCE):
-            piece = records[first : first + _ROWS_AT_ONCE]
-            columns = {f.name: [getattr(r, f.name) for r in piece] for f in fields(Record)}
-            writer.write_table(pa.table(columns, schema=schema))
+    rows, rows_sum = iter(records), xxhash.xxh3_128()
+    with open_atomic(path) as file, pq.ParquetWriter(file, _SCHEMA) as writer:
+        piece = list(itertools.islice(rows, _ROWS_AT_ONCE))
+        while True:
+            _add_to_sum(rows_sum, map(_row_text, piece))
+            writer.write_batch(_batch(piece))
+            if not (piece := list(itertools.islice(rows, _ROWS_AT_ONCE))):
+                break
+        about_text = json.dumps(dict(about() if callable(about) else about), ensure_ascii=False)
+        writer.add_key_value_metadata(
+            {
+                "format": FORMAT,
+                "ecgpipe": about_text,
+                "about_sum": _sum([about_text]),
+                "rows_sum": rows_sum.hexdigest(),
+            }
+        )
 
 
 def read_records(path: Path) -> RecordsTable:
@@ -130,15 +139,15 @@ def read_records(path: Path) -> RecordsTable:
         StoreError: it is missing, damaged, or of another format.
     """
     try:
-        table = _read_table(path)
+        table, metadata = _read_table(path)
         rows = table.to_pylist()
         records = tuple(Record(**row | {"findings": tuple(row["findings"])}) for row in rows)
     except _DECODING as error:
         raise _damaged(path, error) from error
-    wanted = table.schema.metadata.get(b"rows_sum")
+    wanted = metadata.get(b"rows_sum")
     if wanted is not None and _sum(map(_row_text, records)).encode() != wanted:
         raise _damaged(path, "its rows differ from their sum")
-    return RecordsTable(records, _about(path, table.schema.metadata))
+    return RecordsTable(records, _about(path, metadata))
 
 
 def read_about(path: Path) -> dict[str, Any] | None:
@@ -150,7 +159,7 @@ def read_about(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        metadata = pq.read_metadata(path).metadata or {}
     except _DECODING as error:
         raise _damaged(path, error) from error
     _check_format(path, metadata)
@@ -179,25 +188,70 @@ def _row_text(record: Record) -> str:
 
 def _sum(texts: Iterable[str]) -> str:
     digest = xxhash.xxh3_128()
-    for text in texts:
-        digest.update(text.encode())
-        digest.update(b"\n")
+    _add_to_sum(digest, texts)
     return str(digest.hexdigest())
 
 
-def _read_table(path: Path) -> pa.Table:
+def _add_to_sum(digest: xxhash.xxh3_128, texts: Iterable[str]) -> None:
+    for text in texts:
+        digest.update(text.encode())
+        digest.update(b"\n")
+
+
+def _batch(records: Sequence[Record]) -> pa.RecordBatch:
+    """The columns, from their bytes: `pa.array` would import pandas for it, which takes 0.3 s."""
+    columns = [_column(item, [getattr(r, item.name) for r in records]) for item in _SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
+
+
+def _column(item: pa.Field, values: Sequence[Any]) -> pa.Array:
+    n = len(values)
+    if pa.types.is_list(item.type):
+        texts = _texts(list(itertools.chain.from_iterable(values)))
+        return pa.ListArray.from_buffers(
+            item.type, n, [None, _offsets(map(len, values))], children=[texts]
+        )
+    if pa.types.is_string(item.type):
+        return _texts(values)
+    kind = np.int64 if pa.types.is_integer(item.type) else np.float64
+    plain = np.array([0 if value is None else value for value in values], kind)
+    return pa.Array.from_buffers(item.type, n, [_known(values), pa.py_buffer(plain)])
+
+
+def _texts(values: Sequence[str | None]) -> pa.Array:
+    encoded = [b"" if value is None else value.encode() for value in values]
+    buffers = [_known(values), _offsets(map(len, encoded)), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def _offsets(lengths: Iterable[int]) -> pa.Buffer:
+    ends: Iterator[int] = itertools.accumulate(lengths, initial=0)
+    return pa.py_buffer(np.fromiter(ends, np.int32))
+
+
+def _known(values: Sequence[Any]) -> pa.Buffer | None:
+    """The bits that say which values there are; None where all are."""
+    if None not in values:
+        return None
+    return pa.py_buffer(np.packbits([value is not None for value in values], bitorder="little"))
+
+
+def _read_table(path: Path) -> tuple[pa.Table, Mapping[bytes, bytes]]:
     if not path.exists():
         raise StoreError(f"{path} does not exist. Run `ecgpipe prepare`.")
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            # The file's, not its schema's, which had to be there before the rows were.
+            metadata = file.metadata.metadata or {}
+            _check_format(path, metadata)
+            table = file.read()
     except _DECODING as error:
         raise _damaged(path, error) from error
-    _check_format(path, table.schema.metadata or {})
     if not table.schema.equals(_SCHEMA):
         raise StoreError(
             f"{path} has other columns than {FORMAT}. Remove it and run `ecgpipe prepare`."
         )
-    return table
+    return table, metadata
 
 
 def _check_format(path: Path, metadata: Mapping[bytes, bytes]) -> None:

@@ -80,12 +80,12 @@ class ShardPlan:
     @property
     def path(self) -> Path:
         """The shard's file."""
-        return self.folder / "signal" / "c" / str(self.shard) / "0" / "0"
+        return _shard_path(self.folder, self.shard)
 
     @property
     def done_path(self) -> Path:
         """What says that the shard is whole, and what became of each record."""
-        return self.folder / "done" / f"{self.shard}.json"
+        return _done_path(self.folder, self.shard)
 
 
 class SignalStoreWriter:
@@ -104,14 +104,15 @@ class SignalStoreWriter:
 
         Args:
             folder: where the store is built.
-            record_ids: the frozen plan; a record's place in it is its slot.
+            record_ids: the frozen plan; a record's place in it is its slot. Not copied: there may
+                be a million, kept in less memory than a list's.
             leads: the lead of each row.
             samples: samples of each lead.
             attributes: how the signals are made, with a `digest` over plan and settings. A folder
                 begun under another digest is refused.
         """
         self.folder = folder
-        self._record_ids = list(record_ids)
+        self._record_ids = record_ids
         self._leads = leads
         self._samples = samples
         self._attributes = {"format": fmt.FORMAT, **attributes}
@@ -142,8 +143,8 @@ class SignalStoreWriter:
         Raises:
             StoreError: it cannot be linked or copied.
         """
-        done = read_json(other / "done" / f"{shard}.json")
-        source, target = other / "signal" / "c" / str(shard) / "0" / "0", self._shard_path(shard)
+        done = read_json(_done_path(other, shard))
+        source, target = _shard_path(other, shard), self._shard_path(shard)
         with storing(target):
             make_folder(target.parent)
             target.unlink(missing_ok=True)
@@ -231,10 +232,18 @@ class SignalStoreWriter:
             return False  # a damaged done file: its shard is written anew
 
     def _shard_path(self, shard: int) -> Path:
-        return self.shard_plan(shard).path
+        return _shard_path(self.folder, shard)
 
     def _done_path(self, shard: int) -> Path:
-        return self.shard_plan(shard).done_path
+        return _done_path(self.folder, shard)
+
+
+def _shard_path(folder: Path, shard: int) -> Path:
+    return folder / "signal" / "c" / str(shard) / "0" / "0"
+
+
+def _done_path(folder: Path, shard: int) -> Path:
+    return folder / "done" / f"{shard}.json"
 
 
 def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:

@@ -5,9 +5,11 @@ same folder, fsync, rename, fsync of the folder. A kill or a full disk leaves th
 never half of one. Knows nothing of what the bytes mean.
 """
 
+import codecs
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -132,19 +134,34 @@ def decode_text(content: bytes) -> str:
     Raises:
         ValueError: it is none of these.
     """
-    return decode_with_encoding(content)[0]
+    return content.decode(_encoding_of(io.BytesIO(content)))
 
 
-def decode_with_encoding(content: bytes) -> tuple[str, str]:
-    """The text, and the encoding it was in: utf-8-sig, utf-16 or cp932. Raises as `decode_text`."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+def text_encoding(path: Path) -> str:
+    """The encoding of a text that people saved: utf-8-sig, utf-16 or cp932, the whole file long.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is in none of these.
+    """
+    with path.open("rb") as file:
+        return _encoding_of(file)
+
+
+def _encoding_of(file: BinaryIO) -> str:
+    if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
         encodings: tuple[str, ...] = ("utf-16",)
     else:
         # Strict UTF-8 first: Japanese in Shift-JIS is practically never valid UTF-8.
         encodings = ("utf-8-sig", "cp932")
     for encoding in encodings:
+        file.seek(0)
+        decoder = codecs.getincrementaldecoder(encoding)()
         with contextlib.suppress(UnicodeDecodeError):
-            return content.decode(encoding), encoding
+            while block := file.read(_READ_BYTES):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+            return encoding
     raise ValueError("it is neither UTF-8 nor Shift-JIS; save it as UTF-8")
 
 

@@ -29,6 +29,7 @@ window            EcgRecord -> the fixed window of int16 µV that is stored
 resampling        another sampling rate, by soxr
 table_file        CSV, TSV, Parquet or Excel -> rows of text
 source            what a data set adapter yields
+packed_rows       its rows in little memory
 hospital_table    adapter: a hospital's own table
 ptbxl             adapter: PTB-XL
 cinc2021          adapter: PhysioNet/CinC Challenge 2021
@@ -38,6 +39,8 @@ adapters          which adapter reads which kind of source
 splits            train, val and test, by patient
 shard_job         one shard, from recordings to bytes
 workers           shards by several processes at once
+plan              which record takes which slot
+record_rows       planned rows -> rows of the records table, and the rejected ones
 preparation       the stage: sources -> signal store + records table
 quality           mains noise, clipping, disagreeing limb leads: measured of every recording
 inspection        the facts of one recording that a person would look at

@@ -25,6 +25,7 @@ from ecgpipe.read_ecg.cinc2021 import cinc2021_headers, read_cinc2021
 from ecgpipe.read_ecg.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.mimic_iv_ecg import mimic_iv_ecg_tables, read_mimic_iv_ecg
 from ecgpipe.read_ecg.mitbih import mitbih_annotations, read_mitbih
+from ecgpipe.read_ecg.packed_rows import PackedRows, packed
 from ecgpipe.read_ecg.ptbxl import read_ptbxl
 from ecgpipe.read_ecg.source import SourceRows
 
@@ -60,11 +61,13 @@ def read_source(source: Source) -> SourceRows:
 def planned_rows(source: SourceRows, config: DataConfig) -> SourceRows:
     """Without the rows whose recording another source holds too, and those beyond data.limit."""
     kinds = {other.kind for other in config.sources}
-    rows = tuple(row for row in source.rows if row.also_in not in kinds)
-    left_out = dict(source.left_out)
-    if copies := len(source.rows) - len(rows):
+    rows, left_out = packed(source.rows), dict(source.left_out)
+    if copies := sum(also_in in kinds for also_in in rows.column("also_in")):
+        rows = PackedRows(row for row in rows if row.also_in not in kinds)
         left_out[f"records of {source.name} that another source holds too"] = copies
-    return dataclasses.replace(source, rows=rows[: config.limit], left_out=left_out)
+    if config.limit is not None and config.limit < len(rows):
+        rows = rows[: config.limit]
+    return dataclasses.replace(source, rows=rows, left_out=left_out)
 
 
 def source_digest(source: Source) -> str:

@@ -7,11 +7,12 @@ text.source's to say.
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ecgpipe.config import TableSource
 from ecgpipe.errors import SourceError
+from ecgpipe.read_ecg.packed_rows import PackedRows
 from ecgpipe.read_ecg.source import SourceRow, SourceRows, parse_number, parse_split
 from ecgpipe.read_ecg.table_file import NumberedRow, Row, read_table, require_columns
 
@@ -35,8 +36,7 @@ def read_hospital_table(
     """
     rows = read_table(source.table)
     require_columns(source.table, rows, ("record_id", "patient_id", "path"))
-    columns = rows[0][1]
-    if "findings" not in columns and "report" not in columns:
+    if "findings" not in rows.columns and "report" not in rows.columns:
         raise SourceError(
             f"The table {source.table} has neither a column findings nor a column report, so there"
             " is nothing to learn from."
@@ -48,12 +48,12 @@ def read_hospital_table(
         name=source.table.name,
         root=source.root or source.table.parent,
         table=source.table,
-        rows=tuple(_rows(rows, source.table, column, bad_rows)),
+        rows=PackedRows(_rows(rows, source.table, column, bad_rows)),
     )
 
 
 def _rows(
-    rows: Sequence[NumberedRow],
+    rows: Iterable[NumberedRow],
     table: Path,
     split_column: str,
     bad_rows: list[tuple[str, SourceError]] | None,

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from ecgpipe.config import MitbihSource
 from ecgpipe.errors import RecordError, SourceError
+from ecgpipe.read_ecg.packed_rows import PackedRows
 from ecgpipe.read_ecg.record import EcgRecord, Reason
 from ecgpipe.read_ecg.recording import recording_state
 from ecgpipe.read_ecg.source import SourceRow, SourceRows
@@ -90,7 +91,7 @@ def read_mitbih(source: MitbihSource) -> SourceRows:
     Raises:
         SourceError: there is no record, or one's header or annotations cannot be read.
     """
-    rows = [row for name in _records(source) for row in _rows(name, source)]
+    rows = PackedRows(row for name in _records(source) for row in _rows(name, source))
     if not rows:
         raise SourceError(
             f"No beat of the MIT-BIH records in {source.root} has a window that obeys the rule."
@@ -100,7 +101,7 @@ def read_mitbih(source: MitbihSource) -> SourceRows:
         name="mitbih",
         root=source.root,
         table=source.root,
-        rows=tuple(rows),
+        rows=rows,
         read=read_mitbih_recording,
     )
 

@@ -10,6 +10,7 @@ import ast
 
 from ecgpipe.config import PtbxlSource
 from ecgpipe.errors import SourceError
+from ecgpipe.read_ecg.packed_rows import PackedRows
 from ecgpipe.read_ecg.source import SourceRow, SourceRows, parse_number, parse_split
 from ecgpipe.read_ecg.table_file import Row, read_table, require_columns
 
@@ -38,7 +39,7 @@ def read_ptbxl(source: PtbxlSource) -> SourceRows:
         name="ptbxl",
         root=source.root,
         table=table,
-        rows=tuple(_row(row, number, source) for number, row in rows),
+        rows=PackedRows(_row(row, number, source) for number, row in rows),
     )
 
 

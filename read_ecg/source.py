@@ -5,7 +5,7 @@ reading all rows of a large data set takes seconds.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +15,7 @@ from ecgpipe.read_ecg.record import EcgRecord, Reason
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceRow:
-    """One planned ECG, before its recording is read. With slots: there may be a million."""
+    """One planned ECG, before its recording is read."""
 
     record_id: str
     patient_id: str
@@ -64,7 +64,8 @@ class SourceRows:
     table: Path
     """The file or folder whose content decides the rows."""
 
-    rows: tuple[SourceRow, ...]
+    rows: Sequence[SourceRow]
+    """`PackedRows` of them: there may be a million."""
 
     read: Callable[[Path], EcgRecord] | None = None
     """How the recordings are read where they need knowledge of the data set; None: by content."""

@@ -6,8 +6,12 @@ Owns the drawing, and the refusal of a patient in two parts.
 import hashlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from ecgpipe.config import SplitConfig
 from ecgpipe.errors import SourceError
+from ecgpipe.read_ecg.packed_rows import packed
 from ecgpipe.read_ecg.source import SourceRow
 
 _NAMES = ("train", "val", "test")
@@ -30,14 +34,39 @@ def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
     Raises:
         SourceError: a source states a split for some of its rows only.
     """
-    stated = [row.split is not None for row in rows]
-    if any(stated) and not all(stated):
-        row = rows[stated.index(False)]
+    splits, patients = packed(rows).column("split"), packed(rows).column("patient_id")
+    stated = sum(split is not None for split in splits)
+    if 0 < stated < len(rows):
+        row = rows[list(splits).index(None)]
         raise SourceError(
-            f"{row.place} states no split, {sum(stated):,} other rows do. Fill the column, or"
+            f"{row.place} states no split, {stated:,} other rows do. Fill the column, or"
             " remove it to have the split drawn by patient."
         )
-    return [row.split or draw_split(row.patient_id, config) for row in rows]
+    return [
+        split or draw_split(patient, config)
+        for split, patient in zip(splits, patients, strict=True)
+    ]
+
+
+def perhaps_in_two_splits(
+    patients: npt.NDArray[np.int64], splits: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int64]:
+    """The places of the rows whose patient has rows in other parts as well, and of few others.
+
+    Args:
+        patients: (n,) a hash of each row's patient, so that no table of names is needed. Two
+            patients may share one.
+        splits: (n,) the part of each row, as a number.
+    """
+    order = np.argsort(patients)
+    ordered = patients[order]
+    begins = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(ordered)])
+    if not len(begins):
+        return begins
+    parts = splits[order]
+    several = np.minimum.reduceat(parts, begins) < np.maximum.reduceat(parts, begins)
+    n_rows = np.diff(np.append(begins, len(order)))
+    return np.sort(order[np.repeat(several, n_rows)])
 
 
 Leak = tuple[SourceRow, str, SourceRow, str]

@@ -2,123 +2,166 @@
 
 Owns encodings and delimiters. Every cell comes out as text without surrounding spaces, an empty one
 as ''; what a column means is the adapter's. Rows keep the number a person sees, counting the header
-and blank rows.
+and blank rows. They come one at a time, for there may be a million.
 """
 
 import csv
-import io
+import itertools
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ecgpipe.errors import SourceError
-from ecgpipe.files import decode_text
+from ecgpipe.files import text_encoding
 
 Row = dict[str, str]
 NumberedRow = tuple[int, Row]
 
 _LEAST_FIELD_LIMIT = 131_072
+_ROWS_AT_ONCE = 1024
 
 
-def read_table(path: Path) -> list[NumberedRow]:
-    """Read all rows of a table, in order, each with its number; the header is row 1.
+@dataclass(frozen=True)
+class TableRows:
+    """The rows of a table, to be gone through once: they are read as they are asked for."""
+
+    columns: tuple[str, ...]
+    first: NumberedRow | None
+    """None where there is no row at all."""
+
+    others: Iterator[NumberedRow]
+
+    def __iter__(self) -> Iterator[NumberedRow]:
+        """Each row with its number.
+
+        Raises:
+            SourceError: a row cannot be read, or has more cells than the header.
+        """
+        return itertools.chain(() if self.first is None else (self.first,), self.others)
+
+
+def read_table(path: Path) -> TableRows:
+    """Read a table, its rows in order and each with its number; the header is row 1.
 
     Raises:
-        SourceError: the file is missing, of another kind, in another encoding, has no header, names
-            a column twice, has a quote that is not closed, or a row has more cells than the header.
+        SourceError: the file is missing, of another kind, in another encoding, has no header or
+            names a column twice; or, when that row is asked for, one has a quote that is not
+            closed, or more cells than the header.
     """
     if not path.is_file():
         raise SourceError(f"The table {path} does not exist.")
-    suffix = path.suffix.casefold()
-    try:
-        if suffix == ".parquet":
-            return _read_parquet(path)
-        if suffix in (".xlsx", ".xlsm"):
-            return _read_excel(path)
-        if suffix in (".csv", ".tsv", ".txt"):
-            return _read_delimited(path)
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise SourceError(f"The table {path} cannot be read: {error}.") from error
-    raise SourceError(f"The table {path} must be .csv, .tsv, .parquet or .xlsx.")
+    lines_of = _LINES_OF.get(path.suffix.casefold())
+    if lines_of is None:
+        raise SourceError(f"The table {path} must be .csv, .tsv, .parquet or .xlsx.")
+    lines = _readable(path, lines_of)
+    header = _header(path, next(lines, ()))
+    rows = _numbered(header, lines)
+    return TableRows(tuple(header), next(rows, None), rows)
 
 
-def require_columns(path: Path, rows: Sequence[NumberedRow], wanted: Iterable[str]) -> None:
+def require_columns(path: Path, rows: TableRows, wanted: Iterable[str]) -> None:
     """Raise SourceError unless the table has rows and every wanted column."""
-    if not rows:
+    if rows.first is None:
         raise SourceError(f"The table {path} has no rows.")
-    columns = rows[0][1]
-    if missing := [name for name in wanted if name not in columns]:
+    if missing := [name for name in wanted if name not in rows.columns]:
         raise SourceError(
-            f"The table {path} has no column {', '.join(missing)}. It has: {', '.join(columns)}."
+            f"The table {path} has no column {', '.join(missing)}."
+            f" It has: {', '.join(rows.columns)}."
         )
 
 
-def _read_delimited(path: Path) -> list[NumberedRow]:
-    text = decode_text(path.read_bytes())
-    first_line = text.split("\n", 1)[0]
-    delimiter = max("\t,;", key=first_line.count)
-    lines = _cells(path, text, delimiter)
-    header = _header(path, lines[0] if lines else [])
-    for number, cells in enumerate(lines[1:], 2):
-        if len(cells) > len(header):
-            raise SourceError(
-                f"The table {path}, row {number}, has {len(cells)} cells for {len(header)} columns."
-                " Put quotes around a cell that holds the delimiter."
-            )
-    return _numbered(header, lines)
+Lines = Iterator[Sequence[Any]]
 
 
-def _cells(path: Path, text: str, delimiter: str) -> list[list[str]]:
-    """The cells of every row; strictly, or one stray quote would swallow the rows behind it."""
-    csv.field_size_limit(max(len(text), _LEAST_FIELD_LIMIT))
-    lines: list[list[str]] = []
+def _readable(path: Path, lines_of: Callable[[Path], Lines]) -> Lines:
     try:
-        lines.extend(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise SourceError(
-            f"The table {path}, row {len(lines) + 1}, cannot be read: {error}. Look for a quotation"
-            " mark that is not closed, or stands inside a cell: write it twice there."
-        ) from None
-    return lines
+        yield from lines_of(path)
+    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        raise SourceError(f"The table {path} cannot be read: {error}.") from error
 
 
-def _read_parquet(path: Path) -> list[NumberedRow]:
+def _delimited_lines(path: Path) -> Lines:
+    """The cells of every row; strictly, or one stray quote would swallow the rows behind it."""
+    with path.open(encoding=text_encoding(path), newline="") as file:
+        first_line = file.readline()
+        file.seek(0)
+        delimiter = max("\t,;", key=first_line.count)
+        csv.field_size_limit(max(path.stat().st_size, _LEAST_FIELD_LIMIT))
+        number, n_columns = 0, 0
+        try:
+            for number, cells in enumerate(csv.reader(file, delimiter=delimiter, strict=True), 1):
+                n_columns = n_columns or len(_names(cells))
+                if number > 1 and len(cells) > n_columns:
+                    raise SourceError(
+                        f"The table {path}, row {number}, has {len(cells)} cells for {n_columns}"
+                        " columns. Put quotes around a cell that holds the delimiter."
+                    )
+                yield cells
+        except csv.Error as error:
+            raise SourceError(
+                f"The table {path}, row {number + 1}, cannot be read: {error}. Look for a quotation"
+                " mark that is not closed, or stands inside a cell: write it twice there."
+            ) from None
+
+
+def _parquet_lines(path: Path) -> Lines:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    header = _header(path, table.column_names)
-    return _numbered(header, [header, *(list(row.values()) for row in table.to_pylist())])
+    with pq.ParquetFile(path) as file:
+        yield file.schema_arrow.names
+        for batch in file.iter_batches(_ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                yield list(row.values())
 
 
-def _read_excel(path: Path) -> list[NumberedRow]:
+def _excel_lines(path: Path) -> Lines:
     import openpyxl
 
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         if not book.worksheets:
             raise ValueError("the workbook has no sheet with cells")
-        lines = list(book.worksheets[0].iter_rows(values_only=True))
+        n_columns = None  # what stands beside the table belongs to nobody
+        for cells in book.worksheets[0].iter_rows(values_only=True):
+            yield cells[:n_columns]
+            n_columns = n_columns or len(_names(cells))
     finally:
         book.close()
-    header = _header(path, lines[0] if lines else [])
-    return _numbered(header, [cells[: len(header)] for cells in lines])
 
 
-def _numbered(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> list[NumberedRow]:
+_LINES_OF: dict[str, Callable[[Path], Lines]] = {
+    ".parquet": _parquet_lines,
+    ".xlsx": _excel_lines,
+    ".xlsm": _excel_lines,
+    ".csv": _delimited_lines,
+    ".tsv": _delimited_lines,
+    ".txt": _delimited_lines,
+}
+
+
+def _numbered(header: Sequence[str], lines: Lines) -> Iterator[NumberedRow]:
     """Every row behind the header that is not blank."""
-    rows = [(number, _row(header, cells)) for number, cells in enumerate(lines[1:], 2)]
-    return [(number, row) for number, row in rows if any(row.values())]
+    for number, cells in enumerate(lines, 2):
+        row = _row(header, cells)
+        if any(row.values()):
+            yield number, row
 
 
 def _header(path: Path, cells: Sequence[Any]) -> list[str]:
-    names = [_text(cell) for cell in cells]
-    while names and not names[-1]:
-        names.pop()
+    names = _names(cells)
     if not names:
         raise SourceError(f"The table {path} has no header row.")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SourceError(f"The table {path} has the column {', '.join(twice)} more than once.")
+    return names
+
+
+def _names(cells: Sequence[Any]) -> list[str]:
+    names = [_text(cell) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
     return names
 
 

@@ -9,10 +9,9 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from typing import Any
 
 from ecgpipe.errors import StoppedEarly, StoreError
@@ -20,11 +19,7 @@ from ecgpipe.read_ecg.shard_job import ShardJob, do_job
 from ecgpipe.stopping import STOP_SIGNALS, Stop
 
 _LOOK_EVERY_S = 0.2
-_GRACE_S = 0.3
-
-# Set in each worker by `_begin`: told once when it starts, not with every job.
-_asked_to_stop: Any = None
-_done_counts: Any = None
+_GRACE_S = 2.0
 
 
 def available_cores() -> int:
@@ -55,58 +50,105 @@ def _do_here(jobs: Sequence[ShardJob], stop: Stop, tick: Callable[[int], object]
             raise _stopped(stop) from None
 
 
+class _Worker:
+    """A process, and a pipe to it that nobody else has: if it is killed, nobody else notices.
+
+    (A pool's queues have locks that all workers share; one killed within such a lock, or while
+    another is being started, leaves the pool waiting for ever.)
+    """
+
+    def __init__(self, context: SpawnContext, asked: Any, counts: Any) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, asked, counts), daemon=True)
+        self.process.start()
+        theirs.close()  # so that its end is heard
+        self.is_busy = False
+
+    def give(self, job: ShardJob, place: int) -> None:
+        self.is_busy = True
+        self.pipe.send((job, place))
+
+    def answer(self) -> BaseException | None:
+        """What became of its job; None if the shard was written.
+
+        Raises:
+            EOFError, OSError: it is dead.
+        """
+        outcome: BaseException | None = self.pipe.recv()
+        self.is_busy = False
+        return outcome
+
+    def end(self) -> None:
+        """Let it end if it waits for a job, and make it if it does not."""
+        self.pipe.close()
+        self.process.join(0 if self.is_busy else _GRACE_S)
+        self.process.kill()
+        self.process.join()
+
+
 def _do_in_processes(
     jobs: Sequence[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
 ) -> None:
     # Not forked: threads of numpy and torch do not survive it.
     context = multiprocessing.get_context("spawn")
-    # Nothing shared has a lock: a worker that is killed would hold it for ever.
     asked, counts = context.RawValue("b", 0), context.RawArray("q", len(jobs))
-    with ProcessPoolExecutor(n_workers, context, _begin, (asked, counts)) as pool:
-        running: set[Future[None]] = set()
-        started, told, is_whole = 0, 0, True
-        try:
-            while running or (started < len(jobs) and not stop):
-                # One more than can be worked on, so that nobody waits; not all, for their memory.
-                while started < len(jobs) and len(running) <= n_workers and not stop:
-                    running.add(pool.submit(_do_in_worker, jobs[started], started))
-                    started += 1
-                done, running = wait(running, _LOOK_EVERY_S, FIRST_COMPLETED)
-                if stop:
-                    _stop_workers(asked, running)
-                is_whole = all([_is_written(future, stop) for future in done]) and is_whole
-                now_done = sum(counts)
-                tick(now_done - told)
-                told = now_done
-        except BaseException:
-            _stop_workers(asked, running)
-            raise
-    if not is_whole or started < len(jobs):
+    workers: list[_Worker] = []
+    try:
+        workers += [_Worker(context, asked, counts) for _ in range(n_workers)]
+        is_whole = _hand_out(jobs, workers, asked, counts, stop, tick)
+    except (EOFError, OSError) as error:
+        if not stop:
+            raise StoreError(
+                "A worker of prepare was killed, perhaps for lack of memory. Finished shards are"
+                " kept: run the same command again, or with a smaller data.workers."
+            ) from error
+        is_whole = False
+    finally:
+        for worker in workers:
+            worker.end()
+    if not is_whole:
         raise _stopped(stop)
 
 
-def _stop_workers(asked: Any, running: set[Future[None]]) -> None:
-    asked.value = 1
-    for future in running:
-        future.cancel()
+def _hand_out(
+    jobs: Sequence[ShardJob],
+    workers: Sequence[_Worker],
+    asked: Any,
+    counts: Any,
+    stop: Stop,
+    tick: Callable[[int], object],
+) -> bool:
+    """Give jobs to whoever has none until all are done, or somebody asks for a stop.
 
+    Returns:
+        Whether all shards were written.
 
-def _is_written(future: Future[None], stop: Stop) -> bool:
-    """Whether a shard that is ended was written; not, where somebody asked for a stop."""
-    try:
-        future.result()
-    except (StoppedEarly, CancelledError):
-        return False
-    except BrokenProcessPool:
-        if not stop:  # a scheduler's SIGTERM may end workers before our own handler is heard
-            time.sleep(_GRACE_S)
-        if stop:
-            return False
-        raise StoreError(
-            "A worker of prepare was killed, perhaps for lack of memory. Finished shards are kept:"
-            " run the same command again, or with a smaller data.workers."
-        ) from None
-    return True
+    Raises:
+        EOFError, OSError: a worker is dead.
+        Others as `do_job`.
+    """
+    started, written, told = 0, 0, 0
+    while True:
+        for worker in workers:
+            if not worker.is_busy and started < len(jobs) and not stop:
+                worker.give(jobs[started], started)
+                started += 1
+        busy = [worker for worker in workers if worker.is_busy]
+        if not busy:
+            return written == len(jobs)
+        asked.value = bool(stop)
+        # A pipe is ready when there is an answer in it, and when its other end is gone.
+        ready = wait([worker.pipe for worker in busy], _LOOK_EVERY_S)
+        for worker in busy:
+            if worker.pipe in ready:
+                outcome = worker.answer()
+                if outcome is None:
+                    written += 1
+                elif not isinstance(outcome, StoppedEarly):
+                    raise outcome
+        now_done = sum(counts)
+        tick(now_done - told)
+        told = now_done
 
 
 def _stopped(stop: Stop) -> StoppedEarly:
@@ -116,14 +158,28 @@ def _stopped(stop: Stop) -> StoppedEarly:
     )
 
 
-def _begin(asked: Any, counts: Any) -> None:
-    """In a worker: leave signals to the parent, and end with it."""
-    global _asked_to_stop, _done_counts
-    _asked_to_stop, _done_counts = asked, counts
+def _work(pipe: Connection, asked: Any, counts: Any) -> None:
+    """In a worker: leave signals to the parent, do what comes through the pipe, end with it."""
     for number in STOP_SIGNALS:
-        # By SIGTERM the pool ends its workers when one of them was killed.
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            job, place = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(_outcome(job, place, asked, counts))
+
+
+def _outcome(job: ShardJob, place: int, asked: Any, counts: Any) -> BaseException | None:
+    def tick(n: int) -> None:
+        counts[place] += n  # nobody else writes there
+
+    try:
+        do_job(job, lambda: bool(asked.value), tick)
+    except Exception as error:
+        return error
+    return None
 
 
 def _end_with_parent() -> None:
@@ -131,10 +187,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _do_in_worker(job: ShardJob, place: int) -> None:
-    def tick(n: int) -> None:
-        _done_counts[place] += n  # nobody else writes there
-
-    do_job(job, lambda: bool(_asked_to_stop.value), tick)

@@ -25,15 +25,16 @@ from ecgpipe.config import (
     TableSource,
 )
 from ecgpipe.config_file import parse_config
-from ecgpipe.errors import RecordError, SourceError
+from ecgpipe.errors import RecordError, SourceError, TaxonomyError
 from ecgpipe.evaluate.tasks import has_group, load_task
 from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
-from ecgpipe.read_ecg import preparation
 from ecgpipe.read_ecg.adapters import read_source, source_digest
 from ecgpipe.read_ecg.excerpt import excerpt
 from ecgpipe.read_ecg.mitbih import AAMI, FINDINGS, RECORDS, read_mitbih_recording
+from ecgpipe.read_ecg.plan import Plan, read_plan
 from ecgpipe.read_ecg.preparation import Prepared, prepare
 from ecgpipe.read_ecg.record import LEADS, EcgRecord
+from ecgpipe.read_ecg.record_rows import RecordRows
 from ecgpipe.read_ecg.source import SourceRow
 from ecgpipe.read_ecg.splits import assign_splits, check_patients
 from ecgpipe.stopping import Stop
@@ -143,11 +144,19 @@ def test_copies_of_ptbxl_are_left_out_where_ptbxl_is_a_source(
     for name in ("HR00001", "S0001", "A0001"):
         write_cinc(tmp_path / "ecgs", name, "426783006")
     alone = DataConfig(sources=(cinc(tmp_path / "ecgs"),))
-    assert len(preparation._plan(alone)) == 3
+    assert len(read_plan(alone)) == 3
     ptbxl = PtbxlSource(kind="ptbxl", root=real_data / "ptbxl", split_column="subset_split")
-    both = preparation._plan(dataclasses.replace(alone, sources=(*alone.sources, ptbxl)))
+    both = read_plan(dataclasses.replace(alone, sources=(*alone.sources, ptbxl)))
     assert [p.row.record_id for p in both if p.source.name == "cinc2021"] == ["cinc2021-A0001"]
-    assert preparation._left_out(both, ()) == {
+    assert both.public_codes() == {"426783006": 1}
+
+    class NothingKnown:
+        digest = ""
+
+        def resolve_all(self, names: Sequence[str]) -> tuple[str, ...]:
+            raise TaxonomyError("not known")
+
+    assert RecordRows(both, (), NothingKnown()).counts({})["left_out"] == {
         "records of cinc2021 that another source holds too": 2,
         "code 426783006": 1,
     }
@@ -453,7 +462,7 @@ def test_another_window_of_the_same_recording_is_another_plan(tmp_path: Path) ->
         from ecgpipe.read_ecg.source import SourceRows
 
         source = SourceRows(name="x", root=tmp_path, table=tmp_path, rows=(row(**settings),))
-        return preparation._plan_hash([preparation._Planned(source.rows[0], source, "train")])
+        return Plan([(source, ["train"])]).hash()
 
     hashes = {
         plan_hash(),
@@ -510,6 +519,20 @@ def test_the_lines_of_a_machine_report_are_joined_and_kept_with_their_study(
     )
     joined = read_source(dataclasses.replace(source, separator=" | ")).rows
     assert joined[0].report == "Sinus rhythm | Left axis deviation"
+
+
+def test_mimic_tables_in_different_orders_are_joined_by_study(tmp_path: Path) -> None:
+    source = write_mimic(tmp_path, [["one"], ["two"], [], ["four"], ["five"]])
+    table = tmp_path / "machine_measurements.csv"
+    header, *written = table.read_text().splitlines()
+    lines = sorted(written, key=lambda line: line.split(",")[1])
+    for order in ([4, 2, 0, 1, 3], [1, 0, 3], []):
+        table.write_text("\n".join([header, *(lines[n] for n in order)]) + "\n")
+        wanted = [
+            text if n in order else None
+            for n, text in enumerate(["one", "two", None, "four", "five"])
+        ]
+        assert [row.report for row in read_source(source).rows] == wanted
 
 
 def test_mimic_prepares_with_reports_split_by_subject(tmp_path: Path) -> None:

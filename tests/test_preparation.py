@@ -17,7 +17,8 @@ from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.config import DataConfig, PtbxlSource, SplitConfig, TableSource
 from ecgpipe.errors import SourceError, StoppedEarly, StoreError
 from ecgpipe.evaluate.taxonomy import load_taxonomy
-from ecgpipe.read_ecg import preparation, shard_job
+from ecgpipe.read_ecg import shard_job
+from ecgpipe.read_ecg.plan import read_plan
 from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest, prepare
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
@@ -314,7 +315,7 @@ def test_two_sources_go_into_one_store(hospital: Hospital, real_data: Path) -> N
     hospital.write_table()
     table = TableSource(kind="table", table=hospital.folder / "records.csv")
     config = DataConfig(sources=(table, ptbxl), taxonomy="findings98", max_rejected_fraction=1.0)
-    plan = preparation._plan(config)
+    plan = read_plan(config)
     assert len(plan) == 1336
     assert {p.source.name for p in plan} == {"records.csv", "ptbxl"}
 

@@ -48,7 +48,7 @@ def test_a_hospital_row_keeps_everything_it_says(tmp_path: Path) -> None:
     )
     rows = read_hospital_table(source)
     assert rows.root == tmp_path
-    assert rows.rows == (
+    assert list(rows.rows) == [
         SourceRow(
             record_id="a",
             patient_id="p1",
@@ -61,7 +61,7 @@ def test_a_hospital_row_keeps_everything_it_says(tmp_path: Path) -> None:
             site="tokyo",
             place="row 2 of records.csv",
         ),
-    )
+    ]
 
 
 @pytest.mark.parametrize(

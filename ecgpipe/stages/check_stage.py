@@ -11,7 +11,7 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import PipelineConfig, Source, TableSource
 from ecgpipe.errors import EcgpipeError, SourceError, TaxonomyError
 from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
-from ecgpipe.files import decode_with_encoding
+from ecgpipe.files import text_encoding
 from ecgpipe.read_ecg.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.preparation import find_prepared, inputs_digest
@@ -153,8 +153,7 @@ def _encoding(settings: Source) -> Iterator[Problem]:
         return
     if settings.table.suffix.casefold() not in _DELIMITED:
         return
-    _, encoding = decode_with_encoding(settings.table.read_bytes())
-    if encoding == "cp932":
+    if text_encoding(settings.table) == "cp932":
         yield Problem(
             Severity.LOOK,
             "encoding",
