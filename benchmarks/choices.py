@@ -63,6 +63,11 @@ TEXTS_AND_LOSSES: dict[str, dict[str, Any]] = {
     },
     "all_findings, siglip": {"text": "all_findings", "loss": "siglip"},
     "all_findings, siglip, sqrt": {"text": "all_findings", "loss": "siglip", "balance": "sqrt"},
+    "all_findings, siglip, cosine": {
+        "text": "all_findings",
+        "loss": "siglip",
+        "schedule": "cosine",
+    },
 }
 ENCODERS = ("resnet1d34", "resnet1d50", "vit1d", "cnn1d")
 
@@ -271,6 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--vectors", type=Path, help="Where text vectors are kept between runs.")
     parser.add_argument("--out", type=Path, help="A JSON file that runs are added to.")
     parser.add_argument("--epochs", type=int, default=BASE["epochs"])
+    parser.add_argument("--precision", default="auto", help="bfloat16: twice as fast on some CPUs.")
     options = parser.parse_args(arguments)
     choices = TEXTS_AND_LOSSES | {
         f"all_findings, siglip, {encoder}": {
@@ -288,7 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in choices}
         for seed in range(options.seeds):
             for name, settings in choices.items():
-                settings = {**settings, "epochs": options.epochs}
+                common = {"epochs": options.epochs, "precision": options.precision}
+                settings = {**settings, **common}
                 runs[name].append(run_choice(bench, settings, seed))
                 if options.out:
                     options.out.write_text(json.dumps(runs, indent=1, ensure_ascii=False))

@@ -59,6 +59,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         "name": shown["name"],
         "data": {"sources": [{"kind": "ptbxl", "root": shown["data"]["sources"][0]["root"]}]},
         "text": {key: shown["text"][key] for key in ("model", "revision")},
+        "train": {"preset": "paper"},
     }
     assert parse_config(sparse, Path.cwd(), "sparse") == config
 
@@ -70,8 +71,24 @@ def test_every_example_is_valid() -> None:
         load_config(path)
 
 
-def test_a_minimal_file_gets_the_papers_settings(tmp_path: Path) -> None:
-    assert load(tmp_path).train == TrainConfig(**PRESETS["paper"])
+def test_the_papers_preset_is_the_papers(tmp_path: Path) -> None:
+    config = load(tmp_path, SMALL + "train: {preset: paper}\n")
+    assert config.train == TrainConfig(**PRESETS["paper"])
+
+
+def test_a_minimal_file_gets_what_is_recommended(tmp_path: Path) -> None:
+    train = load(tmp_path).train
+    assert (train.preset, train.text, train.loss) == ("recommended", "all_findings", "siglip")
+    assert train.augment.shift_s == 0.5
+    # A report has sentences of its own: all of all records cannot be compared in a step.
+    reports = load(tmp_path, SMALL, "text.source=report").train
+    assert (reports.text, reports.loss, reports.duplicates) == ("sampled_finding", "clip", "mask")
+    assert reports.augment.shift_s == 0.5
+
+
+def test_one_setting_of_a_block_keeps_the_presets_others(tmp_path: Path) -> None:
+    augment = load(tmp_path, SMALL, "train.augment.noise_mv=0").train.augment
+    assert (augment.noise_mv, augment.shift_s) == (0, 0.5)
 
 
 def test_what_is_set_wins_over_the_preset(tmp_path: Path) -> None:
@@ -154,7 +171,7 @@ def test_variables_come_from_the_environment(
         ("train.epochs=0", "train: epochs must be at least 1, not 0"),
         ("train.lr=-1", "train: lr must be above 0"),
         ("train.loss=cilp", "train.loss is 'cilp': input should be 'clip'"),
-        ("train.preset=papr", "train.preset is 'papr': input should be 'paper'"),
+        ("train.preset=papr", "train.preset is 'papr': input should be 'paper' or 'recommended'"),
         ("train=3", "train must hold settings"),
         ("text.prompt=no place", "prompt must hold {text} exactly once"),
         ("data.duration_s=0.3331", "must be a whole number"),
