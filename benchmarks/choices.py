@@ -110,7 +110,7 @@ def _waves(n_findings: int) -> npt.NDArray[np.float64]:
             2 * np.pi * cycles_hz * (t - centre) + phase
         )
         leads = random.choice(12, random.integers(2, 6), replace=False)
-        waves[finding, leads] = random.choice([-1, 1], (len(leads), 1)) * 0.35 * shape
+        waves[finding, leads] = random.choice([-1, 1], (len(leads), 1)) * 0.9 * shape
     return waves
 
 

@@ -16,6 +16,7 @@ from ecgpipe.evaluate.bootstrap import patient_weights
 from ecgpipe.evaluate.evaluation import evaluate, validation_figures
 from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.results import area, percent, read_results, write_results
+from ecgpipe.evaluate.scoring import scores_from_members
 from ecgpipe.evaluate.tasks import load_task
 from ecgpipe.evaluate.taxonomy import load_taxonomy
 from ecgpipe.stopping import Stop
@@ -56,7 +57,8 @@ class Oracle:
         return np.array(rows, np.float32).reshape(len(slots), len(self._ids))
 
     def encode_text(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        members = {c.names["ja"]: c.members for task in TASKS for c in task.classes}
+        members = {finding.japanese: frozenset({finding.id}) for finding in TAXONOMY.findings}
+        members |= {c.names["ja"]: c.members for task in TASKS for c in task.classes}
         return np.stack([self._vector(tuple(members[text])) for text in texts])
 
     def _vector(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -270,3 +272,40 @@ def test_a_task_that_no_record_shows_has_no_figures_and_no_error() -> None:
     assert results["rhythm"]["n"] == 20
     assert results["superclass"]["n"] == 0
     assert results["superclass"]["summary"]["macro_auroc"]["value"] is None
+
+
+def test_classes_are_scored_by_their_members_as_worked_by_hand() -> None:
+    scores_NM = np.array([[0.1, 0.5, 0.3], [0.2, 0.2, 0.9]], np.float32)
+    class_of_M = np.array([0, 0, 1])
+    by_hand = {
+        "max": [[0.5, 0.3], [0.2, 0.9]],
+        "mean": [[0.3, 0.3], [0.2, 0.9]],
+        # 0.07 log(e^(s1/0.07) + e^(s2/0.07)): of two equal ones 0.07 log 2 above them.
+        "logsumexp": [[0.500230, 0.3], [0.2 + 0.07 * np.log(2), 0.9]],
+    }
+    for how, expected in by_hand.items():
+        found = scores_from_members(scores_NM, class_of_M, how)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_coarse_class_is_scored_by_its_own_prompt_and_by_its_members() -> None:
+    # The whole taxonomy may compete: of the choices above, no finding belongs to STTC.
+    tasks = [load_task(name, TAXONOMY, None) for name in ("findings", "superclass")]
+    noise = Noise(0)
+    results = evaluate(Oracle(SCORED), [noise], tasks, SCORED, TRAINED_ON, CONFIG, "ja", Stop())
+    assert results["findings"]["from_members"] == {}  # a finding has no members
+    by_members = results["superclass"]["from_members"]
+    assert set(by_members) == {"max", "mean", "logsumexp"}
+    for entry in by_members.values():
+        assert set(entry["members"]) == set(results["superclass"]["classes"])
+        assert entry["members"]["NORM"] == 1
+        assert entry["members"]["MI"] == 14
+        assert "macro_auroc" in entry["random_encoder"]["summary"]
+    # It knows every finding by its prompt, so the best of a class's members is right.
+    assert by_members["max"]["summary"]["hit@1_micro"]["value"] > 0.9
+    random = by_members["max"]["random_encoder"]["summary"]["hit@1_micro"]["value"]
+    assert random < 0.5
+
+
+def test_a_class_without_a_member_that_may_compete_has_its_own_prompt_alone() -> None:
+    assert run(Oracle(SCORED))["superclass"]["from_members"] == {}

@@ -1,6 +1,7 @@
 """The command line, end to end: one experiment on simulated ECGs and a tiny Llama."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -198,6 +199,33 @@ def test_a_killed_run_goes_on_where_it_was(fresh: Experiment) -> None:
     process.kill()
     process.communicate()
     assert worked(fresh.did())[-2:] == ["train", "eval"]
+
+
+def test_a_profile_shows_the_parts_of_a_step_and_trains_nothing(experiment: Experiment) -> None:
+    log = experiment.folder / "work" / "runs" / "toy" / "log.jsonl"
+    before = log.read_text()
+    code, out, err = experiment.run("train", "--profile", "2")
+    assert code == 0, err
+    for part in ("load", "copy", "prepare", "forward", "backward", "update", "a step"):
+        assert re.search(rf"^{part} +[0-9.]+ ms", out, re.MULTILINE), part
+    assert "One step of 16 ECGs on cpu" in out
+    assert log.read_text() == before
+
+
+def test_a_sweep_makes_a_run_of_each_and_leaves_out_what_cannot_be(fresh: Experiment) -> None:
+    code, out, err = fresh.run(
+        "run", "--grid", "train.text=sentence,all_findings", "--grid", "train.loss=siglip,clip"
+    )
+    assert code == 0, err
+    assert "left out: train.text=all_findings train.loss=clip" in err
+    names = {path.parent.parent.name for path in fresh.folder.glob("work/runs/*/eval/report.md")}
+    assert names == {
+        "toy+text=sentence+loss=siglip",
+        "toy+text=sentence+loss=clip",
+        "toy+text=all_findings+loss=siglip",
+    }
+    assert "run 3 of 3" in err
+    assert out.count("Report: ") == 3
 
 
 def test_a_second_trainer_of_one_run_is_turned_away(fresh: Experiment) -> None:
