@@ -1,6 +1,7 @@
 """Several processes train what one trains: the same losses, step by step."""
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ torch.set_num_threads(1)
 torch.set_default_dtype(getattr(torch, sys.argv[3]))
 from pathlib import Path
 from test_several_processes import train_toy
-train_toy(Path(sys.argv[1]), sys.argv[2], sys.argv[4])
+train_toy(Path(sys.argv[1]), sys.argv[2], sys.argv[4], "own figures" in sys.argv)
 """
 
 SETTINGS = {
@@ -38,7 +39,9 @@ SETTINGS = {
 STEPS = 50
 
 
-def train_toy(folder: Path, name: str, encoder: str, **more: Any) -> None:
+def train_toy(
+    folder: Path, name: str, encoder: str, own_figures: bool = False, **more: Any
+) -> None:
     """Fifty steps of a global batch of 64, with group norm, every step logged."""
     from ecgpipe.stopping import Stop
     from ecgpipe.train_ecg.objective import RecordTexts
@@ -90,8 +93,13 @@ def train_toy(folder: Path, name: str, encoder: str, **more: Any) -> None:
         encoder_norm="group",
         pair_bias=config.loss == "siglip",
     )
-    no_figure = {"macro_auroc": float("nan")}
-    train(config, shape, data, folder, "k", {}, lambda encoder: no_figure, Stop())
+    rank, epochs = int(os.environ.get("RANK", "0")), itertools.count()
+
+    def validate(encoder: object) -> dict[str, float]:
+        # The second process believes that every epoch is better, the first that none is.
+        return {"macro_auroc": float(rank * next(epochs)) if own_figures else float("nan")}
+
+    train(config, shape, data, folder, "k", {}, validate, Stop())
 
 
 def losses(folder: Path, processes: int, *arguments: str) -> list[float]:
@@ -134,6 +142,13 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path, name: str) -> None
     assert len(one) == len(two) == STEPS
     assert one[-1] < one[0]
     np.testing.assert_allclose(two, one, rtol=1e-10)
+
+
+def test_processes_that_validate_otherwise_follow_the_first(tmp_path: Path) -> None:
+    """As with batch norm, whose statistics each has of its own; else they wait for ever."""
+    losses(tmp_path / "two", 2, "sentence", "float32", "cnn1d", "own figures")
+    lines = (tmp_path / "two" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["val"]["macro_auroc"] for line in lines] == [0.0] * len(lines)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
@@ -246,7 +247,7 @@ class _Run:
                 if self._is_time_to_save():
                     self._save()
         self._fetch(waiting, epoch, places_nB)
-        self._end_epoch(on_validate(self._encoder()), started)
+        self._end_epoch(self._agreed_figures(on_validate(self._encoder())), started)
         tick(0, self._note(epoch + 1))
 
     def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Any) -> None:
@@ -340,6 +341,19 @@ class _Run:
         if self._world > 1 and step % _STEPS_BETWEEN_AGREEMENTS:
             return False
         return self._agreed(bool(stop))
+
+    def _agreed_figures(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The first process's figures, for all of them.
+
+        Statistics of batch norm are each process's own, so figures may differ; but whether an epoch
+        is better, or the last, must be one answer, or they would wait for each other for ever.
+        """
+        names = sorted(values)
+        if self._world > 1:
+            found = torch.tensor([values[name] for name in names], dtype=torch.float64)
+            found = broadcast(found.to(self._accelerator.device))
+            return dict(zip(names, found.tolist(), strict=True))
+        return {name: values[name] for name in names}
 
     def _agreed(self, wish: bool) -> bool:
         """Whether any process wishes it."""
