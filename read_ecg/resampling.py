@@ -1,8 +1,9 @@
 """Another sampling rate, by soxr.
 
-Owns the filter and what happens at the ends. soxr's HQ filter is within 1e-6 in the pass band and
-below -140 dB behind it, some 500 times better than a polyphase filter of default length, and
-faster.
+Owns the filter and what happens at the ends. soxr's HQ filter is within 1e-4 up to
+0.7 of the lower rate's Nyquist frequency (1e-6 well below it), rolls off by up to 1e-3 to 0.9, and
+is below -80 dB behind it (-140 dB far behind); a polyphase filter of default length is 1e-3 and
+-56 dB, and slower.
 """
 
 from fractions import Fraction
