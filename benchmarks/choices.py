@@ -277,7 +277,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="A JSON file that runs are added to.")
     parser.add_argument("--epochs", type=int, default=BASE["epochs"])
     parser.add_argument("--precision", default="auto", help="bfloat16: twice as fast on some CPUs.")
+    parser.add_argument("--miniature", action="store_true", help="Small and soon done, for CI.")
     options = parser.parse_args(arguments)
+    if options.miniature:
+        options.seeds, options.records, options.samples, options.findings = 1, (64, 32, 32), 64, 3
+        options.epochs, options.only = 1, ["sentence, clip (the paper)", "all_findings, siglip"]
     choices = TEXTS_AND_LOSSES | {
         f"all_findings, siglip, {encoder}": {
             "text": "all_findings",

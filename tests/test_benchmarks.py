@@ -99,3 +99,29 @@ def test_the_training_benchmark_runs_on_a_cpu_and_its_checks_hold(tmp_path: Path
     if found["device"] == "cpu":
         assert "CUDA graph to plain steps: skipped, no CUDA" in text
     assert written.with_suffix(".md").read_text(encoding="utf-8").startswith("# Training on a GPU")
+
+
+def test_the_engine_is_measured_against_the_bare_loop_and_a_text_model_in_every_step() -> None:
+    text = printed("train")
+    for row in (
+        "bare loop",
+        "engine, memory",
+        "engine, stream",
+        "bare loop and BERT in every step",
+    ):
+        assert f"| {row} " in text
+    assert text.count("(target") == 5
+    assert "records | s an epoch" in text
+
+
+def test_choices_are_trained_and_scored_side_by_side(tmp_path: Path) -> None:
+    out = tmp_path / "runs.json"
+    text = printed("choices", "--out", str(out))
+    runs = json.loads(out.read_text(encoding="utf-8"))
+    assert {name: len(each) for name, each in runs.items()} == {
+        "sentence, clip (the paper)": 1,
+        "all_findings, siglip": 1,
+    }
+    for each in runs.values():
+        assert 0 <= each[0]["test"]["hit@1_any"]["value"] <= 1
+    assert text.count("| sentence, clip (the paper) ") == 1

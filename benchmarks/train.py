@@ -1,0 +1,263 @@
+"""What the training engine costs beside the bare convolutions, on a CPU.
+
+1. ECGs/s of the engine (signals in memory, and streamed from a store on disk) against a bare loop:
+   the same model and loss, forward, backward and optimiser on one resident tensor, nothing else. In
+   turn, in one process, medians. Beside them a step that does what peers do: a frozen BERT-base
+   encodes the batch's texts anew, 256 padded tokens each.
+2. Seconds per ECG of an epoch over 1,000, 4,000 and 16,000 records, and the anonymous memory of
+   streaming them: of short windows and a small encoder, so that the engine itself is what is seen.
+
+    python -m benchmarks.train
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from benchmarks.gpu.train_data import Sizes, model_shape, paper_config
+from benchmarks.report import as_lines, conditions, table, verdict
+from ecgpipe.cache.signal_reader import SignalStore
+from ecgpipe.cache.signal_writer import SignalResult, SignalStoreWriter, write_shard
+from ecgpipe.config import TrainConfig
+from ecgpipe.train_ecg.inputs import to_model_input
+from ecgpipe.train_ecg.objective import RecordTexts
+from ecgpipe.train_ecg.order import epoch_batches
+from ecgpipe.train_ecg.placement import SignalShelf
+from ecgpipe.train_ecg.step import make_optimizer, step_for
+from ecgpipe.train_ecg.training import TrainingData, make_accelerator, set_up
+from ecgpipe.train_ecg.two_towers import initialised
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+TEXT_WIDTH = 768
+N_TEXTS = 50
+
+TakeStep = Callable[[], None]
+
+
+def make_store(folder: Path, n_records: int, samples: int) -> SignalStore:
+    """A store of noise."""
+    ids = [f"r{number}" for number in range(n_records)]
+    writer = SignalStoreWriter(
+        folder, record_ids=ids, leads=LEADS, samples=samples, attributes={"digest": "benchmark"}
+    )
+    random = np.random.default_rng(0)
+    for shard in writer.shards_to_do():
+        plan = writer.shard_plan(shard)
+        write_shard(
+            plan,
+            (
+                SignalResult(name, random.normal(0, 300, (12, samples)).astype(np.int16))
+                for name in plan.record_ids
+            ),
+        )
+    writer.seal({})
+    return SignalStore.open(folder)
+
+
+def training_data(store: SignalStore) -> TrainingData:
+    """All records of a store, each with one of a few texts."""
+    random = np.random.default_rng(0)
+    n = store.n_slots
+    texts = random.integers(0, N_TEXTS, (n, 1))
+    return TrainingData(
+        signals=SignalShelf(store.read, np.arange(n), len(LEADS), store.samples),
+        texts=RecordTexts(
+            texts_NK=texts,
+            labels_NL=texts,
+            vectors_FW=random.normal(0, 1, (N_TEXTS, TEXT_WIDTH)).astype(np.float32),
+        ),
+        read_signals=store.read,
+        record_ids=[str(slot) for slot in range(n)],
+    )
+
+
+def sizes_of(store: SignalStore) -> Sizes:
+    """As the GPU benchmark says it; only shapes are looked at."""
+    return Sizes(
+        records=store.n_slots,
+        samples=store.samples,
+        rate_hz=500,
+        text_width=TEXT_WIDTH,
+        sentences=N_TEXTS,
+        findings=N_TEXTS,
+        batches=(32,),
+        epochs_timed=1,
+        least_steps=1,
+        steps_profiled=1,
+        steps_an_epoch_checked=1,
+        matrices=(),
+    )
+
+
+def engine_step(
+    config: TrainConfig, data: TrainingData, sizes: Sizes, accelerator: Accelerator
+) -> TakeStep:
+    """A step of the engine, batch after batch, epoch after epoch."""
+    bench = set_up(config, model_shape(config, sizes), data, accelerator)
+    bench.step.model.train()
+    take = step_for(bench.step, config, accelerator)
+
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for epoch in range(10**6):
+            bench.step.begin_epoch(epoch)
+            places_nB = epoch_batches(len(data.signals), config.global_batch_size, 0, epoch)
+            yield from zip(
+                bench.signals.batches(places_nB), torch.from_numpy(places_nB), strict=True
+            )
+
+    endless = batches()
+
+    def take_next() -> None:
+        take(*next(endless))
+
+    return take_next
+
+
+def bare_step(config: TrainConfig, data: TrainingData, sizes: Sizes) -> TakeStep:
+    """The convolutions, the projections and the loss on the same tensors every time."""
+    torch.manual_seed(0)
+    shape = model_shape(config, sizes)
+    model = initialised(shape, 0).train()
+    optimizer = make_optimizer(model, config, torch.device("cpu"))
+    signal = torch.from_numpy(data.read_signals(np.arange(config.global_batch_size)))
+    inputs = to_model_input(signal, shape.normalisation)
+    texts = torch.randn(config.global_batch_size, TEXT_WIDTH)
+    own = torch.arange(config.global_batch_size)
+
+    def take() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        ecg, text, scale, _ = model(inputs, texts)
+        logits = scale * ecg @ text.T
+        entropy = torch.nn.functional.cross_entropy
+        loss = (entropy(logits, own) + entropy(logits.T, own)) / 2
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        optimizer.step()
+
+    return take
+
+
+def bert_forward(batch: int, tokens_a_text: int) -> TakeStep:
+    """What encoding a batch's texts anew costs: BERT-base, frozen."""
+    from transformers import BertConfig, BertModel
+
+    model = BertModel(BertConfig()).eval()
+    tokens = torch.randint(1000, 20_000, (batch, tokens_a_text))
+
+    @torch.inference_mode()
+    def take() -> None:
+        model(tokens)
+
+    return take
+
+
+def timed(steps: dict[str, TakeStep], rounds: int, each: int) -> dict[str, float]:
+    """Median seconds of a step of each, taken in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for take in steps.values():
+        take()
+    for _ in range(rounds):
+        for name, take in steps.items():
+            for _ in range(1 if name == "bert" else each):
+                started = time.perf_counter()
+                take()
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def compare(folder: Path, options: argparse.Namespace, bert: TakeStep) -> None:
+    """Print the first table."""
+    samples = options.samples
+    store = make_store(folder / "store", options.records, samples)
+    data, sizes = training_data(store), sizes_of(store)
+    accelerator = make_accelerator()
+    config = paper_config("sentence", 32)
+    steps = {"bare": bare_step(config, data, sizes)} | {
+        place: engine_step(paper_config("sentence", 32, placement=place), data, sizes, accelerator)
+        for place in ("memory", "stream")
+    }
+    found = timed(steps | {"bert": bert}, options.rounds, options.each)
+    peer = found["bare"] + found["bert"]
+    rows = [
+        ["bare loop", found["bare"], 1.0],
+        ["engine, memory", found["memory"], found["bare"] / found["memory"]],
+        ["engine, stream", found["stream"], found["bare"] / found["stream"]],
+        ["bare loop and BERT in every step", peer, found["bare"] / peer],
+    ]
+    shown = [[str(name), f"{1000 * s:,.0f}", f"{32 / s:,.1f}", f"{r:.2f}"] for name, s, r in rows]
+    print(f"12 x {samples}, batch 32, ResNet1d-18, float32, {torch.get_num_threads()} threads")
+    print(table(["a step", "ms", "ECGs/s", "of the bare loop"], shown))
+    for place in ("memory", "stream"):
+        print(verdict(f"engine, {place}, to the bare loop", found["bare"] / found[place], 0.95))
+    print(verdict("engine, memory, to a text model in every step", peer / found["memory"], 6))
+
+
+def scale(folder: Path, counts: Sequence[int], samples: int, epochs: int) -> None:
+    """Print the second table."""
+    accelerator = make_accelerator()
+    rows, per_ecg, memory = [], [], []
+    for n_records in counts:
+        store = make_store(folder / f"store-{n_records}", n_records, samples)
+        data, sizes = training_data(store), sizes_of(store)
+        config = paper_config("sentence", 32, placement="stream", encoder="cnn1d")
+        before_mb = anonymous_mb()
+        take = engine_step(config, data, sizes, accelerator)
+        n_steps = n_records // 32
+        for _ in range(n_steps):  # the first epoch checks every record's sum
+            take()
+        seconds = []
+        for _ in range(epochs):
+            started = time.perf_counter()
+            for _ in range(n_steps):
+                take()
+            seconds.append(time.perf_counter() - started)
+        per_ecg.append(min(seconds) / (32 * n_steps))
+        memory.append(anonymous_mb() - before_mb)
+        rows.append([f"{n_records:,}", f"{min(seconds):.2f}", f"{1e6 * per_ecg[-1]:.1f}",
+                     f"{memory[-1]:.0f}"])  # fmt: skip
+    print(f"12 x {samples}, batch 32, cnn1d, streamed; the fastest of {epochs} epochs")
+    print(table(["records", "s an epoch", "µs an ECG", "MB added"], rows))
+    spread = max(per_ecg) / min(per_ecg) - 1
+    print(verdict("time an ECG, greatest to least, less 1", spread, 0.10, at_least=False))
+    print(verdict("MB that the largest adds more than the least", max(memory) - min(memory), 10,
+                  at_least=False))  # fmt: skip
+
+
+def anonymous_mb() -> float:
+    """Memory of this process that is no mapped file."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run both and print them."""
+    parser = argparse.ArgumentParser(description="The training engine beside the bare loop.")
+    parser.add_argument("--records", type=int, default=256)
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--each", type=int, default=3, help="Steps of each in a round.")
+    parser.add_argument("--counts", type=int, nargs="+", default=(1024, 4096, 16_384))
+    parser.add_argument("--window", type=int, default=100, help="Samples in the second part.")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--miniature", action="store_true", help="Small and soon done, for CI.")
+    options = parser.parse_args(arguments)
+    if options.miniature:
+        options.records, options.samples, options.rounds, options.each = 64, 64, 1, 1
+        options.counts, options.epochs, options.window = (64, 96), 1, 64
+    bert = bert_forward(32, 8 if options.miniature else 256)
+    with tempfile.TemporaryDirectory() as folder:
+        compare(Path(folder), options, bert)
+        scale(Path(folder), options.counts, options.window, options.epochs)
+    print(as_lines(conditions()))
+
+
+if __name__ == "__main__":
+    main()
