@@ -280,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--miniature", action="store_true", help="Small and soon done, for CI.")
     options = parser.parse_args(arguments)
     if options.miniature:
-        options.seeds, options.records, options.samples, options.findings = 1, (64, 32, 32), 64, 3
+        options.seeds, options.records, options.samples, options.findings = 1, (64, 32, 32), 64, 7
         options.epochs, options.only = 1, ["sentence, clip (the paper)", "all_findings, siglip"]
     choices = TEXTS_AND_LOSSES | {
         f"all_findings, siglip, {encoder}": {

@@ -63,8 +63,9 @@ class Task:
 
     @property
     def has_members(self) -> bool:
-        """Whether every class can be scored by the prompts of its members instead of its own."""
-        return all(c.member_names for c in self.classes)
+        """Whether every class can be scored by its members' prompts, and some have several."""
+        sizes = [len(c.member_names) for c in self.classes]
+        return bool(sizes) and min(sizes) >= 1 and max(sizes) > 1
 
     def member_wording(self, language: str) -> list[list[str]]:
         """What goes into the prompts of each class's members."""
