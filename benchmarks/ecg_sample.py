@@ -11,6 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ecgpipe.config import DataConfig, TableSource
 from ecgpipe.evaluate.taxonomy import load_taxonomy
@@ -59,10 +60,8 @@ def write_table(path: Path, sample: EcgSample, n_rows: int) -> None:
             table.writerow([f"r{number:07d}", f"p{number // 2:07d}", place, "洞調律"])
 
 
-def prepare_table(
-    table: Path, root: Path, work: Path, workers: int, **settings: object
-) -> Prepared:
+def prepare_table(table: Path, root: Path, work: Path, workers: int, **settings: Any) -> Prepared:
     """The prepare stage, into a work_dir that is not there yet."""
     source = TableSource(kind="table", table=table, root=root)
-    config = DataConfig(sources=(source,), taxonomy="findings98", workers=workers, **settings)  # type: ignore[arg-type]
+    config = DataConfig(sources=(source,), taxonomy="findings98", workers=workers, **settings)
     return prepare(config, load_taxonomy("findings98"), Workspace(work, "benchmark"), Stop())

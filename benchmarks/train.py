@@ -139,7 +139,7 @@ def bare_step(config: TrainConfig, data: TrainingData, sizes: Sizes) -> TakeStep
         logits = scale * ecg @ text.T
         entropy = torch.nn.functional.cross_entropy
         loss = (entropy(logits, own) + entropy(logits.T, own)) / 2
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        loss.backward()
         optimizer.step()
 
     return take

@@ -283,4 +283,4 @@ def test_groups_are_the_limb_leads_and_the_chest_leads() -> None:
 )
 def test_impossible_strengths_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        AugmentConfig(**settings)  # type: ignore[arg-type]
+        AugmentConfig(**settings)

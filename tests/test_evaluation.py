@@ -284,7 +284,7 @@ def test_classes_are_scored_by_their_members_as_worked_by_hand() -> None:
         "logsumexp": [[0.500230, 0.3], [0.2 + 0.07 * np.log(2), 0.9]],
     }
     for how, expected in by_hand.items():
-        found = scores_from_members(scores_NM, class_of_M, how)  # type: ignore[arg-type]
+        found = scores_from_members(scores_NM, class_of_M, how)
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

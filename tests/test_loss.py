@@ -153,7 +153,7 @@ ONE = torch.tensor(1.0, dtype=torch.float64)
 def by_weights(weights: torch.Tensor, **options: object) -> float:
     """clip_loss where scale e_i . t_j is the logarithm of weights[i, j]."""
     ecg, text = weights.log(), torch.eye(len(weights), dtype=weights.dtype)
-    return clip_loss(ecg, text, ecg, text, ONE, **options).item()  # type: ignore[arg-type]
+    return clip_loss(ecg, text, ecg, text, ONE, **options).item()
 
 
 def cost(*shares: tuple[float, float]) -> float:
@@ -283,7 +283,7 @@ def test_sharing_the_target_among_duplicates_is_no_change_but_mask_and_unique_ar
 
     def loss(**options: object) -> torch.Tensor:
         ecg, text, scale = data.vectors()
-        return clip_loss(ecg, text, ecg, text, scale, **options)  # type: ignore[arg-type]
+        return clip_loss(ecg, text, ecg, text, scale, **options)
 
     shared = Pairs.symmetric(equal_texts(data.ids))
     plain_value, plain = data.gradients(loss)
@@ -291,7 +291,7 @@ def test_sharing_the_target_among_duplicates_is_no_change_but_mask_and_unique_ar
     assert shared_value == pytest.approx(plain_value, rel=1e-14)
     assert difference(plain, same) < 1e-14
     for mode in ("mask", "unique"):
-        _, other = data.gradients(lambda m=mode: loss(duplicates=m, text_ids_B=data.ids))  # type: ignore[misc]
+        _, other = data.gradients(lambda m=mode: loss(duplicates=m, text_ids_B=data.ids))
         assert difference(plain, other) > 0.05
 
 
@@ -300,7 +300,7 @@ def clip_part(data: Cached, own: slice, mode: str, also: bool) -> torch.Tensor:
     jaccard = label_jaccard(data.findings, data.findings).double()
     return clip_loss(
         ecg[own], text[own], ecg, text, scale, own.start,
-        duplicates=mode,  # type: ignore[arg-type]
+        duplicates=mode,
         text_ids_B=data.ids,
         target=Pairs(jaccard[own], jaccard[:, own]),
         also_true=Pairs(data.truth[own], data.truth[:, own]) if also else None,
@@ -313,7 +313,7 @@ def siglip_part(data: Cached, own: slice, also_as: str) -> torch.Tensor:
         ecg[own], text, scale, scale - 3, own.start,
         target_bB=label_jaccard(data.findings[own], data.findings),
         also_true_bB=data.truth[own],
-        also_true_as=also_as,  # type: ignore[arg-type]
+        also_true_as=also_as,
     )  # fmt: skip
 
 
@@ -374,7 +374,7 @@ def test_siglip_with_graded_targets_worked_by_hand() -> None:
     for also_true_as, expected in (("positive", softplus(-0.5)), ("left_out", 0.0)):
         found = siglip_loss(
             ecg, text, ONE, 0 * ONE, target_bB=target, also_true_bB=also,
-            also_true_as=also_true_as,  # type: ignore[arg-type]
+            also_true_as=also_true_as,
         )  # fmt: skip
         assert found.item() == pytest.approx((graded + rest + expected) / 3)
 
@@ -431,7 +431,7 @@ def test_impossible_counts_and_unknown_balances_are_refused() -> None:
     with pytest.raises(ValueError, match="0 to 10"):
         positive_weights(torch.tensor([11]), 10, "none")
     with pytest.raises(ValueError, match="none, sqrt or inverse"):
-        positive_weights(torch.tensor([1]), 10, "log")  # type: ignore[arg-type]
+        positive_weights(torch.tensor([1]), 10, "log")
 
 
 def test_label_jaccard_worked_by_hand() -> None:
@@ -461,6 +461,6 @@ def test_the_floor_is_reached_by_perfect_vectors_and_no_lower(mode: str) -> None
     for scale, above in ((100.0, 1e-9), (10.0, 1e-2)):
         found = clip_loss(
             perfect, perfect, perfect, perfect, scale * ONE,
-            duplicates=mode, text_ids_B=ids,  # type: ignore[arg-type]
+            duplicates=mode, text_ids_B=ids,
         )  # fmt: skip
         assert floor - 1e-12 <= found.item() <= floor + above

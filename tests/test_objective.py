@@ -66,7 +66,7 @@ def test_every_combination_can_be_learnt(settings: dict[str, Any]) -> None:
             bias,
             PLACES,
         )
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        loss.backward()
         optimizer.step()
         seen.append(loss.item())
     assert np.isfinite(seen).all()

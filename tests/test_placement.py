@@ -54,7 +54,7 @@ def test_a_place_that_was_asked_for_is_taken_or_refused_with_the_sizes() -> None
 
 @pytest.mark.parametrize("kind", ["memory", "stream"])
 def test_every_place_serves_the_very_signals_in_the_order_asked_for(kind: str) -> None:
-    placed = shelf().placed(kind, CPU)  # type: ignore[arg-type]
+    placed = shelf().placed(kind, CPU)
     assert placed.placement.kind == kind
     places = np.random.default_rng(1).permutation(40).reshape(8, 5)
     served = list(placed.batches(places))

@@ -7,7 +7,7 @@ from ecgpipe.train_ecg.schedule import learning_rate
 
 
 def rates(**settings: object) -> list[float]:
-    config = TrainConfig(lr=1.0, epochs=4, **settings)  # type: ignore[arg-type]
+    config = TrainConfig(lr=1.0, epochs=4, **settings)
     return [learning_rate(config, step, steps_per_epoch=2) for step in range(8)]
 
 

@@ -68,7 +68,7 @@ def train_toy(
         global_batch_size=64,
         projection_dim=16,
         encoder_norm="group",
-        **{"log_every": 1, **SETTINGS[name], **more},  # type: ignore[arg-type]
+        **{"log_every": 1, **SETTINGS[name], **more},
     )
     sets = sorted(set(map(tuple, findings)))
     single = config.text != "sentence"
@@ -162,5 +162,5 @@ def test_in_single_precision_they_begin_alike(tmp_path: Path, name: str) -> None
 
 def test_every_setting_is_one_that_training_knows() -> None:
     for settings in SETTINGS.values():
-        TrainConfig(**settings)  # type: ignore[arg-type]
+        TrainConfig(**settings)
     assert {field.name for field in dataclasses.fields(TrainConfig)} >= set(SETTINGS["sampled"])

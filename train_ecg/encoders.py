@@ -11,6 +11,7 @@ import torch
 
 from ecgpipe.errors import ConfigError
 from ecgpipe.train_ecg.cnn1d import cnn1d
+from ecgpipe.train_ecg.norm import Norm
 from ecgpipe.train_ecg.resnet1d import resnet1d18, resnet1d34, resnet1d50
 from ecgpipe.train_ecg.vit1d import vit1d_tiny
 
@@ -44,13 +45,13 @@ def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str
     Raises:
         ConfigError: the encoder has no such pooling or norm.
     """
-    norm = "batch" if norm == "sync_batch" else norm
+    kind: Norm = "group" if norm == "group" else "batch"
     if name in _RESNETS:
-        return cast(Encoder, _RESNETS[name](n_leads, norm=norm, pooling=pooling))
+        return cast(Encoder, _RESNETS[name](n_leads, norm=kind, pooling=pooling))
     if pooling != "mean":
         raise ConfigError(f"train.encoder_pooling is {pooling}, but {name} only has mean.")
     if name == "cnn1d":
-        return cast(Encoder, cnn1d(n_leads, norm=norm))  # type: ignore[arg-type]  # batch or group
-    if norm != "batch":
+        return cast(Encoder, cnn1d(n_leads, norm=kind))
+    if kind != "batch":
         raise ConfigError(f"train.encoder_norm is {norm}, but {name} has its own. Leave it out.")
     return cast(Encoder, vit1d_tiny(n_leads, patch=max(1, round(_PATCH_S * rate_hz))))

@@ -234,7 +234,7 @@ def _batches(sizes: Sizes, placement: str) -> Check:
     batch = sizes.batches[0]
     n_records = sizes.steps_an_epoch_checked * batch
     data = training_data(sizes, "sentence", n_records)
-    signals = data.signals.placed(placement, make_accelerator().device)  # type: ignore[arg-type]  # one of its values
+    signals = data.signals.placed(placement, make_accelerator().device)
     places_nB = epoch_batches(n_records, batch, 0, 0)
     unequal = sum(
         int((signal.cpu() != torch.from_numpy(data.read_signals(places_B))).sum())

@@ -61,7 +61,7 @@ class Preparation:
         lines += [f"id{n:05},p{n // 2},r{n % RECORDINGS},洞調律" for n in range(N_RECORDS)]
         (folder / "records.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         source = {"kind": "table", "table": str(folder / "records.csv"), "root": str(self._source)}
-        settings = _SETTINGS | {"data": _SETTINGS["data"] | {"sources": [source]}}  # type: ignore[operator]
+        settings = _SETTINGS | {"data": _SETTINGS["data"] | {"sources": [source]}}
         self._config = folder / "pipeline.yaml"
         self._config.write_text(json.dumps(settings))  # JSON is YAML
 
