@@ -16,6 +16,7 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import EvalConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import (
     FromMembers,
     TaskDraws,
@@ -42,6 +43,17 @@ class TwoSidedModel(Protocol):
         """(n, D) of class wordings, put into the prompt."""
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What was scored, and how well."""
+
+    tasks: dict[str, Any]
+    """The `tasks` block of the results file."""
+
+    scored: dict[str, ScoredTask]
+    """By name of the task, what the figures were computed from."""
+
+
 def evaluate(
     model: TwoSidedModel,
     untrained: Sequence[TwoSidedModel],
@@ -51,7 +63,7 @@ def evaluate(
     config: EvalConfig,
     language: str,
     stop: Stop,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score every task, with baselines.
 
     Args:
@@ -64,9 +76,6 @@ def evaluate(
         language: which wording of the classes is used.
         stop: asked between models and tasks.
 
-    Returns:
-        The `tasks` block of ecgpipe-results/1.
-
     Raises:
         StoppedEarly: a signal came; nothing is kept.
     """
@@ -75,15 +84,14 @@ def evaluate(
     for coder in (model, *untrained):
         _check_stop(stop)
         ecg_vectors.append(coder.encode_ecg(scored.slots))
-    results = {}
+    results, kept = {}, {}
     for task in tasks:
         _check_stop(stop)
         setting = _setting(task, scored, weights, config)
         text_vectors = [coder.encode_text(task.wording(language)) for coder in (model, *untrained)]
-        draws, *random = [
-            setting.figures(ecg @ text.T)
-            for ecg, text in zip(ecg_vectors, text_vectors, strict=True)
-        ]
+        scores, *noise = [ecg @ text.T for ecg, text in zip(ecg_vectors, text_vectors, strict=True)]
+        kept[task.name] = ScoredTask(task, setting.chosen_N, scores, setting.truth_NC)
+        draws, *random = [setting.figures(each) for each in (scores, *noise)]
         prior = setting.figures(_prior_scores(task, trained_on, len(scored)))
         by_members = (
             _from_members(task, setting, (model, *untrained), ecg_vectors, language)
@@ -109,7 +117,7 @@ def evaluate(
             },
             "from_members": by_members,
         }
-    return results
+    return Evaluation(results, kept)
 
 
 def validation_figures(

@@ -87,7 +87,7 @@ SCORED, TRAINED_ON = records(400, "test"), records(800, "train", seed=1)
 
 def run(model: object) -> dict:
     noise = [Noise(seed) for seed in range(3)]
-    return evaluate(model, noise, TASKS, SCORED, TRAINED_ON, CONFIG, "ja", Stop())
+    return evaluate(model, noise, TASKS, SCORED, TRAINED_ON, CONFIG, "ja", Stop()).tasks
 
 
 def test_a_model_that_knows_everything_scores_everything() -> None:
@@ -258,20 +258,20 @@ def test_the_prior_of_a_single_label_task_counts_only_ecgs_it_would_score() -> N
 
     trained = RecordsTable((*(record(n, "IMI", "NORM") for n in range(5)), record(9, "LVH")))
     scored = RecordsTable((record(0, "LVH"), record(1, "IMI")))
-    results = evaluate(Noise(0), [Noise(1)], TASKS[1:2], scored, trained, CONFIG, "ja", Stop())
-    prior = results["superclass"]["baselines"]["class_prior"]["summary"]["hit@1_micro"]
+    found = evaluate(Noise(0), [Noise(1)], TASKS[1:2], scored, trained, CONFIG, "ja", Stop())
+    prior = found.tasks["superclass"]["baselines"]["class_prior"]["summary"]["hit@1_micro"]
     assert prior["value"] == 0.5  # LVH for everybody
-    hypertrophy_first = results["superclass"]["baselines"]["class_prior"]["summary"]
+    hypertrophy_first = found.tasks["superclass"]["baselines"]["class_prior"]["summary"]
     assert hypertrophy_first["hit@1_macro_all"]["value"] == 0.5
 
 
 def test_a_task_that_no_record_shows_has_no_figures_and_no_error() -> None:
     rows = [dataclasses.replace(r, findings=("SR",)) for r in SCORED.records[:20]]
     table = RecordsTable(tuple(rows), {})
-    results = evaluate(Noise(0), [Noise(1)], TASKS, table, TRAINED_ON, CONFIG, "ja", Stop())
-    assert results["rhythm"]["n"] == 20
-    assert results["superclass"]["n"] == 0
-    assert results["superclass"]["summary"]["macro_auroc"]["value"] is None
+    found = evaluate(Noise(0), [Noise(1)], TASKS, table, TRAINED_ON, CONFIG, "ja", Stop())
+    assert found.tasks["rhythm"]["n"] == 20
+    assert found.tasks["superclass"]["n"] == 0
+    assert found.tasks["superclass"]["summary"]["macro_auroc"]["value"] is None
 
 
 def test_classes_are_scored_by_their_members_as_worked_by_hand() -> None:
@@ -292,12 +292,12 @@ def test_a_coarse_class_is_scored_by_its_own_prompt_and_by_its_members() -> None
     # The whole taxonomy may compete: of the choices above, no finding belongs to STTC.
     tasks = [load_task(name, TAXONOMY, None) for name in ("findings", "superclass")]
     noise = Noise(0)
-    results = evaluate(Oracle(SCORED), [noise], tasks, SCORED, TRAINED_ON, CONFIG, "ja", Stop())
-    assert results["findings"]["from_members"] == {}  # a finding has no members
-    by_members = results["superclass"]["from_members"]
+    found = evaluate(Oracle(SCORED), [noise], tasks, SCORED, TRAINED_ON, CONFIG, "ja", Stop())
+    assert found.tasks["findings"]["from_members"] == {}  # a finding has no members
+    by_members = found.tasks["superclass"]["from_members"]
     assert set(by_members) == {"max", "mean", "logsumexp"}
     for entry in by_members.values():
-        assert set(entry["members"]) == set(results["superclass"]["classes"])
+        assert set(entry["members"]) == set(found.tasks["superclass"]["classes"])
         assert entry["members"]["NORM"] == 1
         assert entry["members"]["MI"] == 14
         assert "macro_auroc" in entry["random_encoder"]["summary"]

@@ -78,7 +78,7 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
     if not len(scored):
         raise SourceError(f"No record of the {config.eval.split} split has {config.text.source}.")
     model, untrained = load_models(experiment, experiment.workspace.model)
-    tasks = evaluate(
+    evaluation = evaluate(
         model,
         untrained,
         experiment.tasks,
@@ -92,7 +92,7 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
         "run": config.name,
         "notice": config.notice,
         "key": key,
-        "tasks": tasks,
+        "tasks": evaluation.tasks,
         "tasks_left_out": experiment.tasks_left_out,
         "data": experiment.prepared.counts,
         "text": _text_facts(experiment),

@@ -1,0 +1,37 @@
+"""One task's ECGs as the model scored them: what every table, picture and comparison starts from.
+
+Owns only the shape of it. N = records of the split, C = classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.evaluate.tasks import Task
+
+
+@dataclass(frozen=True)
+class ScoredTask:
+    """The scores and the truth of every record of a split."""
+
+    task: Task
+
+    chosen_N: npt.NDArray[np.bool_]
+    """Which records the task scores: with some class, or with exactly one."""
+
+    scores_NC: npt.NDArray[np.float32]
+    """Cosine of each record and each class."""
+
+    truth_NC: npt.NDArray[np.bool_]
+    """Which classes each record shows."""
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """The scores of the records that count."""
+        return self.scores_NC[self.chosen_N]
+
+    @property
+    def truth(self) -> npt.NDArray[np.bool_]:
+        """The truth of the records that count."""
+        return self.truth_NC[self.chosen_N]
