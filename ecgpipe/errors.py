@@ -38,6 +38,10 @@ class TaxonomyError(EcgpipeError):
     """A list of findings, or a task over it, is malformed or names something unknown."""
 
 
+class ComparisonError(EcgpipeError):
+    """Runs that do not compare: other ECGs, other classes, or not evaluated."""
+
+
 class StoreError(EcgpipeError):
     """A store on disk is incomplete, damaged, foreign, or cannot be written."""
 

@@ -36,14 +36,19 @@ class Workspace:
         return self.work_dir / "embeddings"
 
     @property
+    def runs(self) -> Path:
+        """The folder of all runs."""
+        return self.work_dir / "runs"
+
+    @property
     def run(self) -> Path:
         """The folder of this experiment's run."""
-        return self.work_dir / "runs" / self.name
+        return self.runs / self.name
 
     @property
     def run_lock(self) -> Path:
         """Held by the process that trains the run; beside its folder, which may be set aside."""
-        return self.work_dir / "runs" / f".{self.name}.lock"
+        return self.runs / f".{self.name}.lock"
 
     @property
     def checkpoints(self) -> Path:

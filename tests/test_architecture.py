@@ -128,6 +128,7 @@ def test_every_ground_module_is_known() -> None:
         ("h5py", ("ecgpipe.cache.vector_part", "ecgpipe.cache.vector_exchange",
                   "ecgpipe.read_ecg.hdf5_record")),
         ("wfdb", ("ecgpipe.read_ecg.wfdb_record", "ecgpipe.read_ecg.mitbih")),
+        ("neurokit2", ("ecgpipe.evaluate.delineation",)),
         ("scipy", ("ecgpipe.read_ecg.matlab_record",)),
         ("pydicom", ("ecgpipe.read_ecg.dicom_record",)),
         ("ecgdatakit", ("ecgpipe.read_ecg.clinical_file", "ecgpipe.read_ecg.aecg_record",
