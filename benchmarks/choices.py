@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from benchmarks.report import as_lines, conditions, table
 from ecgpipe.cache.vector_cache import VectorCache
@@ -37,7 +38,7 @@ from ecgpipe.evaluate.scoring import draw_figures, figure
 from ecgpipe.evaluate.taxonomy import load_taxonomy
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.objective import RecordTexts
-from ecgpipe.train_ecg.pairing import padded
+from ecgpipe.train_ecg.pairing import padded, truth_of
 from ecgpipe.train_ecg.placement import SignalShelf
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.training import TrainingData, train
@@ -201,30 +202,15 @@ def make_bench(sizes: tuple[int, int, int], samples: int, n_findings: int, root:
 
 def truth(records: Records, n_findings: int) -> npt.NDArray[np.bool_]:
     """(N, F) which records have which finding."""
-    table_NF = np.zeros((len(records.findings), n_findings), np.bool_)
-    for record, findings in enumerate(records.findings):
-        table_NF[record, findings] = True
-    return table_NF
+    return truth_of(torch.from_numpy(padded(records.findings)), n_findings).numpy()
 
 
 def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Train one choice with one seed; its figures on the test records, and how long it took."""
     config = TrainConfig(**{**BASE, **settings, "seed": seed})
     data = bench.training_data(config)
-    shape = ModelShape(
-        encoder=config.encoder,
-        n_leads=12,
-        samples=data.signals.samples,
-        rate_hz=RATE_HZ,
-        normalisation=config.normalisation,
-        text_width=data.texts.vectors_FW.shape[1],
-        projection_dim=config.projection_dim,
-        temperature=config.temperature,
-        learn_temperature=config.learn_temperature,
-        encoder_pooling=config.encoder_pooling,
-        encoder_norm=config.encoder_norm,
-        pair_bias=config.loss == "siglip",
-    )
+    leads, samples, width = data.signals.leads, data.signals.samples, data.texts.vectors_FW.shape[1]
+    shape = ModelShape.of(config, leads, samples, RATE_HZ, width)
 
     def on_validate(encoder: ModelEncoder) -> dict[str, float]:
         summary = _figures(bench.scores(encoder, bench.val), bench.val, 0)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from benchmarks.gpu.train_data import Sizes, model_shape, paper_config
+from benchmarks.gpu.train_data import paper_config
 from benchmarks.report import as_lines, conditions, table, verdict
 from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.cache.signal_writer import SignalResult, SignalStoreWriter, write_shard
@@ -32,9 +32,10 @@ from ecgpipe.train_ecg.order import epoch_batches
 from ecgpipe.train_ecg.placement import SignalShelf
 from ecgpipe.train_ecg.step import make_optimizer, step_for
 from ecgpipe.train_ecg.training import TrainingData, make_accelerator, set_up
-from ecgpipe.train_ecg.two_towers import initialised
+from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+RATE_HZ = 500
 TEXT_WIDTH = 768
 N_TEXTS = 50
 
@@ -80,29 +81,15 @@ def training_data(store: SignalStore) -> TrainingData:
     )
 
 
-def sizes_of(store: SignalStore) -> Sizes:
-    """As the GPU benchmark says it; only shapes are looked at."""
-    return Sizes(
-        records=store.n_slots,
-        samples=store.samples,
-        rate_hz=500,
-        text_width=TEXT_WIDTH,
-        sentences=N_TEXTS,
-        findings=N_TEXTS,
-        batches=(32,),
-        epochs_timed=1,
-        least_steps=1,
-        steps_profiled=1,
-        steps_an_epoch_checked=1,
-        matrices=(),
-    )
+def model_shape(config: TrainConfig, data: TrainingData) -> ModelShape:
+    """The model that these settings ask for."""
+    leads, samples = data.signals.leads, data.signals.samples
+    return ModelShape.of(config, leads, samples, RATE_HZ, TEXT_WIDTH)
 
 
-def engine_step(
-    config: TrainConfig, data: TrainingData, sizes: Sizes, accelerator: Accelerator
-) -> TakeStep:
+def engine_step(config: TrainConfig, data: TrainingData, accelerator: Accelerator) -> TakeStep:
     """A step of the engine, batch after batch, epoch after epoch."""
-    bench = set_up(config, model_shape(config, sizes), data, accelerator)
+    bench = set_up(config, model_shape(config, data), data, accelerator)
     bench.step.model.train()
     take = step_for(bench.step, config, accelerator)
 
@@ -122,10 +109,10 @@ def engine_step(
     return take_next
 
 
-def bare_step(config: TrainConfig, data: TrainingData, sizes: Sizes) -> TakeStep:
+def bare_step(config: TrainConfig, data: TrainingData) -> TakeStep:
     """The convolutions, the projections and the loss on the same tensors every time."""
     torch.manual_seed(0)
-    shape = model_shape(config, sizes)
+    shape = model_shape(config, data)
     model = initialised(shape, 0).train()
     optimizer = make_optimizer(model, config, torch.device("cpu"))
     signal = torch.from_numpy(data.read_signals(np.arange(config.global_batch_size)))
@@ -177,11 +164,11 @@ def compare(folder: Path, options: argparse.Namespace, bert: TakeStep) -> None:
     """Print the first table."""
     samples = options.samples
     store = make_store(folder / "store", options.records, samples)
-    data, sizes = training_data(store), sizes_of(store)
+    data = training_data(store)
     accelerator = make_accelerator()
     config = paper_config("sentence", 32)
-    steps = {"bare": bare_step(config, data, sizes)} | {
-        place: engine_step(paper_config("sentence", 32, placement=place), data, sizes, accelerator)
+    steps = {"bare": bare_step(config, data)} | {
+        place: engine_step(paper_config("sentence", 32, placement=place), data, accelerator)
         for place in ("memory", "stream")
     }
     found = timed(steps | {"bert": bert}, options.rounds, options.each)
@@ -207,9 +194,9 @@ def scale(folder: Path, counts: Sequence[int], samples: int, rounds: int) -> Non
     added_mb: dict[int, float] = {}
     for n_records in counts:
         store = make_store(folder / f"store-{n_records}", n_records, samples)
-        data, sizes = training_data(store), sizes_of(store)
+        data = training_data(store)
         config = paper_config("sentence", 32, placement="stream", encoder="cnn1d")
-        steps[n_records] = engine_step(config, data, sizes, accelerator)
+        steps[n_records] = engine_step(config, data, accelerator)
         steps[n_records]()  # what a first step allocates stays, whatever the size
         before_mb = anonymous_mb()
         for _ in range(n_records // 32):  # the first epoch checks every record's sum

@@ -21,8 +21,10 @@ from ecgpipe.errors import EcgpipeError
 from ecgpipe.processes import is_first
 
 if TYPE_CHECKING:
+    from ecgpipe.config import PipelineConfig
     from ecgpipe.stages.experiment import Experiment
     from ecgpipe.stages.outcome import Outcome
+    from ecgpipe.stages.shelves import Shelves
     from ecgpipe.stopping import Stop
 
     StageFunction = Callable[[Experiment, Stop], Outcome]
@@ -101,6 +103,17 @@ def _sweep(command: Callable[..., None]) -> Callable[..., None]:
         command = option(command)
     return command
 
+
+_at_once = click.option(
+    "--at-once",
+    type=click.IntRange(min=1, max=16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Train so many runs of --seeds and --grid at the same time on one GPU, which share the"
+    " signals on it. Each ends with the model it would have alone; one that fails does not end the"
+    " others.",
+)
 
 _max_minutes = click.option(
     "--max-minutes",
@@ -252,6 +265,7 @@ def fetch_model(name: str, revision: str, folder: Path) -> None:
     help="Only show where a step's time goes, measured over so many; train nothing.",
 )
 @_max_minutes
+@_at_once
 @_sweep
 @_common
 def train(
@@ -259,6 +273,7 @@ def train(
     overrides: tuple[str, ...],
     as_json: bool,
     max_minutes: float | None,
+    at_once: int,
     seeds: str | None,
     grids: tuple[str, ...],
     profile: int | None,
@@ -272,7 +287,7 @@ def train(
         click.echo(profile_training(_experiment(path, overrides), profile).table())
         return
 
-    _run_sweep([run_train], path, overrides, as_json, seeds, grids, max_minutes)
+    _run_sweep([run_train], path, overrides, as_json, seeds, grids, max_minutes, at_once)
 
 
 @main.command("eval")
@@ -293,6 +308,7 @@ def eval_command(
 
 @main.command()
 @_max_minutes
+@_at_once
 @_sweep
 @_common
 def run(
@@ -300,6 +316,7 @@ def run(
     overrides: tuple[str, ...],
     as_json: bool,
     max_minutes: float | None,
+    at_once: int,
     seeds: str | None,
     grids: tuple[str, ...],
 ) -> None:
@@ -310,7 +327,7 @@ def run(
     from ecgpipe.stages.train_stage import run_train
 
     stages = [run_prepare, run_embed, run_train, run_eval]
-    _run_sweep(stages, path, overrides, as_json, seeds, grids, max_minutes)
+    _run_sweep(stages, path, overrides, as_json, seeds, grids, max_minutes, at_once)
 
 
 @main.command()
@@ -504,17 +521,25 @@ def _run_sweep(
     seeds: str | None,
     grids: Sequence[str],
     max_minutes: float | None = None,
+    at_once: int = 1,
 ) -> None:
-    """The stages for every variant, one after the other; without any, for the experiment itself."""
+    """The stages for every variant, one after the other; without any, for the experiment itself.
+
+    With `at_once` above 1 it is stage after stage, and several variants are trained together.
+    """
     from ecgpipe.stages.experiment import Experiment
+    from ecgpipe.stages.shelves import Shelves
     from ecgpipe.stopping import stop_on_signals
     from ecgpipe.variants import load_variants
 
     variants, left_out = load_variants(path, overrides, seeds, grids)
-    shelves: dict[Any, Any] = {}
+    shelves = Shelves()
     for line in left_out if is_first() else ():
         click.echo(line, err=True)
     with stop_on_signals(max_minutes) as stop:
+        if at_once > 1:
+            _run_at_once(stages, variants, at_once, shelves, stop, as_json)
+            return
         for number, config in enumerate(variants, 1):
             if len(variants) > 1 and is_first():
                 click.echo(f"{config.name}: run {number} of {len(variants)}", err=True)
@@ -525,6 +550,42 @@ def _run_sweep(
                     click.echo(f"{outcomes[-1].stage}: {outcomes[-1].line}", err=True)
             if is_first():
                 _report(outcomes, as_json)
+
+
+def _run_at_once(
+    stages: "Sequence[StageFunction]",
+    variants: "Sequence[PipelineConfig]",
+    at_once: int,
+    shelves: "Shelves",
+    stop: "Stop",
+    as_json: bool,
+) -> None:
+    """Stage after stage for all variants; what fails in training is left out of what follows."""
+    from ecgpipe.progress import one_of_several, say
+    from ecgpipe.stages.at_once import check_at_once, raise_failures, train_at_once
+    from ecgpipe.stages.experiment import Experiment
+    from ecgpipe.stages.train_stage import run_train
+
+    check_at_once(variants)
+    outcomes: dict[str, list[Outcome]] = {config.name: [] for config in variants}
+    ended: dict[str, Outcome | Exception] = {}
+    for stage in stages:
+        if stage is run_train:
+            ended.update(train_at_once(variants, at_once, shelves, stop))
+            for name, outcome in ended.items():
+                if isinstance(outcome, Exception):
+                    outcomes.pop(name)
+                else:
+                    outcomes[name].append(outcome)
+            continue
+        for config in variants:
+            if config.name in outcomes:
+                with one_of_several(config.name):
+                    outcomes[config.name].append(stage(Experiment(config, shelves), stop))
+                    say(f"{outcomes[config.name][-1].stage}: {outcomes[config.name][-1].line}")
+    for done in outcomes.values():
+        _report(done, as_json)
+    raise_failures(ended)
 
 
 def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:

@@ -43,6 +43,11 @@ def rank(environment: Mapping[str, str] = os.environ) -> int:
     return int(environment.get("RANK", "0"))
 
 
+def world(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes train together, as the launcher says; 1 where this one is alone."""
+    return int(environment.get("WORLD_SIZE", "1"))
+
+
 def is_first() -> bool:
     """Whether this is the process that writes and prints."""
     return rank() == 0
@@ -98,9 +103,8 @@ def _array_share(environment: Mapping[str, str]) -> Share:
 
 
 def _launched_share(environment: Mapping[str, str]) -> Share:
-    world = int(environment.get("WORLD_SIZE", "1"))
-    if world > 1:
-        return Share(rank(environment), world)
+    if world(environment) > 1:
+        return Share(rank(environment), world(environment))
     tasks = int(environment.get("SLURM_STEP_NUM_TASKS") or 1)
     return Share(int(_of_step("SLURM_PROCID", environment) or 0), tasks)
 

@@ -5,6 +5,7 @@ and is handed only counts and short notes, so no report text or name can reach a
 """
 
 import contextlib
+import contextvars
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +15,36 @@ from ecgpipe.processes import is_first
 
 LINE_EVERY_S = 30.0
 
+# A thread begins with the default, whatever the one that started it has.
+_name: contextvars.ContextVar[str] = contextvars.ContextVar("name of one of several", default="")
+
 
 class Tick(Protocol):
     """Says that `n` more units are done; `note` replaces the note shown behind the rate."""
 
     def __call__(self, n: int = 1, note: str = "") -> None:
         """Add `n` to what is done."""
+
+
+@contextlib.contextmanager
+def one_of_several(name: str) -> Iterator[None]:
+    """Put `name` before every line that this thread shows in the block.
+
+    Progress is then shown in lines on a terminal too: bars would be drawn over one another.
+    """
+    before = _name.set(name)
+    try:
+        yield
+    finally:
+        _name.reset(before)
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """One line on stderr for the person who looks on; whole, also where several threads speak."""
+    stream = sys.stderr if stream is None else stream
+    name = _name.get()
+    stream.write(f"{name}: {line}\n" if name else f"{line}\n")
+    stream.flush()
 
 
 @contextlib.contextmanager
@@ -41,7 +66,7 @@ def progress(
     if not (everyone or is_first()):
         yield _silent
         return
-    shown = _bar if stream.isatty() else _lines
+    shown = _bar if stream.isatty() and not _name.get() else _lines
     with shown(label, total, unit, stream, clock) as tick:
         yield tick
 
@@ -89,18 +114,10 @@ def _lines(
         shown_note = note or shown_note
         if clock() - last >= LINE_EVERY_S:
             last = clock()
-            print(
-                progress_line(label, done, total, unit, last - start, shown_note),
-                file=stream,
-                flush=True,
-            )
+            say(progress_line(label, done, total, unit, last - start, shown_note), stream)
 
     yield tick
-    print(
-        progress_line(label, done, total, unit, clock() - start, shown_note),
-        file=stream,
-        flush=True,
-    )
+    say(progress_line(label, done, total, unit, clock() - start, shown_note), stream)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ with record weights, so that the value (all weights 1) and its bootstrap draws a
 N = records, C = classes, D = draws.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -162,9 +161,12 @@ def _mean_over(figures: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
     """The mean over the chosen classes that exist in each draw; NaN where none does."""
     if not chosen.any():
         return np.full(len(figures), np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a draw may hold no such class: NaN it is
-        means: Floats = np.nanmean(figures[:, chosen], axis=1)
+    values = figures[:, chosen]
+    known = ~np.isnan(values)
+    values[~known] = 0
+    # np.nanmean warns of a draw without any such class, and warnings are silenced for all threads.
+    with np.errstate(invalid="ignore"):
+        means: Floats = values.sum(axis=1) / known.sum(axis=1)
     return means
 
 

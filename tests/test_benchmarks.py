@@ -94,7 +94,11 @@ def test_the_training_benchmark_runs_on_a_cpu_and_its_checks_hold(tmp_path: Path
         assert timing["flops_per_s"] == pytest.approx(
             timing["step_flops"] * timing["records_per_s"] / timing["case"]["batch"]
         )
-    assert len(found["checks"]) >= 8
+    assert found["at_once"]["runs"] == 4
+    assert 0 < found["at_once"]["beside_s"] < 60
+    assert "4 runs, batch 8, 2 steps an epoch: an epoch of each takes" in text
+    assert any("runs at once to each alone" in check["what"] for check in found["checks"])
+    assert len(found["checks"]) >= 9
     assert all(check["holds"] for check in found["checks"])
     if found["device"] == "cpu":
         assert "CUDA graph to plain steps: skipped, no CUDA" in text

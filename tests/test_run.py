@@ -112,6 +112,26 @@ def test_reports_can_be_learnt_from_as_well(fresh: Experiment, tmp_path: Path) -
     assert worked(summary) == ["prepare", "embed", "train", "eval"]
 
 
+def test_the_report_counts_sentences_of_reports_that_are_drawn_singly(
+    fresh: Experiment, ecgs: Path
+) -> None:
+    lines = ["record_id,patient_id,path,report"]
+    for line in (ecgs / "records.csv").read_text().splitlines()[1:]:
+        record, patient, path = line.split(",")[:3]
+        lines.append(f"{record},{patient},{path},洞調律。記録{record}です。")
+    (fresh.folder / "reports.csv").write_text("\n".join(lines))
+    summary = fresh.did(
+        "--set", f"data.sources.0={{kind: table, table: reports.csv, root: {ecgs}}}",
+        "--set", "text.source=report", "--set", "eval.tasks=[findings]",
+        "--set", "eval.candidates=taxonomy", "--set", "train.text=sampled_finding",
+        "--set", "train.epochs=1",
+    )  # fmt: skip
+    # Each record: its report, and one sentence of its own; a rhythm that all of them share.
+    n = summary["prepare"]["prepared"]
+    assert summary["embed"]["distinct"] >= 2 * n + 1
+    assert fresh.results()["text"]["distinct"] == summary["embed"]["distinct"]
+
+
 def test_stages_run_alone_say_what_must_come_first(fresh: Experiment) -> None:
     for stage, before in (("embed", "prepare"), ("train", "prepare"), ("eval", "prepare")):
         code, _, err = fresh.run(stage)

@@ -397,7 +397,8 @@ def test_a_capture_bears_with_the_thread_that_is_a_batch_ahead(
     modes: list[str] = []
 
     @contextlib.contextmanager
-    def graph(_: Any, capture_error_mode: str = "global") -> Iterator[None]:
+    def graph(_: Any, stream: Any = None, capture_error_mode: str = "global") -> Iterator[None]:
+        assert stream is None  # PyTorch's own, where the run has none
         modes.append(capture_error_mode)
         yield
 

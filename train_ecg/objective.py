@@ -23,6 +23,7 @@ from ecgpipe.train_ecg.loss import (
     positive_weights,
     siglip_loss,
 )
+from ecgpipe.train_ecg.order import own_rows
 from ecgpipe.train_ecg.pairing import Rows, also_true, drawn_texts, truth_of
 from ecgpipe.train_ecg.text_overlap import (
     duplicate_floor,
@@ -66,8 +67,7 @@ class Objective:
         self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
         self._vectors_FW = torch.from_numpy(texts.vectors_FW).to(device, torch.get_default_dtype())
         self._drawn_N = self._texts_NK[:, 0].clone()
-        self._share = config.global_batch_size // world
-        self._first = rank * self._share
+        self._mine = own_rows(config.global_batch_size, rank, world)
         spoken = texts.texts_NK[texts.texts_NK >= 0]
         counts_F = torch.from_numpy(np.bincount(spoken, minlength=len(texts.vectors_FW)))
         weights_F = positive_weights(counts_F, len(texts.texts_NK), config.balance)
@@ -134,7 +134,7 @@ class Objective:
             bias: SigLIP's; the clip loss has none.
             places_B: the records of the global batch.
         """
-        places_b = places_B[self._first : self._first + self._share]
+        places_b = places_B[self._mine]
         if self._config.text == "all_findings":
             true_bT = truth_of(self._texts_NK[places_b], len(text_TD))
             loss = findings_loss(ecg_bD, text_TD, true_bT, scale, bias, self._positive_weight_F)
@@ -155,8 +155,7 @@ class Objective:
         places_B: torch.Tensor,
         true_bB: torch.Tensor,
     ) -> torch.Tensor:
-        config, first = self._config, self._first
-        mine = slice(first, first + self._share)
+        config, mine = self._config, self._mine
         ids_B = self.text_ids(places_B)
         target_bB = None
         if config.duplicates == "soft":
@@ -164,11 +163,11 @@ class Objective:
             target_bB = label_jaccard(labels_BG[mine], labels_BG)
         several = self._texts_NK.shape[1] > 1
         if config.loss == "siglip":
-            equal_bB = equal_texts(ids_B, first, self._share)
+            equal_bB = equal_texts(ids_B, mine.start, len(ecg_bD))
             # With one text a record nothing but the same text is true besides its own.
             out_bB = true_bB if config.duplicates == "mask" else true_bB & ~equal_bB
             return siglip_loss(
-                ecg_bD, text_BD, scale, bias, first, target_bB=target_bB, also_true_bB=out_bB
+                ecg_bD, text_BD, scale, bias, mine.start, target_bB=target_bB, also_true_bB=out_bB
             )
         also = None
         if several:
@@ -180,7 +179,7 @@ class Objective:
             gather_rows(ecg_bD),
             text_BD,
             scale,
-            first,
+            mine.start,
             duplicates=config.duplicates,
             text_ids_B=ids_B,
             target=None if target_bB is None else Pairs.symmetric(target_bB),

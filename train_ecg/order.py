@@ -1,4 +1,4 @@
-"""Which records form which batch: a pure function of seed and epoch.
+"""Which records form which batch: a pure function of seed and epoch; and whose rows they are.
 
 Owns the order, so that a resumed run sees what an undisturbed one would have seen.
 """
@@ -9,25 +9,32 @@ import numpy.typing as npt
 Places = npt.NDArray[np.int64]
 
 
-def epoch_batches(
-    n_records: int, global_batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1
-) -> Places:
-    """The batches of one epoch for one process.
+def epoch_batches(n_records: int, global_batch_size: int, seed: int, epoch: int) -> Places:
+    """The batches of one epoch, over all processes; `own_rows` are those of one.
 
     Args:
         n_records: records in the training split.
-        global_batch_size: rows of a batch over all processes; a multiple of `world`.
+        global_batch_size: rows of a batch over all processes.
         seed: of the run.
         epoch: counted from 0.
-        rank: this process.
-        world: number of processes.
 
     Returns:
-        (batches, global_batch_size / world) places in the training split. What does not fill a
-        batch is left out of this epoch; another epoch leaves out others.
+        (batches, global_batch_size) places in the training split. What does not fill a batch is
+        left out of this epoch; another epoch leaves out others.
     """
     order = np.random.default_rng([seed, epoch]).permutation(n_records)
     n_batches = n_records // global_batch_size
+    batches: Places = order[: n_batches * global_batch_size].reshape(n_batches, global_batch_size)
+    return batches
+
+
+def own_rows(global_batch_size: int, rank: int, world: int) -> slice:
+    """Which rows of a global batch are this process's: as many as every other's, in order of rank.
+
+    Args:
+        global_batch_size: a multiple of `world`.
+        rank: this process.
+        world: number of processes.
+    """
     share = global_batch_size // world
-    batches: Places = order[: n_batches * global_batch_size].reshape(n_batches, world, share)
-    return batches[:, rank]
+    return slice(rank * share, (rank + 1) * share)

@@ -140,6 +140,8 @@ class PlacedSignals:
             for start in range(0, len(shelf), _RECORDS_A_PIECE):
                 piece = torch.from_numpy(read(shelf.slots[start : start + _RECORDS_A_PIECE]))
                 self._resident_NLS[start : start + len(piece)] = piece
+            if where.type == "cuda":  # other runs read it in streams of their own
+                torch.cuda.current_stream(where).synchronize()
 
     def batches(self, places_kb: Rows) -> Iterator[torch.Tensor]:
         """int16 (b, L, S) on the device for each row of `places_kb`, in order."""
@@ -154,9 +156,9 @@ class PlacedSignals:
             yield from _ahead(self.gather, places_kb)
 
     def _copy_stream(self) -> Any:
-        # One for all epochs: the allocator keeps the memory of each stream apart. Streams of
-        # another priority come from another pool, so it is never the one a CUDA graph is captured
-        # in, whose capture would take the copies along.
+        # One for all epochs and runs: the allocator keeps the memory of each stream apart. Streams
+        # of another priority come from another pool, so it is never one that a CUDA graph is
+        # captured in, whose capture would take the copies along.
         if self._copying is None:
             self._copying = torch.cuda.Stream(self._device, priority=-1)  # type: ignore[no-untyped-call]  # torch has no types here
         return self._copying

@@ -4,12 +4,12 @@ Owns those files. After a resume they hold what an undisturbed run's would, but 
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ecgpipe.files import write_atomic
+from ecgpipe.progress import say
 
 
 class RunLog:
@@ -24,7 +24,7 @@ class RunLog:
     def say(self, line: str) -> None:
         """A line for the person who reads the job's log."""
         if self._on:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     def rewind(self, history: Sequence[Mapping[str, Any]], step: int) -> None:
         """Forget what was written behind `step`: it will be done again."""

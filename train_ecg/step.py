@@ -5,6 +5,7 @@ for the device: the figures stay there until somebody asks. B = global batch, b 
 rows, L = leads, S = samples.
 """
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -18,12 +19,17 @@ from ecgpipe.config import TrainConfig
 from ecgpipe.train_ecg.augmentation import augment
 from ecgpipe.train_ecg.inputs import normalise, to_millivolts
 from ecgpipe.train_ecg.objective import Objective
+from ecgpipe.train_ecg.order import own_rows
+from ecgpipe.train_ecg.own_stream import stream_of_this_run
 from ecgpipe.train_ecg.two_towers import TwoTowers
 
 FIGURES = ("loss", "gradient_norm", "accuracy")
 
 EAGER_STEPS = 3
 """Before a capture."""
+
+# One capture at a time: it begins with waiting for the whole device, which ends another's capture.
+_capturing = threading.Lock()
 
 
 class Step:
@@ -48,9 +54,8 @@ class Step:
         self._prepared, self._stepper = accelerator.prepare(
             _compiled(model) if config.compile else model, self.optimizer
         )
-        share = config.global_batch_size // accelerator.num_processes
-        self._mine = slice(
-            accelerator.process_index * share, (accelerator.process_index + 1) * share
+        self._mine = own_rows(
+            config.global_batch_size, accelerator.process_index, accelerator.num_processes
         )
 
     def begin_epoch(self, epoch: int) -> None:
@@ -93,8 +98,12 @@ class Step:
         self, input_bLS: torch.Tensor, places_B: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and accuracy of a batch."""
+        # No weight is used twice, and the cache of cast ones is one for all threads.
         with torch.autocast(
-            self._accelerator.device.type, torch.bfloat16, self.precision == "bfloat16"
+            self._accelerator.device.type,
+            torch.bfloat16,
+            self.precision == "bfloat16",
+            cache_enabled=False,
         ):
             ecg_bD, text_TD, scale, bias = self._prepared(
                 input_bLS, self.objective.text_vectors(places_B)
@@ -129,7 +138,8 @@ class CapturedStep:
 
     At batch 32 launching the kernels takes longer than running them. All tensors a replay reads or
     writes must stay where they were at capture, so inputs are copied into place. The first steps
-    run as they are, in a stream of their own, as the capture asks for.
+    run as they are, in a stream of their own, as the capture asks for; a run beside others has one
+    already, and is captured in it.
 
     Source: the section on CUDA graphs in PyTorch's CUDA semantics.
     """
@@ -146,7 +156,8 @@ class CapturedStep:
         """As `Step`, whose shape must be the same at every call."""
         self._calls += 1
         if self._calls <= EAGER_STEPS:
-            return self._beside(signal_bLS, places_B)
+            take = self._step if stream_of_this_run() else self._beside
+            return take(signal_bLS, places_B)
         if self._graph is None:
             self._capture(signal_bLS, places_B)
         assert self._inputs is not None
@@ -172,7 +183,8 @@ class CapturedStep:
         self._graph = torch.cuda.CUDAGraph()
         # The thread that is a batch ahead goes on meanwhile, and pins and allocates memory: in the
         # default mode that would break the capture off.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        stream, mode = stream_of_this_run(), "thread_local"
+        with _capturing, torch.cuda.graph(self._graph, stream=stream, capture_error_mode=mode):
             self._figures = self._step(*self._inputs)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ecgpipe.config import TrainConfig
-from ecgpipe.train_ecg.order import epoch_batches
+from ecgpipe.train_ecg.order import epoch_batches, own_rows
 from ecgpipe.train_ecg.step import EAGER_STEPS, step_for
 from ecgpipe.train_ecg.training import TrainingData, make_accelerator, set_up
 from ecgpipe.train_ecg.two_towers import ModelShape
@@ -82,11 +82,10 @@ def profile_step(
     step, signals = bench.step, bench.signals
     device = accelerator.device
     places_nB = epoch_batches(len(signals), config.global_batch_size, config.seed, 0)
-    share = config.global_batch_size // accelerator.num_processes
-    first = accelerator.process_index * share
+    mine = own_rows(config.global_batch_size, accelerator.process_index, accelerator.num_processes)
     repeats = -(-(n_steps + _WARM_UP) // len(places_nB))
     places_nB = places_nB.repeat(repeats, axis=0)[: n_steps + _WARM_UP]
-    mine_nb = places_nB[:, first : first + share]
+    mine_nb = places_nB[:, mine]
     on_device_nB = torch.from_numpy(places_nB).to(device)
     step.model.train()
     step.begin_epoch(0)
@@ -112,7 +111,7 @@ def profile_step(
         parts_s={name: statistics.median(clock.seconds[name][_WARM_UP:]) for name in PARTS},
         step_s=whole_s,
         wait_s=wait_s,
-        batch=share,
+        batch=mine_nb.shape[1],
         device=_name(device),
         precision=step.precision,
         placement=signals.placement.kind,

@@ -8,6 +8,7 @@ B = global batch, b = this process's rows.
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.objective import Objective, RecordTexts
-from ecgpipe.train_ecg.order import epoch_batches
+from ecgpipe.train_ecg.order import Places, epoch_batches, own_rows
 from ecgpipe.train_ecg.placement import PlacedSignals, SignalShelf
 from ecgpipe.train_ecg.run_log import RunLog
 from ecgpipe.train_ecg.run_state import RunState, best_epoch
@@ -36,6 +37,10 @@ from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 
 _STEPS_BETWEEN_AGREEMENTS = 16
+
+# Runs at once are set up one after another: fresh weights come from the random state that all
+# threads share, the first places the signals for all, and accelerate keeps one state for a process.
+_setting_up = threading.Lock()
 
 Validate = Callable[[ModelEncoder], Mapping[str, float]]
 
@@ -94,8 +99,9 @@ def train(
         EcgpipeError: the loss is not finite.
         StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
-    accelerator = make_accelerator()
-    run = _Run(config, shape, data, accelerator, folder, run_key)
+    with _setting_up:
+        accelerator = make_accelerator()
+        run = _Run(config, shape, data, accelerator, folder, run_key)
     resumed = run.resume()
     with progress("train", run.steps_to_do(), "steps") as tick:
         while not run.finished():
@@ -223,10 +229,7 @@ class _Run:
         places_nB = epoch_batches(
             len(self._data.signals), self.config.global_batch_size, self.config.seed, epoch
         )
-        share = self.config.global_batch_size // self._world
-        mine = slice(
-            self._accelerator.process_index * share, (self._accelerator.process_index + 1) * share
-        )
+        mine = own_rows(self.config.global_batch_size, self._accelerator.process_index, self._world)
         on_device_nB = torch.from_numpy(places_nB).to(self._accelerator.device)
         waiting: list[torch.Tensor] = []
         for number, signal_bLS in enumerate(self._signals.batches(places_nB[first:, mine]), first):
@@ -247,10 +250,10 @@ class _Run:
                 if self._is_time_to_save():
                     self._save()
         self._fetch(waiting, epoch, places_nB)
-        self._end_epoch(self._agreed_figures(on_validate(self._encoder())), started)
+        self._end_epoch(self._agreed_figures(on_validate(self._encoder())), places_nB, started)
         tick(0, self._note(epoch + 1))
 
-    def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Any) -> None:
+    def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Places) -> None:
         """Wait for the figures of the steps since the last time; the only wait there is.
 
         Raises:
@@ -274,7 +277,7 @@ class _Run:
             dict(zip(FIGURES, figures[-1].tolist(), strict=True)),
         )
 
-    def _refuse(self, epoch: int, step: int, places_B: Any) -> None:
+    def _refuse(self, epoch: int, step: int, places_B: Places) -> None:
         path = self._folder / "not-finite.json"
         if self._accelerator.is_main_process:
             ids = [self._data.record_ids[place] for place in places_B]
@@ -286,20 +289,12 @@ class _Run:
             " those signals."
         )
 
-    def _end_epoch(self, values: Mapping[str, float], started: float) -> None:
+    def _end_epoch(self, values: Mapping[str, float], places_nB: Places, started: float) -> None:
         means = np.mean(self.state.figures, axis=0)
-        duplicates = self.step.objective.duplicates_of_epoch(
-            epoch_batches(
-                len(self._data.signals),
-                self.config.global_batch_size,
-                self.config.seed,
-                len(self.state.history),
-            )
-        )
         entry = {
             "epoch": len(self.state.history) + 1,
             **dict(zip(FIGURES, map(float, means), strict=True)),
-            **duplicates,
+            **self.step.objective.duplicates_of_epoch(places_nB),
             "temperature": math.exp(-self.model.log_scale.item()),
             "lr": float(self.step.optimizer.param_groups[0]["lr"]),
             "val": {name: v if math.isfinite(v) else None for name, v in values.items()},

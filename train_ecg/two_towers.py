@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ecgpipe.config import TrainConfig
 from ecgpipe.train_ecg.encoders import build_encoder
 from ecgpipe.train_ecg.inputs import to_model_input
 
@@ -35,6 +36,27 @@ class ModelShape:
     encoder_norm: str = "batch"
     pair_bias: bool = False
     """Whether a pair's logit has a bias, as SigLIP's has."""
+
+    @classmethod
+    def of(
+        cls, config: TrainConfig, n_leads: int, samples: int, rate_hz: int, text_width: int
+    ) -> "ModelShape":
+        """The model that these settings ask for, on such signals and vectors of the language
+        model."""
+        return cls(
+            encoder=config.encoder,
+            n_leads=n_leads,
+            samples=samples,
+            rate_hz=rate_hz,
+            normalisation=config.normalisation,
+            text_width=text_width,
+            projection_dim=config.projection_dim,
+            temperature=config.temperature,
+            learn_temperature=config.learn_temperature,
+            encoder_pooling=config.encoder_pooling,
+            encoder_norm=config.encoder_norm,
+            pair_bias=config.loss == "siglip",
+        )
 
 
 class TwoTowers(nn.Module):

@@ -5,7 +5,9 @@ the stage's own `train`. Told, for both batch sizes and over placement, precisio
 
 - seconds an epoch, ECGs a second, the parts of a step, the peak of GPU memory;
 - FLOP/s, against the fastest square bfloat16 matrix product that this card does;
-- whether graphs, precisions, resuming, random numbers and placements agree (`train_checks.py`).
+- an epoch of four runs at once, against four one after another (`train_at_once.py`);
+- whether graphs, precisions, resuming, random numbers, placements and runs at once agree
+  (`train_checks.py`).
 
 Targets are for one H200. `--miniature` runs the same code on toy sizes, and leaves out what needs
 CUDA where there is none.
@@ -27,6 +29,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.card import RESULTS, device_name, matmul_flops, result_path
+from benchmarks.gpu.train_at_once import RUNS, AtOnce, measure_at_once
 from benchmarks.gpu.train_checks import all_checks
 from benchmarks.gpu.train_data import (
     FULL,
@@ -155,6 +158,15 @@ class Bench:
             of_own_matmul=flops_per_s / self.own_flops,
         )
 
+    def at_once(self, timings: list[Timing]) -> AtOnce:
+        """Several runs at the same time, of as many steps as the time of a case allows."""
+        batch = self.sizes.batches[0]
+        known = [t for t in timings if t.case.batch == batch and t.case.text == "sentence"]
+        step_s = min(t.epoch_s / t.steps_an_epoch for t in known)
+        can = int(self._most_s / (1 + self.sizes.epochs_timed) / (2 * RUNS * step_s))
+        steps = min(max(can, self.sizes.least_steps), self.sizes.records // batch)
+        return measure_at_once(self.sizes, self.device, steps)
+
     def _affordable(self, profile: StepProfile, steps_an_epoch: int) -> int:
         """Steps of an epoch: all of them, or so many that the case does not take too long."""
         can = int(self._most_s / (1 + self.sizes.epochs_timed) / profile.step_s)
@@ -241,12 +253,14 @@ def measure(sizes: Sizes, most_s: float, compiled: bool) -> dict[str, Any]:
     for timing in bench.timed(cases):
         print(f"  {timing.case}, {timing.case.batch}: {timing.epoch_s:.3f} s", flush=True)
         timings.append(timing)
+    at_once = bench.at_once(timings)
     return {
         "sizes": asdict(sizes),
         "device": device_name(bench.device),
         "own_matmul_flops": bench.own_flops,
         "float32_convolutions_in_tf32": bool(torch.backends.cudnn.allow_tf32),
         "timings": [asdict(timing) for timing in timings],
+        "at_once": asdict(at_once),
         "verdicts": verdicts(timings),
         "checks": [asdict(check) | {"holds": check.holds} for check in checks],
         "check_lines": [check.line() for check in checks],
@@ -292,6 +306,7 @@ def as_tables(found: dict[str, Any]) -> str:
             "",
             table(["case", "batch", *PARTS, "step", "of it waits"], parts),
             "",
+            f"- {AtOnce(**found['at_once']).line()}",
             *(f"- {line}" for line in found["verdicts"]),
             *(f"- {line}" for line in found["check_lines"]),
             *(f"- {line}" for line in found["skipped"]),

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks.gpu.train_at_once import all_beside
 from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, training_data
 from ecgpipe.config import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
@@ -28,6 +30,7 @@ from ecgpipe.train_ecg.step import EAGER_STEPS, CapturedStep
 from ecgpipe.train_ecg.training import make_accelerator, set_up, train
 
 _EPOCHS = 3
+_SEEDS = (0, 1, 2)
 _LOSS_TOLERANCE = 1e-3
 _BF16_TOLERANCE = 0.1
 
@@ -89,6 +92,7 @@ def all_checks(sizes: Sizes, device: torch.device) -> tuple[list[Check], list[st
         checks += _would_be_seen(sizes, plain, graph_differs)
         checks.append(_bf16(sizes, plain))
         checks.append(_resumed(sizes))
+        checks.append(_beside(sizes))
     if device.type == "cuda":
         checks += _random_numbers(device)
     else:
@@ -202,6 +206,30 @@ def _resumed(sizes: Sizes) -> Check:
     return Check(
         f"{n_steps // 2} steps, a checkpoint and {n_steps // 2} more to {n_steps}: weights,"
         " largest difference",
+        largest,
+        _LOSS_TOLERANCE,
+        note="bit-equal" if equal else "not bit-equal",
+    )
+
+
+def _beside(sizes: Sizes) -> Check:
+    """Seeds trained at the same time, each in a CUDA stream of its own, against each alone."""
+    data = training_data(sizes, "sentence", sizes.steps_an_epoch_checked * sizes.batches[0])
+
+    def run(seed: int, folder: Path) -> dict[str, torch.Tensor]:
+        config = paper_config("sentence", sizes.batches[0], epochs=2, seed=seed)
+        train(config, model_shape(config, sizes), data, folder, "k", {}, _validated, Stop())
+        return load_tensors(folder / "model" / "model.safetensors")
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        alone = [run(seed, root / f"alone-{seed}") for seed in _SEEDS]
+        beside = all_beside([partial(run, seed, root / f"beside-{seed}") for seed in _SEEDS])
+    pairs = [(a[key], b[key]) for a, b in zip(alone, beside, strict=True) for key in a]
+    largest = max(float((a.double() - b).abs().max()) for a, b in pairs)
+    equal = all(torch.equal(a, b) for a, b in pairs)
+    return Check(
+        f"{len(_SEEDS)} runs at once to each alone: weights, largest difference",
         largest,
         _LOSS_TOLERANCE,
         note="bit-equal" if equal else "not bit-equal",

@@ -94,18 +94,7 @@ def paper_config(text: Text, batch: int, **more: Any) -> TrainConfig:
 
 def model_shape(config: TrainConfig, sizes: Sizes) -> ModelShape:
     """The model that these settings ask for."""
-    return ModelShape(
-        encoder=config.encoder,
-        n_leads=N_LEADS,
-        samples=sizes.samples,
-        rate_hz=sizes.rate_hz,
-        normalisation=config.normalisation,
-        text_width=sizes.text_width,
-        projection_dim=config.projection_dim,
-        temperature=config.temperature,
-        learn_temperature=config.learn_temperature,
-        pair_bias=config.loss == "siglip",
-    )
+    return ModelShape.of(config, N_LEADS, sizes.samples, sizes.rate_hz, sizes.text_width)
 
 
 def _reader(sizes: Sizes) -> Any:

@@ -15,7 +15,7 @@ from ecgpipe.stages.texts import all_sentences, with_sentence
 from ecgpipe.stages.train_stage import finished_model, run_key
 from ecgpipe.stopping import Stop
 
-_VERSION = 2  # raised when the same key would give other figures
+_VERSION = 3  # raised when the same key would give other figures
 
 
 def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
@@ -103,8 +103,10 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
 
 
 def _text_facts(experiment: Experiment) -> dict[str, Any]:
-    text = experiment.config.text
-    sentences = all_sentences(experiment.records, experiment.taxonomy, experiment.tasks, text)
+    text, style = experiment.config.text, experiment.config.train.text
+    sentences = all_sentences(
+        experiment.records, experiment.taxonomy, experiment.tasks, text, style
+    )
     _, of_records = with_sentence(experiment.records, experiment.taxonomy, text)
     return {
         "model": experiment.model_files.named,

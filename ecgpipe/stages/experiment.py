@@ -17,6 +17,7 @@ from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.tasks import Task, has_group, load_task
 from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest
+from ecgpipe.stages.shelves import Shelves
 from ecgpipe.workspace import Workspace
 
 
@@ -26,8 +27,11 @@ class Experiment:
 
     config: PipelineConfig
 
-    shelves: dict[Any, Any] = field(default_factory=dict, compare=False)
-    """Signals that lie in memory already; runs of a sweep hand them on."""
+    shelves: Shelves = field(default_factory=Shelves, compare=False)
+    """Signals that lie in memory already; runs of a sweep share them."""
+
+    beside_others: bool = field(default=False, compare=False)
+    """Whether other runs train at the same time in this process."""
 
     @cached_property
     def workspace(self) -> Workspace:

@@ -5,6 +5,7 @@ language model, the cache in keys. Imported only when a model is really needed.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.objective import RecordTexts
+from ecgpipe.train_ecg.own_stream import own_stream
 from ecgpipe.train_ecg.pairing import padded
 from ecgpipe.train_ecg.placement import SignalShelf
 from ecgpipe.train_ecg.step_profile import StepProfile, profile_step
@@ -70,7 +72,8 @@ def train_model(experiment: Experiment, key: str, task: Task, stop: Stop) -> Tra
 
     shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
     run = experiment.workspace.run
-    return train(config.train, shape, data, run, key, _about(experiment), on_validate, stop)
+    with own_stream() if experiment.beside_others else nullcontext():
+        return train(config.train, shape, data, run, key, _about(experiment), on_validate, stop)
 
 
 def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
@@ -115,32 +118,20 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
 
 
 def _shelf(experiment: Experiment, records: RecordsTable) -> SignalShelf:
-    """Where the signals of these records lie; the shelf of an earlier run of the sweep, if any."""
+    """Where the signals of these records lie; the shelf of another run of the sweep, if any."""
     store, slots = experiment.signals, records.slots
-    key = store.folder, slots.tobytes()
-    if key not in experiment.shelves:
-        experiment.shelves.clear()  # one at a time: they are large
-        experiment.shelves[key] = SignalShelf(store.read, slots, len(store.leads), store.samples)
-    return cast(SignalShelf, experiment.shelves[key])
+    shelf = experiment.shelves.shared(
+        (store.folder, slots.tobytes()),
+        lambda: SignalShelf(store.read, slots, len(store.leads), store.samples),
+    )
+    return cast(SignalShelf, shelf)
 
 
 def model_shape(experiment: Experiment, text_width: int) -> ModelShape:
     """The model these settings and vectors ask for."""
     config, signals = experiment.config, experiment.signals
-    return ModelShape(
-        encoder=config.train.encoder,
-        n_leads=len(signals.leads),
-        samples=signals.samples,
-        rate_hz=config.data.rate_hz,
-        normalisation=config.train.normalisation,
-        text_width=text_width,
-        projection_dim=config.train.projection_dim,
-        temperature=config.train.temperature,
-        learn_temperature=config.train.learn_temperature,
-        encoder_pooling=config.train.encoder_pooling,
-        encoder_norm=config.train.encoder_norm,
-        pair_bias=config.train.loss == "siglip",
-    )
+    n_leads, samples = len(signals.leads), signals.samples
+    return ModelShape.of(config.train, n_leads, samples, config.data.rate_hz, text_width)
 
 
 def load_models(experiment: Experiment, folder: Path) -> tuple[JointModel, list[JointModel]]:

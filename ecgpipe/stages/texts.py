@@ -78,7 +78,7 @@ def all_sentences(
     taxonomy: Taxonomy,
     tasks: Sequence[Task],
     config: TextConfig,
-    style: StepText = "sentence",
+    style: StepText,
 ) -> list[str]:
     """Everything that needs a vector: what is said of every record, and the sentences of
     every class and its members."""

@@ -1,0 +1,79 @@
+"""A CUDA stream for each of several runs that train at the same time in one process.
+
+Owns which streams are taken. PyTorch hands out 32 streams in turn, so that two runs could get the
+same one; and work that one run queues in a stream that another captures would end in its graph.
+"""
+
+import contextvars
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ecgpipe.errors import EcgpipeError
+
+_STREAMS_IN_TURN = 32
+
+_taking = threading.Lock()
+_taken: set[int] = set()
+_mine: contextvars.ContextVar[Any] = contextvars.ContextVar("stream of this run", default=None)
+
+
+@contextmanager
+def own_stream() -> Iterator[None]:
+    """Let this thread's GPU work of the block run in a stream that no other run has.
+
+    Without a GPU nothing is changed. At the end the work is waited for, so that memory which other
+    streams get next is no longer in use.
+
+    Raises:
+        EcgpipeError: the GPU's memory is too small for so many runs, or all streams are taken.
+    """
+    if not torch.cuda.is_available():
+        yield
+        return
+    stream = _take()
+    before = _mine.set(stream)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+        stream.synchronize()
+    except torch.cuda.OutOfMemoryError as error:
+        raise EcgpipeError(
+            "The GPU's memory is too small for so many runs at once. What was saved is kept: run"
+            " the same command again with a smaller --at-once."
+        ) from error
+    finally:
+        _mine.reset(before)
+        with _taking:
+            _taken.remove(stream.cuda_stream)
+
+
+def remark_on_cores(runs: int) -> str | None:
+    """What to know about so many runs at once where there is no GPU and too few cores for them."""
+    threads, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
+    if torch.cuda.is_available() or runs * threads <= cores:
+        return None
+    return (
+        f"train: no GPU is here, and {runs} runs of {threads} threads share {cores} cores, which"
+        " may take many times longer than one after another. Set OMP_NUM_THREADS to"
+        f" {max(1, cores // runs)} and OMP_WAIT_POLICY to PASSIVE, or leave out --at-once."
+    )
+
+
+def stream_of_this_run() -> Any:
+    """The stream that `own_stream` gave this thread; None where it gave none."""
+    return _mine.get()
+
+
+def _take() -> Any:
+    with _taking:
+        for _ in range(_STREAMS_IN_TURN):
+            stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
+            if stream.cuda_stream not in _taken:
+                _taken.add(stream.cuda_stream)
+                return stream
+    raise EcgpipeError(f"{len(_taken)} runs train on this GPU already. Lower --at-once.")
