@@ -11,13 +11,10 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ecgpipe.config import DataConfig, TableSource
-from ecgpipe.evaluate.taxonomy import load_taxonomy
-from ecgpipe.read_ecg.preparation import Prepared, prepare
-from ecgpipe.stopping import Stop
-from ecgpipe.workspace import Workspace
+if TYPE_CHECKING:
+    from ecgpipe.read_ecg.preparation import Prepared
 
 _SIMULATOR = Path(__file__).resolve().parents[1] / "examples" / "simulated"
 
@@ -60,8 +57,15 @@ def write_table(path: Path, sample: EcgSample, n_rows: int) -> None:
             table.writerow([f"r{number:07d}", f"p{number // 2:07d}", place, "洞調律"])
 
 
-def prepare_table(table: Path, root: Path, work: Path, workers: int, **settings: Any) -> Prepared:
+def prepare_table(table: Path, root: Path, work: Path, workers: int, **settings: Any) -> "Prepared":
     """The prepare stage, into a work_dir that is not there yet."""
+    # Not at the top: each process of prepare imports the script, and the command's imports little.
+    from ecgpipe.config import DataConfig, TableSource
+    from ecgpipe.evaluate.taxonomy import load_taxonomy
+    from ecgpipe.read_ecg.preparation import prepare
+    from ecgpipe.stopping import Stop
+    from ecgpipe.workspace import Workspace
+
     source = TableSource(kind="table", table=table, root=root)
     config = DataConfig(sources=(source,), taxonomy="findings98", workers=workers, **settings)
     return prepare(config, load_taxonomy("findings98"), Workspace(work, "benchmark"), Stop())

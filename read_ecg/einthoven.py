@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.read_ecg.record import LEADS
+from ecgpipe.read_ecg.record import LEADS, Signal, in_millivolts, steps_per_mv
 
 _LIMB = LEADS[:6]
 _RELATIONS = (
@@ -54,11 +54,11 @@ class LimbCheck:
     """What is left over once that mistake is undone."""
 
 
-def check_limb_leads(signal_mv: npt.NDArray[np.float32], usable: list[bool]) -> LimbCheck | None:
+def check_limb_leads(signal: Signal, usable: list[bool]) -> LimbCheck | None:
     """Test the relations that the usable leads allow.
 
     Args:
-        signal_mv: (12, samples) in the order of LEADS.
+        signal: (12, samples) in the order of LEADS.
         usable: which leads hold a reading and move.
 
     Returns:
@@ -67,10 +67,10 @@ def check_limb_leads(signal_mv: npt.NDArray[np.float32], usable: list[bool]) -> 
     relations = _relations(tuple(usable[: len(_LIMB)]))
     if not len(relations):
         return None
-    agreeing = _agreeing(relations, signal_mv, usable)
+    agreeing = _agreeing(relations, signal, usable)
     if agreeing is not None:
         return agreeing
-    gram = _gram(signal_mv, usable)
+    gram = _gram(in_millivolts(signal), usable)
     size = float(np.sqrt(np.trace(gram[:6, :6]) / sum(usable[:6])))
     if size == 0:
         return None
@@ -84,22 +84,27 @@ def check_limb_leads(signal_mv: npt.NDArray[np.float32], usable: list[bool]) -> 
     return LimbCheck(residual, residual_mv, "", residual)
 
 
-def _agreeing(
-    relations: Matrix, signal_mv: npt.NDArray[np.float32], usable: list[bool]
-) -> LimbCheck | None:
+def means(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(rows, 1) the mean of each row, by a product: in a third of the time that numpy takes."""
+    columns = values.shape[1]
+    share: npt.NDArray[np.float32] = np.full((columns, 1), 1 / max(columns, 1), np.float32)
+    return values @ share
+
+
+def _agreeing(relations: Matrix, signal: Signal, usable: list[bool]) -> LimbCheck | None:
     """The check of leads that agree and have no gaps, as nearly all do; None of any others.
 
     Without the products below, in float32: a tenth of the time.
     """
-    limb_mv = signal_mv[: len(_LIMB)]
+    limb = signal[: len(_LIMB)].astype(np.float32)
     rows = np.array(usable[: len(_LIMB)])
     if not rows.all():
-        limb_mv = np.where(rows[:, None], limb_mv, np.float32(0))
-    limb_mv = limb_mv - limb_mv.mean(axis=1, keepdims=True)
-    squares = np.einsum("ls,ls->", limb_mv, limb_mv) / limb_mv.shape[1]
-    left = relations[:, : len(_LIMB)].astype(np.float32) @ limb_mv
-    left_mv = float(np.sqrt(np.einsum("rs,rs->", left, left) / left.size))
-    size_mv = math.sqrt(float(squares) / int(rows.sum()))
+        limb[~rows] = 0
+    limb -= means(limb)
+    left = relations[:, : len(_LIMB)].astype(np.float32) @ limb
+    scale = steps_per_mv(signal)
+    left_mv = math.sqrt(float(np.vdot(left, left)) / left.size) / scale
+    size_mv = math.sqrt(float(np.vdot(limb, limb)) / (limb.shape[1] * int(rows.sum()))) / scale
     if not 0 < size_mv < math.inf or not left_mv / size_mv < _LEAST_RESIDUAL:
         return None
     return LimbCheck(left_mv / size_mv, left_mv, "", left_mv / size_mv)

@@ -19,10 +19,10 @@ def excerpt(record: EcgRecord, start_s: float, length_s: float) -> EcgRecord:
     if not (math.isfinite(start_s) and math.isfinite(length_s)):
         raise RecordError(Reason.TOO_SHORT, "its window is of no finite time")
     first, samples = round(start_s * record.rate_hz), round(length_s * record.rate_hz)
-    if first < 0 or samples < 1 or first + samples > record.signal_mv.shape[1]:
+    if first < 0 or samples < 1 or first + samples > record.signal.shape[1]:
         raise RecordError(
             Reason.TOO_SHORT,
             f"its window from {start_s:.3f} s, {length_s:g} s long, does not lie within the"
             f" recording of {record.duration_s:.1f} s",
         )
-    return dataclasses.replace(record, signal_mv=record.signal_mv[:, first : first + samples])
+    return dataclasses.replace(record, signal=record.signal[:, first : first + samples])

@@ -46,6 +46,8 @@ _DASHES = str.maketrans("−–—‐‑", "-----")
 _DERIVED = re.compile(r"d(?=I|V|aV)")  # not DI or di, which are I in Spain and Brazil
 _INDUCTION = re.compile(r"^第|誘導$|^誘導\s*")
 
+_LEAD_SET = frozenset(LEADS)
+
 _DERIVED_FROM = {
     # Einthoven: I = LA - RA, II = LL - RA, III = LL - LA. Goldberger: aVR = RA - (LA + LL)/2, ...
     "I": (("II", 1.0), ("III", -1.0)),
@@ -100,6 +102,14 @@ def lead_of_code(text: str) -> str | None:
 # Some writers keep the standard's aVR, others shout it. Case tells derived leads (dI), so other
 # spellings are none.
 _MDC_NAMES = {spelt: lead for lead in LEADS for spelt in (lead, lead.upper(), lead.lower())}
+
+
+def order_of_all(names: Sequence[str]) -> tuple[int, ...] | None:
+    """Where each of the twelve leads stands among names that are just these; None of any others."""
+    known = [canonical_lead(name) for name in names]
+    if len(known) != len(LEADS) or set(known) != _LEAD_SET:
+        return None
+    return tuple(map(known.index, LEADS))
 
 
 def arrange_leads(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.read_ecg.einthoven import LimbCheck, check_limb_leads
-from ecgpipe.read_ecg.record import LEADS, EcgRecord
+from ecgpipe.read_ecg.einthoven import LimbCheck, check_limb_leads, means
+from ecgpipe.read_ecg.record import LEADS, EcgRecord, Signal, in_millivolts, steps_per_mv
 
 # Ten seconds say what there is to say; a tape of hours is looked at where it begins.
 LOOKED_AT_S = 60.0
@@ -34,7 +34,7 @@ _MAINS_HZ = (50.0, 60.0)
 _BESIDE_HZ = 4.0  # so far from the mains a Hann window of one second sees nothing of it
 _HANN_LINE = 1.5  # the power of a line over all bins of a Hann window, to that of its own bin
 
-Signal = npt.NDArray[np.float32]
+Float = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -59,8 +59,8 @@ class Quality:
 def quality_notes(record: EcgRecord) -> tuple[str, ...]:
     """What the report of the preparation counts: 'mains noise', 'clipping' and 'limb leads
     disagree', the last with the mistake that would explain it."""
-    signal_mv = looked_at(record)
-    quality = measure(signal_mv, record.rate_hz, moving_leads(signal_mv))
+    signal = looked_at(record)
+    quality = measure(signal, record.rate_hz, moving_leads(signal))
     notes = []
     if is_full_of_mains(quality.mains_share):
         notes.append("mains noise")
@@ -87,30 +87,30 @@ def disagree(limb: LimbCheck | None) -> bool:
 
 
 def looked_at(record: EcgRecord) -> Signal:
-    """(12, samples) mV of the first minute."""
-    return record.signal_mv[:, : max(1, int(LOOKED_AT_S * record.rate_hz))]
+    """(12, samples) of the first minute."""
+    return record.signal[:, : max(1, int(LOOKED_AT_S * record.rate_hz))]
 
 
-def measure(signal_mv: Signal, rate_hz: float, moves: Mask) -> Quality:
+def measure(signal: Signal, rate_hz: float, moves: Mask) -> Quality:
     """Measure one recording.
 
     Args:
-        signal_mv: (12, samples).
+        signal: (12, samples).
         rate_hz: their rate.
         moves: (12,) which leads hold a reading and move.
     """
-    moving_mv = signal_mv if moves.all() else signal_mv[moves]
-    mains_hz, share = mains(_centred(moving_mv), rate_hz)
+    moving = signal if moves.all() else signal[moves]
+    mains_hz, share = mains(_centred(moving), rate_hz)
     names = [lead for lead, moving in zip(LEADS, moves, strict=True) if moving]
     return Quality(
-        clipped=tuple(names[row] for row in _clipped_rows(moving_mv, rate_hz)),
+        clipped=tuple(names[row] for row in _clipped_rows(moving, rate_hz)),
         mains_hz=mains_hz,
         mains_share=share,
-        limb=check_limb_leads(signal_mv, moves.tolist()),
+        limb=check_limb_leads(signal, moves.tolist()),
     )
 
 
-def spans(signal_mv: Signal, there: Mask) -> Array:
+def spans(signal_mv: Float, there: Mask) -> Array:
     """(12,) spans of the middle 99 % of the known samples; NaN for a lead that is not there."""
     found = np.full(len(LEADS), np.nan)
     if there.any():
@@ -128,41 +128,43 @@ def move(spans_mv: Array, there: Mask) -> Mask:
     return np.asarray(there & (spans_mv > enough), np.bool_)
 
 
-def moving_leads(signal_mv: Signal) -> Mask:
+def moving_leads(signal: Signal) -> Mask:
     """(12,) `move(spans(...))`, without sorting all samples where a twentieth of them says it.
 
     Were the middle 99 % of a lead within the span of a flat one, at most 1 % of all samples, that
     is a fifth of every twentieth, could lie outside, and the middle 60 % of those would not.
     """
-    few = signal_mv[:, ::20]
-    cut = -(-signal_mv.shape[1] // 100)
+    few = signal[:, ::20]
+    cut = -(-signal.shape[1] // 100)
     if 2 * cut < few.shape[1]:
-        ordered = np.partition(few, (cut, few.shape[1] - 1 - cut), axis=1)
-        if (ordered[:, -1 - cut] - ordered[:, cut] > _FLAT_SPAN_MV).all():
+        ordered = np.sort(few, axis=1)  # so few are sorted faster than they are parted
+        low, high = ordered[:, (cut, -1 - cut)].T.astype(np.float32)
+        if (high - low > _FLAT_SPAN_MV * steps_per_mv(signal)).all():
             return np.ones(len(LEADS), np.bool_)
+    signal_mv = in_millivolts(signal)
     there = np.asarray(np.isfinite(signal_mv).any(axis=1), np.bool_)
     return move(spans(signal_mv, there), there)
 
 
-def mains(centred_mv: Signal, rate_hz: float) -> tuple[float, float]:
+def mains(centred: Float, rate_hz: float) -> tuple[float, float]:
     """The stronger of 50 and 60 Hz, and its share of the power above 1.5 Hz.
 
     Seconds are looked at one by one through a Hann window: the power at the mains frequency above
     the lesser of what stands 4 Hz below and above, so that a muscle's broad noise is none.
 
     Args:
-        centred_mv: (leads, samples), around zero, finite.
+        centred: (leads, samples), around zero, finite; in any unit, for the share has none.
         rate_hz: their rate.
     """
     second = round(rate_hz)
-    n_seconds = centred_mv.shape[1] // second
-    if not len(centred_mv) or rate_hz <= 2 * (max(_MAINS_HZ) + _BESIDE_HZ) or n_seconds < 2:
+    n_seconds = centred.shape[1] // second
+    if not len(centred) or rate_hz <= 2 * (max(_MAINS_HZ) + _BESIDE_HZ) or n_seconds < 2:
         return _MAINS_HZ[0], 0.0
     waves, window_squared = _waves(second, rate_hz)
-    seconds = centred_mv[:, : n_seconds * second].reshape(-1, second)
+    seconds = centred[:, : n_seconds * second].reshape(-1, second)
     bins = ((seconds @ waves) ** 2).sum(axis=0, dtype=np.float64).reshape(2, -1).sum(axis=0)
     # By Parseval, of the spectrum's one side, without the bins in which the baseline wanders.
-    whole = second / 2 * float((seconds * seconds).sum(axis=0, dtype=np.float64) @ window_squared)
+    whole = second / 2 * float(np.einsum("ns,ns->s", seconds, seconds) @ window_squared)
     total = whole - float(bins[0]) / 2 - float(bins[1])
     if total <= 0:
         return _MAINS_HZ[0], 0.0
@@ -177,7 +179,7 @@ def mains(centred_mv: Signal, rate_hz: float) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=16)
-def _waves(second: int, rate_hz: float) -> tuple[Signal, Array]:
+def _waves(second: int, rate_hz: float) -> tuple[Float, Array]:
     """(second, 16): cosines, then sines, of 0 and 1 Hz and of each mains with what is beside it,
     in a Hann window; and (second,) the window squared."""
     hertz = [0.0, 1.0]
@@ -189,44 +191,53 @@ def _waves(second: int, rate_hz: float) -> tuple[Signal, Array]:
     return waves.astype(np.float32), window**2
 
 
-def _centred(signal_mv: Signal) -> Signal:
-    """Each lead around its mean, with 0 where there is no reading."""
-    centred: Signal = signal_mv - signal_mv.mean(axis=1, keepdims=True)
-    if np.isfinite(centred[:, 0]).all() and np.isfinite(centred).all():
+def _centred(signal: Signal) -> Float:
+    """Each lead around its mean, in the signal's own steps, with 0 where there is no reading."""
+    centred = signal.astype(np.float32)
+    mean = means(centred)
+    if np.isfinite(mean).all():  # a single gap would show
+        centred -= mean
         return centred
-    known = np.isfinite(signal_mv)
-    kept = np.where(known, signal_mv, np.float32(0))
+    known = np.isfinite(signal)
+    kept = np.where(known, centred, np.float32(0))
     middle = kept.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, kept - middle, np.float32(0)).astype(np.float32)
 
 
-def _clipped_rows(signal_mv: Signal, rate_hz: float) -> list[int]:
+def _clipped_rows(signal: Signal, rate_hz: float) -> list[int]:
     """The leads that stay at their highest or lowest value, far from their middle, several times.
 
-    Hardly any lead has its highest value often enough, so counting comes first.
+    Of samples so far apart as the shortest such stay is long, one lies in each; hardly any lead has
+    its highest value at several of them, so counting there comes first.
     """
     least = max(3, round(_CLIPPED_RUN_S * rate_hz))
-    clipped = []
-    for end in _ends(signal_mv):
-        at_end = signal_mv == end[:, None]
-        for row in np.flatnonzero(np.count_nonzero(at_end, axis=1) >= _CLIPPED_RUNS * least):
-            far = abs(float(end[row]) - float(np.nanmedian(signal_mv[row]))) >= _CLIPPED_FROM_MV
-            if far and np.count_nonzero(_run_lengths(at_end[row]) >= least) >= _CLIPPED_RUNS:
-                clipped.append(int(row))
-    return sorted(set(clipped))
+    some = np.ascontiguousarray(signal[:, ::least])
+    clipped = set()
+    for end in _ends(signal):
+        times = (some == end[:, None]).sum(axis=1, dtype=np.int32)
+        for row in np.flatnonzero(times >= _CLIPPED_RUNS).tolist():
+            stays = np.count_nonzero(_run_lengths(signal[row] == end[row]) >= least)
+            if stays >= _CLIPPED_RUNS and _is_far(signal[row], end[row]):
+                clipped.add(row)
+    return sorted(clipped)
 
 
-def _ends(signal_mv: Signal) -> tuple[Signal, Signal]:
+def _is_far(lead: Signal, end: float) -> bool:
+    """Whether an end lies where an amplifier's may, and not where a quiet lead's does."""
+    return abs(float(end) - float(np.nanmedian(lead))) >= _CLIPPED_FROM_MV * steps_per_mv(lead)
+
+
+def _ends(signal: Signal) -> tuple[Signal, Signal]:
     """(leads,) the highest and the lowest values."""
-    if not signal_mv.size:
+    if not signal.size:
         return np.zeros(0, np.float32), np.zeros(0, np.float32)
-    high, low = signal_mv.max(axis=1), signal_mv.min(axis=1)
-    if np.isfinite(high).all() and np.isfinite(low).all():
+    high, low = signal.max(axis=1), signal.min(axis=1)
+    if signal.dtype == np.int16 or (np.isfinite(high).all() and np.isfinite(low).all()):
         return high, low
-    known = np.isfinite(signal_mv)
+    known = np.isfinite(signal)
     return (
-        np.where(known, signal_mv, -np.inf).max(axis=1).astype(np.float32),
-        np.where(known, signal_mv, np.inf).min(axis=1).astype(np.float32),
+        np.where(known, signal, -np.inf).max(axis=1).astype(np.float32),
+        np.where(known, signal, np.inf).min(axis=1).astype(np.float32),
     )
 
 

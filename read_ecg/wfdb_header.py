@@ -21,27 +21,41 @@ from ecgpipe.read_ecg.units import MV_PER_UNIT
 _GAIN = re.compile(r"^(?P<gain>[-+.\deE]+)(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<units>\S+))?$")
 _FORMAT = re.compile(r"^(?P<format>\d+)(?:x(?P<x>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")
 _MAX_HEADER_BYTES = 1 << 20
+_USUAL_HEADER_BYTES = 1 << 12
 _MAX_SIGNALS = 256
 _FIELDS_KEPT = 1024  # the leads of a data set mostly share theirs, so each is parsed once
 _LEAST_GAIN, _MOST_GAIN = 1e-6, 1e9  # units a mV or V; beyond, it is no gain
 
 
-@dataclass(frozen=True)
-class SignalLine:
-    """What the header says of one signal."""
+class Format(NamedTuple):
+    """How a signal's samples lie in its file."""
 
-    file_name: str
-    format: int
+    number: int
     samples_per_frame: int
     skew: int
     byte_offset: int
+
+
+class Scale(NamedTuple):
+    """What a signal's samples mean."""
+
     gain_per_mv: float
     baseline: int
     mv_per_unit: float
     """Millivolts in one of the header's own units."""
 
+
+class SignalLine(NamedTuple):
+    """What the header says of one signal."""
+
+    file_name: str
+    format: Format
+    scale: Scale
     checksum: int | None
     name: str
+
+
+_NO_SCALE = Scale(1.0, 0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -64,12 +78,14 @@ def read_header(path: Path) -> Header:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_HEADER_BYTES).decode("utf-8", errors="replace")
+            content = file.read(_USUAL_HEADER_BYTES)  # room is made for as much as is asked for
+            if len(content) == _USUAL_HEADER_BYTES:
+                content += file.read(_MAX_HEADER_BYTES - _USUAL_HEADER_BYTES)
     except FileNotFoundError:
         raise RecordError(Reason.MISSING_FILE, f"{path} does not exist") from None
     except OSError as error:
         raise RecordError(Reason.UNREADABLE, f"{path}: {error.strerror}") from error
-    return parse_header(text, path.name)
+    return parse_header(content.decode("utf-8", errors="replace"), path.name)
 
 
 def parse_header(text: str, name: str) -> Header:
@@ -125,24 +141,17 @@ def _signal_line(fields: list[str], name: str) -> SignalLine:
         )
     lead = " ".join(fields[8:])
     # Other signals than leads (respiration, pressure) may be in any unit: they are left out later.
-    scale = _scale(fields, name, lead) if canonical_lead(lead) else (1.0, 0, 1.0)
-    gain_per_mv, baseline, mv_per_unit = scale
-    return SignalLine(
-        file_name=fields[0],
-        format=form.number,
-        samples_per_frame=form.samples_per_frame,
-        skew=form.skew,
-        byte_offset=form.byte_offset,
-        gain_per_mv=gain_per_mv,
-        baseline=baseline,
-        mv_per_unit=mv_per_unit,
-        checksum=_whole(fields[6], name, "checksum") if len(fields) > 6 else None,
-        name=lead,
-    )
+    scale = _scale(fields, name, lead) if canonical_lead(lead) else _NO_SCALE
+    checksum = _whole(fields[6], name, "checksum") if len(fields) > 6 else None
+    return SignalLine(fields[0], form, scale, checksum, lead)
 
 
-def _scale(fields: list[str], name: str, lead: str) -> tuple[float, int, float]:
-    """ADC units per mV, the ADC value of 0 mV, and millivolts per header unit."""
+def _scale(fields: list[str], name: str, lead: str) -> Scale:
+    """The scale of a lead.
+
+    Raises:
+        RecordError: what the header says of it cannot be believed.
+    """
     stated = _gain(fields[2])
     if stated is None:
         raise RecordError(
@@ -156,16 +165,7 @@ def _scale(fields: list[str], name: str, lead: str) -> tuple[float, int, float]:
     adc_zero = _whole(fields[4], name, "ADC zero") if len(fields) > 4 else 0
     baseline = adc_zero if stated.baseline is None else stated.baseline
     mv_per_unit = MV_PER_UNIT[stated.units.casefold()]
-    return stated.gain / mv_per_unit, baseline, mv_per_unit
-
-
-class _Format(NamedTuple):
-    """The second field of a signal line."""
-
-    number: int
-    samples_per_frame: int
-    skew: int
-    byte_offset: int
+    return Scale(stated.gain / mv_per_unit, baseline, mv_per_unit)
 
 
 class _Gain(NamedTuple):
@@ -177,12 +177,12 @@ class _Gain(NamedTuple):
 
 
 @functools.lru_cache(_FIELDS_KEPT)
-def _format(field: str) -> _Format | None:
+def _format(field: str) -> Format | None:
     match = _FORMAT.match(field)
     if match is None:
         return None
     x, skew, offset = match["x"], match["skew"], match["offset"]
-    return _Format(int(match["format"]), int(x or 1), int(skew or 0), int(offset or 0))
+    return Format(int(match["format"]), int(x or 1), int(skew or 0), int(offset or 0))
 
 
 @functools.lru_cache(_FIELDS_KEPT)

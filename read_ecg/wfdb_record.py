@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.leads import arrange_leads
+from ecgpipe.read_ecg.leads import arrange_leads, order_of_all
 from ecgpipe.read_ecg.record import EcgRecord, Reason
-from ecgpipe.read_ecg.wfdb_header import Header, SignalLine, read_header
+from ecgpipe.read_ecg.wfdb_header import Header, Scale, SignalLine, read_header
 
 _INVALID = -32768  # format 16's "no reading"
+_MAX_UV = 32767
 
 
 def read_wfdb(header_path: Path, header: Header | None = None) -> EcgRecord:
@@ -35,9 +36,17 @@ def read_wfdb(header_path: Path, header: Header | None = None) -> EcgRecord:
             or no signal is a known lead.
     """
     header = header or read_header(header_path)
-    plain = all(_is_plain(signal, header) for signal in header.signals)
-    signal_mv = (_read_format_16 if plain else _read_with_wfdb)(header_path, header)
-    arranged, notes = arrange_leads([signal.name for signal in header.signals], list(signal_mv))
+    names = [signal.name for signal in header.signals]
+    if _is_plain(header):
+        adc = _read_format_16(header_path, header)
+        signal_uv, order = _whole_microvolts(adc, header), order_of_all(names)
+        if signal_uv is not None and order is not None:
+            in_order = order == tuple(range(len(order)))
+            return EcgRecord(signal_uv if in_order else signal_uv[list(order)], header.rate_hz)
+        signal_mv = _in_millivolts(adc, header)
+    else:
+        signal_mv = _read_with_wfdb(header_path, header)
+    arranged, notes = arrange_leads(names, list(signal_mv))
     return EcgRecord(arranged, header.rate_hz, notes)
 
 
@@ -69,30 +78,50 @@ def adc_to_millivolts(
     return millivolts
 
 
-def _is_plain(signal: SignalLine, header: Header) -> bool:
-    first = header.signals[0]
-    return (
-        signal.format == 16
-        and signal.samples_per_frame == 1
-        and signal.skew == 0
-        and (signal.file_name, signal.byte_offset) == (first.file_name, first.byte_offset)
-    )
+def _is_plain(header: Header) -> bool:
+    """Whether all signals are interleaved in one 16-bit file."""
+    (form, _), *others = {(signal.format, signal.file_name) for signal in header.signals}
+    return not others and (form.number, form.samples_per_frame, form.skew) == (16, 1, 0)
 
 
-def _read_format_16(header_path: Path, header: Header) -> npt.NDArray[np.float32]:
-    """All signals of one interleaved 16-bit file as (signals, samples) in mV."""
+def _read_format_16(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
+    """All signals of one interleaved 16-bit file as (signals, samples), as stored."""
     adc = _read_samples(header_path, header)
     sums = adc.sum(axis=1, dtype=np.int16)  # the checksum is modulo 65,536, as is this sum
     for signal, total in zip(header.signals, sums.tolist(), strict=True):
         _check_sum(signal, total, header)
-    gain_per_mv = np.array([signal.gain_per_mv for signal in header.signals])
-    baseline = np.array([signal.baseline for signal in header.signals])
+    return adc
+
+
+def _whole_microvolts(adc: npt.NDArray[np.int16], header: Header) -> npt.NDArray[np.int16] | None:
+    """What is stored in µV, where that rounds nothing, loses nothing and there is no gap."""
+    scales = {signal.scale for signal in header.signals}
+    uv_per_step = _uv_per_step(scales.pop())
+    if scales or uv_per_step is None:
+        return None
+    low, high = int(adc.min()), int(adc.max())
+    if low == _INVALID or max(-low, high) * uv_per_step > _MAX_UV:
+        return None
+    return adc if uv_per_step == 1 else adc * np.int16(uv_per_step)
+
+
+def _uv_per_step(scale: Scale) -> int | None:
+    """Whole microvolts to which one step of the ADC comes; None where it does not."""
+    gain_per_mv = scale.gain_per_mv
+    if scale.baseline or gain_per_mv < 1 or not gain_per_mv.is_integer() or 1000 % gain_per_mv:
+        return None
+    return 1000 // int(gain_per_mv)
+
+
+def _in_millivolts(adc: npt.NDArray[np.int16], header: Header) -> npt.NDArray[np.float32]:
+    gain_per_mv = np.array([signal.scale.gain_per_mv for signal in header.signals])
+    baseline = np.array([signal.scale.baseline for signal in header.signals])
     return adc_to_millivolts(adc, gain_per_mv, baseline)
 
 
 def _read_samples(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
     path = header_path.with_name(header.signals[0].file_name)
-    offset, n_signals = header.signals[0].byte_offset, len(header.signals)
+    offset, n_signals = header.signals[0].format.byte_offset, len(header.signals)
     try:
         with path.open("rb") as file:
             n_values = max(os.fstat(file.fileno()).st_size - offset, 0) // 2
@@ -103,7 +132,8 @@ def _read_samples(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
                     f"{path.name} holds {n_values // n_signals:,} of the {n_samples:,} samples per"
                     " signal that its header promises",
                 )
-            file.seek(offset)
+            if offset:
+                file.seek(offset)
             values = np.empty(n_samples * n_signals, "<i2")
             if file.readinto(values.view(np.uint8).data) != values.nbytes:
                 raise RecordError(Reason.TRUNCATED, f"{path.name} was shortened while it was read")
@@ -150,9 +180,9 @@ def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32
         ) from error
     rows = []
     for signal, stored, values in zip(header.signals, record.e_d_signal, physical, strict=True):
-        if signal.skew == 0:  # wfdb has shifted the others already
+        if signal.format.skew == 0:  # wfdb has shifted the others already
             _check_sum(signal, int(np.sum(stored, dtype=np.int64)), header)
         # Several samples a frame: their mean, so that all signals have the frame's rate.
-        frames = np.asarray(values).reshape(-1, signal.samples_per_frame).mean(axis=1)
-        rows.append(frames * signal.mv_per_unit)
+        frames = np.asarray(values).reshape(-1, signal.format.samples_per_frame).mean(axis=1)
+        rows.append(frames * signal.scale.mv_per_unit)
     return np.stack(rows).astype(np.float32)
