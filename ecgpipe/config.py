@@ -564,12 +564,34 @@ class TrainConfig(Settings):
         )
 
 
+Analysis = Literal[
+    "retrieval",
+    "probe",
+    "neighbours",
+    "robustness",
+    "subgroups",
+    "text_space",
+    "measurements",
+    "map",
+    "examples",
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig(Settings):
     """What is scored, on which part, and how certain the figures are."""
 
     tasks: tuple[str, ...] = ("findings", "superclass", "rhythm")
     """Names in evaluate/tasks/, or paths of YAML files of your own."""
+
+    analyses: tuple[Analysis, ...] = (
+        "retrieval",
+        "probe",
+        "neighbours",
+        "robustness",
+        "subgroups",
+    )
+    """What is made beside the tasks; docs/evaluation.md says how each is done."""
 
     split: Literal["train", "val", "test"] = "test"
 
@@ -590,6 +612,10 @@ class EvalConfig(Settings):
 
     def __post_init__(self) -> None:
         _need(len(self.tasks) > 0, "tasks must name at least one task")
+        _need(
+            len(set(self.analyses)) == len(self.analyses),
+            f"analyses must name each only once, not {', '.join(self.analyses)}",
+        )
         _need(
             self.min_positives >= 1, f"min_positives must be at least 1, not {self.min_positives}"
         )

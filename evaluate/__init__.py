@@ -12,6 +12,11 @@ metrics           hit@k, Wilson interval, AUROC                       (pure)
 bootstrap         intervals by resampling patients                    (pure)
 scoring           the figures of one task from scores and truth       (pure)
 evaluation        the stage: model and records -> results
+retrieval         ECG to report and back                              (pure)
+probe             the linear probe, its shares and its penalty        (pure)
+neighbours        the vote of the nearest training ECGs               (pure)
+robustness        what ECGs suffer: conditions on signals             (pure)
+subgroups         figures by sex, age and site                        (pure)
 results           the results file, ecgpipe-results/1
 report            results -> report.md
 tables            results -> the tables on a terminal

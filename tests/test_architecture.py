@@ -130,6 +130,7 @@ def test_every_ground_module_is_known() -> None:
         ("wfdb", ("ecgpipe.read_ecg.wfdb_record", "ecgpipe.read_ecg.mitbih")),
         ("neurokit2", ("ecgpipe.evaluate.delineation",)),
         ("scipy", ("ecgpipe.read_ecg.matlab_record",)),
+        ("sklearn", ("ecgpipe.evaluate.probe",)),
         ("pydicom", ("ecgpipe.read_ecg.dicom_record",)),
         ("ecgdatakit", ("ecgpipe.read_ecg.clinical_file", "ecgpipe.read_ecg.aecg_record",
                         "ecgpipe.read_ecg.scp_record", "ecgpipe.read_ecg.muse_record",

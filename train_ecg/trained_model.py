@@ -2,7 +2,8 @@
 
 Owns `model.safetensors` with `config.json` (`ecgpipe-model/1`), which carries everything that must
 hold at inference: leads, rate, length, scaling, the text model's fingerprint and the prompt.
-N = records, D = joint width, W = width of a text vector.
+N = records, L = leads, S = samples, F = width of the encoder, D = joint width, W = width of a text
+vector.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,11 @@ from ecgpipe.train_ecg.checkpoint import Tensors, load_tensors
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
 
 FORMAT = "ecgpipe-model/1"
-_ENCODE_BATCH = 256
+# On a CPU, 64 ECGs of 12 x 1000 go through ResNet1d-18 a third faster than 256: caches.
+_ENCODE_BATCH = {"cpu": 64, "cuda": 256}
+
+ChangeSignals = Callable[[npt.NDArray[np.int16], npt.NDArray[np.int64]], npt.NDArray[np.int16]]
+"""Signals (n, L, S) as stored and their slots (n,) to other signals of the same kind."""
 
 ReadSignals = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int16]]
 Vectors = npt.NDArray[np.float32]
@@ -102,15 +107,44 @@ class ModelEncoder:
         self._model = model.to(self._device)
         self._read_signals = read_signals
 
-    @torch.inference_mode()
     def encode_ecg(self, slots: npt.NDArray[np.int64]) -> Vectors:
         """(N, D) unit vectors of the ECGs in these slots."""
+        return self._in_batches(slots, self._model.encode_ecg, self._model.shape.projection_dim)
+
+    def encode_changed(self, slots: npt.NDArray[np.int64], change: ChangeSignals) -> Vectors:
+        """(N, D) unit vectors of these ECGs after `change`, which is given a batch at a time."""
+        width = self._model.shape.projection_dim
+        return self._in_batches(slots, self._model.encode_ecg, width, change)
+
+    def features(self, slots: npt.NDArray[np.int64]) -> Vectors:
+        """(N, F) what the encoder makes of these ECGs, before the projection."""
+        return self._in_batches(slots, self._model.ecg_features, self._model.encoder.width)
+
+    @torch.inference_mode()
+    def project(self, features_NF: Vectors) -> Vectors:
+        """(N, D) unit vectors of ECGs whose features are known."""
+        features = torch.from_numpy(features_NF).to(self._device)
+        projected: Vectors = self._model.project_ecg(features).cpu().numpy()
+        return projected
+
+    @torch.inference_mode()
+    def _in_batches(
+        self,
+        slots: npt.NDArray[np.int64],
+        encode: Callable[[torch.Tensor], torch.Tensor],
+        width: int,
+        change: ChangeSignals | None = None,
+    ) -> Vectors:
         was_training = self._model.training
         self._model.eval()
-        vectors = [np.empty((0, self._model.shape.projection_dim), np.float32)]
-        for start in range(0, len(slots), _ENCODE_BATCH):
-            signal = torch.from_numpy(self._read_signals(slots[start : start + _ENCODE_BATCH]))
-            vectors.append(self._model.encode_ecg(signal.to(self._device)).cpu().numpy())
+        vectors = [np.empty((0, width), np.float32)]
+        step = _ENCODE_BATCH[self._device.type]
+        for start in range(0, len(slots), step):
+            some = slots[start : start + step]
+            signals = self._read_signals(some)
+            if change is not None:
+                signals = change(signals, some)
+            vectors.append(encode(torch.from_numpy(signals).to(self._device)).cpu().numpy())
         self._model.train(was_training)
         return np.concatenate(vectors)
 

@@ -2,7 +2,8 @@
 
 Owns the shape of the joint space, and the mean by which text vectors are centred: vectors of one
 language model share a large common part, which says nothing.
-B = batch, L = leads, S = samples, W = width of a text vector, T = texts of a step, D = joint width.
+B = batch, L = leads, S = samples, F = width of the encoder, W = width of a text vector, T = texts
+of a step, D = joint width.
 """
 
 import math
@@ -97,8 +98,18 @@ class TwoTowers(nn.Module):
 
     def encode_ecg(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """int16 µV as stored (B, L, S) to unit vectors (B, D)."""
-        input_BLS = to_model_input(signal_BLS, self.shape.normalisation)
-        return self._unit(self.ecg_projection(self.encoder(input_BLS)))
+        return self.project_ecg(self.ecg_features(signal_BLS))
+
+    def ecg_features(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """int16 µV as stored (B, L, S) to what the encoder makes of it (B, F), not projected."""
+        features_BF: torch.Tensor = self.encoder(
+            to_model_input(signal_BLS, self.shape.normalisation)
+        )
+        return features_BF
+
+    def project_ecg(self, features_BF: torch.Tensor) -> torch.Tensor:
+        """The encoder's features (B, F) to unit vectors (B, D)."""
+        return self._unit(self.ecg_projection(features_BF))
 
     def encode_text(self, text_BW: torch.Tensor) -> torch.Tensor:
         """Vectors of the language model (B, W) to unit vectors (B, D)."""

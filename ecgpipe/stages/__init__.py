@@ -15,6 +15,7 @@ verify_stage   whether signals, records and vectors are as they were written
 vectors_stage  upkeep of the vectors: verify, gc, compact, export, import
 train_stage    signals and vectors -> a model
 eval_stage     model and records -> results and report
+eval_analyses  what is made beside the tasks, one function a block
 show_stage     ECGs -> pictures
 show_records   the ECG that a name on the command line means
 show_suspects  what check finds suspicious -> pages of small pictures

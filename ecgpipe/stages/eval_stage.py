@@ -9,6 +9,7 @@ from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.results import Results, read_results, shown, write_results
 from ecgpipe.files import digest_of, write_atomic
 from ecgpipe.provenance import provenance
+from ecgpipe.stages.eval_analyses import AnalysisContext, Splits, with_analyses
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
 from ecgpipe.stages.texts import all_sentences, with_sentence
@@ -73,8 +74,10 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
     from ecgpipe.stages.model_joint import load_models
 
     config, records = experiment.config, experiment.records
-    scored, _ = with_sentence(records.of_split(config.eval.split), experiment.taxonomy, config.text)
-    trained_on, _ = with_sentence(records.of_split("train"), experiment.taxonomy, config.text)
+    scored, trained_on, validation = [
+        with_sentence(records.of_split(split), experiment.taxonomy, config.text)[0]
+        for split in (config.eval.split, "train", "val")
+    ]
     if not len(scored):
         raise SourceError(f"No record of the {config.eval.split} split has {config.text.source}.")
     model, untrained = load_models(experiment, experiment.workspace.model)
@@ -88,11 +91,14 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
         config.text.language,
         stop,
     )
+    splits = Splits(scored, trained_on, validation)
+    context = AnalysisContext(experiment, model, untrained, evaluation, splits, stop)
     return {
         "run": config.name,
         "notice": config.notice,
         "key": key,
         "tasks": evaluation.tasks,
+        **with_analyses(context),
         "tasks_left_out": experiment.tasks_left_out,
         "data": experiment.prepared.counts,
         "text": _text_facts(experiment),

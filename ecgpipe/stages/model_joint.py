@@ -28,7 +28,7 @@ from ecgpipe.train_ecg.own_stream import own_stream
 from ecgpipe.train_ecg.pairing import padded
 from ecgpipe.train_ecg.placement import SignalShelf
 from ecgpipe.train_ecg.step_profile import StepProfile, profile_step
-from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
+from ecgpipe.train_ecg.trained_model import ChangeSignals, ModelEncoder, load_model
 from ecgpipe.train_ecg.training import Trained, TrainingData, train
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
@@ -47,8 +47,39 @@ class JointModel:
 
     def encode_text(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """(n, D) unit vectors of wordings, put into the prompt."""
-        keys = keys_of(class_sentences(texts, self._text))
-        return self._encoder.encode_vectors(self._vectors.vectors(keys))
+        return self.encode_sentences(class_sentences(texts, self._text))
+
+    def encode_sentences(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of whole sentences, as the language model read them."""
+        return self._encoder.encode_vectors(self._vectors.vectors(keys_of(sentences)))
+
+
+class SettledModel(JointModel):
+    """A model that learns no more: what it made of an ECG once is remembered.
+
+    Several analyses look at the same splits, and encoding is most of their time.
+    """
+
+    def __init__(self, encoder: ModelEncoder, vectors: VectorCache, text: TextConfig) -> None:
+        super().__init__(encoder, vectors, text)
+        self._features_of: dict[bytes, npt.NDArray[np.float32]] = {}
+
+    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of the ECGs in these slots."""
+        return self._encoder.project(self.features(slots))
+
+    def features(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(n, F) what the encoder makes of these ECGs, before the projection."""
+        key = slots.tobytes()
+        if key not in self._features_of:
+            self._features_of[key] = self._encoder.features(slots)
+        return self._features_of[key]
+
+    def encode_changed(
+        self, slots: npt.NDArray[np.int64], change: ChangeSignals
+    ) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of these ECGs after `change`."""
+        return self._encoder.encode_changed(slots, change)
 
 
 def train_model(experiment: Experiment, key: str, task: Task, stop: Stop) -> Trained:
@@ -134,7 +165,7 @@ def model_shape(experiment: Experiment, text_width: int) -> ModelShape:
     return ModelShape.of(config.train, n_leads, samples, config.data.rate_hz, text_width)
 
 
-def load_models(experiment: Experiment, folder: Path) -> tuple[JointModel, list[JointModel]]:
+def load_models(experiment: Experiment, folder: Path) -> tuple[SettledModel, list[SettledModel]]:
     """The trained model in `folder`, and untrained ones of its shape for the baseline.
 
     Raises:
@@ -158,9 +189,9 @@ def load_models(experiment: Experiment, folder: Path) -> tuple[JointModel, list[
     return _joint(experiment, model, vectors), untrained
 
 
-def _joint(experiment: Experiment, model: Any, vectors: VectorCache) -> JointModel:
+def _joint(experiment: Experiment, model: Any, vectors: VectorCache) -> SettledModel:
     encoder = ModelEncoder(model, experiment.signals.read)
-    return JointModel(encoder, vectors, experiment.config.text)
+    return SettledModel(encoder, vectors, experiment.config.text)
 
 
 def _about(experiment: Experiment) -> dict[str, Any]:

@@ -1,0 +1,303 @@
+"""What is made beside the tasks: one function a block of the results file.
+
+Owns which blocks there are, what each is handed, and that a block which cannot be made is left out
+with its reason while the rest goes on. How a figure is defined stands in `evaluate`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.config import Analysis
+from ecgpipe.errors import StoppedEarly
+from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.evaluation import Evaluation, TwoSidedModel, Vectors
+from ecgpipe.evaluate.neighbours import K, neighbour_votes
+from ecgpipe.evaluate.probe import Probe, ProbedEncoder
+from ecgpipe.evaluate.retrieval import RetrievalRanks, recalls, retrieval_ranks
+from ecgpipe.evaluate.robustness import Condition, conditions, to_millivolts, to_stored
+from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, figure, pooled
+from ecgpipe.evaluate.subgroups import group_figures
+from ecgpipe.progress import progress
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.texts import record_sentence
+from ecgpipe.stopping import Stop
+
+Slots = npt.NDArray[np.int64]
+Stored = npt.NDArray[np.int16]
+
+
+class AnalysedModel(TwoSidedModel, Protocol):
+    """What analyses ask of a model beyond encoding ECGs and classes."""
+
+    def encode_sentences(self, sentences: Sequence[str]) -> Vectors:
+        """(n, D) of whole sentences, as the language model read them."""
+
+    def features(self, slots: Slots) -> Vectors:
+        """(n, F) what the encoder makes of ECGs, before the projection."""
+
+    def encode_changed(self, slots: Slots, change: Callable[[Stored, Slots], Stored]) -> Vectors:
+        """(n, D) of ECGs after their stored signals went through `change`."""
+
+
+class LeftOutError(Exception):
+    """A block cannot be made; the message says why, to stand in the report."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The records that have a text."""
+
+    scored: RecordsTable
+    train: RecordsTable
+    validation: RecordsTable
+
+
+@dataclass(frozen=True)
+class AnalysisContext:
+    """What every block may look at."""
+
+    experiment: Experiment
+    model: AnalysedModel
+    untrained: Sequence[AnalysedModel]
+    evaluation: Evaluation
+    splits: Splits
+    stop: Stop
+
+    @cached_property
+    def weights_DN(self) -> npt.NDArray[np.float64]:
+        """Bootstrap weights of the scored records, the same as the tasks'."""
+        settings = self.experiment.config.eval
+        return patient_weights(self.splits.scored.patients, settings.bootstrap_draws, settings.seed)
+
+    @property
+    def scored_tasks(self) -> list[ScoredTask]:
+        """The tasks that have an ECG to score.
+
+        Raises:
+            LeftOutError: there is none.
+        """
+        tasks = [t for t in self.evaluation.scored.values() if t.chosen_N.any()]
+        if not tasks:
+            raise LeftOutError("no task has an ECG to score")
+        return tasks
+
+    def draws(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> TaskDraws:
+        """The task's figures if these were its scores of the whole split."""
+        chosen, least = task.chosen_N, self.experiment.config.eval.min_positives
+        return draw_figures(scores_NC[chosen], task.truth, self.weights_DN[:, chosen], least)
+
+    def check_stop(self) -> None:
+        """Heed a signal.
+
+        Raises:
+            StoppedEarly: one came; nothing is kept.
+        """
+        if self.stop:
+            raise StoppedEarly(
+                f"Stopped by {self.stop.cause} while analysing; the model is kept. Run the same"
+                " command again."
+            )
+
+
+def with_analyses(context: AnalysisContext) -> dict[str, Any]:
+    """Every block of eval.analyses under its name, and what was left out and why.
+
+    `subgroups` goes into the tasks' own blocks, as `groups`.
+
+    Raises:
+        StoppedEarly: a signal came; nothing is kept.
+        StoreError: a signal is damaged or a vector missing.
+    """
+    blocks: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    for name in context.experiment.config.eval.analyses:
+        context.check_stop()
+        with progress(f"eval: {name}", 1, "block") as tick:
+            try:
+                blocks[name] = _make(name, context)
+                tick()
+            except LeftOutError as why:
+                left_out[name] = str(why)
+                tick(note=f"left out: {why}")
+    for task, groups in blocks.pop("subgroups", {}).items():
+        context.evaluation.tasks[task]["groups"] = groups
+    return {**blocks, "analyses_left_out": left_out}
+
+
+def _make(name: Analysis, context: AnalysisContext) -> dict[str, Any]:
+    if name not in ANALYSES:
+        raise LeftOutError("this version of ecgpipe does not make it yet")
+    return ANALYSES[name](context)
+
+
+def retrieval(context: AnalysisContext) -> dict[str, Any]:
+    """ECG to report and report to ECG, over the whole scored split."""
+    records, experiment = context.splits.scored, context.experiment
+    sentences = [
+        record_sentence(record, experiment.taxonomy, experiment.config.text) or ""
+        for record in records.records
+    ]
+    distinct, text_of_N = np.unique(np.array(sentences, object), return_inverse=True)
+    if len(distinct) < 2:
+        raise LeftOutError(f"all {len(records)} ECGs have the same text")
+    texts = distinct.tolist()
+    ranks = []
+    for coder in (context.model, *context.untrained):
+        context.check_stop()
+        ecgs, text = coder.encode_ecg(records.slots), coder.encode_sentences(texts)
+        ranks.append(retrieval_ranks(ecgs, text, text_of_N))
+    return {
+        "n": len(records),
+        "distinct_texts": len(texts),
+        **_both_directions(ranks[:1], context.weights_DN),
+        "random_encoder": _both_directions(ranks[1:], context.weights_DN),
+    }
+
+
+def _both_directions(
+    models: Sequence[RetrievalRanks], weights_DN: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    """Recalls, and the median of the ranks, of one model or of several of one kind."""
+    directions = {
+        "ecg_to_text": [ranks.ecg_to_text_N for ranks in models],
+        "text_to_ecg": [ranks.text_to_ecg_N for ranks in models],
+    }
+    return {
+        name: {
+            **pooled([recalls(each, weights_DN) for each in ranks]),
+            "median_rank": float(np.median(np.concatenate(ranks))),
+        }
+        for name, ranks in directions.items()
+    }
+
+
+def probe(context: AnalysisContext) -> dict[str, Any]:
+    """Linear probes on the features of the model and of one untrained encoder."""
+    splits, settings = context.splits, context.experiment.config.eval
+    _need_other_split(context, ("train", "val"))
+    tasks = [scored.task for scored in context.scored_tasks]
+    if not len(splits.train):
+        raise LeftOutError("no training record has a text")
+    protocol = Probe(
+        tasks,
+        (splits.train, splits.validation, splits.scored),
+        context.weights_DN,
+        settings.min_positives,
+        settings.seed,
+    )
+    model, untrained = [
+        ProbedEncoder(
+            train_NF=coder.features(splits.train.slots),
+            validation_VF=coder.features(splits.validation.slots),
+            scored_SF=coder.features(splits.scored.slots),
+        )
+        for coder in (context.model, context.untrained[0])
+    ]
+    block = protocol.block(model, untrained, context.stop)
+    context.check_stop()  # the block is unfinished then
+    return block
+
+
+def neighbours(context: AnalysisContext) -> dict[str, Any]:
+    """The vote of the nearest training ECGs, for the model and one untrained encoder."""
+    _need_other_split(context, ("train",))
+    splits, tasks = context.splits, context.scored_tasks
+    if not len(splits.train):
+        raise LeftOutError("no training record has a text")
+    findings = [record.findings for record in splits.train.records]
+    block: dict[str, Any] = {}
+    vectors = []
+    for coder in (context.model, context.untrained[0]):
+        context.check_stop()
+        vectors.append(
+            (coder.encode_ecg(splits.scored.slots), coder.encode_ecg(splits.train.slots))
+        )
+    for scored in tasks:
+        truth_MC = scored.task.truth(findings)
+        model, untrained = [
+            _summary(context.draws(scored, neighbour_votes(asked, known, truth_MC)))
+            for asked, known in vectors
+        ]
+        block[scored.task.name] = {"summary": model, "random_encoder": {"summary": untrained}}
+    return {"k": min(K, len(splits.train)), "tasks": block}
+
+
+def robustness(context: AnalysisContext) -> dict[str, Any]:
+    """The first task under every condition that the signals allow."""
+    from ecgpipe.read_ecg.resampling import resample
+
+    experiment, scored = context.experiment, context.scored_tasks[0]
+    signals, settings = experiment.signals, experiment.config.eval
+    rate_hz = experiment.config.data.rate_hz
+    wording = scored.task.wording(experiment.config.text.language)
+    text_CD = context.model.encode_text(wording)
+    slots = context.splits.scored.slots[scored.chosen_N]
+    weights_DN = context.weights_DN[:, scored.chosen_N]
+    number_of = {
+        record.slot: xxhash.xxh3_64_intdigest(record.record_id.encode())
+        for record in context.splits.scored.records
+    }
+    made, left_out = [], {}
+    for condition in conditions(signals.leads, signals.samples, rate_hz, settings.seed, resample):
+        context.check_stop()
+        if condition.cannot:
+            left_out[condition.name] = condition.cannot
+            continue
+        change = _on_stored(condition, number_of)
+        scores_NC = context.model.encode_changed(slots, change) @ text_CD.T
+        draws = draw_figures(scores_NC, scored.truth, weights_DN, settings.min_positives)
+        made.append(
+            {"name": condition.name, "about": dict(condition.about), "summary": _summary(draws)}
+        )
+    return {"task": scored.task.name, "conditions": made, "left_out": left_out}
+
+
+def _on_stored(
+    condition: Condition, number_of: dict[int, int]
+) -> Callable[[Stored, Slots], Stored]:
+    """A condition as a change of signals as they are stored."""
+
+    def change(stored_BLS: Stored, slots_B: Slots) -> Stored:
+        numbers = np.array([number_of[slot] for slot in slots_B.tolist()], np.uint64)
+        return to_stored(condition.change(to_millivolts(stored_BLS), numbers))
+
+    return change
+
+
+def subgroups(context: AnalysisContext) -> dict[str, Any]:
+    """By task, its figures for every group of which enough ECGs are there."""
+    records, least = context.splits.scored.records, context.experiment.config.eval.min_positives
+    block = {
+        scored.task.name: group_figures(scored, records, context.weights_DN, least)
+        for scored in context.scored_tasks
+    }
+    if not any(block.values()):
+        raise LeftOutError("no record has sex, age or site")
+    return block
+
+
+def _need_other_split(context: AnalysisContext, splits: Sequence[str]) -> None:
+    split = context.experiment.config.eval.split
+    if split in splits:
+        raise LeftOutError(f"it learns from the {split} split, which is the one that is scored")
+
+
+def _summary(draws: TaskDraws) -> dict[str, Any]:
+    return {name: figure(values) for name, values in draws.summary.items()}
+
+
+ANALYSES: dict[Analysis, Callable[[AnalysisContext], dict[str, Any]]] = {
+    "retrieval": retrieval,
+    "probe": probe,
+    "neighbours": neighbours,
+    "robustness": robustness,
+    "subgroups": subgroups,
+}
