@@ -9,7 +9,7 @@ Parquet gives back a flipped bit as another patient or another slot.
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,12 @@ class RecordsTable:
     def of_split(self, split: str) -> "RecordsTable":
         """The records of one split, in the same order."""
         return RecordsTable(tuple(r for r in self.records if r.split == split), self.about)
+
+    def of_sources(self, sources: Collection[str] | None) -> "RecordsTable":
+        """The records of some sources, in the same order; None: all."""
+        if sources is None:
+            return self
+        return RecordsTable(tuple(r for r in self.records if r.source in sources), self.about)
 
     @property
     def findings(self) -> frozenset[str]:

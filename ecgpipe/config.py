@@ -44,6 +44,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Reports have as many sentences as there are records: one is drawn, not all compared.
 RECOMMENDED_FOR_REPORTS = {"text": "sampled_finding", "loss": "clip", "duplicates": "mask"}
 DEFAULT_PRESET = "recommended"
+Language = Literal["ja", "en"]
+_PROMPTS: dict[Language, str] = {
+    "ja": "この心電図は{text}を示しています。",
+    "en": "This ECG shows {text}.",
+}
 
 
 class Settings:
@@ -142,9 +147,9 @@ class MitbihSource(Settings):
     exclude: tuple[str, ...] = ("102", "104", "107", "217")
     """Records left out: these four have paced beats, as AAMI advises."""
 
-    split: Literal["de_chazal", "drawn"] = "de_chazal"
+    split: Literal["de_chazal", "drawn", "test"] = "de_chazal"
     """de_chazal: DS1 is for training, DS2 is the test; 202 goes with 201, they are one person.
-    drawn: by patient, by data.split."""
+    drawn: by patient, by data.split. test: all are the test of a model trained on other sources."""
 
     val_records: tuple[str, ...] = ("106", "118", "207", "220")
     """Records of DS1 set aside for validation; together they show all five classes of METS."""
@@ -311,11 +316,15 @@ class TextConfig(Settings):
     revision: str | None = None
     """The commit of a hub model; pin it, so that nobody can change the weights under you."""
 
-    language: Literal["ja", "en"] = "ja"
+    language: Language = "ja"
     """Which names of findings and classes are put into the prompt."""
 
-    prompt: str = "この心電図は{text}を示しています。"
+    prompt: str = _PROMPTS["ja"]
     """The sentence for reports and labels alike; {text} is where they go."""
+
+    other_prompt: str | None = None
+    """The sentence for labels in the language that is not text.language (eval.language, tasks named
+    NAME@en). Null: この心電図は{text}を示しています。 or This ECG shows {text}."""
 
     separator: str = "、"
     """What joins several findings of one ECG."""
@@ -349,6 +358,10 @@ class TextConfig(Settings):
     def __post_init__(self) -> None:
         _need(bool(self.model.strip()), "model must not be empty")
         _need(self.prompt.count("{text}") == 1, "prompt must hold {text} exactly once")
+        _need(
+            self.other_prompt is None or self.other_prompt.count("{text}") == 1,
+            "other_prompt must be null or hold {text} exactly once",
+        )
         _need(bool(self.separator), "separator must not be empty")
         _need(self.max_tokens >= 2, f"max_tokens must be at least 2, not {self.max_tokens}")
         _need(
@@ -356,6 +369,12 @@ class TextConfig(Settings):
             f"max_tokens_per_batch must be at least 16, not {self.max_tokens_per_batch}",
         )
         _ = self.view  # checks it
+
+    def prompt_in(self, language: Language | None) -> str:
+        """The sentence for labels in a language; None: in that of the texts."""
+        if language in (None, self.language):
+            return self.prompt
+        return self.other_prompt or _PROMPTS[language]
 
     @property
     def view(self) -> TextView:
@@ -582,7 +601,12 @@ class EvalConfig(Settings):
     """What is scored, on which part, and how certain the figures are."""
 
     tasks: tuple[str, ...] = ("findings", "superclass", "rhythm")
-    """Names in evaluate/tasks/, or paths of YAML files of your own."""
+    """Names in evaluate/tasks/, or paths of YAML files of your own (docs/tasks.md). NAME@en or
+    NAME@ja scores the wordings of that language, beside or instead of the other."""
+
+    language: Language | None = None
+    """Whose wordings of the classes are scored, where a task is not named with one. Null:
+    text.language."""
 
     analyses: tuple[Analysis, ...] = (
         "retrieval",
@@ -594,6 +618,9 @@ class EvalConfig(Settings):
     """What is made beside the tasks; docs/evaluation.md says how each is done."""
 
     split: Literal["train", "val", "test"] = "test"
+
+    sources: tuple[str, ...] | None = None
+    """Only ECGs of these sources are scored: their kind, or a table's file name. Null: all."""
 
     candidates: Literal["occurring", "taxonomy"] = "occurring"
     """Which findings compete: those that occur in the prepared records, or the whole taxonomy."""

@@ -102,7 +102,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        settings = _load_yaml(path.read_text(encoding="utf-8-sig"))
+        settings = load_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist. Name your pipeline file with -c, or write one with"
@@ -119,7 +119,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _load_yaml(text: str) -> Any:
+def load_yaml(text: str) -> Any:
     """The value of YAML text.
 
     Raises:
@@ -143,7 +143,7 @@ def _apply_override(settings: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"--set {override}: write it as key=value, for example train.epochs=20.")
     try:
-        value = _load_yaml(text)
+        value = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not YAML: {_one_line(error)}.") from None
     *parents, last = key.split(".")

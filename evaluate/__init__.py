@@ -7,7 +7,9 @@ taxonomies/*.csv  lists of findings: id, names, synonyms, codes, coarse classes
 tasks/*.yaml      what competes: classes and their wording
 named_file        a list or task that ships, or a file of one's own
 taxonomy          reading a list, and finding what a name means
-tasks             reading a task, and its truth for given records
+task_file         what a task file may say
+tasks             what it means for a taxonomy, and its truth for given records
+ensemble          several wordings of a class to one score            (pure)
 metrics           hit@k, Wilson interval, AUROC                       (pure)
 bootstrap         intervals by resampling patients                    (pure)
 scoring           the figures of one task from scores and truth       (pure)

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.cache.records_table import RecordsTable
-from ecgpipe.config import EvalConfig
+from ecgpipe.config import EvalConfig, Language
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.ensemble import class_scores, flattened
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import (
     FromMembers,
@@ -39,8 +40,8 @@ class TwoSidedModel(Protocol):
     def encode_ecg(self, slots: npt.NDArray[np.int64]) -> Vectors:
         """(n, D) of the ECGs in these slots of the signal store."""
 
-    def encode_text(self, texts: Sequence[str]) -> Vectors:
-        """(n, D) of class wordings, put into the prompt."""
+    def encode_text(self, texts: Sequence[str], language: Language | None = None) -> Vectors:
+        """(n, D) of class wordings, put into the prompt of a language; None: the model's own."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def evaluate(
         scored: the records of the split that is scored.
         trained_on: the training records, for the class prior.
         config: draws, seed, and the least positives of a macro average.
-        language: which wording of the classes is used.
+        language: which wording of the classes is used where a task does not say.
         stop: asked between models and tasks.
 
     Raises:
@@ -88,8 +89,10 @@ def evaluate(
     for task in tasks:
         _check_stop(stop)
         setting = _setting(task, scored, weights, config)
-        text_vectors = [coder.encode_text(task.wording(language)) for coder in (model, *untrained)]
-        scores, *noise = [ecg @ text.T for ecg, text in zip(ecg_vectors, text_vectors, strict=True)]
+        scores, *noise = [
+            _scores(coder, ecg, task, language)
+            for coder, ecg in zip((model, *untrained), ecg_vectors, strict=True)
+        ]
         kept[task.name] = ScoredTask(task, setting.chosen_N, scores, setting.truth_NC)
         draws, *random = [setting.figures(each) for each in (scores, *noise)]
         prior = setting.figures(_prior_scores(task, trained_on, len(scored)))
@@ -100,8 +103,15 @@ def evaluate(
         )
         results[task.name] = {
             **_about(task, setting, config),
+            "language": task.language or language,
+            "ensemble": task.ensemble,
             "classes": {
-                c.id: {"names": dict(c.names), **class_figures(draws, number)}
+                c.id: {
+                    "names": dict(c.names),
+                    "wordings": task.wordings(language)[number],
+                    "patients": setting.n_patients(scored, number),
+                    **class_figures(draws, number),
+                }
                 for number, c in enumerate(task.classes)
             },
             "summary": {name: figure(values) for name, values in draws.summary.items()},
@@ -130,7 +140,7 @@ def validation_figures(
     """
     truth = task.truth([record.findings for record in records.records])
     chosen = scored_records(task.kind, truth)
-    scores = model.encode_ecg(records.slots) @ model.encode_text(task.wording(language)).T
+    scores = _scores(model, model.encode_ecg(records.slots), task, language)
     no_draws = np.empty((0, int(chosen.sum())))
     summary = draw_figures(scores[chosen], truth[chosen], no_draws, min_positives).summary
     values = {name: float(value[0]) for name, value in summary.items()}
@@ -163,6 +173,18 @@ class _Setting:
             scores[chosen], self.truth_NC[chosen], self.weights_DN[:, chosen], self.min_positives
         )
 
+    def n_patients(self, scored: RecordsTable, number: int) -> int:
+        """How many people's scored ECGs show a class."""
+        shown_N = self.chosen_N & self.truth_NC[:, number]
+        return len({scored.records[place].patient_id for place in np.flatnonzero(shown_N)})
+
+
+def _scores(coder: TwoSidedModel, ecgs_ND: Vectors, task: Task, language: str) -> Vectors:
+    """(N, C) of a task's classes, by their own wordings."""
+    texts, class_of_M = flattened(task.wordings(language))
+    texts_MD = coder.encode_text(texts, task.language)
+    return class_scores(ecgs_ND, texts_MD, class_of_M, task.ensemble)
+
 
 def _from_members(
     task: Task,
@@ -172,11 +194,10 @@ def _from_members(
     language: str,
 ) -> dict[str, Any]:
     """The summary with classes scored by their members' prompts; `coders` begins with the model."""
-    wording = task.member_wording(language)
-    class_of_M = np.repeat(np.arange(len(wording)), [len(names) for names in wording])
-    flat = [name for names in wording for name in names]
+    texts, class_of_M = flattened(task.member_wording(language))
     scores = [
-        ecg @ coder.encode_text(flat).T for coder, ecg in zip(coders, ecg_vectors, strict=True)
+        ecg @ coder.encode_text(texts, task.language).T
+        for coder, ecg in zip(coders, ecg_vectors, strict=True)
     ]
     hows: tuple[FromMembers, ...] = ("max", "mean", "logsumexp")
     found: dict[str, Any] = {}

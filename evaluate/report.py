@@ -70,24 +70,32 @@ def _beside(task: dict[str, Any], name: str) -> tuple[str, ...]:
 def class_columns(task: dict[str, Any]) -> tuple[str, ...]:
     """The columns of `class_rows`; hit@5 only where there are more candidates than five."""
     hits = ("hit@1", "hit@5") if len(task["classes"]) > 5 else ("hit@1",)
-    return ("id", "class", "n", *hits, "AUROC")
+    people = ("patients",) if _counts_patients(task) else ()
+    return ("id", "class", "n", *people, *hits, "AUROC")
 
 
 def class_rows(task: dict[str, Any]) -> list[tuple[str, ...]]:
     """One row a class that occurs, the commonest first."""
-    hits = class_columns(task)[3:-1]
+    hits = [column for column in class_columns(task) if column.startswith("hit@")]
+    people = ("patients",) if _counts_patients(task) else ()
     entries = sorted(task["classes"].items(), key=lambda item: -item[1]["n"])
     return [
         (
             class_id,
             entry["names"]["ja"],
             str(entry["n"]),
+            *(str(entry[column]) for column in people),
             *(percent(entry[hit]) for hit in hits),
             area(entry["auroc"]),
         )
         for class_id, entry in entries
         if entry["n"]
     ]
+
+
+def _counts_patients(task: dict[str, Any]) -> bool:
+    """Whether the file says how many people each class is of; those of older versions do not."""
+    return all("patients" in entry for entry in task["classes"].values())
 
 
 def absent_classes(task: dict[str, Any]) -> list[str]:

@@ -48,16 +48,17 @@ class Taxonomy:
     findings: tuple[Finding, ...]
     group_columns: tuple[str, ...]
     by_name: Mapping[str, Finding]
-    """What every id, name, synonym and unambiguous code means; spelt as `_plain` spells."""
+    """What every id, name, synonym and unambiguous code means; spelt as `plain_name` spells."""
 
     @cached_property
     def digest(self) -> str:
-        """Changes when any finding does."""
+        """Changes when a finding, or what is called one, does.
+
+        The grouping columns are not in it: they change tasks, whose own digests tell, and no
+        record. So Table 8 can be edited without preparing anew.
+        """
         return digest_of(
-            [
-                [f.id, f.japanese, f.english, f.synonyms, f.codes, dict(f.groups)]
-                for f in self.findings
-            ]
+            [[f.id, f.japanese, f.english, f.synonyms, f.codes] for f in self.findings]
         )
 
     def __getitem__(self, finding_id: str) -> Finding:
@@ -72,7 +73,7 @@ class Taxonomy:
             TaxonomyError: none; the message holds the nearest known name.
         """
         try:
-            return self.by_name[_plain(name)]
+            return self.by_name[plain_name(name)]
         except KeyError:
             near = self.nearest(name)
             hint = f"the nearest known is {near}" if near else "none is near"
@@ -85,13 +86,13 @@ class Taxonomy:
 
     def nearest(self, name: str) -> str | None:
         """The known name that is spelt most like an unknown one, with its id; None if none is."""
-        near = difflib.get_close_matches(_plain(name), self.by_name, 1, 0.4)
+        near = difflib.get_close_matches(plain_name(name), self.by_name, 1, 0.4)
         return self._spelt(near[0]) if near else None
 
     def _spelt(self, plain: str) -> str:
         finding = self.by_name[plain]
         spellings = (finding.id, finding.japanese, finding.english, *finding.synonyms)
-        written = next((s for s in spellings if _plain(s) == plain), plain)
+        written = next((s for s in spellings if plain_name(s) == plain), plain)
         return f"{written!r} (id {finding.id})" if written != finding.id else f"id {finding.id}"
 
     @cached_property
@@ -151,7 +152,7 @@ def _names(findings: Sequence[Finding], taxonomy: str) -> dict[str, Finding]:
     names: dict[str, Finding] = {}
     for finding in findings:
         spellings = (finding.id, finding.japanese, finding.english, *finding.synonyms)
-        for name in dict.fromkeys(_plain(spelling) for spelling in spellings):
+        for name in dict.fromkeys(plain_name(spelling) for spelling in spellings):
             other = names.setdefault(name, finding)
             if other is not finding:
                 raise TaxonomyError(
@@ -169,7 +170,7 @@ def _unique_codes(findings: Sequence[Finding], taken: Mapping[str, Finding]) -> 
     owners: dict[str, list[Finding]] = {}
     for finding in findings:
         for code in finding.codes:
-            owners.setdefault(_plain(code), []).append(finding)
+            owners.setdefault(plain_name(code), []).append(finding)
     return {code: own[0] for code, own in owners.items() if len(own) == 1 and code not in taken}
 
 
@@ -177,5 +178,6 @@ def _several(cell: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in cell.split(";") if part.strip())
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A spelling in which width, case and spaces make no difference."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -38,6 +38,8 @@ _SAME = {
     "164909002": "733534002",  # left bundle branch block: complete
     "63593006": "284470004",  # supraventricular premature beats: premature atrial contraction
     "17338001": "427172004",  # ventricular premature beats: premature ventricular contraction
+    # Scored in no year, but what CPSC 2018 calls PVC: its 700 records with that label have it.
+    "164884008": "427172004",  # ventricular ectopics
 }
 # Codes that several findings of findings98 have, where one of those is exactly what the code says;
 # the others are narrower. 164865005, myocardial infarction, is exactly none of its seven.

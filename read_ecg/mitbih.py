@@ -179,8 +179,8 @@ def _rows(record: str, source: MitbihSource) -> Iterator[SourceRow]:
 
 def _split(record: str, source: MitbihSource) -> str | None:
     person = _SAME_PERSON.get(record, record)
-    if source.split == "drawn":
-        return None
+    if source.split != "de_chazal":
+        return None if source.split == "drawn" else source.split
     if person in source.val_records:
         return "val"
     return "test" if person in _DS2 else "train"

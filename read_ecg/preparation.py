@@ -36,7 +36,7 @@ from ecgpipe.workspace import Workspace
 # Raised when the same recordings and settings give other samples or other notes, which lie in one
 # store, or the same table other records.
 _SIGNAL_VERSION = 2
-_RECORDS_VERSION = 1
+_RECORDS_VERSION = 2
 
 # The settings a stored signal depends on. The others only decide who is in the table.
 _SIGNAL_SETTINGS = (

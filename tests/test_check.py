@@ -130,7 +130,7 @@ def plant_ten_faults(clinic: Clinic) -> dict[str, str]:
         "rate": clinic.place(14),
         "flat lead": clinic.place(17),
         "missing file": clinic.place(20),
-        "no wording": "",
+        "malformed task": "",  # a class without a wording
     }
 
 

@@ -97,6 +97,33 @@ def test_other_draws_only_evaluate(experiment: Experiment) -> None:
     assert worked(experiment.did("--set", "eval.bootstrap_draws=120")) == ["eval"]
 
 
+def test_another_language_is_scored_beside_the_first_without_training_anew(
+    experiment: Experiment,
+) -> None:
+    did = experiment.did("--set", "eval.tasks=[superclass, superclass@en]")
+    assert worked(did) == ["embed", "eval"]
+    tasks = experiment.results()["tasks"]
+    assert [(name, task["language"]) for name, task in tasks.items()] == [
+        ("superclass", "ja"),
+        ("superclass@en", "en"),
+    ]
+    first, second = (task["classes"]["MI"] for task in tasks.values())
+    assert (first["n"], first["patients"]) == (second["n"], second["patients"])
+    assert (first["wordings"], second["wordings"]) == (["心筋梗塞"], ["Myocardial infarction"])
+    assert first["auroc"] != second["auroc"]
+
+
+def test_only_the_sources_asked_for_are_scored_and_an_unknown_one_is_told(
+    experiment: Experiment,
+) -> None:
+    assert worked(experiment.did("--set", "eval.sources=[records.csv]")) == ["eval"]
+    code, _, err = experiment.run("eval", "--set", "eval.sources=[mitbih]")
+    assert code == 1
+    assert "eval.sources names mitbih; the prepared records are of records.csv" in " ".join(
+        err.split()
+    )
+
+
 def test_reports_can_be_learnt_from_as_well(fresh: Experiment, tmp_path: Path) -> None:
     settings = yaml.safe_load(fresh.path.read_text())
     table = Path(settings["data"]["sources"][0]["table"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgpipe.errors import TaxonomyError
-from ecgpipe.evaluate.tasks import has_group, load_task
+from ecgpipe.evaluate.tasks import load_task, misfit
 from ecgpipe.evaluate.taxonomy import load_taxonomy, parse_taxonomy
 
 PTBXL = load_taxonomy("ptbxl")
@@ -17,8 +17,8 @@ def test_the_findings_task_has_every_finding_that_may_compete() -> None:
     assert len(task.classes) == 71
     some = load_task("findings", PTBXL, {"SR", "NORM"})
     assert [c.id for c in some.classes] == ["NORM", "SR"]
-    assert some.wording("ja") == ["正常心電図", "洞調律"]
-    assert some.wording("en") == ["Normal ECG", "Sinus rhythm"]
+    assert some.wordings("ja") == [["正常心電図"], ["洞調律"]]
+    assert some.wordings("en") == [["Normal ECG"], ["Sinus rhythm"]]
 
 
 def test_superclass_members_come_from_the_taxonomy() -> None:
@@ -56,7 +56,7 @@ def test_an_own_task_may_list_its_members(tmp_path: Path) -> None:
     )
     task = load_task(str(path), PTBXL, None)
     assert task.classes[0].members == {"AFIB", "AFLT"}
-    assert has_group(str(path), PTBXL)
+    assert misfit(str(path), PTBXL) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_malformed_task_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_an_unknown_task_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(TaxonomyError, match="findings, mitbih, rhythm, superclass"):
+    with pytest.raises(TaxonomyError, match="findings, form, mitbih"):
         load_task("superclas", PTBXL, None)
     with pytest.raises(TaxonomyError, match="does not exist"):
         load_task(str(tmp_path / "none.yaml"), PTBXL, None)
@@ -84,9 +84,9 @@ def test_an_unknown_task_is_answered_with_the_known_ones(tmp_path: Path) -> None
 
 def test_a_list_without_the_grouping_cannot_be_scored_by_it() -> None:
     plain = parse_taxonomy("id,japanese,english\n1,a,b\n", "plain")
-    assert not has_group("superclass", plain)
-    assert has_group("findings", plain)
-    assert has_group("superclass", PTBXL)
+    assert "group 'superclass', which is no column of plain" in str(misfit("superclass", plain))
+    assert misfit("findings", plain) is None
+    assert misfit("superclass", PTBXL) is None
 
 
 GOOD = "name: o\ntitle: {ja: x, en: x}\nsource: s\nkind: single_label\n"
@@ -101,7 +101,10 @@ GOOD = "name: o\ntitle: {ja: x, en: x}\nsource: s\nkind: single_label\n"
         (GOOD + "classes: [{id: A, ja: a, en: a}]", "needs `members`, or the file a `group`"),
         (GOOD + "classes: [{id: A, ja: a, members: [SR]}]", "lacks en"),
         (GOOD + "group: rhythm\nclasses: [{id: X, ja: a, en: a}]", "without a finding in ptbxl: X"),
-        (GOOD.replace("single_label", "other") + "classes: taxonomy", "multi_label and single"),
+        (
+            GOOD.replace("single_label", "other") + "classes: taxonomy",
+            "multi_label and single_label",
+        ),
     ],
 )
 def test_a_malformed_task_file_says_what_is_wanted(tmp_path: Path, text: str, message: str) -> None:
@@ -114,7 +117,7 @@ def test_a_misspelt_group_of_an_own_task_is_told_and_never_skipped(tmp_path: Pat
     path = tmp_path / "own.yaml"
     path.write_text(GOOD + "group: rythm\nclasses: [{id: SR, ja: a, en: a}]")
     with pytest.raises(TaxonomyError, match="'rythm', which is no column of ptbxl"):
-        has_group(str(path), PTBXL)
+        misfit(str(path), PTBXL)
 
 
 def test_a_class_whose_id_is_a_number_meets_its_group(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ SMALL = """id,japanese,english,synonyms,superclass
 """
 
 
-@pytest.mark.parametrize(("name", "n"), [("findings98", 98), ("ptbxl", 71)])
+@pytest.mark.parametrize(("name", "n"), [("findings98", 98), ("ptbxl", 71), ("csn", 55)])
 def test_the_shipped_lists_are_whole_and_unambiguous(name: str, n: int) -> None:
     taxonomy = load_taxonomy(name)
     assert len(taxonomy.findings) == n
@@ -93,14 +93,19 @@ def test_an_own_list_is_read_by_its_path(tmp_path: Path) -> None:
     assert load_taxonomy(str(tmp_path / "own.csv"))["1"].groups == {"superclass": "HYP"}
     with pytest.raises(TaxonomyError, match="does not exist"):
         load_taxonomy(str(tmp_path / "none.csv"))
-    with pytest.raises(TaxonomyError, match="takes findings98, ptbxl"):
+    with pytest.raises(TaxonomyError, match="takes csn, findings98, ptbxl"):
         load_taxonomy("findings99")
 
 
 def test_the_digest_changes_with_the_content_only() -> None:
     taxonomy = parse_taxonomy(SMALL, "small")
     assert taxonomy.digest == parse_taxonomy(SMALL, "elsewhere").digest
-    assert taxonomy.digest != parse_taxonomy(SMALL.replace("HYP", "MI"), "small").digest
+    assert taxonomy.digest != parse_taxonomy(SMALL.replace("ヒダイ", ""), "small").digest
+
+
+def test_another_grouping_is_another_task_but_the_same_names() -> None:
+    taxonomy = parse_taxonomy(SMALL, "small")
+    assert taxonomy.digest == parse_taxonomy(SMALL.replace("HYP", "MI"), "small").digest
 
 
 def test_a_list_saved_by_japanese_excel_is_read_and_another_encoding_refused(

@@ -3,7 +3,7 @@
 Owns what is asked of a task before a run. Each is tried by itself.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import PipelineConfig
 from ecgpipe.errors import TaxonomyError
 from ecgpipe.evaluate.scoring import scored_records
-from ecgpipe.evaluate.tasks import Task, has_group, load_task
+from ecgpipe.evaluate.tasks import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.taxonomy import Taxonomy
 from ecgpipe.stages.check_report import Problem, Severity
 from ecgpipe.stages.experiment import candidate_findings
@@ -31,9 +31,10 @@ def checked_tasks(
 ) -> CheckedTasks:
     """Read every task of eval.tasks."""
     candidates = candidate_findings(records, config)
-    tasks, problems = [], []
+    tasks: list[Task] = []
+    problems: list[Problem] = []
     for name in config.eval.tasks:
-        found = _checked(name, taxonomy, candidates, config)
+        found = _checked(name, taxonomy, candidates, config, tasks)
         if isinstance(found, Task):
             tasks.append(found)
             problems += list(_without_positives(found, records, config))
@@ -44,7 +45,7 @@ def checked_tasks(
 
 def task_figures(task: Task, records: RecordsTable, config: PipelineConfig) -> str:
     """Classes and ECGs of a task."""
-    shown = _shown(task, records, config.eval.split)
+    shown = _shown(task, records, config)
     return (
         f"{task.name}: {int((shown.sum(axis=0) > 0).sum())} of {len(task.classes)} classes on"
         f" {_scored(task, shown):,} {config.eval.split} ECGs"
@@ -52,28 +53,24 @@ def task_figures(task: Task, records: RecordsTable, config: PipelineConfig) -> s
 
 
 def _checked(
-    name: str, taxonomy: Taxonomy, candidates: Collection[str] | None, config: PipelineConfig
+    name: str,
+    taxonomy: Taxonomy,
+    candidates: Collection[str] | None,
+    config: PipelineConfig,
+    others: Iterable[Task],
 ) -> Task | Problem:
     try:
-        if not has_group(name, taxonomy):
+        if why := misfit(name, taxonomy):
             return Problem(
                 Severity.LOOK,
                 "task left out",
-                f"the task {name} is left out: the taxonomy {taxonomy.name} lacks its grouping",
-                "Add the column to a taxonomy of your own, or take the task out of eval.tasks.",
+                f"the task {name} is left out: {why}",
+                "Map the findings in a taxonomy of your own, or take the task out of eval.tasks.",
             )
-        task = load_task(name, taxonomy, candidates)
+        task = load_task(name, taxonomy, candidates, config.eval.language)
+        check_other_name(task, others)
     except TaxonomyError as error:
         return Problem(Severity.STOPS, "malformed task", f"eval.tasks, {name}: {error}", "")
-    language = config.text.language
-    if blank := [c.id for c in task.classes if c.names[language].strip() in ("", "None")]:
-        return Problem(
-            Severity.STOPS,
-            "no wording",
-            f"the task {task.name} has classes without a wording in {language!r}, so there is"
-            f" nothing to put into the prompt: {', '.join(blank)}",
-            f"Give each class its `{language}`.",
-        )
     return task
 
 
@@ -83,7 +80,7 @@ def _without_positives(
     split = config.eval.split
     if not any(record.split == split for record in records.records):
         return  # told once, as an empty split
-    if not _scored(task, _shown(task, records, split)):
+    if not _scored(task, _shown(task, records, config)):
         what = "exactly one" if task.kind == "single_label" else "any"
         yield Problem(
             Severity.WRONG,
@@ -94,8 +91,9 @@ def _without_positives(
         )
 
 
-def _shown(task: Task, records: RecordsTable, split: str) -> np.ndarray:
-    return task.truth([record.findings for record in records.of_split(split).records])
+def _shown(task: Task, records: RecordsTable, config: PipelineConfig) -> np.ndarray:
+    scored = records.of_split(config.eval.split).of_sources(config.eval.sources)
+    return task.truth([record.findings for record in scored.records])
 
 
 def _scored(task: Task, shown: np.ndarray) -> int:

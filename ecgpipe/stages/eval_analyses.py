@@ -17,6 +17,7 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import Analysis
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.ensemble import class_scores, flattened
 from ecgpipe.evaluate.evaluation import Evaluation, TwoSidedModel, Vectors
 from ecgpipe.evaluate.neighbours import K, neighbour_votes
 from ecgpipe.evaluate.probe import Probe, ProbedEncoder
@@ -237,8 +238,9 @@ def robustness(context: AnalysisContext) -> dict[str, Any]:
     experiment, scored = context.experiment, context.scored_tasks[0]
     signals, settings = experiment.signals, experiment.config.eval
     rate_hz = experiment.config.data.rate_hz
-    wording = scored.task.wording(experiment.config.text.language)
-    text_CD = context.model.encode_text(wording)
+    task = scored.task
+    texts, class_of_M = flattened(task.wordings(experiment.config.text.language))
+    text_MD = context.model.encode_text(texts, task.language)
     slots = context.splits.scored.slots[scored.chosen_N]
     weights_DN = context.weights_DN[:, scored.chosen_N]
     number_of = {
@@ -252,7 +254,8 @@ def robustness(context: AnalysisContext) -> dict[str, Any]:
             left_out[condition.name] = condition.cannot
             continue
         change = _on_stored(condition, number_of)
-        scores_NC = context.model.encode_changed(slots, change) @ text_CD.T
+        ecg_ND = context.model.encode_changed(slots, change)
+        scores_NC = class_scores(ecg_ND, text_MD, class_of_M, task.ensemble)
         draws = draw_figures(scores_NC, scored.truth, weights_DN, settings.min_positives)
         made.append(
             {"name": condition.name, "about": dict(condition.about), "summary": _summary(draws)}

@@ -75,8 +75,8 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
 
     config, records = experiment.config, experiment.records
     scored, trained_on, validation = [
-        with_sentence(records.of_split(split), experiment.taxonomy, config.text)[0]
-        for split in (config.eval.split, "train", "val")
+        with_sentence(part, experiment.taxonomy, config.text)[0]
+        for part in (experiment.scored, records.of_split("train"), records.of_split("val"))
     ]
     if not len(scored):
         raise SourceError(f"No record of the {config.eval.split} split has {config.text.source}.")

@@ -13,8 +13,8 @@ from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.cache.vector_cache import VectorCache
 from ecgpipe.config import PipelineConfig, TextView
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, fingerprint_of
-from ecgpipe.errors import StoreError
-from ecgpipe.evaluate.tasks import Task, has_group, load_task
+from ecgpipe.errors import SourceError, StoreError
+from ecgpipe.evaluate.tasks import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest
 from ecgpipe.stages.shelves import Shelves
@@ -63,6 +63,22 @@ class Experiment:
         """All prepared records."""
         return read_records(self.workspace.records(self.prepared.digest))
 
+    @property
+    def scored(self) -> RecordsTable:
+        """The records that are scored: of eval.split and eval.sources.
+
+        Raises:
+            SourceError: eval.sources names one that no record is of.
+        """
+        wanted = self.config.eval.sources
+        found = {record.source for record in self.records.records}
+        if unknown := set(wanted or ()) - found:
+            raise SourceError(
+                f"eval.sources names {', '.join(sorted(unknown))}; the prepared records are of"
+                f" {', '.join(sorted(found))}."
+            )
+        return self.records.of_split(self.config.eval.split).of_sources(wanted)
+
     @cached_property
     def signals(self) -> SignalStore:
         """The prepared signals."""
@@ -103,10 +119,11 @@ class Experiment:
         candidates = candidate_findings(self.records, self.config)
         tried: dict[str, Task | str] = {}
         for name in self.config.eval.tasks:
-            if not has_group(name, self.taxonomy):
-                tried[name] = f"the taxonomy {self.taxonomy.name} lacks its grouping"
+            if why := misfit(name, self.taxonomy):
+                tried[name] = why
                 continue
-            task = load_task(name, self.taxonomy, candidates)
+            task = load_task(name, self.taxonomy, candidates, self.config.eval.language)
+            check_other_name(task, tried.values())
             tried[name] = task if task.classes else "no record has a finding"
         return tried
 

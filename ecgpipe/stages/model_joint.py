@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.cache.vector_cache import VectorCache
-from ecgpipe.config import TextConfig
+from ecgpipe.config import Language, TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError, SourceError
 from ecgpipe.evaluate.evaluation import validation_figures
@@ -45,9 +45,11 @@ class JointModel:
         """(n, D) unit vectors of the ECGs in these slots."""
         return self._encoder.encode_ecg(slots)
 
-    def encode_text(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(n, D) unit vectors of wordings, put into the prompt."""
-        return self.encode_sentences(class_sentences(texts, self._text))
+    def encode_text(
+        self, texts: Sequence[str], language: Language | None = None
+    ) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of wordings, put into the prompt of a language."""
+        return self.encode_sentences(class_sentences(texts, self._text, language))
 
     def encode_sentences(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """(n, D) unit vectors of whole sentences, as the language model read them."""

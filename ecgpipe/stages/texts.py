@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 
 from ecgpipe.cache.records_table import Record, RecordsTable
-from ecgpipe.config import StepText, TextConfig
+from ecgpipe.config import Language, StepText, TextConfig
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, normalise
+from ecgpipe.evaluate.ensemble import flattened
 from ecgpipe.evaluate.tasks import Task
 from ecgpipe.evaluate.taxonomy import Taxonomy
 
@@ -29,9 +30,19 @@ def record_sentence(record: Record, taxonomy: Taxonomy, config: TextConfig) -> s
     return fill_prompt(config.prompt, join_findings(names, config.separator))
 
 
-def class_sentences(wordings: Sequence[str], config: TextConfig) -> list[str]:
-    """The sentences about classes, in the prompt that reports get."""
-    return [fill_prompt(config.prompt, wording) for wording in wordings]
+def class_sentences(
+    wordings: Sequence[str], config: TextConfig, language: Language | None = None
+) -> list[str]:
+    """The sentences about classes, in the prompt of a language; None: in that of the reports."""
+    prompt = config.prompt_in(language)
+    return [fill_prompt(prompt, wording) for wording in wordings]
+
+
+def task_sentences(task: Task, config: TextConfig) -> list[str]:
+    """The sentences of every wording of a task's classes and of their members."""
+    own, _ = flattened(task.wordings(config.language))
+    members, _ = flattened(task.member_wording(config.language))
+    return class_sentences([*own, *members], config, task.language)
 
 
 def with_sentence(
@@ -87,6 +98,5 @@ def all_sentences(
         _, texts = with_texts(records, taxonomy, config, style)
         sentences += [sentence for single in texts for sentence in single]
     for task in tasks:
-        members = [name for names in task.member_wording(config.language) for name in names]
-        sentences += class_sentences([*task.wording(config.language), *members], config)
+        sentences += task_sentences(task, config)
     return sentences

@@ -29,7 +29,7 @@ from ecgpipe.processes import is_first
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
-from ecgpipe.stages.texts import class_sentences, with_texts
+from ecgpipe.stages.texts import task_sentences, with_texts
 from ecgpipe.stopping import Stop
 
 _VERSION = 2  # raised when the same key would give another model
@@ -96,7 +96,7 @@ def run_key(experiment: Experiment) -> str:
             "vectors": experiment.fingerprint.digest,
             "validation": [
                 task.digest,
-                class_sentences(task.wording(text.language), text),
+                task_sentences(task, text),
                 experiment.config.eval.min_positives,
             ],
         }
