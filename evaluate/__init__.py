@@ -10,8 +10,13 @@ taxonomy          reading a list, and finding what a name means
 task_file         what a task file may say
 tasks             what it means for a taxonomy, and its truth for given records
 ensemble          several wordings of a class to one score            (pure)
-metrics           hit@k, Wilson interval, AUROC                       (pure)
+metrics           hit@k, Wilson interval, AUROC, AUPRC, F1            (pure)
+thresholds        from which score on a class is present              (pure)
 bootstrap         intervals by resampling patients                    (pure)
+calibration       scores into chances, and how wrong these are        (pure)
+confusion         which class is taken for which                      (pure)
+curves            ROC and precision-recall                            (pure)
+baselines         scores of models that know less                     (pure)
 scoring           the figures of one task from scores and truth       (pure)
 evaluation        the stage: model and records -> results
 retrieval         ECG to report and back                              (pure)
@@ -20,6 +25,7 @@ neighbours        the vote of the nearest training ECGs               (pure)
 robustness        what ECGs suffer: conditions on signals             (pure)
 subgroups         figures by sex, age and site                        (pure)
 results           the results file, ecgpipe-results/1
+score_file        the scores behind the figures, ecgpipe-scores/1
 report            results -> report.md
 tables            results -> the tables on a terminal
 """

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import ComparisonError
-from ecgpipe.evaluate.bootstrap import patient_weights
-from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, figure
+from ecgpipe.evaluate.bootstrap import PatientDraws
+from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, figure, share_figure
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,10 +66,10 @@ def compare_task(
     """
     aligned = _aligned(contenders)
     first = next(iter(aligned[0].runs.values()))
-    weights = patient_weights([str(p) for p in first.patients], draws, seed)
+    drawn = PatientDraws.of([str(p) for p in first.patients], draws, seed)
     by_run = [
         [
-            draw_figures(run.scores_NC, run.truth_NC, weights, min_positives)
+            draw_figures(run.scores_NC, run.truth_NC, drawn, min_positives)
             for run in contender.runs.values()
         ]
         for contender in aligned
@@ -82,8 +82,10 @@ def compare_task(
             continue
         entry: dict[str, Any] = {"n": int(n_per_class[number])}
         for k in means[0].hits:
-            entry[f"hit@{k}"] = _beside([each.hits[k][:, number] for each in means])
-        entry["auroc"] = _beside([each.auroc[:, number] for each in means])
+            units = float(means[0].class_units["auprc"][number])
+            entry[f"hit@{k}"] = _beside([each.hits[k][:, number] for each in means], units)
+        units = float(means[0].class_units["auroc"][number])
+        entry["auroc"] = _beside([each.auroc[:, number] for each in means], units)
         classes[class_id] = entry
     _adjust_over_classes(classes, min_positives)
     return {
@@ -92,12 +94,13 @@ def compare_task(
         "classes": classes,
         "summary": {
             name: {
-                **_beside([each.summary[name] for each in means]),
+                **_beside([each.summary[name] for each in means], means[0].summary_units[name]),
                 "between_runs": [
                     _spread([run.summary[name][0] for run in runs]) for runs in by_run
                 ],
             }
             for name in means[0].summary
+            if not name.startswith("macro_f1")  # its thresholds are not kept
         },
     }
 
@@ -195,15 +198,17 @@ def _mean_draws(runs: Sequence[TaskDraws]) -> TaskDraws:
         first,
         hits={k: np.mean([run.hits[k] for run in runs], axis=0) for k in first.hits},
         auroc=np.mean([run.auroc for run in runs], axis=0),
+        auprc=np.mean([run.auprc for run in runs], axis=0),
         summary={
             name: np.mean([run.summary[name] for run in runs], axis=0) for name in first.summary
         },
     )
 
 
-def _beside(columns: Sequence[Floats]) -> dict[str, Any]:
+def _beside(columns: Sequence[Floats], units: float) -> dict[str, Any]:
+    """Each column's figure, being a share of so many patients, and its difference to the first."""
     return {
-        "values": [figure(column) for column in columns],
+        "values": [share_figure(column, units) for column in columns],
         "differences": [difference(column, columns[0]) for column in columns[1:]],
     }
 

@@ -1,8 +1,10 @@
 """The evaluation stage: a model and records to the figures of every task.
 
-Owns what is compared with what: the model, untrained models of the same shape, and the class prior,
-on the same records with the same resampling. Knows a model only as something that encodes ECGs and
-texts into one space.
+Owns what is compared with what: the model, untrained models of the same shape, the class prior,
+the model with its prompts shuffled, and apart from these its scores adjusted by the prior; all on
+the same records with the same resampling. Every choice (thresholds, calibration) is made on
+validation records; the scored records' truth is only ever compared with. Knows a model only as
+something that encodes ECGs and texts into one space.
 """
 
 from collections.abc import Sequence
@@ -15,20 +17,25 @@ import numpy.typing as npt
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import EvalConfig, Language
 from ecgpipe.errors import StoppedEarly
-from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.baselines import log_prior_adjusted, prior_scores, shuffles
+from ecgpipe.evaluate.bootstrap import Draws, PatientDraws
+from ecgpipe.evaluate.calibration import PairLogits, calibration
+from ecgpipe.evaluate.confusion import confusion
+from ecgpipe.evaluate.curves import curves
 from ecgpipe.evaluate.ensemble import class_scores, flattened
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import (
+    START_TEMPERATURE,
     FromMembers,
     TaskDraws,
     class_figures,
     draw_figures,
-    figure,
     pooled,
     scored_records,
     scores_from_members,
 )
 from ecgpipe.evaluate.tasks import Task
+from ecgpipe.evaluate.thresholds import best_f1_thresholds
 from ecgpipe.stopping import Stop
 
 Vectors = npt.NDArray[np.float32]
@@ -55,6 +62,30 @@ class Evaluation:
     """By name of the task, what the figures were computed from."""
 
 
+@dataclass(frozen=True)
+class SplitVectors:
+    """What one model makes of the ECGs of both splits. D = joint width."""
+
+    scored_ND: Vectors
+    validation_VD: Vectors
+
+    def scores(self, text_CD: Vectors) -> "SplitScores":
+        """Cosines with these texts."""
+        return SplitScores(self.scored_ND @ text_CD.T, self.validation_VD @ text_CD.T)
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """Scores of each class for every record of both splits."""
+
+    scored_NC: Vectors
+    validation_VC: Vectors
+
+    def ordered(self, order_C: npt.NDArray[np.int64]) -> "SplitScores":
+        """Each class with the scores of another."""
+        return SplitScores(self.scored_NC[:, order_C], self.validation_VC[:, order_C])
+
+
 def evaluate(
     model: TwoSidedModel,
     untrained: Sequence[TwoSidedModel],
@@ -64,6 +95,8 @@ def evaluate(
     config: EvalConfig,
     language: str,
     stop: Stop,
+    validation: RecordsTable | None = None,
+    logits: PairLogits | None = None,
 ) -> Evaluation:
     """Score every task, with baselines.
 
@@ -76,26 +109,35 @@ def evaluate(
         config: draws, seed, and the least positives of a macro average.
         language: which wording of the classes is used where a task does not say.
         stop: asked between models and tasks.
+        validation: the records that thresholds and calibration are chosen on; without any there
+            is no F1 and no calibration.
+        logits: how the model makes logits of cosines; by default at the temperature that training
+            starts from, without a bias.
 
     Raises:
         StoppedEarly: a signal came; nothing is kept.
+        ValueError: a record is both scored and chosen on.
     """
-    weights = patient_weights(scored.patients, config.bootstrap_draws, config.seed)
+    validation = validation or RecordsTable(())
+    if {r.record_id for r in validation.records} & {r.record_id for r in scored.records}:
+        raise ValueError("validation records must not be among those that are scored")
+    draws = PatientDraws.of(scored.patients, config.bootstrap_draws, config.seed)
     ecg_vectors = []
     for coder in (model, *untrained):
         _check_stop(stop)
-        ecg_vectors.append(coder.encode_ecg(scored.slots))
+        ecg_vectors.append(
+            SplitVectors(coder.encode_ecg(scored.slots), coder.encode_ecg(validation.slots))
+        )
+    logits = logits or PairLogits(1 / START_TEMPERATURE, None)
     results, kept = {}, {}
     for task in tasks:
         _check_stop(stop)
-        setting = _setting(task, scored, weights, config)
+        setting = _Setting.of(task, scored, validation, trained_on, draws, config)
         scores, *noise = [
             _scores(coder, ecg, task, language)
             for coder, ecg in zip((model, *untrained), ecg_vectors, strict=True)
         ]
-        kept[task.name] = ScoredTask(task, setting.chosen_N, scores, setting.truth_NC)
-        draws, *random = [setting.figures(each) for each in (scores, *noise)]
-        prior = setting.figures(_prior_scores(task, trained_on, len(scored)))
+        kept[task.name] = ScoredTask(task, setting.chosen_N, scores.scored_NC, setting.truth_NC)
         by_members = (
             _from_members(task, setting, (model, *untrained), ecg_vectors, language)
             if task.has_members
@@ -105,27 +147,19 @@ def evaluate(
             **_about(task, setting, config),
             "language": task.language or language,
             "ensemble": task.ensemble,
-            "classes": {
-                c.id: {
-                    "names": dict(c.names),
-                    "wordings": task.wordings(language)[number],
-                    "patients": setting.n_patients(scored, number),
-                    **class_figures(draws, number),
-                }
-                for number, c in enumerate(task.classes)
-            },
-            "summary": {name: figure(values) for name, values in draws.summary.items()},
-            "baselines": {
-                "random_encoder": {
-                    "models": len(untrained),
-                    "summary": pooled([other.summary for other in random]),
-                },
-                "class_prior": {
-                    "records": len(trained_on),
-                    "summary": {name: figure(values) for name, values in prior.summary.items()},
-                },
-            },
+            **_model_figures(task, setting, scores, language),
+            "baselines": _baselines(setting, scores, noise),
             "from_members": by_members,
+            "adjusted": {"log_prior": _adjusted(setting, scores, logits)},
+            "confusion": confusion(
+                scores.scored_NC[setting.chosen_N],
+                setting.truth_NC[setting.chosen_N],
+                [c.id for c in task.classes],
+            ),
+            "calibration": calibration(
+                task.kind, setting.scored(scores), setting.validation(scores), logits, setting.draws
+            ),
+            "curves": _curves(task, setting, scores),
         }
     return Evaluation(results, kept)
 
@@ -140,7 +174,9 @@ def validation_figures(
     """
     truth = task.truth([record.findings for record in records.records])
     chosen = scored_records(task.kind, truth)
-    scores = _scores(model, model.encode_ecg(records.slots), task, language)
+    texts, class_of_M = flattened(task.wordings(language))
+    texts_MD = model.encode_text(texts, task.language)
+    scores = class_scores(model.encode_ecg(records.slots), texts_MD, class_of_M, task.ensemble)
     no_draws = np.empty((0, int(chosen.sum())))
     summary = draw_figures(scores[chosen], truth[chosen], no_draws, min_positives).summary
     values = {name: float(value[0]) for name, value in summary.items()}
@@ -160,64 +196,197 @@ def _check_stop(stop: Stop) -> None:
 
 @dataclass(frozen=True)
 class _Setting:
-    """The records a task scores, with their truth and weights."""
+    """The records a task scores and those it chooses by, with their truth and draws."""
 
     chosen_N: npt.NDArray[np.bool_]
     truth_NC: npt.NDArray[np.bool_]
-    weights_DN: npt.NDArray[np.float64]
-    min_positives: int
+    chosen_V: npt.NDArray[np.bool_]
+    truth_VC: npt.NDArray[np.bool_]
+    train_counts_C: npt.NDArray[np.int64]
+    n_train: int
+    n_trained_on: int
+    draws: Draws
+    """Of the chosen records."""
 
-    def figures(self, scores: Vectors) -> TaskDraws:
-        chosen = self.chosen_N
-        return draw_figures(
-            scores[chosen], self.truth_NC[chosen], self.weights_DN[:, chosen], self.min_positives
+    min_positives: int
+    seed: int
+
+    @staticmethod
+    def of(
+        task: Task,
+        scored: RecordsTable,
+        validation: RecordsTable,
+        trained_on: RecordsTable,
+        draws: PatientDraws,
+        config: EvalConfig,
+    ) -> "_Setting":
+        truth, truth_val, truth_train = (
+            task.truth([record.findings for record in table.records])
+            for table in (scored, validation, trained_on)
+        )
+        chosen = scored_records(task.kind, truth)
+        chosen_train = scored_records(task.kind, truth_train)
+        return _Setting(
+            chosen_N=chosen,
+            truth_NC=truth,
+            chosen_V=scored_records(task.kind, truth_val),
+            truth_VC=truth_val,
+            train_counts_C=truth_train[chosen_train].sum(axis=0),
+            n_train=int(chosen_train.sum()),
+            n_trained_on=len(trained_on),
+            draws=draws.chosen(chosen),
+            min_positives=config.min_positives,
+            seed=config.seed,
         )
 
-    def n_patients(self, scored: RecordsTable, number: int) -> int:
-        """How many people's scored ECGs show a class."""
-        shown_N = self.chosen_N & self.truth_NC[:, number]
-        return len({scored.records[place].patient_id for place in np.flatnonzero(shown_N)})
+    def scored(self, scores: SplitScores) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+        """Scores and truth of the records that count."""
+        return scores.scored_NC[self.chosen_N], self.truth_NC[self.chosen_N]
+
+    def validation(self, scores: SplitScores) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+        """Scores and truth of the validation records that would count."""
+        return scores.validation_VC[self.chosen_V], self.truth_VC[self.chosen_V]
+
+    def thresholds(self, scores: SplitScores) -> npt.NDArray[np.float32]:
+        """(C,) chosen on validation records; NaN where none shows the class."""
+        return best_f1_thresholds(*self.validation(scores))
+
+    def figures(self, scores: SplitScores) -> TaskDraws:
+        """All figures with all draws."""
+        return self._figures(scores, self.draws)
+
+    def pooled(self, models: Sequence[SplitScores]) -> dict[str, Any]:
+        """Summaries of several models of one kind, the draws divided among them.
+
+        So every draw is of a model and of patients at once, and the interval holds both kinds of
+        chance, for the price of one model.
+        """
+        parts = len(models)
+        if not parts:
+            return {}
+        return pooled(
+            [
+                self._figures(scores, self.draws.part(number, parts)).summary
+                for number, scores in enumerate(models)
+            ]
+        )
+
+    def _figures(self, scores: SplitScores, draws: Draws) -> TaskDraws:
+        return draw_figures(
+            *self.scored(scores), draws, self.min_positives, self.thresholds(scores)
+        )
 
 
-def _scores(coder: TwoSidedModel, ecgs_ND: Vectors, task: Task, language: str) -> Vectors:
-    """(N, C) of a task's classes, by their own wordings."""
+def _scores(coder: TwoSidedModel, ecgs: SplitVectors, task: Task, language: str) -> SplitScores:
+    """Scores of a task's classes, by their own wordings."""
     texts, class_of_M = flattened(task.wordings(language))
     texts_MD = coder.encode_text(texts, task.language)
-    return class_scores(ecgs_ND, texts_MD, class_of_M, task.ensemble)
+    scored_NC, validation_VC = (
+        class_scores(ecgs_ND, texts_MD, class_of_M, task.ensemble)
+        for ecgs_ND in (ecgs.scored_ND, ecgs.validation_VD)
+    )
+    return SplitScores(scored_NC, validation_VC)
+
+
+def _model_figures(
+    task: Task, setting: _Setting, scores: SplitScores, language: str
+) -> dict[str, Any]:
+    """`classes` and `summary`."""
+    draws, thresholds_C = setting.figures(scores), setting.thresholds(scores)
+    n, n_val = int(setting.chosen_N.sum()), setting.truth_VC[setting.chosen_V].sum(axis=0)
+    n_patients = setting.draws.n_patients(setting.truth_NC[setting.chosen_N])
+    classes = {}
+    for number, c in enumerate(task.classes):
+        figures, threshold = class_figures(draws, number), float(thresholds_C[number])
+        classes[c.id] = {
+            "names": dict(c.names),
+            "wordings": task.wordings(language)[number],
+            "n": figures["n"],
+            "patients": int(n_patients[number]),
+            "n_val": int(n_val[number]),
+            "prevalence": figures["n"] / n if n else None,
+            **figures,
+            "threshold": None if np.isnan(threshold) else threshold,
+        }
+    return {"classes": classes, "summary": draws.summary_figures()}
+
+
+def _baselines(
+    setting: _Setting, scores: SplitScores, noise: Sequence[SplitScores]
+) -> dict[str, Any]:
+    """Untrained models, the training frequencies, and the model's prompts at the wrong classes."""
+    prior = SplitScores(
+        prior_scores(setting.train_counts_C, len(setting.chosen_N)),
+        prior_scores(setting.train_counts_C, len(setting.chosen_V)),
+    )
+    orders = shuffles(setting.truth_NC.shape[1], setting.seed)
+    return {
+        "random_encoder": {"models": len(noise), "summary": setting.pooled(noise)},
+        "class_prior": {
+            "records": setting.n_trained_on,
+            "summary": setting.figures(prior).summary_figures(),
+        },
+        "shuffled_text": {
+            "permutations": len(orders),
+            "summary": setting.pooled([scores.ordered(order) for order in orders]),
+        },
+    }
+
+
+def _adjusted(setting: _Setting, scores: SplitScores, logits: PairLogits) -> dict[str, Any]:
+    """The model told how frequent classes were in training: not zero-shot, so it stands apart."""
+    adjusted = SplitScores(
+        *(
+            log_prior_adjusted(each, logits.scale, setting.train_counts_C, setting.n_train)
+            for each in (scores.scored_NC, scores.validation_VC)
+        )
+    )
+    return {
+        "records": setting.n_trained_on,
+        "summary": setting.figures(adjusted).summary_figures(),
+    }
+
+
+def _curves(task: Task, setting: _Setting, scores: SplitScores) -> dict[str, Any]:
+    """By class with enough ECGs to draw a curve of."""
+    scores_NC, truth_NC = setting.scored(scores)
+    found = {
+        c.id: curves(scores_NC[:, number], truth_NC[:, number])
+        for number, c in enumerate(task.classes)
+        if truth_NC[:, number].sum() >= setting.min_positives
+    }
+    return {class_id: curve for class_id, curve in found.items() if curve is not None}
 
 
 def _from_members(
     task: Task,
     setting: _Setting,
     coders: Sequence[TwoSidedModel],
-    ecg_vectors: Sequence[Vectors],
+    ecg_vectors: Sequence[SplitVectors],
     language: str,
 ) -> dict[str, Any]:
     """The summary with classes scored by their members' prompts; `coders` begins with the model."""
     texts, class_of_M = flattened(task.member_wording(language))
     scores = [
-        ecg @ coder.encode_text(texts, task.language).T
+        ecg.scores(coder.encode_text(texts, task.language))
         for coder, ecg in zip(coders, ecg_vectors, strict=True)
     ]
     hows: tuple[FromMembers, ...] = ("max", "mean", "logsumexp")
     found: dict[str, Any] = {}
     for how in hows:
-        draws, *random = [
-            setting.figures(scores_from_members(each, class_of_M, how)) for each in scores
+        of_classes, *noise = [
+            SplitScores(
+                scores_from_members(each.scored_NC, class_of_M, how),
+                scores_from_members(each.validation_VC, class_of_M, how),
+            )
+            for each in scores
         ]
         found[how] = {
             "members": {c.id: len(c.member_names) for c in task.classes},
-            "summary": {name: figure(values) for name, values in draws.summary.items()},
-            "random_encoder": {"summary": pooled([other.summary for other in random])},
+            "summary": setting.figures(of_classes).summary_figures(),
+            "random_encoder": {"summary": setting.pooled(noise)},
         }
     return found
-
-
-def _setting(
-    task: Task, scored: RecordsTable, weights: npt.NDArray[np.float64], config: EvalConfig
-) -> _Setting:
-    truth = task.truth([record.findings for record in scored.records])
-    return _Setting(scored_records(task.kind, truth), truth, weights, config.min_positives)
 
 
 def _about(task: Task, setting: _Setting, config: EvalConfig) -> dict[str, Any]:
@@ -231,14 +400,3 @@ def _about(task: Task, setting: _Setting, config: EvalConfig) -> dict[str, Any]:
         "n_left_out": len(setting.chosen_N) - n,
         "min_positives": config.min_positives,
     }
-
-
-def _prior_scores(task: Task, trained_on: RecordsTable, n: int) -> Vectors:
-    """Every record gets the classes' frequencies in training: no ECG is looked at.
-
-    Of equally frequent classes the first is preferred: a tie would count against the baseline.
-    """
-    truth = task.truth([record.findings for record in trained_on.records])
-    counts = truth[scored_records(task.kind, truth)].sum(axis=0)
-    preference = np.argsort(np.argsort(-counts, kind="stable"), kind="stable")
-    return np.tile(-preference.astype(np.float32), (n, 1))

@@ -17,7 +17,7 @@ import yaml
 from ecgpipe.evaluate.bootstrap import patient_weights
 from ecgpipe.evaluate.metrics import weighted_auroc
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import figure
+from ecgpipe.evaluate.scoring import figure, share_figure
 
 Floats = npt.NDArray[np.float64]
 
@@ -133,13 +133,14 @@ def _finding_entry(
     if n_positive < min_positives or n_positive == len(truth):
         return None
     weights = np.concatenate([np.ones((1, len(truth))), weights_DP[:, known]])
+    units = float(min(n_positive, len(truth) - n_positive))  # ECGs: few patients have several
     model = weighted_auroc(scores, truth, weights)
     ruler = weighted_auroc(extent.astype(np.float32), truth, weights)
     return {
         "n": len(truth),
         "n_positive": n_positive,
-        "model_auroc": figure(model),
-        "ruler_auroc": figure(ruler),
+        "model_auroc": share_figure(model, units),
+        "ruler_auroc": share_figure(ruler, units),
         "correlation": figure(weighted_rank_correlation(scores, extent, weights)),
         "median_positive": float(np.median(values_P[known][truth])),
         "median_negative": float(np.median(values_P[known][~truth])),

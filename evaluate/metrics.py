@@ -3,6 +3,9 @@
 Owns the definitions. N = records, C = classes, D = draws of the bootstrap.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,35 +37,111 @@ def wilson_interval(hits: float, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    share, z2 = hits / n, _Z_95**2
+    return wilson_interval_of(hits / n, n)
+
+
+def wilson_interval_of(share: float, n: float) -> tuple[float, float]:
+    """The same for a share and a number of patients that need not be whole."""
+    z2 = _Z_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z_95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def weighted_auroc(scores_N: Scores, truth_N: Truth, weights_DN: Floats) -> Floats:
-    """The area under the ROC curve for each row of record weights.
+@dataclass(frozen=True)
+class RankedClass:
+    """The records of one class laid out so that both areas follow from sums of weights.
 
-    It is the chance that a record that shows the class scores above one that does not, a tie
-    counting half, with records counted by weight.
+    Only where positives lie matters to them, so records fall into 3G + 1 heaps, with G distinct
+    scores of positives, ascending: the G + 1 gaps between these scores with the negatives inside,
+    the G scores with the negatives that tie, and the G scores with their positives. One sum of
+    weights a heap and draw replaces sorting in every draw; nothing is approximated.
+    """
+
+    heaps: Any
+    """Sparse, (heaps, N), of ones: which records lie in each heap, in the order above."""
+
+    n_scores: int
+    """G."""
+
+    @staticmethod
+    def of(scores_N: Scores, truth_N: Truth, dtype: npt.DTypeLike = np.float64) -> "RankedClass":
+        """Lay out the records of a class; `dtype` is that of the weights to come."""
+        from scipy.sparse import csr_array
+
+        distinct = np.unique(scores_N[truth_N])
+        n = len(distinct)
+        heap_N = np.searchsorted(distinct, scores_N, side="left")
+        ties_N = np.searchsorted(distinct, scores_N, side="right") > heap_N
+        heap_N += (n + 1) * ties_N + n * (truth_N & ties_N)
+        ends = np.cumsum(np.bincount(heap_N, minlength=3 * n + 1))
+        order = np.argsort(heap_N, kind="stable").astype(np.int32)
+        starts = np.concatenate([[0], ends]).astype(np.int32)
+        ones = np.ones(len(order), dtype)
+        return RankedClass(csr_array((ones, order, starts), shape=(3 * n + 1, len(order))), n)
+
+    def areas(self, weights_ND: npt.NDArray[Any]) -> tuple[Floats, Floats]:
+        """AUROC and average precision (D,) for each column of record weights."""
+        n = self.n_scores
+        sums = self.heaps @ weights_ND
+        between, ties, positive = sums[: n + 1], sums[n + 1 : 2 * n + 1], sums[2 * n + 1 :]
+        with_ties = between.copy()
+        with_ties[1:] += ties
+        below = np.cumsum(with_ties, axis=0)  # row g: negatives below score g; row G: all of them
+        positive = positive.astype(np.float64)
+        all_positive, all_negative = positive.sum(axis=0), below[n].astype(np.float64)
+        below = below[:n]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            wins = np.einsum("gd,gd->d", positive, below + ties / 2)
+            auroc = wins / (all_positive * all_negative)
+            found = np.cumsum(positive[::-1], axis=0)[::-1]
+            precision = found / (found + (all_negative - below))
+            precision[positive == 0] = 0  # no step of recall, and perhaps nothing found
+            average = np.einsum("gd,gd->d", positive, precision) / all_positive
+        return auroc, average
+
+
+def weighted_areas(scores_N: Scores, truth_N: Truth, weights_DN: Floats) -> tuple[Floats, Floats]:
+    """The areas under the ROC and the precision-recall curve for each row of record weights.
+
+    AUROC is the chance that a record that shows the class scores above one that does not, a tie
+    counting half. AUPRC is average precision: the mean, over records that show the class, of the
+    precision at their score, records of one score standing or falling together.
 
     Returns:
-        (D,), NaN where a draw has no record, or none but records, that show the class.
+        (D,) each; NaN where a draw has no record that shows the class, and the AUROC also where it
+        has no other.
+
+    Source: AUROC, Mann & Whitney 1947; average precision as scikit-learn's
+    `average_precision_score`.
     """
-    order = np.argsort(scores_N, kind="stable")
-    sorted_scores = scores_N[order]
-    positives = order[truth_N[order]]
-    negative_below = np.cumsum(weights_DN[:, order] * ~truth_N[order], axis=1)
-    negative_below = np.concatenate([np.zeros((len(weights_DN), 1)), negative_below], axis=1)
-    first = np.searchsorted(sorted_scores, scores_N[positives], side="left")
-    after = np.searchsorted(sorted_scores, scores_N[positives], side="right")
-    wins = (negative_below[:, first] + negative_below[:, after]) / 2
-    pairs = weights_DN[:, positives].sum(axis=1) * negative_below[:, -1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        areas: Floats = (weights_DN[:, positives] * wins).sum(axis=1) / pairs
-    return areas
+    ranked = RankedClass.of(scores_N, truth_N)
+    return ranked.areas(np.ascontiguousarray(weights_DN.T, np.float64))
+
+
+def weighted_auroc(scores_N: Scores, truth_N: Truth, weights_DN: Floats) -> Floats:
+    """The first of `weighted_areas`."""
+    return weighted_areas(scores_N, truth_N, weights_DN)[0]
 
 
 def auroc(scores_N: Scores, truth_N: Truth) -> float:
     """The area under the ROC curve; NaN where one side is empty."""
     return float(weighted_auroc(scores_N, truth_N, np.ones((1, len(scores_N))))[0])
+
+
+def auprc(scores_N: Scores, truth_N: Truth) -> float:
+    """The average precision; NaN where no record shows the class."""
+    return float(weighted_areas(scores_N, truth_N, np.ones((1, len(scores_N))))[1][0])
+
+
+def f1_of_counts(both: Floats, predicted: Floats, shown: Floats) -> Floats:
+    """2 TP / (predicted + shown); NaN where no record shows the class.
+
+    Args:
+        both: weight of the records that show the class and are predicted to.
+        predicted: weight of those predicted to.
+        shown: weight of those that show it.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = np.where(shown > 0, 2 * both / (predicted + shown), np.nan)
+    return found

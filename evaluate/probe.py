@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics import auroc
-from ecgpipe.evaluate.scoring import Summary, draw_figures, figure, scored_records
+from ecgpipe.evaluate.scoring import draw_figures, scored_records
 from ecgpipe.evaluate.tasks import Task
 from ecgpipe.stopping import Stop
 
@@ -39,9 +40,6 @@ PROTOCOL = (
     " by task the one of best macro AUROC on validation; shares drawn by patient, each within the"
     " next; scored ECGs are looked at once. random_encoder: the same with one untrained encoder."
 )
-
-
-Draws = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Probe:
         self,
         tasks: Sequence[Task],
         splits: tuple[RecordsTable, RecordsTable, RecordsTable],
-        weights_DS: Draws,
+        draws: PatientDraws,
         min_positives: int,
         seed: int,
     ) -> None:
@@ -91,11 +89,11 @@ class Probe:
         Args:
             tasks: what is scored; a class that two tasks have is learnt once.
             splits: of training, of validation, and the scored one.
-            weights_DS: bootstrap weights of the scored records.
+            draws: bootstrap draws of the scored records.
             min_positives: macro figures are over classes with at least so many scored ECGs.
             seed: of the shares.
         """
-        self._tasks, self._weights, self._min_positives = tasks, weights_DS, min_positives
+        self._tasks, self._draws, self._min_positives = tasks, draws, min_positives
         first_of, self._classes_of = distinct_classes(tasks)
         self._truths = [_truth(tasks, records)[:, first_of] for records in splits]
         self.shares = nested_shares(splits[0].patients, self._truths[0], SHARES, seed)
@@ -140,9 +138,9 @@ class Probe:
         if not len(learnt) or not chosen.any():
             return {name: NO_FIGURE for name in FIGURES}
         odds = fitted.scored[self._strength(task, classes, fitted)][chosen][:, learnt]
-        truth, weights = self._truths[2][chosen][:, learnt], self._weights[:, chosen]
-        summary: Summary = draw_figures(odds, truth, weights, self._min_positives).summary
-        return {name: figure(summary[name]) for name in FIGURES if name in summary}
+        truth, draws = self._truths[2][chosen][:, learnt], self._draws.chosen(chosen)
+        figures = draw_figures(odds, truth, draws, self._min_positives).summary_figures()
+        return {name: figures[name] for name in FIGURES}
 
     def _strength(self, task: Task, classes: Places, fitted: Fitted) -> float:
         truth_VC = self._truths[1][:, classes]

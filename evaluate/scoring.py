@@ -1,26 +1,39 @@
 """The figures of one task, from scores and truth.
 
-Owns which figures a task has and over which records and classes they run. Every summary is computed
-with record weights, so that the value (all weights 1) and its bootstrap draws are one computation.
-N = records, C = classes, D = draws.
+Owns which figures a task has and over which records and classes they run. Every figure is computed
+with record weights, so that the value (all weights 1) and its bootstrap draws are one computation,
+done for a few draws at a time: their weights are taken through every class while they are in the
+processor's cache. N = records, C = classes, D = draws.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.evaluate.bootstrap import percentile_interval
-from ecgpipe.evaluate.metrics import ranks, weighted_auroc, wilson_interval
+from ecgpipe.evaluate.bootstrap import (
+    Draws,
+    StatedDraws,
+    percentile_interval,
+    share_interval,
+)
+from ecgpipe.evaluate.metrics import RankedClass, f1_of_counts, ranks, wilson_interval
 from ecgpipe.evaluate.tasks import Kind
 
 Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
 Summary = dict[str, Floats]
+Figure = dict[str, float | None]
 FromMembers = Literal["max", "mean", "logsumexp"]
 
-_TEMPERATURE = 0.07
+START_TEMPERATURE = 0.07  # of the cosine, where training begins
+_WEIGHTS_AT_ONCE = 640_000  # records x draws: 2.5 MB, which a processor keeps at hand
+_WORTH_THREADS = 30_000_000  # records x classes x draws; below, starting them costs more
+_EXACT_RECORDS = 1 << 21  # weights of as many records sum exactly in float32, halves included
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,25 @@ class TaskDraws:
     summary: Summary
     """By name: (1 + D,)."""
 
+    auprc: Floats = field(default_factory=lambda: np.empty((1, 0)))
+    """(1 + D, C), average precision."""
+
+    f1: Floats = field(default_factory=lambda: np.empty((1, 0)))
+    """(1 + D, C), NaN for classes without a threshold."""
+
+    class_units: dict[str, Floats] = field(default_factory=dict)
+    """By name of a class's figure: (C,) of how many independent patients it is a share at least."""
+
+    summary_units: dict[str, float] = field(default_factory=dict)
+    """The same of each summary."""
+
+    def summary_figures(self) -> dict[str, Figure]:
+        """Each summary with its interval, ready for JSON."""
+        return {
+            name: share_figure(values, self.summary_units[name])
+            for name, values in self.summary.items()
+        }
+
 
 def scored_records(kind: Kind, truth_NC: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which records a task scores: with some class, or with exactly one (single_label)."""
@@ -49,34 +81,29 @@ def scored_records(kind: Kind, truth_NC: npt.NDArray[np.bool_]) -> npt.NDArray[n
 
 def draw_figures(
     scores_NC: npt.NDArray[np.float32],
-    truth_NC: npt.NDArray[np.bool_],
-    weights_DN: Floats,
+    truth_NC: Booleans,
+    draws: Draws | npt.NDArray[Any],
     min_positives: int,
+    thresholds_C: npt.NDArray[np.float32] | None = None,
 ) -> TaskDraws:
     """All figures of a task.
 
     Args:
         scores_NC: similarity of each record to each class.
         truth_NC: which classes each record shows; at least one for every record.
-        weights_DN: bootstrap weights; none (0 rows) gives the figures alone.
+        draws: bootstrap draws, or their weights (D, N); none (0 rows) gives the figures alone.
         min_positives: macro figures are over classes with at least so many records; beside them
             stand those over all classes with any, under names that end in `_all`.
+        thresholds_C: from which score on a class is said to be present, chosen on other records;
+            NaN for none. Without them no F1 exists.
     """
-    weights = np.concatenate([np.ones((1, len(scores_NC))), weights_DN])
-    rank_NC = ranks(scores_NC)
-    ks = (1, 5) if scores_NC.shape[1] > 5 else (1,)
-    hits = {k: _class_hits(rank_NC <= k, truth_NC, weights) for k in ks}
-    area = _class_auroc(scores_NC, truth_NC, weights)
-    n_per_class = truth_NC.sum(axis=0)
-    summary: Summary = {}
-    for k in ks:
-        summary |= _pooled_hits(k, (rank_NC <= k) & truth_NC, truth_NC, weights)
-    for suffix, least in (("", min_positives), ("_all", 1)):
-        chosen = n_per_class >= least
-        for k in ks:
-            summary[f"hit@{k}_macro{suffix}"] = _mean_over(hits[k], chosen)
-        summary[f"macro_auroc{suffix}"] = _mean_over(area, chosen)
-    return TaskDraws(n_per_class, hits, area, summary)
+    if isinstance(draws, np.ndarray):
+        draws = StatedDraws(draws)
+    if thresholds_C is None:
+        thresholds_C = np.full(scores_NC.shape[1], np.nan, np.float32)
+    layout = _Layout.of(scores_NC, truth_NC, thresholds_C)
+    pieces = list(_pieces(layout, draws))
+    return _joined(pieces, layout, draws, min_positives)
 
 
 def scores_from_members(
@@ -96,30 +123,39 @@ def scores_from_members(
     elif how == "mean":
         scores_NC = np.add.reduceat(scores_NM, starts_C, axis=1) / np.bincount(class_of_M)
     else:
-        sharp_NM = scores_NM / _TEMPERATURE
-        scores_NC = _TEMPERATURE * np.logaddexp.reduceat(sharp_NM, starts_C, axis=1)
+        sharp_NM = scores_NM / START_TEMPERATURE
+        scores_NC = START_TEMPERATURE * np.logaddexp.reduceat(sharp_NM, starts_C, axis=1)
     return scores_NC.astype(np.float32)
 
 
-def figure(draws: Floats) -> dict[str, float | None]:
-    """A value with the interval of its draws, ready for JSON; None where it does not exist."""
+def figure(draws: Floats) -> Figure:
+    """A value with the percentile interval of its draws, for JSON; None where it does not exist."""
     low, high = percentile_interval(draws[1:])
     return {"value": _number(draws[0]), "low": _number(low), "high": _number(high)}
 
 
+def share_figure(draws: Floats, units: float) -> Figure:
+    """A value with the interval of a share (`share_interval`), for JSON; None where none exists."""
+    low, high = share_interval(float(draws[0]), draws[1:], units)
+    return {"value": _number(draws[0]), "low": _number(low), "high": _number(high)}
+
+
 def class_figures(draws: TaskDraws, number: int) -> dict[str, Any]:
-    """The figures of one class, ready for JSON: n, hit@k with Wilson intervals, AUROC."""
+    """The figures of one class, for JSON: n, hit@k with Wilson intervals, AUROC, AUPRC, F1."""
     n = int(draws.n_per_class[number])
     entry: dict[str, Any] = {"n": n}
     for k, hits in draws.hits.items():
         value = _number(hits[0, number])
         low, high = wilson_interval(0 if value is None else value * n, n)
         entry[f"hit@{k}"] = {"value": value, "low": low, "high": high} if n else None
-    entry["auroc"] = figure(draws.auroc[:, number]) if n else None
+    for name, values in (("auroc", draws.auroc), ("auprc", draws.auprc), ("f1", draws.f1)):
+        known = n > 0 and (name != "f1" or np.isfinite(values[0, number]))
+        units = float(draws.class_units[name][number])
+        entry[name] = share_figure(values[:, number], units) if known else None
     return entry
 
 
-def pooled(summaries: Sequence[Summary]) -> dict[str, dict[str, float | None]]:
+def pooled(summaries: Sequence[Summary]) -> dict[str, Figure]:
     """Summaries of several models of one kind: the mean, and the interval of all their draws."""
     together = {}
     for name in summaries[0]:
@@ -129,32 +165,173 @@ def pooled(summaries: Sequence[Summary]) -> dict[str, dict[str, float | None]]:
     return together
 
 
-def _class_hits(
-    hit_NC: npt.NDArray[np.bool_], truth_NC: npt.NDArray[np.bool_], weights: Floats
-) -> Floats:
-    with np.errstate(invalid="ignore"):
-        shares: Floats = (weights @ (hit_NC & truth_NC)) / (weights @ truth_NC.astype(np.float64))
-    return shares
+@dataclass(frozen=True)
+class _Layout:
+    """What of the records matters to the figures, arranged for sums of weights."""
 
+    truth_NC: Booleans
+    thresholds_C: npt.NDArray[np.float32]
+    ks: tuple[int, ...]
+    counted: Any
+    """Sparse (rows, N): what `_counts` sums. Rows: one for all records; the classes' positives;
+    for each k any-hits and the classes' hits; the predicted of each class; those rightly so."""
 
-def _class_auroc(
-    scores_NC: npt.NDArray[np.float32], truth_NC: npt.NDArray[np.bool_], weights: Floats
-) -> Floats:
-    areas = np.empty((len(weights), scores_NC.shape[1]))
-    for number, (scores, truth) in enumerate(zip(scores_NC.T, truth_NC.T, strict=True)):
-        areas[:, number] = weighted_auroc(scores, truth, weights)
-    return areas
+    classes: dict[int, RankedClass]
+    """By number, those that some record shows."""
 
+    @staticmethod
+    def of(
+        scores_NC: npt.NDArray[np.float32],
+        truth_NC: Booleans,
+        thresholds_C: npt.NDArray[np.float32],
+    ) -> "_Layout":
+        from scipy.sparse import csr_array, vstack
 
-def _pooled_hits(
-    k: int, hit_NC: npt.NDArray[np.bool_], truth_NC: npt.NDArray[np.bool_], weights: Floats
-) -> Summary:
-    """hit@k_any: records with any of their classes among the k best. hit@k_micro: pairs."""
-    with np.errstate(invalid="ignore"):
-        return {
-            f"hit@{k}_any": (weights @ hit_NC.any(axis=1)) / weights.sum(axis=1),
-            f"hit@{k}_micro": (weights @ hit_NC.sum(axis=1)) / (weights @ truth_NC.sum(axis=1)),
+        n_records, n_classes = scores_NC.shape
+        dtype = np.float32 if n_records < _EXACT_RECORDS else np.float64
+        ks = (1, 5) if n_classes > 5 else (1,)
+        rank_NC = ranks(scores_NC)
+        predicted_NC = scores_NC >= thresholds_C  # nothing is at least NaN
+        blocks: list[Any] = [np.ones((n_records, 1), np.bool_), truth_NC]
+        for k in ks:
+            hit_NC = (rank_NC <= k) & truth_NC
+            blocks += [hit_NC.any(axis=1, keepdims=True), hit_NC]
+        blocks += [predicted_NC, predicted_NC & truth_NC]
+        counted = vstack([csr_array(block.T, dtype=dtype) for block in blocks], format="csr")
+        classes = {
+            int(number): RankedClass.of(scores_NC[:, number], truth_NC[:, number], dtype)
+            for number in np.flatnonzero(truth_NC.any(axis=0))
         }
+        return _Layout(truth_NC, thresholds_C, ks, counted, classes)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The figures of a few draws: (draws, C) or (draws,)."""
+
+    hits: dict[int, Floats]
+    auroc: Floats
+    auprc: Floats
+    f1: Floats
+    overall: Summary
+
+
+def _pieces(layout: _Layout, draws: Draws) -> Iterator[_Piece]:
+    """The figures themselves, then those of the draws, a few at a time on all processors."""
+    n_records, n_classes = layout.truth_NC.shape
+    yield _piece(layout, np.ones((n_records, 1), layout.counted.dtype))
+    at_once = max(16, _WEIGHTS_AT_ONCE // max(n_records, 1))
+    starts = range(0, len(draws), at_once)
+
+    def work(start: int) -> _Piece:
+        after = min(start + at_once, len(draws))
+        return _piece(layout, draws.weights(start, after))
+
+    if n_records * n_classes * len(draws) < _WORTH_THREADS:
+        yield from map(work, starts)
+    else:
+        with ThreadPoolExecutor(n_threads()) as threads:
+            yield from threads.map(work, starts)
+
+
+def n_threads() -> int:
+    """As many as this process may use processors; at most OMP_NUM_THREADS where that is set."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(allowed or 1, int(stated) if stated.isdecimal() else 1 << 30))
+
+
+def _piece(layout: _Layout, weights_ND: npt.NDArray[Any]) -> _Piece:
+    hits, f1, overall = _counts(layout, weights_ND)
+    shape = weights_ND.shape[1], layout.truth_NC.shape[1]
+    auroc, auprc = np.full(shape, np.nan), np.full(shape, np.nan)
+    for number, ranked in layout.classes.items():
+        auroc[:, number], auprc[:, number] = ranked.areas(weights_ND)
+    return _Piece(hits, auroc, auprc, f1, overall)
+
+
+def _counts(
+    layout: _Layout, weights_ND: npt.NDArray[Any]
+) -> tuple[dict[int, Floats], Floats, Summary]:
+    """Everything that is a ratio of sums of weights: hits and F1 by class, hits of all.
+
+    hit@k_any: records with any of their classes among the k best. hit@k_micro: pairs.
+    """
+    n_classes = layout.truth_NC.shape[1]
+    sums_DR = (layout.counted @ weights_ND).T.astype(np.float64)
+    rows = iter(np.split(sums_DR, np.cumsum(_heights(len(layout.ks), n_classes))[:-1], axis=1))
+    everybody, shown = next(rows)[:, 0], next(rows)
+    hits, overall = {}, {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for k in layout.ks:
+            any_hit, class_hits = next(rows)[:, 0], next(rows)
+            hits[k] = class_hits / shown
+            overall[f"hit@{k}_any"] = any_hit / everybody
+            overall[f"hit@{k}_micro"] = class_hits.sum(axis=1) / shown.sum(axis=1)
+    predicted, both = next(rows), next(rows)
+    f1 = f1_of_counts(both, predicted, shown)
+    f1[:, np.isnan(layout.thresholds_C)] = np.nan
+    return hits, f1, overall
+
+
+def _heights(n_ks: int, n_classes: int) -> list[int]:
+    """How many rows of `_Layout.counted` each of its blocks has."""
+    return [1, n_classes, *([1, n_classes] * n_ks), n_classes, n_classes]
+
+
+def _joined(
+    pieces: Sequence[_Piece], layout: _Layout, draws: Draws, min_positives: int
+) -> TaskDraws:
+    """All draws of the pieces, one after the other, with the means over classes."""
+    n_per_class = layout.truth_NC.sum(axis=0)
+    hits = {k: np.concatenate([piece.hits[k] for piece in pieces]) for k in layout.ks}
+    by_class = {f"hit@{k}": hits[k] for k in layout.ks}
+    for name in ("auroc", "auprc", "f1"):
+        by_class[name] = np.concatenate([getattr(piece, name) for piece in pieces])
+    class_units, n_patients = _units(layout.truth_NC, draws)
+    summary: Summary = {}
+    summary_units: dict[str, float] = {}
+    for name in pieces[0].overall:
+        summary[name] = np.concatenate([piece.overall[name] for piece in pieces])
+        summary_units[name] = n_patients
+    for suffix, least in (("", min_positives), ("_all", 1)):
+        for name, figures in by_class.items():
+            chosen = n_per_class >= least
+            if name == "f1":
+                chosen &= ~np.isnan(layout.thresholds_C)
+            full = (f"{name}_macro" if name.startswith("hit") else f"macro_{name}") + suffix
+            summary[full] = _mean_over(figures, chosen)
+            units = class_units["auroc" if name == "auroc" else "auprc"][chosen]
+            summary_units[full] = _units_of_mean(units, n_patients)
+    return TaskDraws(
+        n_per_class=n_per_class,
+        hits=hits,
+        auroc=by_class["auroc"],
+        summary=summary,
+        auprc=by_class["auprc"],
+        f1=by_class["f1"],
+        class_units=class_units,
+        summary_units=summary_units,
+    )
+
+
+def _units(truth_NC: Booleans, draws: Draws) -> tuple[dict[str, Floats], float]:
+    """Of how many patients each class's figures are a share, at least; and how many there are.
+
+    An AUROC has two sides, and no more certainty than the smaller one.
+    """
+    showing = draws.n_patients(truth_NC).astype(np.float64)
+    others = draws.n_patients(~truth_NC).astype(np.float64)
+    everybody = float(draws.n_patients(np.ones((len(truth_NC), 1), np.bool_))[0])
+    return {"auroc": np.minimum(showing, others), "auprc": showing, "f1": showing}, everybody
+
+
+def _units_of_mean(units_C: Floats, most: float) -> float:
+    """C²/Σ(1/n): a mean over C classes is as certain as a share of so many patients, if all classes
+    have one share; never more than there are, since a patient may count in several classes.
+    """
+    known = units_C[units_C > 0]
+    return min(most, len(known) ** 2 / float(np.sum(1 / known))) if len(known) else 0.0
 
 
 def _mean_over(figures: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.cache.records_table import Record
+from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import draw_figures, figure
+from ecgpipe.evaluate.scoring import draw_figures
 
 LEAST = 20
 """ECGs from which on a group has figures."""
@@ -42,7 +43,7 @@ ATTRIBUTES: Mapping[str, Callable[[Record], str | None]] = {
 def group_figures(
     scored: ScoredTask,
     records: Sequence[Record],
-    weights_DN: npt.NDArray[np.float64],
+    draws: PatientDraws,
     min_positives: int,
 ) -> dict[str, Any]:
     """The figures of one task for every group, ready for JSON.
@@ -50,7 +51,7 @@ def group_figures(
     Args:
         scored: the task's scores and truth.
         records: (N,) the records of the split.
-        weights_DN: bootstrap weights of the records.
+        draws: bootstrap draws of the records.
         min_positives: macro figures are over classes with at least so many ECGs in the group.
 
     Returns:
@@ -65,7 +66,7 @@ def group_figures(
             continue
         groups = _groups(np.array(values, object), scored.chosen_N)
         found[attribute] = {
-            name: _entry(name, chosen, scored, records, weights_DN, min_positives)
+            name: _entry(name, chosen, scored, records, draws, min_positives)
             for name, chosen in groups.items()
         }
     return found
@@ -99,7 +100,7 @@ def _entry(
     chosen_N: npt.NDArray[np.bool_],
     scored: ScoredTask,
     records: Sequence[Record],
-    weights_DN: npt.NDArray[np.float64],
+    draws: PatientDraws,
     min_positives: int,
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {
@@ -110,13 +111,13 @@ def _entry(
     }
     if name in (OTHER, UNKNOWN):
         return entry
-    draws = draw_figures(
+    figures = draw_figures(
         scored.scores_NC[chosen_N],
         scored.truth_NC[chosen_N],
-        weights_DN[:, chosen_N],
+        draws.chosen(chosen_N),
         min_positives,
     )
     return entry | {
-        "classes_scored": int((draws.n_per_class >= min_positives).sum()),
-        "summary": {key: figure(values) for key, values in draws.summary.items()},
+        "classes_scored": int((figures.n_per_class >= min_positives).sum()),
+        "summary": figures.summary_figures(),
     }

@@ -126,10 +126,10 @@ def test_every_ground_module_is_known() -> None:
         ("torch", ("ecgpipe.train_ecg", "ecgpipe.embed_text.language_model",
                    "ecgpipe.embed_text.embedding", "ecgpipe.embed_text.pooling")),
         ("h5py", ("ecgpipe.cache.vector_part", "ecgpipe.cache.vector_exchange",
-                  "ecgpipe.read_ecg.hdf5_record")),
+                  "ecgpipe.read_ecg.hdf5_record", "ecgpipe.evaluate.score_file")),
         ("wfdb", ("ecgpipe.read_ecg.wfdb_record", "ecgpipe.read_ecg.mitbih")),
         ("neurokit2", ("ecgpipe.evaluate.delineation",)),
-        ("scipy", ("ecgpipe.read_ecg.matlab_record",)),
+        ("scipy", ("ecgpipe.read_ecg.matlab_record", "ecgpipe.evaluate.")),
         ("sklearn", ("ecgpipe.evaluate.probe",)),
         ("pydicom", ("ecgpipe.read_ecg.dicom_record",)),
         ("ecgdatakit", ("ecgpipe.read_ecg.clinical_file", "ecgpipe.read_ecg.aecg_record",
@@ -162,7 +162,7 @@ def test_help_does_not_import_torch_and_answers_at_once() -> None:
         "from click.testing import CliRunner; from ecgpipe.cli import main\n"
         "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
         "heavy = {'torch', 'transformers', 'numpy', 'h5py', 'pyarrow', 'zarr', 'pydantic',\n"
-        "         'matplotlib'}\n"
+        "         'matplotlib', 'scipy', 'sklearn'}\n"
         "print(sorted(heavy & set(sys.modules)), time.perf_counter() - start)\n"
     )
     times = []

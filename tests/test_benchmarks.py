@@ -129,3 +129,12 @@ def test_choices_are_trained_and_scored_side_by_side(tmp_path: Path) -> None:
     for each in runs.values():
         assert 0 <= each[0]["test"]["hit@1_any"]["value"] <= 1
     assert text.count("| sentence, clip (the paper) ") == 1
+
+
+def test_the_figures_are_timed_and_equal_scikit_learns() -> None:
+    text = printed("evaluation")
+    assert "| loop over scikit-learn" in text
+    assert "memory beyond the scores: " in text
+    for name in ("auroc", "auprc", "f1"):
+        line = next(line for line in text.splitlines() if line.startswith(f"{name}: differs"))
+        assert float(line.split()[5]) < 1e-12

@@ -80,7 +80,8 @@ class Coder:
         self.asked: set[tuple[str, str | None]] = set()
 
     def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        return np.array([(1, 0) if slot % 2 else (0, 1) for slot in slots], np.float32)
+        found = [(1, 0) if slot % 2 else (0, 1) for slot in slots]
+        return np.array(found, np.float32).reshape(-1, 2)
 
     def encode_text(
         self, texts: Sequence[str], language: str | None = None

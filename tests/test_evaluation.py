@@ -12,7 +12,7 @@ from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config import EvalConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate import evaluation
-from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.evaluation import evaluate, validation_figures
 from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.results import area, percent, read_results, write_results
@@ -237,18 +237,18 @@ def test_left_out_ecgs_take_their_weights_with_them() -> None:
             for n, (p, ids) in enumerate(rows)
         )
     )
-    weights = patient_weights(table.patients, 200, seed=0)
-    seen: list[npt.NDArray[np.float64]] = []
+    weights = PatientDraws.of(table.patients, 200, seed=0).weights(0, 200)
+    seen: list[npt.NDArray[np.float32]] = []
     real = evaluation.draw_figures
 
-    def spy(scores: object, truth: object, chosen: npt.NDArray[np.float64], n: int) -> object:
-        seen.append(chosen)
-        return real(scores, truth, chosen, n)
+    def spy(scores: object, truth: object, draws: PatientDraws, *rest: object) -> object:
+        seen.append(draws.weights(0, 200))
+        return real(scores, truth, draws, *rest)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(evaluation, "draw_figures", spy)
         evaluate(Noise(0), [Noise(1)], TASKS[1:2], table, TRAINED_ON, CONFIG, "ja", Stop())
-    assert np.array_equal(seen[0][:, 0], weights[:, 2])
+    assert np.array_equal(seen[0][0], weights[2])
 
 
 def test_the_prior_of_a_single_label_task_counts_only_ecgs_it_would_score() -> None:

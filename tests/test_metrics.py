@@ -2,12 +2,27 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import norm
-from sklearn.metrics import roc_auc_score, top_k_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
-from ecgpipe.evaluate.bootstrap import patient_weights, percentile_interval
-from ecgpipe.evaluate.metrics import auroc, ranks, weighted_auroc, wilson_interval
+from ecgpipe.evaluate.bootstrap import PatientDraws, patient_weights
+from ecgpipe.evaluate.metrics import (
+    auprc,
+    auroc,
+    ranks,
+    weighted_areas,
+    weighted_auroc,
+    wilson_interval,
+)
 from ecgpipe.evaluate.scoring import draw_figures, figure, pooled, scored_records
+from ecgpipe.evaluate.thresholds import best_f1_thresholds
 
 NO_DRAWS = np.empty((0, 0))
 
@@ -124,20 +139,6 @@ def test_patients_are_drawn_not_records() -> None:
     assert np.array_equal(weights, patient_weights(patients, 2000, seed=0))
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    # Hits of a model that is right with chance 0.6, patients with one to three ECGs that agree.
-    rng = np.random.default_rng(4)
-    covered = 0
-    for repetition in range(400):
-        sizes = rng.integers(1, 4, 120)
-        hit = np.repeat(rng.random(120) < 0.6, sizes)
-        patients = [str(p) for p in np.repeat(np.arange(120), sizes)]
-        weights = patient_weights(patients, 300, seed=repetition)
-        low, high = percentile_interval((weights @ hit) / weights.sum(axis=1))
-        covered += low <= 0.6 <= high
-    assert 0.92 <= covered / 400 <= 0.975
-
-
 def test_a_figure_that_does_not_exist_is_none() -> None:
     assert figure(np.array([np.nan, np.nan])) == {"value": None, "low": None, "high": None}
 
@@ -181,3 +182,93 @@ def test_the_figure_itself_is_not_one_of_its_draws() -> None:
 def test_no_classes_give_no_figures() -> None:
     got = figures(np.empty((3, 0), np.float32), np.empty((3, 0), bool))
     assert all(np.isnan(value) or value == 0 for value in got.values())
+
+
+def test_average_precision_worked_by_hand() -> None:
+    # From the best: hit, miss, hit, miss. Precision at the hits: 1/1 and 2/3.
+    scores = np.array([4, 3, 2, 1], np.float32)
+    assert auprc(scores, np.array([1, 0, 1, 0], bool)) == pytest.approx((1 + 2 / 3) / 2)
+    # All tied: one step, of the share that shows it.
+    assert auprc(np.zeros(4, np.float32), np.array([1, 0, 0, 0], bool)) == pytest.approx(1 / 4)
+    # A hit and a miss tie at the top, and one hit lies below: 1/2 and 2/3.
+    tied = np.array([2, 2, 1], np.float32)
+    assert auprc(tied, np.array([1, 0, 1], bool)) == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 3)), min_size=2, max_size=40
+    )
+)
+def test_areas_equal_scikit_learn_with_ties_and_weights(rows: list[tuple[int, bool, int]]) -> None:
+    scores, truth, weights = (np.array(column) for column in zip(*rows, strict=True))
+    area, average = weighted_areas(scores.astype(np.float32), truth, weights[None].astype(float))
+    if weights[truth].sum() and weights[~truth].sum():
+        expected = roc_auc_score(truth, scores, sample_weight=weights)
+        assert area[0] == pytest.approx(expected, abs=1e-12)
+    else:
+        assert np.isnan(area[0])
+    if weights[truth].sum():
+        expected = average_precision_score(truth, scores, sample_weight=weights)
+        assert average[0] == pytest.approx(expected, abs=1e-12)
+    else:
+        assert np.isnan(average[0])
+
+
+def test_every_draw_of_a_task_equals_scikit_learn_on_records_written_several_times() -> None:
+    rng = np.random.default_rng(7)
+    scores = np.round(rng.normal(size=(150, 7)), 1).astype(np.float32)
+    truth = rng.random((150, 7)) < 0.25
+    truth[~truth.any(axis=1), 0] = True
+    thresholds = np.array([0.1, -0.4, 0.0, 0.5, 2.0, np.nan, -9], np.float32)
+    patients = [str(p) for p in rng.integers(0, 70, 150)]
+    draws = PatientDraws.of(patients, 25, seed=3)
+    found = draw_figures(scores, truth, draws, 1, thresholds)
+    weights = np.concatenate([np.ones((1, 150)), draws.weights(0, 25).T]).astype(int)
+    for row, weight in enumerate(weights):
+        shown, scored = np.repeat(truth, weight, axis=0), np.repeat(scores, weight, axis=0)
+        for c in range(7):
+            expected = roc_auc_score(shown[:, c], scored[:, c])
+            assert found.auroc[row, c] == pytest.approx(expected, abs=1e-12)
+            expected = average_precision_score(shown[:, c], scored[:, c])
+            assert found.auprc[row, c] == pytest.approx(expected, abs=1e-12)
+            if np.isnan(thresholds[c]):
+                assert np.isnan(found.f1[row, c])
+                continue
+            expected = f1_score(shown[:, c], scored[:, c] >= thresholds[c])
+            assert found.f1[row, c] == pytest.approx(expected, abs=1e-12)
+    macro = f1_score(truth, scores >= thresholds, average=None)[[0, 1, 2, 3, 4, 6]].mean()
+    assert found.summary["macro_f1"][0] == pytest.approx(macro, abs=1e-12)
+
+
+def test_draws_on_many_threads_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(400, 8)).astype(np.float32)
+    truth = rng.random((400, 8)) < 0.3
+    draws = PatientDraws.of([str(n // 3) for n in range(400)], 60, seed=0)
+    one = draw_figures(scores, truth, draws, 1)
+    monkeypatch.setattr("ecgpipe.evaluate.scoring._WORTH_THREADS", 0)
+    monkeypatch.setattr("ecgpipe.evaluate.scoring._WEIGHTS_AT_ONCE", 1)  # four pieces
+    monkeypatch.setattr("ecgpipe.evaluate.scoring.n_threads", lambda: 3)
+    several = draw_figures(scores, truth, draws, 1)
+    for name, values in one.summary.items():
+        np.testing.assert_array_equal(several.summary[name], values)
+
+
+def test_the_threshold_is_the_best_of_all_and_the_smallest_of_equals() -> None:
+    rng = np.random.default_rng(5)
+    scores = rng.integers(0, 9, (40, 6)).astype(np.float32)
+    truth = rng.random((40, 6)) < 0.3
+    truth[:, 5] = False
+    chosen = best_f1_thresholds(scores, truth)
+    assert np.isnan(chosen[5])  # nothing to choose by
+    for c in range(5):
+        tried = {t: f1_score(truth[:, c], scores[:, c] >= t) for t in np.unique(scores[:, c])}
+        best = max(tried.values())
+        assert chosen[c] == min(t for t, f1 in tried.items() if f1 == pytest.approx(best))
+    # Two thresholds with an F1 of 2/3: one alone found of two, or both among four.
+    by_hand = best_f1_thresholds(
+        np.array([[4], [3], [2], [1]], np.float32), np.array([[1], [0], [0], [1]], bool)
+    )
+    assert by_hand[0] == 1

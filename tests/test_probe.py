@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecgpipe.cache.records_table import Record, RecordsTable
-from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.probe import (
     STRENGTHS,
     Fitted,
@@ -58,8 +58,8 @@ def world(seed: int = 0) -> tuple[dict[str, RecordsTable], dict[str, np.ndarray]
 
 def block(tables: dict[str, RecordsTable], features: dict[str, np.ndarray], tasks=TASKS) -> dict:
     splits = (tables["train"], tables["val"], tables["test"])
-    weights = patient_weights(tables["test"].patients, 100, 0)
-    probe = Probe(tasks, splits, weights, 5, seed=0)
+    draws = PatientDraws.of(tables["test"].patients, 100, 0)
+    probe = Probe(tasks, splits, draws, 5, seed=0)
     rng = np.random.default_rng(9)
     noise = [rng.normal(size=part.shape).astype(np.float32) for part in features.values()]
     return probe.block(ProbedEncoder(*features.values()), ProbedEncoder(*noise), Stop())
@@ -213,6 +213,6 @@ def test_a_stop_ends_it_between_shares() -> None:
     stop = Stop()
     stop.request("SIGTERM")
     splits = (tables["train"], tables["val"], tables["test"])
-    probe = Probe(TASKS, splits, patient_weights(tables["test"].patients, 100, 0), 5, 0)
+    probe = Probe(TASKS, splits, PatientDraws.of(tables["test"].patients, 100, 0), 5, 0)
     encoder = ProbedEncoder(*features.values())
     assert probe.block(encoder, encoder, stop)["tasks"]["fine"]["shares"] == {}

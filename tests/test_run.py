@@ -28,7 +28,7 @@ def test_one_command_goes_from_files_to_figures(
     assert results["text"]["distinct"] == summary["embed"]["distinct"]
     assert set(results["tasks"]) == {"findings", "superclass", "rhythm"}
     for task in results["tasks"].values():
-        assert set(task["baselines"]) == {"random_encoder", "class_prior"}
+        assert set(task["baselines"]) == {"random_encoder", "class_prior", "shuffled_text"}
         assert 0 <= task["summary"]["hit@1_micro"]["value"] <= 1
     report = (experiment.folder / "work" / "runs" / "toy" / "eval" / "report.md").read_text()
     assert "**SIMULATED**" in report
@@ -47,7 +47,7 @@ def test_a_run_leaves_its_settings_log_and_model(
     assert card["provenance"]["packages"]["torch"]
     assert (run / "model" / "model.safetensors").exists()
     names = {path.suffix for path in run.rglob("*") if path.is_file()}
-    assert names <= {".yaml", ".json", ".jsonl", ".safetensors", ".md"}
+    assert names <= {".yaml", ".json", ".jsonl", ".safetensors", ".md", ".h5"}
 
 
 def test_a_second_run_does_no_work_and_says_so_at_once(experiment: Experiment) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecgpipe.cache.records_table import Record
-from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.subgroups import age_band, group_figures
 from ecgpipe.evaluate.tasks import Task, TaskClass
@@ -30,8 +30,8 @@ def scored(n: int, seed: int = 0) -> ScoredTask:
 
 
 def figures(task: ScoredTask, records: list[Record]) -> dict:
-    weights = patient_weights([r.patient_id for r in records], 50, 0)
-    return group_figures(task, records, weights, 1)
+    draws = PatientDraws.of([r.patient_id for r in records], 50, 0)
+    return group_figures(task, records, draws, 1)
 
 
 def test_age_bands_meet_without_a_gap() -> None:

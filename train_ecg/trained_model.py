@@ -154,3 +154,10 @@ class ModelEncoder:
         text = torch.from_numpy(text_NW).to(self._device)
         encoded: Vectors = self._model.encode_text(text).cpu().numpy()
         return encoded
+
+    @property
+    def pair_logits(self) -> tuple[float, float | None]:
+        """Scale and bias that make a logit of a cosine; None without a bias for single pairs."""
+        model = self._model
+        bias = float(model.bias.detach()) if model.shape.pair_bias else None
+        return float(model.log_scale.detach().exp()), bias

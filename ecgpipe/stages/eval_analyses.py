@@ -16,7 +16,7 @@ import xxhash
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import Analysis
 from ecgpipe.errors import StoppedEarly
-from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.ensemble import class_scores, flattened
 from ecgpipe.evaluate.evaluation import Evaluation, TwoSidedModel, Vectors
 from ecgpipe.evaluate.neighbours import K, neighbour_votes
@@ -24,7 +24,7 @@ from ecgpipe.evaluate.probe import Probe, ProbedEncoder
 from ecgpipe.evaluate.retrieval import RetrievalRanks, recalls, retrieval_ranks
 from ecgpipe.evaluate.robustness import Condition, conditions, to_millivolts, to_stored
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, figure, pooled
+from ecgpipe.evaluate.scoring import draw_figures, pooled, share_figure
 from ecgpipe.evaluate.subgroups import group_figures
 from ecgpipe.progress import progress
 from ecgpipe.stages.experiment import Experiment
@@ -73,10 +73,10 @@ class AnalysisContext:
     stop: Stop
 
     @cached_property
-    def weights_DN(self) -> npt.NDArray[np.float64]:
-        """Bootstrap weights of the scored records, the same as the tasks'."""
+    def draws(self) -> PatientDraws:
+        """Bootstrap draws of the scored records, the same as the tasks'."""
         settings = self.experiment.config.eval
-        return patient_weights(self.splits.scored.patients, settings.bootstrap_draws, settings.seed)
+        return PatientDraws.of(self.splits.scored.patients, settings.bootstrap_draws, settings.seed)
 
     @property
     def scored_tasks(self) -> list[ScoredTask]:
@@ -90,10 +90,11 @@ class AnalysisContext:
             raise LeftOutError("no task has an ECG to score")
         return tasks
 
-    def draws(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> TaskDraws:
-        """The task's figures if these were its scores of the whole split."""
+    def figures(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> dict[str, Any]:
+        """The task's summary if these were its scores of the whole split."""
         chosen, least = task.chosen_N, self.experiment.config.eval.min_positives
-        return draw_figures(scores_NC[chosen], task.truth, self.weights_DN[:, chosen], least)
+        found = draw_figures(scores_NC[chosen], task.truth, self.draws.chosen(chosen), least)
+        return found.summary_figures()
 
     def check_stop(self) -> None:
         """Heed a signal.
@@ -158,14 +159,12 @@ def retrieval(context: AnalysisContext) -> dict[str, Any]:
     return {
         "n": len(records),
         "distinct_texts": len(texts),
-        **_both_directions(ranks[:1], context.weights_DN),
-        "random_encoder": _both_directions(ranks[1:], context.weights_DN),
+        **_both_directions(ranks[:1], context.draws),
+        "random_encoder": _both_directions(ranks[1:], context.draws),
     }
 
 
-def _both_directions(
-    models: Sequence[RetrievalRanks], weights_DN: npt.NDArray[np.float64]
-) -> dict[str, Any]:
+def _both_directions(models: Sequence[RetrievalRanks], draws: PatientDraws) -> dict[str, Any]:
     """Recalls, and the median of the ranks, of one model or of several of one kind."""
     directions = {
         "ecg_to_text": [ranks.ecg_to_text_N for ranks in models],
@@ -173,11 +172,26 @@ def _both_directions(
     }
     return {
         name: {
-            **pooled([recalls(each, weights_DN) for each in ranks]),
+            **_recall_figures(ranks, draws),
             "median_rank": float(np.median(np.concatenate(ranks))),
         }
         for name, ranks in directions.items()
     }
+
+
+def _recall_figures(ranks: Sequence[npt.NDArray[np.int64]], draws: PatientDraws) -> dict[str, Any]:
+    """Of one model, or of several with the draws divided among them as the tasks' baselines do."""
+    if len(ranks) == 1:
+        everybody = np.ones((draws.n_records, 1), np.bool_)
+        n_patients = float(draws.n_patients(everybody)[0])
+        found = recalls(ranks[0], _weights(draws))
+        return {name: share_figure(values, n_patients) for name, values in found.items()}
+    parts = [draws.part(number, len(ranks)) for number in range(len(ranks))]
+    return pooled([recalls(each, _weights(part)) for each, part in zip(ranks, parts, strict=True)])
+
+
+def _weights(draws: PatientDraws) -> npt.NDArray[np.float64]:
+    return draws.weights(0, len(draws)).T.astype(np.float64)
 
 
 def probe(context: AnalysisContext) -> dict[str, Any]:
@@ -190,7 +204,7 @@ def probe(context: AnalysisContext) -> dict[str, Any]:
     protocol = Probe(
         tasks,
         (splits.train, splits.validation, splits.scored),
-        context.weights_DN,
+        context.draws,
         settings.min_positives,
         settings.seed,
     )
@@ -224,7 +238,7 @@ def neighbours(context: AnalysisContext) -> dict[str, Any]:
     for scored in tasks:
         truth_MC = scored.task.truth(findings)
         model, untrained = [
-            _summary(context.draws(scored, neighbour_votes(asked, known, truth_MC)))
+            context.figures(scored, neighbour_votes(asked, known, truth_MC))
             for asked, known in vectors
         ]
         block[scored.task.name] = {"summary": model, "random_encoder": {"summary": untrained}}
@@ -242,7 +256,7 @@ def robustness(context: AnalysisContext) -> dict[str, Any]:
     texts, class_of_M = flattened(task.wordings(experiment.config.text.language))
     text_MD = context.model.encode_text(texts, task.language)
     slots = context.splits.scored.slots[scored.chosen_N]
-    weights_DN = context.weights_DN[:, scored.chosen_N]
+    draws = context.draws.chosen(scored.chosen_N)
     number_of = {
         record.slot: xxhash.xxh3_64_intdigest(record.record_id.encode())
         for record in context.splits.scored.records
@@ -256,9 +270,13 @@ def robustness(context: AnalysisContext) -> dict[str, Any]:
         change = _on_stored(condition, number_of)
         ecg_ND = context.model.encode_changed(slots, change)
         scores_NC = class_scores(ecg_ND, text_MD, class_of_M, task.ensemble)
-        draws = draw_figures(scores_NC, scored.truth, weights_DN, settings.min_positives)
+        found = draw_figures(scores_NC, scored.truth, draws, settings.min_positives)
         made.append(
-            {"name": condition.name, "about": dict(condition.about), "summary": _summary(draws)}
+            {
+                "name": condition.name,
+                "about": dict(condition.about),
+                "summary": found.summary_figures(),
+            }
         )
     return {"task": scored.task.name, "conditions": made, "left_out": left_out}
 
@@ -279,7 +297,7 @@ def subgroups(context: AnalysisContext) -> dict[str, Any]:
     """By task, its figures for every group of which enough ECGs are there."""
     records, least = context.splits.scored.records, context.experiment.config.eval.min_positives
     block = {
-        scored.task.name: group_figures(scored, records, context.weights_DN, least)
+        scored.task.name: group_figures(scored, records, context.draws, least)
         for scored in context.scored_tasks
     }
     if not any(block.values()):
@@ -291,10 +309,6 @@ def _need_other_split(context: AnalysisContext, splits: Sequence[str]) -> None:
     split = context.experiment.config.eval.split
     if split in splits:
         raise LeftOutError(f"it learns from the {split} split, which is the one that is scored")
-
-
-def _summary(draws: TaskDraws) -> dict[str, Any]:
-    return {name: figure(values) for name, values in draws.summary.items()}
 
 
 ANALYSES: dict[Analysis, Callable[[AnalysisContext], dict[str, Any]]] = {

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config_file import config_as_dict
 from ecgpipe.errors import CheckpointError, SourceError, StoreError
-from ecgpipe.evaluate.evaluation import evaluate
+from ecgpipe.evaluate.evaluation import Evaluation, evaluate
 from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.results import Results, read_results, shown, write_results
+from ecgpipe.evaluate.score_file import write_scores
 from ecgpipe.files import digest_of, write_atomic
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.eval_analyses import AnalysisContext, Splits, with_analyses
@@ -38,8 +40,9 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
     results = _results_of(experiment, key)
     did_work = results is None
     if results is None:
-        results = _evaluate(experiment, card, key, stop)
+        results, evaluation, scored = _evaluate(experiment, card, key, stop)
         folder = experiment.workspace.evaluation
+        write_scores(folder / "scores.h5", evaluation.scored, scored, key)
         write_atomic(folder / "report.md", render_report(results).encode())
         # Written last: if it holds the key, the report beside it is of the same figures.
         write_results(folder / "results.json", results)
@@ -66,10 +69,13 @@ def _results_of(experiment: Experiment, key: str) -> Results | None:
         results = read_results(folder / "results.json")
     except StoreError:
         return None
-    return results if results.get("key") == key and (folder / "report.md").exists() else None
+    whole = all((folder / name).exists() for name in ("report.md", "scores.h5"))
+    return results if results.get("key") == key and whole else None
 
 
-def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop) -> Results:
+def _evaluate(
+    experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
+) -> tuple[Results, Evaluation, RecordsTable]:
     # Imported here because torch takes seconds, and most runs find nothing to do.
     from ecgpipe.stages.model_joint import load_models
 
@@ -78,6 +84,8 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
         with_sentence(part, experiment.taxonomy, config.text)[0]
         for part in (experiment.scored, records.of_split("train"), records.of_split("val"))
     ]
+    if config.eval.split == "val":
+        validation = RecordsTable(())  # nothing may be chosen on the records that are scored
     if not len(scored):
         raise SourceError(f"No record of the {config.eval.split} split has {config.text.source}.")
     model, untrained = load_models(experiment, experiment.workspace.model)
@@ -90,10 +98,12 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
         config.eval,
         config.text.language,
         stop,
+        validation,
+        model.logits,
     )
     splits = Splits(scored, trained_on, validation)
     context = AnalysisContext(experiment, model, untrained, evaluation, splits, stop)
-    return {
+    results = {
         "run": config.name,
         "notice": config.notice,
         "key": key,
@@ -106,6 +116,7 @@ def _evaluate(experiment: Experiment, card: dict[str, Any], key: str, stop: Stop
         "config": config_as_dict(config),
         "provenance": provenance(),
     }
+    return results, evaluation, scored
 
 
 def _text_facts(experiment: Experiment) -> dict[str, Any]:

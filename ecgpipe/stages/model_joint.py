@@ -17,6 +17,7 @@ from ecgpipe.cache.vector_cache import VectorCache
 from ecgpipe.config import Language, TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError, SourceError
+from ecgpipe.evaluate.calibration import PairLogits
 from ecgpipe.evaluate.evaluation import validation_figures
 from ecgpipe.evaluate.tasks import Task
 from ecgpipe.provenance import provenance
@@ -82,6 +83,11 @@ class SettledModel(JointModel):
     ) -> npt.NDArray[np.float32]:
         """(n, D) unit vectors of these ECGs after `change`."""
         return self._encoder.encode_changed(slots, change)
+
+    @property
+    def logits(self) -> PairLogits:
+        """How the model makes a logit of a cosine."""
+        return PairLogits(*self._encoder.pair_logits)
 
 
 def train_model(experiment: Experiment, key: str, task: Task, stop: Stop) -> Trained:

@@ -1,0 +1,65 @@
+"""Scores of models that know less: what every figure must be compared with.
+
+Owns the baselines' scores; the figures are `scoring`'s. N = records, C = classes.
+"""
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32]
+Booleans = npt.NDArray[np.bool_]
+
+N_SHUFFLES = 20
+_FEW_CLASSES = 4  # whose derangements, at most nine, are all taken
+
+
+def prior_scores(train_counts_C: npt.NDArray[np.int64], n: int) -> Scores:
+    """Every record (n, C) gets the classes' frequencies in training: no ECG is looked at.
+
+    Of equally frequent classes the first is preferred: a tie would count against the baseline.
+    """
+    preference = np.argsort(np.argsort(-train_counts_C, kind="stable"), kind="stable")
+    return np.tile(-preference.astype(np.float32), (n, 1))
+
+
+def shuffles(n_classes: int, seed: int) -> list[npt.NDArray[np.int64]]:
+    """Orders of the classes in which none keeps its own prompt: all up to four classes, else 20.
+
+    The prompts' vectors are those of the model, only at the wrong classes. What a model gains
+    because some prompts lie nearer to all ECGs than others, or because classes are common, stays;
+    what it gains because the right prompt lies near the right ECG goes. One class has no other
+    order, and gets none.
+    """
+    if n_classes <= _FEW_CLASSES:
+        every = itertools.permutations(range(n_classes))
+        return [np.array(order) for order in every if all(p != c for c, p in enumerate(order))]
+    rng = np.random.default_rng(seed)
+    found: dict[tuple[int, ...], npt.NDArray[np.int64]] = {}
+    while len(found) < N_SHUFFLES:
+        order = rng.permutation(n_classes)
+        if (order != np.arange(n_classes)).all():
+            found.setdefault(tuple(order.tolist()), order)
+    return list(found.values())
+
+
+def log_prior_adjusted(
+    scores_NC: Scores, scale: float, train_counts_C: npt.NDArray[np.int64], n_train: int
+) -> Scores:
+    """scale x cosine + log of each class's frequency in training.
+
+    The model's logits with Bayes' rule for a prior that it was not told. It has counted labels, so
+    it is not zero-shot. Half a record is added to each class, or one without any could never win.
+
+    Args:
+        scores_NC: cosines.
+        scale: the model's own, 1 / temperature.
+        train_counts_C: training records that show each class.
+        n_train: training records that would be scored.
+
+    Source: Menon et al. 2021 (logit adjustment), with the sign of adding a prior.
+    """
+    log_prior = np.log((train_counts_C + 0.5) / (n_train + 1))
+    adjusted: Scores = (scale * scores_NC.astype(np.float64) + log_prior).astype(np.float32)
+    return adjusted

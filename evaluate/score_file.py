@@ -1,0 +1,154 @@
+"""The scores behind the figures, `ecgpipe-scores/1`: what `compare` reads.
+
+Owns the layout. One HDF5 file, built in memory and written whole or not at all. Its user block (512
+bytes before HDF5's own, which every HDF5 reader skips) is a line with the format and the xxh3-128
+of all that follows; it is compared before HDF5 sees a byte, because HDF5 may read a damaged file
+for ever. N = records of the split, C = classes.
+
+    record_ids          (N,)    fixed-length UTF-8
+    patients            (N,)    <i8  numbered in order of appearance, not the patients' ids
+    tasks/NAME/class_ids (C,)   fixed-length UTF-8
+    tasks/NAME/scores   (N, C)  <f4  cosine of each record and each class
+    tasks/NAME/truth    (N, C)  u1   1: the record shows the class
+    tasks/NAME/chosen   (N,)    u1   1: the record counts in the task's figures
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.errors import StoreError
+from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.files import write_atomic
+
+FORMAT = "ecgpipe-scores/1"
+
+_USER_BLOCK = 512
+_MEND = "Run `ecgpipe eval` again."
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """One task's scores, as `ScoredTask` had them."""
+
+    class_ids: tuple[str, ...]
+    chosen_N: npt.NDArray[np.bool_]
+    scores_NC: npt.NDArray[np.float32]
+    truth_NC: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """A score file that was read and found whole."""
+
+    key: str
+    """That of the results.json beside it."""
+
+    record_ids: tuple[str, ...]
+    patients_N: npt.NDArray[np.int64]
+    tasks: Mapping[str, TaskScores]
+
+
+def write_scores(
+    path: Path, scored: Mapping[str, ScoredTask], records: RecordsTable, key: str
+) -> None:
+    """Write scores.h5, whole or not at all.
+
+    Args:
+        path: of the file.
+        scored: by name of the task.
+        records: (N,) what was scored, in the order of the scores.
+        key: that of the results they belong to.
+
+    Raises:
+        StoreError: the folder is not writable or the disk is full.
+    """
+    number_of: dict[str, int] = {}
+    patients = [number_of.setdefault(patient, len(number_of)) for patient in records.patients]
+    columns: dict[str, npt.NDArray[Any]] = {
+        "record_ids": _texts([record.record_id for record in records.records]),
+        "patients": np.array(patients, "<i8"),
+    }
+    for name, task in scored.items():
+        columns |= {
+            f"tasks/{name}/class_ids": _texts([c.id for c in task.task.classes]),
+            f"tasks/{name}/scores": task.scores_NC.astype("<f4"),
+            f"tasks/{name}/truth": task.truth_NC.astype("u1"),
+            f"tasks/{name}/chosen": task.chosen_N.astype("u1"),
+        }
+    write_atomic(path, _image(columns, list(scored), key))
+
+
+def read_scores(path: Path) -> ScoreFile:
+    """Read scores.h5.
+
+    Raises:
+        StoreError: it is missing, damaged, or of another format.
+    """
+    import h5py
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing. {_MEND}") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}. {_MEND}") from error
+    named = content[: len(FORMAT)]
+    if named != FORMAT.encode():
+        raise StoreError(f"{path} is of another format than {FORMAT}, or damaged. {_MEND}")
+    if content[:_USER_BLOCK] != _line(content[_USER_BLOCK:]):
+        raise StoreError(f"{path} is damaged: it differs from its sum. {_MEND}")
+    # From memory: what was checked is what is handed out.
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return _read(file)
+
+
+def _image(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str], key: str) -> bytes:
+    import h5py
+
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", userblock_size=_USER_BLOCK, libver=("v110", "v110")) as file:
+        for name, values in columns.items():
+            file.create_dataset(name, data=values, track_times=False)
+        file.attrs["key"] = key
+        file.attrs["tasks"] = "\n".join(names)
+    body = memory.getvalue()[_USER_BLOCK:]
+    return _line(body) + body
+
+
+def _line(body: bytes) -> bytes:
+    """The user block of a file with this body."""
+    line = f"{FORMAT} xxh3-128 {xxhash.xxh3_128_hexdigest(body)}\n"
+    return line.encode().ljust(_USER_BLOCK, b"\0")
+
+
+def _read(file: Any) -> ScoreFile:
+    tasks = {
+        name: TaskScores(
+            class_ids=_words(file[f"tasks/{name}/class_ids"][()]),
+            chosen_N=file[f"tasks/{name}/chosen"][()].astype(np.bool_),
+            scores_NC=file[f"tasks/{name}/scores"][()],
+            truth_NC=file[f"tasks/{name}/truth"][()].astype(np.bool_),
+        )
+        for name in filter(None, str(file.attrs["tasks"]).split("\n"))
+    }
+    patients = file["patients"][()].astype(np.int64)
+    return ScoreFile(str(file.attrs["key"]), _words(file["record_ids"][()]), patients, tasks)
+
+
+def _texts(words: Sequence[str]) -> npt.NDArray[Any]:
+    """Fixed-length UTF-8: the bytes lie in the dataset itself, where its sum covers them."""
+    encoded = [word.encode() for word in words]
+    width = max([1, *map(len, encoded)])
+    return np.array(encoded, f"S{width}")
+
+
+def _words(column: npt.NDArray[Any]) -> tuple[str, ...]:
+    return tuple(word.decode() for word in column.tolist())
