@@ -393,6 +393,51 @@ def import_command(path: Path, overrides: tuple[str, ...], as_json: bool, file: 
 
 
 @main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Also write it there: a file ending in .md or .json.",
+)
+@click.option("--paper", is_flag=True, help="Show published figures beside: of other data.")
+@click.option("--each", is_flag=True, help="Do not average runs that differ by train.seed alone.")
+@click.option(
+    "--draws",
+    type=click.IntRange(min=100),
+    default=2000,
+    show_default=True,
+    help="Resamplings of patients.",
+)
+@_common
+def compare(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    runs: tuple[str, ...],
+    out: Path | None,
+    paper: bool,
+    each: bool,
+    draws: int,
+) -> None:
+    """Lay evaluated runs side by side; each against the first.
+
+    RUN is a run's name in work_dir/runs, or a folder; * stands for anything: 'name+*'. Differences
+    are of the same ECGs and the same draws of patients. Runs that differ by their seed alone are
+    one column, with their mean.
+    """
+    from ecgpipe.stages.compare_stage import run_compare
+
+    if out is not None and out.suffix.casefold() not in (".md", ".json"):
+        raise click.UsageError(f"--out takes a file ending in .md or .json, not {out}.")
+    opener = _experiment_opener(path, overrides)
+    comparison = run_compare(runs, opener, draws=draws, average_seeds=not each)
+    _show_comparison(comparison, paper, out)
+    if as_json:
+        click.echo(json.dumps({"compare": comparison}, ensure_ascii=False))
+
+
+@main.command()
 @click.argument("records", nargs=-1, metavar="[RECORD]...")
 @click.option(
     "-o",
@@ -586,6 +631,25 @@ def _run_at_once(
     for done in outcomes.values():
         _report(done, as_json)
     raise_failures(ended)
+
+
+def _show_comparison(comparison: dict[str, Any], paper: bool, out: Path | None = None) -> None:
+    from rich.console import Console
+
+    from ecgpipe.evaluate.comparison_report import print_comparison, render_comparison
+    from ecgpipe.evaluate.published import publications
+    from ecgpipe.files import write_atomic, write_json_atomic
+
+    papers, language = publications() if paper else (), comparison["language"]
+    width = None if sys.stdout.isatty() else 160
+    print_comparison(comparison, papers, language, Console(width=width))
+    if out is None:
+        return
+    if out.suffix.casefold() == ".json":
+        write_json_atomic(out, comparison)
+    else:
+        write_atomic(out, render_comparison(comparison, papers, language).encode())
+    click.echo(f"compare: wrote {out}", err=True)
 
 
 def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:

@@ -589,6 +589,7 @@ Analysis = Literal[
     "neighbours",
     "robustness",
     "subgroups",
+    "failures",
     "text_space",
     "measurements",
     "map",
@@ -614,6 +615,11 @@ class EvalConfig(Settings):
         "neighbours",
         "robustness",
         "subgroups",
+        "failures",
+        "text_space",
+        "measurements",
+        "map",
+        "examples",
     )
     """What is made beside the tasks; docs/evaluation.md says how each is done."""
 

@@ -24,8 +24,16 @@ probe             the linear probe, its shares and its penalty        (pure)
 neighbours        the vote of the nearest training ECGs               (pure)
 robustness        what ECGs suffer: conditions on signals             (pure)
 subgroups         figures by sex, age and site                        (pure)
-results           the results file, ecgpipe-results/1
 score_file        the scores behind the figures, ecgpipe-scores/1
+results           the results file, ecgpipe-results/2; reads /1 too
+verdict           whether a figure beats its baselines                (pure)
+examples          which ECGs are worth looking at                     (pure)
+embedding_map     ECGs and texts in two dimensions                    (pure)
+report_words      every word of the report in Japanese and English
+report_tables     results -> every table, as data
+figures           results -> every chart, as data
+report_html       results -> report.html; svg_plot: a chart inside it
 report            results -> report.md
+csv_tables        tables -> CSV
 tables            results -> the tables on a terminal
 """

@@ -1,115 +1,54 @@
-"""Results to report.md: what was scored, the summary with baselines, every class.
+"""Results to report.md: what was scored, the summary with baselines, every class, the analyses.
 
-Owns the report's order and wording. Drawn from the results file alone.
+Owns the report's order and what of it is left to the page and the CSV files: curves, and the dots
+of the map. Drawn from the results file alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ecgpipe.evaluate.results import Results, area, percent, shown
+from ecgpipe.evaluate.report_tables import (
+    GENERIC,
+    Column,
+    Table,
+    absent_classes,
+    analysis_table,
+    classes_table,
+    confusion_table,
+    examples_table,
+    glance,
+    group_table,
+    mistakes_table,
+    plain_tables,
+    summary_table,
+    variants_table,
+)
+from ecgpipe.evaluate.report_words import Words
+from ecgpipe.evaluate.results import Results, area, percent
 
-_NAMES = {
-    "hit@1_any": "any-hit@1",
-    "hit@1_macro": "hit@1, macro",
-    "hit@1_micro": "hit@1, micro",
-    "hit@5_any": "any-hit@5",
-    "hit@5_macro": "hit@5, macro",
-    "hit@5_micro": "hit@5, micro",
-    "macro_auroc": "AUROC, macro",
-}
-_SINGLE_LABEL_NAMES = {
-    "hit@1_micro": "accuracy",
-    "hit@1_macro": "mean recall",
-    "macro_auroc": "AUROC, macro",
-}
-_MEMBER_NAMES = {"max": "greatest", "mean": "mean", "logsumexp": "log-sum-exp"}
 LEGEND = (
     "hit@k of a class: the share of its ECGs for which it is among the k best candidates."
     " any-hit@k: the share of ECGs with one of their findings among the k best. macro: the mean"
     " over classes; micro: over all pairs of ECG and finding."
 )
-
-
-def summary_rows(task: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row a figure: its name, the model, untrained models, the class prior."""
-    names = _SINGLE_LABEL_NAMES if task["kind"] == "single_label" else _NAMES
-    rows = [(names[name], *_beside(task, name)) for name in names if name in task["summary"]]
-    rows += member_rows(task)
-    if any(0 < entry["n"] < task["min_positives"] for entry in task["classes"].values()):
-        rows += [
-            (f"{names[name]}, all classes", *_beside(task, f"{name}_all"))
-            for name in ("hit@1_macro", "macro_auroc")
-        ]
-    return rows
-
-
-def member_rows(task: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The same figures where a class is scored by its members' prompts; the prior is as before."""
-    names = _SINGLE_LABEL_NAMES if task["kind"] == "single_label" else _NAMES
-    prior = task["baselines"]["class_prior"]["summary"]
-    return [
-        (
-            f"{names[name]}, by the {_MEMBER_NAMES[how]} of the members",
-            shown(name, entry["summary"].get(name)),
-            shown(name, entry["random_encoder"]["summary"].get(name)),
-            shown(name, prior.get(name)),
-        )
-        for how, entry in task.get("from_members", {}).items()
-        for name in names
-        if name in entry["summary"]
-    ]
-
-
-def _beside(task: dict[str, Any], name: str) -> tuple[str, ...]:
-    """A figure of the model and of both baselines."""
-    baselines = task["baselines"]
-    tables = (task, baselines["random_encoder"], baselines["class_prior"])
-    return tuple(shown(name, table["summary"].get(name)) for table in tables)
-
-
-def class_columns(task: dict[str, Any]) -> tuple[str, ...]:
-    """The columns of `class_rows`; hit@5 only where there are more candidates than five."""
-    hits = ("hit@1", "hit@5") if len(task["classes"]) > 5 else ("hit@1",)
-    people = ("patients",) if _counts_patients(task) else ()
-    return ("id", "class", "n", *people, *hits, "AUROC")
-
-
-def class_rows(task: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row a class that occurs, the commonest first."""
-    hits = [column for column in class_columns(task) if column.startswith("hit@")]
-    people = ("patients",) if _counts_patients(task) else ()
-    entries = sorted(task["classes"].items(), key=lambda item: -item[1]["n"])
-    return [
-        (
-            class_id,
-            entry["names"]["ja"],
-            str(entry["n"]),
-            *(str(entry[column]) for column in people),
-            *(percent(entry[hit]) for hit in hits),
-            area(entry["auroc"]),
-        )
-        for class_id, entry in entries
-        if entry["n"]
-    ]
-
-
-def _counts_patients(task: dict[str, Any]) -> bool:
-    """Whether the file says how many people each class is of; those of older versions do not."""
-    return all("patients" in entry for entry in task["classes"].values())
-
-
-def absent_classes(task: dict[str, Any]) -> list[str]:
-    """Names of the candidates that no scored ECG shows."""
-    return [entry["names"]["ja"] for entry in task["classes"].values() if not entry["n"]]
+LIGHTS = (
+    "● above: the lower bound lies above the best baseline's upper bound; ◐ uncertain: above it,"
+    " but the intervals overlap; ○ not above."
+)
+_MOST_CONFUSED = 8
+_NAMES_OF_FINDINGS = ("class", "truth", "predicted", "candidate", "findings")
 
 
 def render_report(results: Results) -> str:
     """The whole report as Markdown."""
-    parts = [f"# {results['run']}", _notice(results), *_data(results), LEGEND]
+    parts = [f"# {results['run']}", _notice(results), *_data(results), *_glance(results), LEGEND]
     for name, task in results["tasks"].items():
         parts += _task(name, task)
+    parts += _analyses(results)
     parts += [
-        f"Task {name} was left out: {why}." for name, why in results["tasks_left_out"].items()
+        f"{what} {name} was left out: {why}."
+        for what, block in (("Task", "tasks_left_out"), ("Analysis", "analyses_left_out"))
+        for name, why in results.get(block, {}).items()
     ]
     parts += _made(results)
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -141,35 +80,90 @@ def _data(results: Results) -> list[str]:
             f" {training['best_by']}",
         ),
     ]
-    return ["## Data, texts, training", _table(("", ""), rows)]
+    return ["## Data, texts, training", _lines(("", ""), rows)]
 
 
-def _task(name: str, task: dict[str, Any]) -> list[str]:
+def _glance(results: Results) -> Iterator[str]:
+    table = glance(results)
+    if table.rows:
+        yield "## Against the baselines"
+        yield markdown(table)
+        yield LIGHTS
+
+
+def _task(name: str, task: dict[str, Any]) -> Iterator[str]:
     classes = task["classes"]
     n_macro = sum(entry["n"] >= task["min_positives"] for entry in classes.values())
-    parts = [
-        f"## {name} ({task['title']['ja']})",
+    yield f"## {name} ({task['title']['ja']})"
+    yield (
         f"{task['n']:,} ECGs of the {task['split']} split, {len(classes)} candidates;"
         f" {task['n_left_out']:,} ECGs left out ({_why_left_out(task)}). Macro figures are over the"
         f" {n_macro} classes with at least {task['min_positives']} ECGs. Intervals are 95 %: of"
-        " summaries and AUROC by resampling patients, of hit@k by Wilson. Source:"
-        f" {task['source']}.",
-        _table(("figure", "model", _random_name(task), "class prior"), summary_rows(task), right=3),
-        _table(class_columns(task), class_rows(task), right=len(class_columns(task)) - 2),
-    ]
+        " summaries and areas by resampling patients, of hit@k by Wilson."
+        f" {_baselines(task)} Source: {task['source']}."
+    )
+    yield markdown(summary_table(name, task))
+    yield markdown(_without_absent(classes_table(name, task)))
     if absent := absent_classes(task):
-        parts.append(f"Candidates that no scored ECG shows: {'、'.join(absent)}.")
-    return parts
+        yield f"Candidates that no scored ECG shows: {'、'.join(words['ja'] for words in absent)}."
+    if (variants := variants_table(name, task)) is not None:
+        yield markdown(variants)
+    if task.get("confusion") and task["confusion"]["n"]:
+        yield "Truth (rows) and first choice (columns) of ECGs with exactly one class:"
+        small = len(task["confusion"]["classes"]) <= _MOST_CONFUSED
+        yield markdown(confusion_table(name, task) if small else mistakes_table(name, task))
+    if calibration := task.get("calibration"):
+        yield (
+            f"Expected calibration error {area(calibration['ece'])}, before calibration"
+            f" {area(calibration['ece_uncalibrated'])} ({calibration['method']}, on"
+            f" {calibration['n_val']:,} validation ECGs)."
+        )
+    for kind, groups in task.get("groups", {}).items():
+        if groups:
+            yield markdown(group_table(name, task, kind, groups))
 
 
-def _random_name(task: dict[str, Any]) -> str:
-    return f"random encoder ({task['baselines']['random_encoder']['models']} untrained models)"
+def _without_absent(table: Table) -> Table:
+    place = [column.key for column in table.columns].index("n")
+    rows = tuple(row for row in table.rows if row[place])
+    return Table(table.name, table.title, table.columns, rows, table.row_figures)
+
+
+def _baselines(task: Mapping[str, Any]) -> str:
+    baselines = task["baselines"]
+    parts = []
+    if "random_encoder" in baselines:
+        n_models = baselines["random_encoder"]["models"]
+        parts.append(f"random encoder ({n_models} untrained models)")
+    if "shuffled_text" in baselines:
+        n = baselines["shuffled_text"]["permutations"]
+        parts.append(f"shuffled text ({n} permutations of the wordings)")
+    if "class_prior" in baselines:
+        parts.append(f"class prior (of {baselines['class_prior']['records']:,} training ECGs)")
+    return f"Baselines: {', '.join(parts)}." if parts else ""
 
 
 def _why_left_out(task: dict[str, Any]) -> str:
     if task["kind"] == "single_label":
         return "none or several of these classes"
     return "none of these classes"
+
+
+def _analyses(results: Results) -> Iterator[str]:
+    for name in ("retrieval", "probe", "neighbours", "robustness"):
+        if results.get(name):
+            for number, table in enumerate(analysis_table(results, name)):
+                if not number:
+                    yield f"## {table.title['en']}"
+                yield markdown(table)
+    for name in GENERIC:
+        for number, table in enumerate(plain_tables(name, results.get(name))):
+            yield f"{'##' if not number else '###'} {table.title['en']}"
+            yield markdown(table)
+    for name, chosen in results.get("examples", {}).items():
+        if chosen:
+            yield f"## Example ECGs ({name})"
+            yield markdown(examples_table(results, name, chosen))
 
 
 def _made(results: Results) -> list[str]:
@@ -184,11 +178,50 @@ def _made(results: Results) -> list[str]:
     ]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: int = 0) -> str:
-    """A Markdown table; the last `right` columns are set to the right."""
-    left = len(header) - right
-    rule = ["---"] * left + ["---:"] * right
-    lines = [header, rule, *rows]
+def markdown(table: Table) -> str:
+    """A table in Markdown: its words in English, names of findings as the prompts spell them."""
+    right = [column.kind not in ("text", "words") for column in table.columns]
+    header = [column.label["en"] for column in table.columns]
+    rows = [
+        [
+            cell_text(table.shown_as(column, number), value, _language(column))
+            for column, value in zip(table.columns, row, strict=True)
+        ]
+        for number, row in enumerate(table.rows)
+    ]
+    return _lines(header, rows, right)
+
+
+def cell_text(kind: str, value: Any, language: str, *, interval: bool = True) -> str:
+    """One cell in plain text."""
+    if kind == "words":
+        words: Words = value
+        return words[language]
+    if kind in ("share", "area"):
+        entry = {"value": value, "low": None, "high": None} if _is_number(value) else value
+        return (area if kind == "area" else percent)(entry, interval=interval)
+    if isinstance(value, Mapping):
+        value = value.get("value")
+    if value is None:
+        return "–"
+    if kind == "count":
+        return f"{value:,}"
+    return f"{value:.4g}" if kind == "number" else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _language(column: Column) -> str:
+    return "ja" if column.key in _NAMES_OF_FINDINGS else "en"
+
+
+def _lines(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool] = ()) -> str:
+    """Header and rows; the columns that are `right` are set to the right."""
+    ends = [*right, *[False] * (len(header) - len(right))]
+    rule = ["---:" if end else "---" for end in ends]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
+        for line in (header, rule, *rows)
     )

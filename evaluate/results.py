@@ -1,6 +1,8 @@
-"""The results file, `ecgpipe-results/1`: what was scored, how well, against which baselines.
+"""The results file, `ecgpipe-results/2`: what was scored, how well, against which baselines.
 
-Owns its format. Reports and tables are drawn from it alone, so an old file still renders.
+Owns its format, which docs/results.schema.json describes, and how figures are written. Reports and
+tables are drawn from it alone, so an old file still renders: one of `ecgpipe-results/1` is read as
+one that lacks the newer blocks.
 """
 
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import Any
 from ecgpipe.errors import StoreError
 from ecgpipe.files import read_json_object, write_json_atomic
 
-FORMAT = "ecgpipe-results/1"
+FORMAT = "ecgpipe-results/2"
+READABLE = (FORMAT, "ecgpipe-results/1")
 
 Results = dict[str, Any]
 
@@ -28,8 +31,11 @@ def read_results(path: Path) -> Results:
         StoreError: it is missing, damaged, or of another format.
     """
     results = read_json_object(path, _NAMES, "Run `ecgpipe eval`.")
-    if results["format"] != FORMAT:
-        raise StoreError(f"{path} is not a results file of format {FORMAT}. Run `ecgpipe eval`.")
+    if results["format"] not in READABLE:
+        raise StoreError(
+            f"{path} has the format {results['format']!r}; {' and '.join(READABLE)} can be read."
+            " Run `ecgpipe eval`."
+        )
     return results
 
 
@@ -44,7 +50,7 @@ def percent(entry: dict[str, float | None] | None, *, interval: bool = True) -> 
 
 
 def area(entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
-    """An AUROC as '.912 (.880-.941)'; a dash where it does not exist."""
+    """An AUROC, AUPRC or F1 as '.912 (.880-.941)'; a dash where it does not exist."""
     if entry is None or entry["value"] is None:
         return "–"
     text = _three_places(entry["value"])
@@ -55,8 +61,14 @@ def area(entry: dict[str, float | None] | None, *, interval: bool = True) -> str
 
 def shown(name: str, entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
     """A figure in the way its name asks for."""
-    return (area if "auroc" in name else percent)(entry, interval=interval)
+    return (area if is_area(name) else percent)(entry, interval=interval)
+
+
+def is_area(name: str) -> bool:
+    """Whether a figure is written as .912 and not as 91.2 %."""
+    return any(part in name for part in ("auroc", "auprc", "f1", "ece", "threshold"))
 
 
 def _three_places(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
+    text = f"{value:.3f}"
+    return text.removeprefix("0") if value >= 0 else text

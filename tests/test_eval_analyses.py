@@ -14,7 +14,8 @@ from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.evaluation import evaluate
 from ecgpipe.stages import eval_analyses
 from ecgpipe.stages import experiment as stage
-from ecgpipe.stages.eval_analyses import AnalysisContext, LeftOutError, Splits, with_analyses
+from ecgpipe.stages.analysis_context import AnalysisContext, LeftOutError, Splits
+from ecgpipe.stages.eval_analyses import with_analyses
 from ecgpipe.stages.model_joint import load_models
 from ecgpipe.stages.texts import with_sentence
 from ecgpipe.stopping import Stop
@@ -22,7 +23,7 @@ from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 FIGURE = {"value", "low", "high"}
-SEEN = ("retrieval", "probe", "neighbours", "robustness", "subgroups")
+SEEN = tuple(eval_analyses.ANALYSES)
 
 
 @pytest.fixture
@@ -66,6 +67,12 @@ def test_a_run_has_every_block(finished: tuple[Experiment, dict[str, Any]]) -> N
     assert results["robustness"]["task"] == "findings"
     assert results["robustness"]["conditions"][0]["name"] == "as recorded"
     assert set(results["robustness"]["left_out"]) == {"mains 0.1 mV", "100 Hz"}
+    assert results["measurements"]["n_tried"] == results["measurements"]["n"]
+    assert results["text_space"]["task"] == "findings"
+    assert set(results["failures"]) == tasks
+    assert results["failures"]["findings"]["by_coarse_class"]
+    assert results["map"]["ecgs"]
+    assert results["examples"]["findings"]
     for task in results["tasks"].values():
         for groups in task["groups"].values():
             assert sum(entry["n"] for entry in groups.values()) == task["n"]
@@ -144,9 +151,8 @@ def test_a_block_that_fails_its_needs_leaves_the_rest_alone(
 
     monkeypatch.setitem(eval_analyses.ANALYSES, "probe", cannot)
     found = with_analyses(only(context, "probe", "retrieval", "map"))
-    assert set(found) == {"retrieval", "analyses_left_out"}
-    assert found["analyses_left_out"]["probe"] == "of a reason"
-    assert ("map" in found["analyses_left_out"]) == ("map" not in eval_analyses.ANALYSES)
+    assert set(found) == {"retrieval", "map", "analyses_left_out"}
+    assert found["analyses_left_out"] == {"probe": "of a reason"}
 
 
 def test_a_stop_is_heard_between_blocks(

@@ -22,7 +22,7 @@ def test_one_command_goes_from_files_to_figures(
     n = len((ecgs / "records.csv").read_text().splitlines()) - 1
     assert summary["prepare"]["prepared"] == n
     results = experiment.results()
-    assert results["format"] == "ecgpipe-results/1"
+    assert results["format"] == "ecgpipe-results/2"
     assert results["run"] == "toy"
     assert results["data"]["prepared"] == n
     assert results["text"]["distinct"] == summary["embed"]["distinct"]
@@ -47,7 +47,8 @@ def test_a_run_leaves_its_settings_log_and_model(
     assert card["provenance"]["packages"]["torch"]
     assert (run / "model" / "model.safetensors").exists()
     names = {path.suffix for path in run.rglob("*") if path.is_file()}
-    assert names <= {".yaml", ".json", ".jsonl", ".safetensors", ".md", ".h5"}
+    pictures_and_tables = {".html", ".csv", ".png", ".svg"}
+    assert names <= {".yaml", ".json", ".jsonl", ".safetensors", ".md", ".h5"} | pictures_and_tables
 
 
 def test_a_second_run_does_no_work_and_says_so_at_once(experiment: Experiment) -> None:

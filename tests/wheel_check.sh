@@ -24,6 +24,8 @@ for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate"):
 from ecgpipe.evaluate.taxonomy import load_taxonomy
 from ecgpipe.evaluate.tasks import load_task
 assert len(load_task("superclass", load_taxonomy("ptbxl"), None).classes) == 5
+from ecgpipe.evaluate import report_html, report_words
+assert report_words.all_words() and report_html._template()
 EOF
 venv/bin/ecgpipe init pipeline.yaml
 test -s pipeline.yaml

@@ -120,6 +120,12 @@ class ModelEncoder:
         """(N, F) what the encoder makes of these ECGs, before the projection."""
         return self._in_batches(slots, self._model.ecg_features, self._model.encoder.width)
 
+    @property
+    def text_mean(self) -> Vectors:
+        """(W,) what is subtracted from a text vector: the mean of those trained on."""
+        mean: Vectors = self._model.text_mean_W.cpu().numpy()
+        return mean
+
     @torch.inference_mode()
     def project(self, features_NF: Vectors) -> Vectors:
         """(N, D) unit vectors of ECGs whose features are known."""

@@ -11,4 +11,7 @@ ecg_sheet      one ECG -> a sheet of A4 with its header                      (pu
 contact_sheet  several ECGs -> pages of small ones, each with why it is there (pure)
 fonts          a font that has the glyphs of what is to be written
 rendering      a sheet -> the bytes of a PNG or SVG
+plot           what a chart shows                                            (pure)
+plot_rendering a chart -> the bytes of a PNG or SVG
+web_font       letters -> a font that lies in a page
 """

@@ -18,6 +18,7 @@ _FINDINGS_Y_MM = 189.5
 _LINE_MM = 5.2
 _REMARKS_Y_MM = 179.1
 _FINDINGS_LINES = 2
+_MARGIN_MM = 2.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ def ecg_sheet(ecg: Ecg, captions: Captions, language: str = "en") -> Sheet:
         *_footer(words, chart),
     )
     return Sheet(*A4_LANDSCAPE_MM, (chart,), texts)
+
+
+def chart_sheet(ecg: Ecg, language: str = "en") -> Sheet:
+    """The ECG on its grid and the scale alone, for a page that says the rest itself."""
+    chart = ecg_chart(ecg, _MARGIN_MM, _MARGIN_MM + _SMALL_MM + 2.5, FULL, words_in(language))
+    scale = Text(chart.box.left_mm, _MARGIN_MM, str(FULL), _SMALL_MM + 0.6, bold=True)
+    texts = (scale, *_column_times(ecg, chart))
+    height_mm = chart.box.top_mm + _MARGIN_MM + 2 * _SMALL_MM
+    return Sheet(chart.box.right_mm + _MARGIN_MM, height_mm, (chart,), texts)
 
 
 def _header(ecg: Ecg, captions: Captions, words: Words, chart: Chart) -> Iterator[Text]:

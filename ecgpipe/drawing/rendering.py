@@ -5,7 +5,9 @@ date, no random ids, no settings of the user's own matplotlib. Letters are drawn
 that an SVG looks the same where the font is not installed.
 """
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,23 +42,16 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
-def render(sheet: Sheet, fonts: Fonts, format: Format) -> bytes:
+def render(sheet: Sheet, fonts: Fonts, format: Format, dpi: int = PNG_DPI) -> bytes:
     """Draw a sheet; returns the file's bytes.
 
     Args:
         sheet: what to draw.
         fonts: what to write with.
-        format: png (254 dots an inch) or svg.
+        format: png or svg.
+        dpi: dots an inch of a PNG; fewer for a picture that is looked at, not measured on.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        figure = Figure(figsize=(sheet.width_mm / _MM_PER_INCH, sheet.height_mm / _MM_PER_INCH))
-        FigureCanvasAgg(figure)
+    with fresh_figure(sheet.width_mm / _MM_PER_INCH, sheet.height_mm / _MM_PER_INCH) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_xlim(0, sheet.width_mm)
         axes.set_ylim(0, sheet.height_mm)
@@ -65,13 +60,29 @@ def render(sheet: Sheet, fonts: Fonts, format: Format) -> bytes:
             _draw_chart(axes, chart)
         for text in sheet.all_texts():
             _draw_text(axes, text, fonts)
-        return _saved(figure, format)
+        return saved(figure, format, dpi)
 
 
-def _saved(figure: "Figure", format: Format) -> bytes:
+@contextlib.contextmanager
+def fresh_figure(width_inch: float, height_inch: float) -> Iterator["Figure"]:
+    """A figure with matplotlib's own settings, whatever the user's are, while the block lasts."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        figure = Figure(figsize=(width_inch, height_inch))
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def saved(figure: "Figure", format: Format, dpi: int) -> bytes:
+    """The bytes of a figure's file; they hold no date and no version."""
     file = io.BytesIO()
     nameless = {"Software": None} if format == "png" else {"Date": None, "Creator": "ecgpipe"}
-    figure.savefig(file, format=format, dpi=PNG_DPI, metadata=nameless, facecolor="white")
+    figure.savefig(file, format=format, dpi=dpi, metadata=nameless, facecolor="white")
     return file.getvalue()
 
 

@@ -1,112 +1,37 @@
 """What is made beside the tasks: one function a block of the results file.
 
-Owns which blocks there are, what each is handed, and that a block which cannot be made is left out
-with its reason while the rest goes on. How a figure is defined stands in `evaluate`.
+Owns which blocks there are, and that one which cannot be made is left out with its reason while the
+rest goes on.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import xxhash
-
-from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config import Analysis
-from ecgpipe.errors import StoppedEarly
-from ecgpipe.evaluate.bootstrap import PatientDraws
-from ecgpipe.evaluate.ensemble import class_scores, flattened
-from ecgpipe.evaluate.evaluation import Evaluation, TwoSidedModel, Vectors
-from ecgpipe.evaluate.neighbours import K, neighbour_votes
-from ecgpipe.evaluate.probe import Probe, ProbedEncoder
-from ecgpipe.evaluate.retrieval import RetrievalRanks, recalls, retrieval_ranks
-from ecgpipe.evaluate.robustness import Condition, conditions, to_millivolts, to_stored
-from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import draw_figures, pooled, share_figure
-from ecgpipe.evaluate.subgroups import group_figures
 from ecgpipe.progress import progress
-from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import record_sentence
-from ecgpipe.stopping import Stop
+from ecgpipe.stages.analysis_blocks import (
+    neighbours,
+    probe,
+    retrieval,
+    robustness,
+    subgroups,
+)
+from ecgpipe.stages.analysis_context import AnalysisContext, LeftOutError
+from ecgpipe.stages.failure_blocks import failures, measurements, text_space
+from ecgpipe.stages.view_blocks import example_ecgs, joint_map
 
-Slots = npt.NDArray[np.int64]
-Stored = npt.NDArray[np.int16]
-
-
-class AnalysedModel(TwoSidedModel, Protocol):
-    """What analyses ask of a model beyond encoding ECGs and classes."""
-
-    def encode_sentences(self, sentences: Sequence[str]) -> Vectors:
-        """(n, D) of whole sentences, as the language model read them."""
-
-    def features(self, slots: Slots) -> Vectors:
-        """(n, F) what the encoder makes of ECGs, before the projection."""
-
-    def encode_changed(self, slots: Slots, change: Callable[[Stored, Slots], Stored]) -> Vectors:
-        """(n, D) of ECGs after their stored signals went through `change`."""
-
-
-class LeftOutError(Exception):
-    """A block cannot be made; the message says why, to stand in the report."""
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The records that have a text."""
-
-    scored: RecordsTable
-    train: RecordsTable
-    validation: RecordsTable
-
-
-@dataclass(frozen=True)
-class AnalysisContext:
-    """What every block may look at."""
-
-    experiment: Experiment
-    model: AnalysedModel
-    untrained: Sequence[AnalysedModel]
-    evaluation: Evaluation
-    splits: Splits
-    stop: Stop
-
-    @cached_property
-    def draws(self) -> PatientDraws:
-        """Bootstrap draws of the scored records, the same as the tasks'."""
-        settings = self.experiment.config.eval
-        return PatientDraws.of(self.splits.scored.patients, settings.bootstrap_draws, settings.seed)
-
-    @property
-    def scored_tasks(self) -> list[ScoredTask]:
-        """The tasks that have an ECG to score.
-
-        Raises:
-            LeftOutError: there is none.
-        """
-        tasks = [t for t in self.evaluation.scored.values() if t.chosen_N.any()]
-        if not tasks:
-            raise LeftOutError("no task has an ECG to score")
-        return tasks
-
-    def figures(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> dict[str, Any]:
-        """The task's summary if these were its scores of the whole split."""
-        chosen, least = task.chosen_N, self.experiment.config.eval.min_positives
-        found = draw_figures(scores_NC[chosen], task.truth, self.draws.chosen(chosen), least)
-        return found.summary_figures()
-
-    def check_stop(self) -> None:
-        """Heed a signal.
-
-        Raises:
-            StoppedEarly: one came; nothing is kept.
-        """
-        if self.stop:
-            raise StoppedEarly(
-                f"Stopped by {self.stop.cause} while analysing; the model is kept. Run the same"
-                " command again."
-            )
+ANALYSES: dict[Analysis, Callable[[AnalysisContext], dict[str, Any]]] = {
+    "retrieval": retrieval,
+    "probe": probe,
+    "neighbours": neighbours,
+    "robustness": robustness,
+    "subgroups": subgroups,
+    "failures": failures,
+    "text_space": text_space,
+    "measurements": measurements,
+    "map": joint_map,
+    "examples": example_ecgs,
+}
 
 
 def with_analyses(context: AnalysisContext) -> dict[str, Any]:
@@ -124,7 +49,7 @@ def with_analyses(context: AnalysisContext) -> dict[str, Any]:
         context.check_stop()
         with progress(f"eval: {name}", 1, "block") as tick:
             try:
-                blocks[name] = _make(name, context)
+                blocks[name] = ANALYSES[name](context)
                 tick()
             except LeftOutError as why:
                 left_out[name] = str(why)
@@ -132,189 +57,3 @@ def with_analyses(context: AnalysisContext) -> dict[str, Any]:
     for task, groups in blocks.pop("subgroups", {}).items():
         context.evaluation.tasks[task]["groups"] = groups
     return {**blocks, "analyses_left_out": left_out}
-
-
-def _make(name: Analysis, context: AnalysisContext) -> dict[str, Any]:
-    if name not in ANALYSES:
-        raise LeftOutError("this version of ecgpipe does not make it yet")
-    return ANALYSES[name](context)
-
-
-def retrieval(context: AnalysisContext) -> dict[str, Any]:
-    """ECG to report and report to ECG, over the whole scored split."""
-    records, experiment = context.splits.scored, context.experiment
-    sentences = [
-        record_sentence(record, experiment.taxonomy, experiment.config.text) or ""
-        for record in records.records
-    ]
-    distinct, text_of_N = np.unique(np.array(sentences, object), return_inverse=True)
-    if len(distinct) < 2:
-        raise LeftOutError(f"all {len(records)} ECGs have the same text")
-    texts = distinct.tolist()
-    ranks = []
-    for coder in (context.model, *context.untrained):
-        context.check_stop()
-        ecgs, text = coder.encode_ecg(records.slots), coder.encode_sentences(texts)
-        ranks.append(retrieval_ranks(ecgs, text, text_of_N))
-    return {
-        "n": len(records),
-        "distinct_texts": len(texts),
-        **_both_directions(ranks[:1], context.draws),
-        "random_encoder": _both_directions(ranks[1:], context.draws),
-    }
-
-
-def _both_directions(models: Sequence[RetrievalRanks], draws: PatientDraws) -> dict[str, Any]:
-    """Recalls, and the median of the ranks, of one model or of several of one kind."""
-    directions = {
-        "ecg_to_text": [ranks.ecg_to_text_N for ranks in models],
-        "text_to_ecg": [ranks.text_to_ecg_N for ranks in models],
-    }
-    return {
-        name: {
-            **_recall_figures(ranks, draws),
-            "median_rank": float(np.median(np.concatenate(ranks))),
-        }
-        for name, ranks in directions.items()
-    }
-
-
-def _recall_figures(ranks: Sequence[npt.NDArray[np.int64]], draws: PatientDraws) -> dict[str, Any]:
-    """Of one model, or of several with the draws divided among them as the tasks' baselines do."""
-    if len(ranks) == 1:
-        everybody = np.ones((draws.n_records, 1), np.bool_)
-        n_patients = float(draws.n_patients(everybody)[0])
-        found = recalls(ranks[0], _weights(draws))
-        return {name: share_figure(values, n_patients) for name, values in found.items()}
-    parts = [draws.part(number, len(ranks)) for number in range(len(ranks))]
-    return pooled([recalls(each, _weights(part)) for each, part in zip(ranks, parts, strict=True)])
-
-
-def _weights(draws: PatientDraws) -> npt.NDArray[np.float64]:
-    return draws.weights(0, len(draws)).T.astype(np.float64)
-
-
-def probe(context: AnalysisContext) -> dict[str, Any]:
-    """Linear probes on the features of the model and of one untrained encoder."""
-    splits, settings = context.splits, context.experiment.config.eval
-    _need_other_split(context, ("train", "val"))
-    tasks = [scored.task for scored in context.scored_tasks]
-    if not len(splits.train):
-        raise LeftOutError("no training record has a text")
-    protocol = Probe(
-        tasks,
-        (splits.train, splits.validation, splits.scored),
-        context.draws,
-        settings.min_positives,
-        settings.seed,
-    )
-    model, untrained = [
-        ProbedEncoder(
-            train_NF=coder.features(splits.train.slots),
-            validation_VF=coder.features(splits.validation.slots),
-            scored_SF=coder.features(splits.scored.slots),
-        )
-        for coder in (context.model, context.untrained[0])
-    ]
-    block = protocol.block(model, untrained, context.stop)
-    context.check_stop()  # the block is unfinished then
-    return block
-
-
-def neighbours(context: AnalysisContext) -> dict[str, Any]:
-    """The vote of the nearest training ECGs, for the model and one untrained encoder."""
-    _need_other_split(context, ("train",))
-    splits, tasks = context.splits, context.scored_tasks
-    if not len(splits.train):
-        raise LeftOutError("no training record has a text")
-    findings = [record.findings for record in splits.train.records]
-    block: dict[str, Any] = {}
-    vectors = []
-    for coder in (context.model, context.untrained[0]):
-        context.check_stop()
-        vectors.append(
-            (coder.encode_ecg(splits.scored.slots), coder.encode_ecg(splits.train.slots))
-        )
-    for scored in tasks:
-        truth_MC = scored.task.truth(findings)
-        model, untrained = [
-            context.figures(scored, neighbour_votes(asked, known, truth_MC))
-            for asked, known in vectors
-        ]
-        block[scored.task.name] = {"summary": model, "random_encoder": {"summary": untrained}}
-    return {"k": min(K, len(splits.train)), "tasks": block}
-
-
-def robustness(context: AnalysisContext) -> dict[str, Any]:
-    """The first task under every condition that the signals allow."""
-    from ecgpipe.read_ecg.resampling import resample
-
-    experiment, scored = context.experiment, context.scored_tasks[0]
-    signals, settings = experiment.signals, experiment.config.eval
-    rate_hz = experiment.config.data.rate_hz
-    task = scored.task
-    texts, class_of_M = flattened(task.wordings(experiment.config.text.language))
-    text_MD = context.model.encode_text(texts, task.language)
-    slots = context.splits.scored.slots[scored.chosen_N]
-    draws = context.draws.chosen(scored.chosen_N)
-    number_of = {
-        record.slot: xxhash.xxh3_64_intdigest(record.record_id.encode())
-        for record in context.splits.scored.records
-    }
-    made, left_out = [], {}
-    for condition in conditions(signals.leads, signals.samples, rate_hz, settings.seed, resample):
-        context.check_stop()
-        if condition.cannot:
-            left_out[condition.name] = condition.cannot
-            continue
-        change = _on_stored(condition, number_of)
-        ecg_ND = context.model.encode_changed(slots, change)
-        scores_NC = class_scores(ecg_ND, text_MD, class_of_M, task.ensemble)
-        found = draw_figures(scores_NC, scored.truth, draws, settings.min_positives)
-        made.append(
-            {
-                "name": condition.name,
-                "about": dict(condition.about),
-                "summary": found.summary_figures(),
-            }
-        )
-    return {"task": scored.task.name, "conditions": made, "left_out": left_out}
-
-
-def _on_stored(
-    condition: Condition, number_of: dict[int, int]
-) -> Callable[[Stored, Slots], Stored]:
-    """A condition as a change of signals as they are stored."""
-
-    def change(stored_BLS: Stored, slots_B: Slots) -> Stored:
-        numbers = np.array([number_of[slot] for slot in slots_B.tolist()], np.uint64)
-        return to_stored(condition.change(to_millivolts(stored_BLS), numbers))
-
-    return change
-
-
-def subgroups(context: AnalysisContext) -> dict[str, Any]:
-    """By task, its figures for every group of which enough ECGs are there."""
-    records, least = context.splits.scored.records, context.experiment.config.eval.min_positives
-    block = {
-        scored.task.name: group_figures(scored, records, context.draws, least)
-        for scored in context.scored_tasks
-    }
-    if not any(block.values()):
-        raise LeftOutError("no record has sex, age or site")
-    return block
-
-
-def _need_other_split(context: AnalysisContext, splits: Sequence[str]) -> None:
-    split = context.experiment.config.eval.split
-    if split in splits:
-        raise LeftOutError(f"it learns from the {split} split, which is the one that is scored")
-
-
-ANALYSES: dict[Analysis, Callable[[AnalysisContext], dict[str, Any]]] = {
-    "retrieval": retrieval,
-    "probe": probe,
-    "neighbours": neighbours,
-    "robustness": robustness,
-    "subgroups": subgroups,
-}

@@ -1,24 +1,27 @@
 """eval: a trained model and records to results and report, unless these very results are there."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config_file import config_as_dict
 from ecgpipe.errors import CheckpointError, SourceError, StoreError
 from ecgpipe.evaluate.evaluation import Evaluation, evaluate
-from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.results import Results, read_results, shown, write_results
 from ecgpipe.evaluate.score_file import write_scores
-from ecgpipe.files import digest_of, write_atomic
+from ecgpipe.files import digest_of
 from ecgpipe.provenance import provenance
-from ecgpipe.stages.eval_analyses import AnalysisContext, Splits, with_analyses
+from ecgpipe.stages.analysis_context import AnalysisContext, Splits
+from ecgpipe.stages.eval_analyses import with_analyses
+from ecgpipe.stages.eval_files import REPORTS, write_report_files
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
 from ecgpipe.stages.texts import all_sentences, with_sentence
 from ecgpipe.stages.train_stage import finished_model, run_key
 from ecgpipe.stopping import Stop
 
-_VERSION = 3  # raised when the same key would give other figures
+_VERSION = 4  # raised when the same key would give other figures
 
 
 def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
@@ -43,8 +46,8 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
         results, evaluation, scored = _evaluate(experiment, card, key, stop)
         folder = experiment.workspace.evaluation
         write_scores(folder / "scores.h5", evaluation.scored, scored, key)
-        write_atomic(folder / "report.md", render_report(results).encode())
-        # Written last: if it holds the key, the report beside it is of the same figures.
+        write_report_files(folder, results, _pictures(experiment, results))
+        # Written last: if it holds the key, all that lies beside it is of the same figures.
         write_results(folder / "results.json", results)
     return Outcome("eval", did_work, _line(results, did_work), _summary(experiment, results))
 
@@ -69,7 +72,7 @@ def _results_of(experiment: Experiment, key: str) -> Results | None:
         results = read_results(folder / "results.json")
     except StoreError:
         return None
-    whole = all((folder / name).exists() for name in ("report.md", "scores.h5"))
+    whole = all((folder / name).exists() for name in (*REPORTS, "scores.h5"))
     return results if results.get("key") == key and whole else None
 
 
@@ -110,6 +113,7 @@ def _evaluate(
         "tasks": evaluation.tasks,
         **with_analyses(context),
         "tasks_left_out": experiment.tasks_left_out,
+        "training_log": training_log(experiment.workspace.run),
         "data": experiment.prepared.counts,
         "text": _text_facts(experiment),
         "training": card["training"],
@@ -117,6 +121,25 @@ def _evaluate(
         "provenance": provenance(),
     }
     return results, evaluation, scored
+
+
+def _pictures(experiment: Experiment, results: Results) -> dict[str, bytes]:
+    from ecgpipe.stages.eval_pictures import example_pictures
+
+    chosen = [one["record_id"] for each in results.get("examples", {}).values() for one in each]
+    return example_pictures(experiment, experiment.records, chosen)
+
+
+def training_log(run: Path) -> list[dict[str, Any]]:
+    """Loss and validation figures of every epoch, as training logged them; none if that is lost."""
+    try:
+        lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        entries = [json.loads(line) for line in lines]
+        return [
+            {"epoch": e["epoch"], "loss": e["loss"], "val": e.get("val") or {}} for e in entries
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # the log is for people: without it there is no curve
 
 
 def _text_facts(experiment: Experiment) -> dict[str, Any]:
@@ -152,7 +175,8 @@ def _summary(experiment: Experiment, results: Results) -> dict[str, Any]:
     folder = experiment.workspace.evaluation
     return {
         "results": str(folder / "results.json"),
-        "report": str(folder / "report.md"),
+        "report": str(folder / "report.html"),
+        "report_md": str(folder / "report.md"),
         "tasks": {
             name: {figure: entry["value"] for figure, entry in task["summary"].items()}
             for name, task in results["tasks"].items()

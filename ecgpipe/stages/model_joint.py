@@ -78,6 +78,11 @@ class SettledModel(JointModel):
             self._features_of[key] = self._encoder.features(slots)
         return self._features_of[key]
 
+    @property
+    def text_mean(self) -> npt.NDArray[np.float32]:
+        """(W,) what is subtracted from a vector of the language model."""
+        return self._encoder.text_mean
+
     def encode_changed(
         self, slots: npt.NDArray[np.int64], change: ChangeSignals
     ) -> npt.NDArray[np.float32]:

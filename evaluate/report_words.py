@@ -1,0 +1,75 @@
+"""The fixed words of the report, in Japanese and English.
+
+Owns how they are read; they stand in report/words.yaml.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import yaml
+
+Words = Mapping[str, str]
+
+LANGUAGES = ("ja", "en")
+
+
+@functools.cache
+def all_words() -> Mapping[str, Any]:
+    """Everything in words.yaml, by block."""
+    file = resources.files("ecgpipe.evaluate") / "report" / "words.yaml"
+    return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def word(block: str, key: str, **parts: Any) -> Words:
+    """One entry in both languages.
+
+    A part is put in where its name stands in braces: text as it is, or words in both languages.
+    """
+    entry = all_words()[block][key]
+    return {
+        language: entry[language].format(
+            **{
+                name: part[language] if isinstance(part, Mapping) else part
+                for name, part in parts.items()
+            }
+        )
+        if parts
+        else entry[language]
+        for language in LANGUAGES
+    }
+
+
+def word_or_name(block: str, key: str) -> Words:
+    """An entry where there is one, else the key itself: what is new is shown all the same."""
+    entry = all_words()[block].get(key)
+    return dict(entry) if entry else same(key.replace("_", " "))
+
+
+def same(text: str) -> Words:
+    """What is written alike in both languages."""
+    return dict.fromkeys(LANGUAGES, text)
+
+
+def joined(parts: Sequence[Words], separators: Words) -> Words:
+    """Several words in one line."""
+    return {lang: separators[lang].join(part[lang] for part in parts) for lang in LANGUAGES}
+
+
+LIST: Words = {"ja": "、", "en": ", "}
+SENTENCES: Words = {"ja": "　", "en": " · "}
+
+
+def figure_words(kind: str, name: str) -> Words:
+    """The name of a summary figure in a task of this kind."""
+    plain = name.removesuffix("_all")
+    own = all_words()["single_label_figures"] if kind == "single_label" else {}
+    words: Words = own.get(plain) or all_words()["figures"].get(plain) or same(plain)
+    if name == plain:
+        return words
+    everything = all_words()["all_classes"]
+    return {
+        "ja": f"{words['ja']}、{everything['ja']}",
+        "en": f"{words['en']}, {everything['en']}",
+    }

@@ -1,0 +1,308 @@
+"""A results file with every block that `ecgpipe-results/2` knows, made up.
+
+The figures are drawn by a seeded generator and mean nothing; names are those of real findings.
+"""
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+FINDINGS = (
+    ("1", "正常心電図", "Normal ECG", 64, 0.94),
+    ("4", "洞性徐脈", "Sinus bradycardia", 31, 0.97),
+    ("37", "第1度房室ブロック", "First-degree AV block", 22, 0.86),
+    ("47", "完全右脚ブロック", "Complete right bundle branch block", 19, 0.98),
+    ("22", "心室期外収縮", "Premature ventricular complex", 15, 0.93),
+    ("78", "陳旧性下壁梗塞", "Inferior myocardial infarction", 14, 0.88),
+    ("61", "左室肥大", "Left ventricular hypertrophy", 12, 0.74),
+    ("92", "QT延長", "Prolonged QT interval", 11, 0.46),
+    ("86", "ST上昇", "ST elevation", 4, 0.81),
+    ("44", "完全房室ブロック", "Complete AV block", 0, 0.9),
+)
+SUPERCLASSES = (
+    ("NORM", "正常心電図", "Normal ECG", 82, 0.93),
+    ("MI", "心筋梗塞", "Myocardial infarction", 41, 0.85),
+    ("STTC", "ST-T変化", "ST/T change", 37, 0.82),
+    ("CD", "伝導障害", "Conduction disturbance", 33, 0.88),
+    ("HYP", "肥大", "Hypertrophy", 12, 0.71),
+)
+
+
+def example_results() -> dict[str, Any]:
+    """The whole file, as `read_results` gives it."""
+    rng = np.random.default_rng(0)
+    return {
+        "format": "ecgpipe-results/2",
+        "run": "example-hospital",
+        "notice": "",
+        "key": "0" * 64,
+        "tasks": {
+            "findings": _task(rng, FINDINGS, "multi_label", "所見", "Findings", 0.55),
+            "superclass": _task(rng, SUPERCLASSES, "single_label", "上位診断", "Superclass", 0.08),
+        },
+        "tasks_left_out": {"form": "the taxonomy ptbxl lacks its grouping"},
+        "analyses_left_out": {"measurements": "no delineator is installed"},
+        "retrieval": _retrieval(),
+        "probe": _probe(),
+        "neighbours": {
+            "k": 20,
+            "tasks": {
+                "superclass": {
+                    "summary": {"hit@1_micro": _figure(0.7), "macro_auroc": _figure(0.88)},
+                    "random_encoder": {"summary": {"macro_auroc": _figure(0.61)}},
+                }
+            },
+        },
+        "robustness": _robustness(),
+        "text_space": {
+            "anisotropy": 0.71,
+            "pairs": [
+                {"left": "右脚ブロック", "right": "左脚ブロック", "cosine": 0.987},
+                {"left": "徐脈", "right": "頻脈", "cosine": 0.964},
+            ],
+        },
+        "failures": {"HYP": {"missed": 8, "taken_for": {"ja": "正常心電図", "en": "Normal"}}},
+        "map": _map(rng),
+        "examples": _examples(),
+        "training_log": [
+            {"epoch": n, "loss": 3.4 / n**0.4, "val": {"macro_auroc": 0.9 - 0.4 / n}}
+            for n in range(1, 31)
+        ],
+        "data": {
+            "planned": 1201, "prepared": 1200, "rejected": 1, "rejected_by_reason": {"flat": 1},
+            "notes": {"resampled": 3}, "patients": 1100,
+            "splits": {"train": 800, "val": 195, "test": 205},
+        },
+        "text": {
+            "model": "EQUES/MedLLama3-JP-v2", "fingerprint": "f" * 64, "fingerprint_fields": {},
+            "width": 4096, "prompt": "この心電図は{text}を示しています。", "distinct": 583,
+            "distinct_of_records": 525,
+        },
+        "training": {
+            "run_key": "1" * 64, "epochs": 30, "best_epoch": 22, "best_by": "macro_auroc",
+            "val": {"macro_auroc": 0.88},
+        },
+        "config": {"name": "example-hospital", "text": {"language": "ja"}},
+        "provenance": {
+            "ecgpipe": "0.2.0", "git_commit": "0" * 40, "created": "2026-11-22T09:00:00+00:00",
+            "host": "node", "platform": "Linux", "python": "3.11", "packages": {"torch": "2.13.0"},
+            "job": None,
+        },
+    }  # fmt: skip
+
+
+def _figure(value: float, half: float = 0.05) -> dict[str, float | None]:
+    return {
+        "value": round(value, 6),
+        "low": round(max(value - half, 0.0), 6),
+        "high": round(min(value + half, 1.0), 6),
+    }
+
+
+NOTHING: dict[str, float | None] = {"value": None, "low": None, "high": None}
+
+
+def _summary(level: float, five: bool) -> dict[str, Any]:
+    """`level` is what a model does with the first choice: 0 is chance, 1 is all."""
+    values = {
+        "hit@1_any": 0.1 + 0.85 * level, "hit@1_micro": 0.08 + 0.8 * level,
+        "hit@1_macro": 0.08 + 0.7 * level, "macro_auroc": 0.5 + 0.45 * level,
+        "macro_auprc": 0.1 + 0.7 * level, "macro_f1": 0.12 + 0.6 * level,
+    }  # fmt: skip
+    if five:
+        values |= {f"hit@5_{how}": 0.4 + 0.55 * level for how in ("any", "micro", "macro")}
+    found = {name: _figure(value) for name, value in values.items()}
+    return found | {
+        f"{name}_all": _figure(v - 0.03) for name, v in values.items() if "macro" in name
+    }
+
+
+def _task(
+    rng: np.random.Generator, rows: Any, kind: str, ja: str, en: str, level: float
+) -> dict[str, Any]:
+    five = len(rows) > 5
+    classes = {row[0]: _class(row, five) for row in rows}
+    n = sum(row[3] for row in rows)
+    shown = [row[0] for row in rows if row[3] >= 5]
+    return {
+        "title": {"ja": ja, "en": en},
+        "source": "arXiv 2504.09302, table 3",
+        "kind": kind,
+        "split": "test",
+        "n": n,
+        "n_left_out": 13,
+        "min_positives": 5,
+        "language": "ja",
+        "ensemble": "mean",
+        "classes": classes,
+        "summary": _summary(level, five),
+        "baselines": {
+            "random_encoder": {"models": 5, "summary": _summary(0.02, five)},
+            "class_prior": {"records": 800, "summary": _summary(0.09, five)},
+            "shuffled_text": {"permutations": 20, "summary": _summary(0.04, five)},
+        },
+        "from_members": {
+            how: {
+                "members": {row[0]: 4 for row in rows},
+                "summary": _summary(level - 0.03, five),
+                "random_encoder": {"summary": _summary(0.01, five)},
+            }
+            for how in ("max", "mean", "logsumexp")
+        }
+        if kind == "single_label"
+        else {},
+        "adjusted": {"log_prior": {"records": 800, "summary": _summary(level + 0.05, five)}},
+        "confusion": _confusion(rng, rows),
+        "calibration": _calibration(),
+        "curves": {class_id: _curves(rng) for class_id in shown},
+        "groups": {
+            "sex": {
+                "male": {"n": 104, "patients": 98, "summary": _summary(level + 0.02, five)},
+                "female": {"n": 101, "patients": 96, "summary": _summary(level - 0.02, five)},
+            },
+            "age": {
+                "60-79": {"n": 97, "patients": 90, "summary": _summary(level, five)},
+                "other": {"n": 108, "patients": 104, "summary": _summary(level, five)},
+            },
+        },
+    }
+
+
+def _class(row: Any, five: bool) -> dict[str, Any]:
+    _, ja, en, n, auroc = row
+    entry = {
+        "names": {"ja": ja, "en": en},
+        "wordings": [ja, f"{ja}の所見"],
+        "n": n,
+        "n_val": n // 2,
+        "prevalence": n / 205,
+        "hit@1": _figure(auroc - 0.4, 0.15) if n else None,
+        "auroc": _figure(auroc) if n else None,
+        "auprc": _figure(auroc - 0.3) if n else None,
+        "f1": _figure(auroc - 0.35) if n else None,
+        "threshold": 0.21 if n >= 2 else None,
+    }
+    return entry | ({"hit@5": _figure(min(auroc, 1.0), 0.1) if n else None} if five else {})
+
+
+def _confusion(rng: np.random.Generator, rows: Any) -> dict[str, Any]:
+    counts = []
+    for place, row in enumerate(rows):
+        chances = np.full(len(rows), 0.35 / max(len(rows) - 1, 1))
+        chances[place] = 0.65
+        counts.append(rng.multinomial(row[3], chances).tolist())
+    return {"n": sum(row[3] for row in rows), "classes": [row[0] for row in rows], "counts": counts}
+
+
+def _calibration() -> dict[str, Any]:
+    edges = np.linspace(0, 1, 11)
+    bins = [
+        {
+            "low": float(low), "high": float(high), "n": int(4 + 30 * low),
+            "confidence": float((low + high) / 2), "share": float((low + high) / 2 * 0.85),
+        }
+        for low, high in itertools.pairwise(edges)
+    ]  # fmt: skip
+    return {
+        "method": "temperature",
+        "n_val": 195,
+        "ece": _figure(0.06, 0.02),
+        "ece_uncalibrated": _figure(0.19, 0.02),
+        "bins": bins,
+    }
+
+
+def _curves(rng: np.random.Generator) -> dict[str, Any]:
+    power = rng.uniform(0.1, 0.8)
+    fpr = np.linspace(0, 1, 101)
+    return {
+        "roc": {"fpr": fpr.tolist(), "tpr": (fpr**power).tolist()},
+        "pr": {"recall": fpr.tolist(), "precision": (1 - 0.8 * fpr ** (1 / power)).tolist()},
+    }
+
+
+def _ranks(level: float) -> dict[str, Any]:
+    return {
+        "R@1": _figure(level), "R@5": _figure(level + 0.2), "R@10": _figure(level + 0.3),
+        "median_rank": 7.0,
+    }  # fmt: skip
+
+
+def _retrieval() -> dict[str, Any]:
+    both = {"ecg_to_text": _ranks(0.21), "text_to_ecg": _ranks(0.19)}
+    random = {"ecg_to_text": _ranks(0.02), "text_to_ecg": _ranks(0.02)}
+    return {"n": 205, "distinct_texts": 121, **both, "random_encoder": random}
+
+
+def _probe() -> dict[str, Any]:
+    shares = {
+        share: {
+            "n_train": n,
+            "classes_scored": 5,
+            "macro_auroc": _figure(auroc),
+            "macro_auprc": _figure(auroc - 0.2),
+            "random_encoder": {"macro_auroc": _figure(auroc - 0.15)},
+        }
+        for share, n, auroc in (("0.01", 8, 0.71), ("0.1", 80, 0.82), ("1", 800, 0.9))
+    }
+    return {
+        "protocol": "logistic regression, C by validation",
+        "tasks": {"superclass": {"shares": shares}},
+    }
+
+
+def _robustness() -> dict[str, Any]:
+    conditions = (
+        ("as recorded", "記録のまま", 0.88),
+        ("two leads", "2誘導のみ（I、II）", 0.71),
+        ("noise 10 dB", "雑音 10 dB", 0.8),
+    )
+    return {
+        "task": "superclass",
+        "conditions": [
+            {
+                "name": name,
+                "about": {"ja": ja, "en": name},
+                "summary": {"hit@1_micro": _figure(auroc - 0.2), "macro_auroc": _figure(auroc)},
+            }
+            for name, ja, auroc in conditions
+        ],
+    }
+
+
+def _map(rng: np.random.Generator) -> dict[str, Any]:
+    centres = rng.normal(size=(len(SUPERCLASSES), 2))
+    ecgs = [
+        {
+            "x": float(x), "y": float(y), "class": row[0] if place % 9 else None,
+            "right": bool(place % 3),
+        }
+        for row, centre in zip(SUPERCLASSES, centres, strict=True)
+        for place, (x, y) in enumerate(centre + 0.3 * rng.normal(size=(row[3], 2)))
+    ]  # fmt: skip
+    texts = [
+        {"x": float(x), "y": float(y), "id": row[0]}
+        for row, (x, y) in zip(SUPERCLASSES, centres, strict=True)
+    ]
+    return {
+        "method": "PCA",
+        "task": "superclass",
+        "explained": [0.41, 0.17],
+        "ecgs": ecgs,
+        "texts": texts,
+    }
+
+
+def _examples() -> dict[str, Any]:
+    top = [{"id": row[0], "score": round(0.5 - 0.07 * n, 4)} for n, row in enumerate(FINDINGS[:5])]
+    kinds = (("best", ["1"], 1), ("worst", ["92", "61"], 7), ("confidently_wrong", ["37"], 3))
+    return {
+        "findings": [
+            {
+                "kind": kind, "record_id": f"{n:05}", "findings": findings, "top": top,
+                "rank_of_truth": rank,
+            }
+            for n, (kind, findings, rank) in enumerate(kinds, 17)
+        ]
+    }  # fmt: skip
