@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ecgpipe import __version__
-from ecgpipe.errors import EcgpipeError
+from ecgpipe.errors import ComparisonError, EcgpipeError
 from ecgpipe.processes import is_first
 
 if TYPE_CHECKING:
@@ -595,6 +595,21 @@ def _run_sweep(
                     click.echo(f"{outcomes[-1].stage}: {outcomes[-1].line}", err=True)
             if is_first():
                 _report(outcomes, as_json)
+    _compare_variants(variants, outcomes)
+
+
+def _compare_variants(variants: "Sequence[PipelineConfig]", outcomes: "Sequence[Outcome]") -> None:
+    """End the evaluation of a sweep with its runs side by side."""
+    from ecgpipe.stages.compare_stage import run_compare
+    from ecgpipe.workspace import Workspace
+
+    if len(variants) < 2 or outcomes[-1].stage != "eval" or not is_first():
+        return
+    folders = [str(Workspace(config.work_dir, config.name).run) for config in variants]
+    try:
+        _show_comparison(run_compare(folders, None), paper=False)
+    except ComparisonError as error:
+        click.echo(f"compare: {error}", err=True)
 
 
 def _run_at_once(
@@ -630,6 +645,9 @@ def _run_at_once(
                     say(f"{outcomes[config.name][-1].stage}: {outcomes[config.name][-1].line}")
     for done in outcomes.values():
         _report(done, as_json)
+    finished = [config for config in variants if config.name in outcomes]
+    if finished:
+        _compare_variants(finished, outcomes[finished[-1].name])
     raise_failures(ended)
 
 

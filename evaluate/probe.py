@@ -227,14 +227,18 @@ def fit(train: Part, share: Places, validation: Part, scored: Part) -> Fitted:
     known, asked, wanted = [
         (part - mean_F) / sd_F for part in (features, validation.features_NF, scored.features_NF)
     ]
+    from threadpoolctl import threadpool_limits
+
     learnt_K = np.logical_and(truth_NK.any(axis=0), ~truth_NK.all(axis=0))
     shapes = (len(asked), len(learnt_K)), (len(wanted), len(learnt_K))
     odds_V = {strength: np.zeros(shapes[0], np.float32) for strength in STRENGTHS}
     odds_S = {strength: np.zeros(shapes[1], np.float32) for strength in STRENGTHS}
-    for k in np.flatnonzero(learnt_K):
-        for strength, (weights_F, bias) in _fit_class(known, truth_NK[:, k]).items():
-            odds_V[strength][:, k] = asked @ weights_F + bias
-            odds_S[strength][:, k] = wanted @ weights_F + bias
+    # So small a product takes its threads longer to wake than to work.
+    with threadpool_limits(1):
+        for k in np.flatnonzero(learnt_K):
+            for strength, (weights_F, bias) in _fit_class(known, truth_NK[:, k]).items():
+                odds_V[strength][:, k] = asked @ weights_F + bias
+                odds_S[strength][:, k] = wanted @ weights_F + bias
     return Fitted(learnt_K, odds_V, odds_S)
 
 
