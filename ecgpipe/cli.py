@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -191,25 +192,39 @@ def check(
         sys.exit(EcgpipeError.exit_code)
 
 
+_shard = click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do part I of N, counted from 0; `array/N` takes I from a job array of any scheduler,"
+    " `array` both from one of Slurm or Grid Engine. Workers need nothing in common but work_dir.",
+)
+
+
 @main.command()
+@_shard
 @_max_minutes
 @_common
 def prepare(
-    path: Path, overrides: tuple[str, ...], as_json: bool, max_minutes: float | None
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    max_minutes: float | None,
+    shard: str | None,
 ) -> None:
     """Read recordings into the signal store and the table of records."""
-    from ecgpipe.stages.prepare_stage import run_prepare
+    from ecgpipe.processes import share_of_work
+    from ecgpipe.stages.prepare_stage import run_prepare_share
 
-    _run_stages([run_prepare], path, overrides, as_json, max_minutes)
+    share = share_of_work(shard)
+
+    def run_share(experiment: "Experiment", stop: "Stop") -> "Outcome":
+        return run_prepare_share(experiment, stop, share)
+
+    _run_stages([run_share], path, overrides, as_json, max_minutes)
 
 
 @main.command()
-@click.option(
-    "--shard",
-    metavar="I/N",
-    help="Do part I of N, counted from 0; `array` takes both from a Slurm or Grid Engine job"
-    " array. Workers need nothing in common but work_dir.",
-)
+@_shard
 @click.option("--explain", is_flag=True, help="Show what the vectors depend on; embed nothing.")
 @_max_minutes
 @_common
@@ -291,19 +306,21 @@ def train(
 
 
 @main.command("eval")
+@_max_minutes
 @_sweep
 @_common
 def eval_command(
     path: Path,
     overrides: tuple[str, ...],
     as_json: bool,
+    max_minutes: float | None,
     seeds: str | None,
     grids: tuple[str, ...],
 ) -> None:
     """Score the trained model on every task, beside its baselines."""
     from ecgpipe.stages.eval_stage import run_eval
 
-    _run_sweep([run_eval], path, overrides, as_json, seeds, grids)
+    _run_sweep([run_eval], path, overrides, as_json, seeds, grids, max_minutes)
 
 
 @main.command()
@@ -328,6 +345,145 @@ def run(
 
     stages = [run_prepare, run_embed, run_train, run_eval]
     _run_sweep(stages, path, overrides, as_json, seeds, grids, max_minutes, at_once)
+
+
+@main.command()
+@click.option(
+    "--dry-run", is_flag=True, help="Print scripts and commands; write and queue nothing."
+)
+@click.option("--resume", is_flag=True, help="Queue only what is missing, by what is on the disk.")
+@click.option("--shards", type=click.IntRange(min=1), help="Tasks of the embed array.")
+@click.option("--prepare-shards", type=click.IntRange(min=1), help="Tasks of the prepare array.")
+@click.option("--nodes", type=click.IntRange(min=1), help="Nodes that train.")
+@click.option("--gpus", type=click.IntRange(min=0), help="GPUs of each node that trains.")
+@click.option(
+    "--until",
+    type=click.Choice(["prepare", "embed", "train", "eval"]),
+    default="eval",
+    help="The last stage to queue.",
+)
+@_common
+def submit(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    dry_run: bool,
+    resume: bool,
+    shards: int | None,
+    prepare_shards: int | None,
+    nodes: int | None,
+    gpus: int | None,
+    until: str,
+) -> None:
+    """Queue prepare, embed, train, eval on a cluster: Slurm, PBS, Grid Engine or PJM.
+
+    `cluster:` in pipeline.yaml, or in your own ~/.config/ecgpipe/cluster.yaml, says how. The plain
+    scripts stay in work/runs/<name>/jobs.
+    """
+    from ecgpipe.config_file import load_cluster
+    from ecgpipe.stages import submit_stage
+
+    experiment, cluster = _experiment(path, overrides), load_cluster(path, overrides)
+    wishes = submit_stage.Wishes(
+        prepare_shards=prepare_shards,
+        embed_shards=shards,
+        nodes=nodes,
+        gpus=gpus,
+        until=until,
+        only_missing=resume,
+    )
+    done = submit_stage.run_submit(experiment, cluster, path.resolve().parent, wishes, dry_run)
+    click.echo(submit_stage.as_text(done, dry_run))
+    if as_json:
+        summary = {"submit": submit_stage.as_json(done)}
+        click.echo(json.dumps(summary, ensure_ascii=False))
+
+
+@main.command()
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    help="A folder on this node's own disk. [default: $ECGPIPE_SCRATCH]",
+)
+@click.option("--signals", is_flag=True, help="Only the signals, for train and eval.")
+@click.option("--model", is_flag=True, help="Only the language model, for embed.")
+@click.option("--clean", is_flag=True, help="Remove the copies that are there.")
+@_common
+def stage(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    to: Path | None,
+    signals: bool,
+    model: bool,
+    clean: bool,
+) -> None:
+    """Copy signals and language model onto this node's own disk, once for all its processes.
+
+    Prints the line that makes the following commands use the copies. In a batch script:
+
+        eval "$(ecgpipe stage --to "$TMPDIR")"
+    """
+    from ecgpipe.stages.scratch_stage import export_line, run_clean, run_stage
+
+    if clean:
+        _done(run_clean(to), as_json)
+        return
+    both = signals == model
+    outcome = run_stage(_experiment(path, overrides), to, signals or both, model or both)
+    _done(outcome, as_json)
+    if not as_json:
+        click.echo(export_line(outcome))
+
+
+@main.command()
+@click.option("--watch", is_flag=True, help="Look again and again until everything is done.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often --watch looks.",
+)
+@_sweep
+@_common
+def status(
+    path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    seeds: str | None,
+    grids: tuple[str, ...],
+    watch: bool,
+    every_s: float,
+) -> None:
+    """Say how far everything is, who works at it, and what failed; on any machine, from the files.
+
+    Runs of a sweep are found by their names; with --seeds or --grid those are told that were asked
+    for.
+    """
+    from ecgpipe.config_file import load_config
+    from ecgpipe.stages.status_report import as_json as to_json
+    from ecgpipe.stages.status_report import render
+    from ecgpipe.stages.status_stage import experiment_status
+    from ecgpipe.variants import load_variants
+
+    config = load_config(path, overrides)
+    is_sweep = seeds is not None or bool(grids)
+    variants = load_variants(path, overrides, seeds, grids)[0] if is_sweep else None
+    while True:
+        found = experiment_status(config, variants)
+        if watch and not as_json and sys.stdout.isatty():
+            click.clear()
+        summary = json.dumps({"status": to_json(found)}, ensure_ascii=False)
+        click.echo(summary if as_json else render(found))
+        if not watch or found.is_done:
+            return
+        try:
+            time.sleep(every_s)
+        except KeyboardInterrupt:
+            return
 
 
 @main.command()

@@ -7,9 +7,13 @@ file, overrides and the messages for a typing mistake are `ecgpipe.config_file`'
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
+
+from ecgpipe.cluster_config import ClusterConfig
+from ecgpipe.settings import Settings
+from ecgpipe.settings import need as _need
 
 PRESETS: dict[str, dict[str, Any]] = {
     # arXiv 2504.09302 section 3; what the paper leaves open is settled in docs/decisions.md.
@@ -49,12 +53,6 @@ _PROMPTS: dict[Language, str] = {
     "ja": "この心電図は{text}を示しています。",
     "en": "This ECG shows {text}.",
 }
-
-
-class Settings:
-    """Base of every block of settings: an unknown key is an error, never ignored."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -682,6 +680,9 @@ class PipelineConfig(Settings):
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
 
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    """How `ecgpipe submit` queues the stages; nothing that is made depends on it."""
+
     def __post_init__(self) -> None:
         good = (
             bool(self.name) and self.name.isprintable() and not set(self.name) & set('/\\:*?"<>|')
@@ -706,9 +707,3 @@ class PipelineConfig(Settings):
 
 def _check_seed(seed: int) -> None:
     _need(0 <= seed < 2**63, f"seed must be 0 or a positive number below 2^63, not {seed}")
-
-
-def _need(condition: bool, want: str) -> None:
-    """Refuse a setting at birth; `want` says what must hold, and what was met."""
-    if not condition:
-        raise ValueError(want)

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from ecgpipe.cluster_config import ClusterConfig
 from ecgpipe.config import (
     DEFAULT_PRESET,
     PRESETS,
@@ -61,9 +62,56 @@ def parse_config(settings: Mapping[str, Any], folder: Path, origin: str) -> Pipe
     return _with_absolute_paths(config, folder)
 
 
+def load_cluster(path: Path, overrides: Sequence[str] = ()) -> ClusterConfig:
+    """How work is queued: pipeline.yaml's `cluster` block over the person's own file, key by key.
+
+    The own file is ecgpipe/cluster.yaml below $XDG_CONFIG_HOME, or ~/.config; it need not be there.
+    It holds what belongs under `cluster`, and its relative paths are relative to its folder.
+
+    Raises:
+        ConfigError: as `load_config`, of either file.
+    """
+    settings = _read_yaml(path)
+    for override in overrides:
+        _apply_override(settings, override)
+    own = _cluster_settings(settings.get("cluster"), path.resolve().parent, str(path), "cluster.")
+    file = own_cluster_file()
+    if file.exists():
+        own = _merged(_cluster_settings(_read_yaml(file), file.parent, str(file), ""), own)
+    return _cluster_config(own, str(path), "cluster.")
+
+
+def own_cluster_file() -> Path:
+    """Where a person keeps what is the same for all experiments on a cluster."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "ecgpipe" / "cluster.yaml"
+
+
+def _cluster_settings(block: Any, folder: Path, origin: str, prefix: str) -> dict[str, Any]:
+    """The keys that one file sets, checked by themselves, with absolute paths."""
+    if block is None:
+        return {}
+    filled = _expand(block, origin)
+    checked: ClusterConfig = _resolve_paths(_cluster_config(filled, origin, prefix), folder)
+    plain = {"container": checked.container, "binds": checked.binds}
+    return {key: _plain(plain.get(key, value)) for key, value in filled.items()}
+
+
+def _cluster_config(settings: Any, origin: str, prefix: str) -> ClusterConfig:
+    try:
+        text = json.dumps(settings, default=str)
+        return TypeAdapter(ClusterConfig).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, settings, origin, ClusterConfig, prefix)) from None
+
+
 def config_as_dict(config: PipelineConfig) -> dict[str, Any]:
-    """The resolved settings as plain values, ready for YAML or JSON; reads back to the same."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+    """The resolved settings as plain values, ready for YAML or JSON; reads back to the same.
+
+    Without `cluster`: on whose account and in which queue it ran is no part of an experiment.
+    """
+    values = dataclasses.asdict(config)
+    return {key: _plain(value) for key, value in values.items() if key != "cluster"}
 
 
 def config_as_yaml(config: PipelineConfig) -> str:
@@ -230,19 +278,30 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return both
 
 
-def _explain(error: ValidationError, settings: Any, origin: str) -> str:
-    """Every mistake in one paragraph each, with the nearest known key where one was misspelt."""
-    lines = [_explain_one(dict(mistake), settings) for mistake in error.errors()]
+def _explain(
+    error: ValidationError,
+    settings: Any,
+    origin: str,
+    known: type = PipelineConfig,
+    prefix: str = "",
+) -> str:
+    """Every mistake in one paragraph each, with the nearest known key where one was misspelt.
+
+    `known` is the class of settings that `settings` are read into; `prefix` stands before each
+    place, where it lies deeper in the file.
+    """
+    lines = [_explain_one(dict(mistake), settings, known, prefix) for mistake in error.errors()]
     head = f"{origin} has a mistake:" if len(lines) == 1 else f"{origin} has {len(lines)} mistakes:"
     return "\n".join([head, *(f"  - {line}" for line in lines)])
 
 
-def _explain_one(mistake: dict[str, Any], settings: Any) -> str:
-    place = _written_place(mistake["loc"], settings)
+def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: str) -> str:
+    inside = _written_place(mistake["loc"], settings)
+    place = prefix + inside if inside else prefix.rstrip(".")
     kind, message = mistake["type"], str(mistake["msg"])
     met: Any = mistake.get("input")
     if kind == "unexpected_keyword_argument":
-        return f"{place} is not a setting.{_nearest_setting(place)}"
+        return f"{place} is not a setting.{_nearest_setting(inside, known, prefix)}"
     if kind in ("missing", "union_tag_not_found"):
         missing = place + ".kind" if kind == "union_tag_not_found" else place
         return f"{missing} is missing."
@@ -269,17 +328,17 @@ def _written_place(location: Sequence[int | str], settings: Any) -> str:
     return ".".join(map(str, location))
 
 
-def _nearest_setting(place: str) -> str:
-    known = sorted(set(_known_settings(PipelineConfig)))
+def _nearest_setting(place: str, cls: type, prefix: str) -> str:
+    known = sorted(set(_known_settings(cls)))
     plain = re.sub(r"\.\d+", "", place)
     parent, _, last = plain.rpartition(".")
     siblings = {
         name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == parent
     }
     if near := difflib.get_close_matches(last, siblings, 1):
-        return f" Did you mean {siblings[near[0]]}?"
+        return f" Did you mean {prefix}{siblings[near[0]]}?"
     if elsewhere := [name for name in known if name.rpartition(".")[2] == last]:
-        return f" Did you mean {elsewhere[0]}?"
+        return f" Did you mean {prefix}{elsewhere[0]}?"
     return f" Known here: {', '.join(siblings)}."
 
 

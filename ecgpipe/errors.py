@@ -58,6 +58,10 @@ class CheckpointError(StoreError):
     """A checkpoint or trained model is damaged, or belongs to another run."""
 
 
+class QueueError(EcgpipeError):
+    """A scheduler did not take a job."""
+
+
 class StoppedEarly(EcgpipeError):
     """A signal asked us to stop; everything finished is saved. Start the command again."""
 

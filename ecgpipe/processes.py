@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from ecgpipe.errors import ConfigError
 
 _SHARD = re.compile(r"^(\d+)/(\d+)$")
+_ARRAY_OF = re.compile(r"^array/(\d+)$")
 
-# Scheduler, variables for a task's index, first, last and step. PBS and PJM do not say how many
-# tasks there are, so there --shard must.
+# Variables for a task's index, first, last and step. PBS and PJM do not say how many tasks there
+# are, so there --shard must.
 _ARRAYS = (
     (
         "SLURM_ARRAY_TASK_ID",
@@ -24,6 +25,16 @@ _ARRAYS = (
         "SLURM_ARRAY_TASK_STEP",
     ),
     ("SGE_TASK_ID", "SGE_TASK_FIRST", "SGE_TASK_LAST", "SGE_TASK_STEPSIZE"),
+)
+
+# Variables for a task's index, and what the first task of our own arrays has there: Grid Engine
+# knows no 0.
+_INDICES = (
+    ("SLURM_ARRAY_TASK_ID", 0),
+    ("PBS_ARRAY_INDEX", 0),
+    ("PBS_ARRAYID", 0),
+    ("SGE_TASK_ID", 1),
+    ("PJM_BULKNUM", 0),
 )
 
 
@@ -62,8 +73,10 @@ def share_of_work(shard: str | None, environment: Mapping[str, str] = os.environ
     """This process's share: that of --shard, divided among the processes of its launcher.
 
     Args:
-        shard: "i/n", counted from 0; "array" for the index of a job array; None for everything. A
-            job array is only read when asked for, since arrays also serve to try many settings.
+        shard: "i/n", counted from 0; "array" for the index and size of a Slurm or Grid Engine job
+            array; "array/n" for the index in any job array of n tasks, some of which may have been
+            queued anew by themselves; None for everything. A job array is only read when asked for,
+            since arrays also serve to try many settings.
         environment: what launcher and scheduler say. torchrun and accelerate set RANK and
             WORLD_SIZE; srun numbers the tasks of a step.
 
@@ -80,10 +93,13 @@ def _asked_share(shard: str | None, environment: Mapping[str, str]) -> Share:
         return Share()
     if shard == "array":
         return _array_share(environment)
+    if of_array := _ARRAY_OF.match(shard):
+        return _share_of_array(int(of_array[1]), environment)
     match = _SHARD.match(shard)
     if match is None or int(match[1]) >= int(match[2]):
         raise ConfigError(
-            f"--shard {shard}: write it as i/n, counted from 0: 0/8, 1/8, ... 7/8; or as array."
+            f"--shard {shard}: write it as i/n, counted from 0: 0/8, 1/8, ... 7/8; or as array, or"
+            " array/8."
         )
     return Share(int(match[1]), int(match[2]))
 
@@ -98,7 +114,26 @@ def _array_share(environment: Mapping[str, str]) -> Share:
         return Share((int(environment[index]) - start) // stride, count)
     raise ConfigError(
         "--shard array: this is no task of a Slurm or Grid Engine job array. Elsewhere say it:"
-        " --shard $PBS_ARRAY_INDEX/8 or --shard $PJM_BULKNUM/8 for an array that counts from 0."
+        " --shard array/8, or --shard $PBS_ARRAY_INDEX/8 for an array that counts from 0."
+    )
+
+
+def _share_of_array(count: int, environment: Mapping[str, str]) -> Share:
+    """A task's share of an array of `count` tasks, as `ecgpipe submit` queues them."""
+    for variable, first in _INDICES:
+        value = environment.get(variable, "undefined")
+        if value == "undefined":
+            continue  # Grid Engine's word for a job without an array
+        index = int(value) - first if value.isdecimal() else -1
+        if not 0 <= index < count:
+            raise ConfigError(
+                f"--shard array/{count}: {variable} is {value}, which is none of {count} tasks"
+                f" counted from {first}. Say the share as i/n."
+            )
+        return Share(index, count)
+    raise ConfigError(
+        f"--shard array/{count}: this is no task of a job array; none of"
+        f" {', '.join(variable for variable, _ in _INDICES)} is set. Say the share as i/n."
     )
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, TextIO
 
+from ecgpipe.life_signs import begin_progress
 from ecgpipe.processes import is_first
 
 LINE_EVERY_S = 30.0
@@ -60,15 +61,17 @@ def progress(
     """Show the progress of `total` units of work; the block receives the `Tick` to call.
 
     On a terminal a rich bar; elsewhere one line every 30 s and one at the end. Of several processes
-    only the first shows anything, unless `everyone` says that each has work of its own.
+    only the first shows anything, unless `everyone` says that each has work of its own. All count
+    into their signs of life.
     """
     stream = sys.stderr if stream is None else stream
+    count = begin_progress(label, total, unit)
     if not (everyone or is_first()):
-        yield _silent
+        yield _counting(count, _silent)
         return
     shown = _bar if stream.isatty() and not _name.get() else _lines
     with shown(label, total, unit, stream, clock) as tick:
-        yield tick
+        yield _counting(count, tick)
 
 
 def progress_line(
@@ -95,6 +98,16 @@ def duration_text(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
+
+
+def _counting(count: Callable[[int], None], tick: Tick) -> Tick:
+    """A tick that counts as well as shows."""
+
+    def both(n: int = 1, note: str = "") -> None:
+        count(n)
+        tick(n, note)
+
+    return both
 
 
 def _silent(n: int = 1, note: str = "") -> None:

@@ -36,6 +36,12 @@ class Workspace:
         return self.work_dir / "embeddings"
 
     @property
+    def signs(self) -> Path:
+        """The signs of life of this experiment's stages; not in the run's folder, which may be set
+        aside."""
+        return self.work_dir / "status" / self.name
+
+    @property
     def runs(self) -> Path:
         """The folder of all runs."""
         return self.work_dir / "runs"
@@ -44,6 +50,11 @@ class Workspace:
     def run(self) -> Path:
         """The folder of this experiment's run."""
         return self.runs / self.name
+
+    @property
+    def jobs(self) -> Path:
+        """Batch scripts of the run and their logs. Not set aside with it: a scheduler has them."""
+        return self.run / "jobs"
 
     @property
     def run_lock(self) -> Path:

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,12 @@ def fingerprint_of(
             "padding": f"right, to a multiple of {LENGTH_STEP}",
         }
     )
+
+
+def weights_are_known(files: ModelFiles, memo: Path) -> bool:
+    """Whether the fingerprint follows from `memo` and small files, without reading weights."""
+    known = _read_memo(memo)
+    return files.imported or all(_known_sha256(path, known) for path in files.weight_files())
 
 
 def _content_digests(files: ModelFiles, memo: Path) -> dict[str, str]:
@@ -288,13 +294,19 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
 def _remembered_sha256(path: Path, memo: Path) -> str:
     status = path.stat()
     known = _read_memo(memo)
-    seen = [status.st_size, status.st_mtime_ns]
-    entry = known.get(str(path))
-    if isinstance(entry, list) and len(entry) == 3 and entry[:2] == seen:
-        return str(entry[2])
+    if (found := _known_sha256(path, known)) is not None:
+        return found
     digest = sha256_file(path)
+    seen = [status.st_size, status.st_mtime_ns]
     write_json_atomic(memo, known | {str(path): [*seen, digest]})
     return digest
+
+
+def _known_sha256(path: Path, known: Mapping[str, Any]) -> str | None:
+    status, entry = path.stat(), known.get(str(path))
+    seen = [status.st_size, status.st_mtime_ns]
+    is_same = isinstance(entry, list) and len(entry) == 3 and entry[:2] == seen
+    return str(entry[2]) if is_same and entry is not None else None
 
 
 def _read_memo(memo: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ecgpipe.cache.signal_writer import Rejection, SignalStoreWriter
 from ecgpipe.config import DataConfig
 from ecgpipe.errors import SourceError, StoreError
 from ecgpipe.files import canonical_json, digest_of, write_atomic
+from ecgpipe.processes import Share
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.adapters import source_digest
@@ -129,9 +130,36 @@ def prepare(
         StoreError: work_dir cannot be written.
         StoppedEarly: a signal came; finished shards are kept.
     """
+    prepared = prepare_share(config, findings, workspace, stop, Share())
+    assert isinstance(prepared, Prepared), "one process leaves nothing to others"
+    return prepared
+
+
+@dataclass(frozen=True)
+class ShareDone:
+    """A worker did all that was its own; the data are complete once the others have as well."""
+
+    left_to_others: int
+    """Shards that were not finished when this worker looked."""
+
+
+def prepare_share(
+    config: DataConfig, findings: FindingList, workspace: Workspace, stop: Stop, share: Share
+) -> Prepared | ShareDone:
+    """Prepare the shards of one worker of several; who finds all of them finished completes the
+    data, as `prepare` does.
+
+    Workers share the plan, which follows from tables and settings alone, and work_dir. Two that
+    both find everything finished write the same files, each whole.
+
+    Raises:
+        As `prepare`. What is wrong with the data as a whole is told by whoever completes them.
+    """
     digest = inputs_digest(config, findings)
     plan = read_plan(config)
-    manifest = _store_signals(config, plan, workspace, stop)
+    manifest = _store_signals(config, plan, workspace, stop, share)
+    if isinstance(manifest, ShareDone):
+        return manifest
     check_patients((suspect.row, suspect.split) for suspect in plan.suspects())
     without_signal = [Rejection(**entry) for entry in manifest["rejected"]]
     records = RecordRows(plan, without_signal, findings)
@@ -155,10 +183,10 @@ def prepare(
 
 
 def _store_signals(
-    config: DataConfig, plan: Plan, workspace: Workspace, stop: Stop
-) -> dict[str, Any]:
+    config: DataConfig, plan: Plan, workspace: Workspace, stop: Stop, share: Share
+) -> dict[str, Any] | ShareDone:
     """The manifest of the sealed store of this plan; where rejected recordings were mended, of a
-    new one."""
+    new one. None yet where other workers have shards to do."""
     settings, digest = _signal_settings(config), _signals_digest(config, plan)
     first, mended = workspace.signals(digest), []
     if _is_sealed(first):
@@ -176,9 +204,14 @@ def _store_signals(
             attributes={"digest": digest, "settings": settings},
         )
         if mended:
-            _adopt_shards(writer, first, plan, {r.record_id for r in mended})
-        _write_shards(writer, config, plan, stop)
-        writer.seal(provenance())
+            _adopt_shards(writer, first, plan, {r.record_id for r in mended}, share)
+        _write_shards(writer, config, plan, stop, share)
+        # Of workers that end together, the last to rename its done file sees all others': over NFS
+        # too, where changing a folder is what makes a client look at it anew.
+        if share.count > 1 and (left := writer.shards_to_do()):
+            return ShareDone(len(left))
+        if not _is_sealed(folder):
+            writer.seal(provenance())
     return SignalStore.open(folder).manifest
 
 
@@ -212,15 +245,24 @@ def _is_mended(rejection: Rejection) -> bool:
     return _state_now(rejection) != rejection.state
 
 
-def _adopt_shards(writer: SignalStoreWriter, first: Path, plan: Plan, mended: set[str]) -> None:
+def _shards_of(share: Share, writer: SignalStoreWriter) -> list[int]:
+    """The unfinished shards of a worker: by number, so that each has one writer."""
+    return [k for k in writer.shards_to_do() if k % share.count == share.index]
+
+
+def _adopt_shards(
+    writer: SignalStoreWriter, first: Path, plan: Plan, mended: set[str], share: Share
+) -> None:
     """Only shards with a mended recording are read again."""
-    for shard in writer.shards_to_do():
+    for shard in _shards_of(share, writer):
         if not any(plan.record_ids[slot] in mended for slot in writer.planned(shard)):
             writer.adopt_shard(shard, first)
 
 
-def _write_shards(writer: SignalStoreWriter, config: DataConfig, plan: Plan, stop: Stop) -> None:
-    jobs = _Jobs(writer, config, plan)
+def _write_shards(
+    writer: SignalStoreWriter, config: DataConfig, plan: Plan, stop: Stop, share: Share
+) -> None:
+    jobs = _Jobs(writer, config, plan, _shards_of(share, writer))
     with progress("prepare", jobs.n_records, "records") as tick:
         do_jobs(jobs, config.workers or available_cores(), stop, tick)
 
@@ -228,11 +270,13 @@ def _write_shards(writer: SignalStoreWriter, config: DataConfig, plan: Plan, sto
 class _Jobs(Sequence[ShardJob]):
     """The shards to be written; a job is made when it is asked for, so that few exist at once."""
 
-    def __init__(self, writer: SignalStoreWriter, config: DataConfig, plan: Plan) -> None:
+    def __init__(
+        self, writer: SignalStoreWriter, config: DataConfig, plan: Plan, shards: list[int]
+    ) -> None:
         self._writer = writer
         self._config = config
         self._plan = plan
-        self._shards = writer.shards_to_do()
+        self._shards = shards
         self.n_records = sum(len(writer.planned(shard)) for shard in self._shards)
 
     def __len__(self) -> int:

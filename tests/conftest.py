@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import make_ecgs
 import pytest
 import tiny_models
+from slurm_cluster import SlurmCluster, running_cluster, why_not
 from toy_experiment import Experiment
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -62,3 +64,12 @@ def experiment(
 @pytest.fixture
 def fresh(tmp_path: Path, tiny_llama: Path, ecgs: Path) -> Experiment:
     return Experiment(tmp_path, tiny_llama, ecgs)
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[SlurmCluster]:
+    """A real Slurm with two nodes, for the tests of one file; they may leave jobs behind."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with running_cluster() as cluster:
+        yield cluster

@@ -12,13 +12,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate")
 GROUND = (
+    "cluster_config",
     "config",
     "config_file",
     "errors",
     "files",
+    "life_signs",
     "processes",
     "progress",
     "provenance",
+    "scratch",
+    "settings",
     "stopping",
     "variants",
     "workspace",
@@ -47,9 +51,9 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def layer(module: str) -> str:
-    """The room, 'stages', 'cli', 'drawing' or 'ground' that a module of ours belongs to."""
+    """The room, 'stages', 'cli', 'drawing', 'cluster' or 'ground': where a module belongs."""
     part = [*module.split("."), ""][1]
-    if part in ROOMS or part in ("stages", "cli", "drawing"):
+    if part in ROOMS or part in ("stages", "cli", "drawing", "cluster"):
         return part
     return "cli" if part == "__main__" else "ground"
 
@@ -62,8 +66,10 @@ ALLOWED = {
     "train_ecg": {"train_ecg", "cache", "ground"},
     "evaluate": {"evaluate", "drawing", "cache", "ground"},
     "drawing": {"drawing", "ground"},
+    "cluster": {"cluster", "ground"},
     "stages": {
-        "stages", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing", "cache", "ground",
+        "stages", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing", "cluster", "cache",
+        "ground",
     },
     "cli": {"cli", "stages", "evaluate", "ground"},
 }  # fmt: skip
@@ -104,6 +110,12 @@ def test_drawing_knows_of_the_ground_only_what_can_go_wrong() -> None:
     for path in (ROOT / "ecgpipe" / "drawing").glob("*.py"):
         grounds = {m for m in imported(path) if m.startswith("ecgpipe.") and layer(m) == "ground"}
         assert grounds <= {"ecgpipe.errors"}, path
+
+
+def test_the_cluster_folder_starts_processes_in_one_place_only() -> None:
+    for path in (ROOT / "ecgpipe" / "cluster").glob("*.py"):
+        if path.stem != "queueing":
+            assert not {"subprocess", "os"} & set(imported(path)), path
 
 
 def test_nobody_touches_the_state_that_all_figures_share() -> None:

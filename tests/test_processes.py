@@ -38,6 +38,13 @@ GRID_ENGINE = {
         ("array", {**GRID_ENGINE, "SGE_TASK_ID": "undefined", **SLURM_ARRAY}, Share(4, 8)),
         ("1/2", TORCHRUN, Share(11, 16)),
         ("array", {**SLURM_ARRAY, **SRUN}, Share(4 * 4 + 2, 32)),
+        ("array/9", SLURM_ARRAY, Share(5, 9)),
+        ("array/10", GRID_ENGINE, Share(6, 10)),
+        ("array/8", {"PBS_ARRAY_INDEX": "0"}, Share(0, 8)),
+        ("array/8", {"PBS_ARRAYID": "7"}, Share(7, 8)),
+        ("array/8", {"PJM_BULKNUM": "3"}, Share(3, 8)),
+        ("array/8", {"SGE_TASK_ID": "undefined", "PBS_ARRAY_INDEX": "3"}, Share(3, 8)),
+        ("2/8", {"PBS_ARRAY_INDEX": "3"}, Share(2, 8)),
     ],
 )
 def test_the_share_follows_from_launcher_and_option(
@@ -64,8 +71,23 @@ def test_a_malformed_shard_says_how_to_write_it(shard: str) -> None:
 
 def test_an_array_that_is_not_there_says_what_to_do_on_other_schedulers() -> None:
     for environment in ({}, {"PBS_ARRAY_INDEX": "3"}, {"SGE_TASK_ID": "undefined"}):
-        with pytest.raises(ConfigError, match=r"--shard \$PBS_ARRAY_INDEX/8"):
+        with pytest.raises(ConfigError, match=r"--shard array/8, or --shard \$PBS_ARRAY_INDEX/8"):
             share_of_work("array", environment)
+
+
+def test_one_task_of_an_array_that_is_queued_anew_keeps_its_share() -> None:
+    alone = {f"SLURM_ARRAY_TASK_{name}": "5" for name in ("ID", "MIN", "MAX")}
+    assert share_of_work("array/8", alone) == Share(5, 8)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"SGE_TASK_ID": "undefined"}, {"PBS_ARRAY_INDEX": "8"}, {"SGE_TASK_ID": "0"},
+     {"PJM_BULKNUM": "x"}],
+)  # fmt: skip
+def test_an_index_that_is_none_of_the_array_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"--shard array/8: .* Say the share as i/n"):
+        share_of_work("array/8", environment)
 
 
 def test_each_process_of_a_machine_gets_its_own_gpu() -> None:

@@ -52,7 +52,11 @@ def test_a_run_leaves_its_settings_log_and_model(
 
 
 def test_a_second_run_does_no_work_and_says_so_at_once(experiment: Experiment) -> None:
-    before = {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("*.*")}
+    def times() -> dict[Path, int]:
+        made = (path for path in experiment.folder.rglob("*.*") if "status" not in path.parts)
+        return {path: path.stat().st_mtime_ns for path in made}
+
+    before = times()
     started = time.monotonic()
     code, _, err = experiment.run("run")
     seconds = time.monotonic() - started
@@ -60,7 +64,7 @@ def test_a_second_run_does_no_work_and_says_so_at_once(experiment: Experiment) -
     assert "no work was done" in err
     assert err.count("nothing to do") == 4
     assert seconds < 5
-    assert {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("*.*")} == before
+    assert times() == before
 
 
 def test_another_pooling_embeds_and_trains_anew_and_touches_no_signal(
@@ -376,3 +380,55 @@ def test_a_closed_output_is_no_error(experiment: Experiment) -> None:
     command = f"{sys.executable} -m ecgpipe run -c {experiment.path} >&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
+
+
+def test_where_it_is_queued_changes_nothing_that_is_made(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = "cluster={scheduler: slurm, queue: other, account: me, embed: {shards: 9}}"
+    assert worked(experiment.did("--set", block)) == []
+    code, out, err = experiment.run("submit", "--resume", "--set", block)
+    assert code == 0, err
+    assert "Everything is there; nothing is queued." in out
+    runs = experiment.folder / "work" / "runs" / "toy"
+    assert "other" not in (runs / "config.yaml").read_text()
+    code, out, err = experiment.run("submit", "--resume", "--dry-run", "--json", "--set", block,
+                                    "--set", "train.epochs=3")  # fmt: skip
+    assert code == 0, err
+    summary = json.loads(out.splitlines()[-1])
+    assert [job["stage"] for job in summary["submit"]["jobs"]] == ["train", "eval"]
+    assert not (runs / "jobs").exists()
+
+
+def test_scripts_and_logs_stay_where_the_scheduler_has_them(experiment: Experiment) -> None:
+    runs = experiment.folder / "work" / "runs"
+    log = runs / "toy" / "jobs" / "ecgpipe-train-1.log"
+    log.parent.mkdir()
+    log.write_text("begun")
+    assert worked(experiment.did("--set", "text.pooling=mean")) == ["embed", "train", "eval"]
+    assert log.read_text() == "begun"
+    assert (runs / "toy.old-1" / "model" / "model.safetensors").exists()
+    assert (runs / "toy.old-1" / "run.json").exists()
+    assert not (runs / "toy.old-1" / "jobs").exists()
+    assert worked(experiment.did("--set", "text.pooling=mean")) == []
+
+
+def test_a_folder_with_nothing_but_scripts_is_no_run_to_set_aside(fresh: Experiment) -> None:
+    log = fresh.folder / "work" / "runs" / "toy" / "jobs" / "ecgpipe-train-1.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("begun")
+    assert worked(fresh.did("--set", "train.epochs=1")) == ["prepare", "embed", "train", "eval"]
+    assert log.read_text() == "begun"
+    assert [path.name for path in log.parents[2].iterdir() if path.is_dir()] == ["toy"]
+
+
+def test_a_stage_whose_input_is_half_done_ends_at_once(fresh: Experiment) -> None:
+    assert fresh.run("prepare", "--shard", "0/1")[0] == 0
+    assert fresh.run("embed", "--shard", "0/2")[0] == 0
+    code, _, err = fresh.run("train")
+    assert code == 1
+    assert "Run `ecgpipe embed`" in err
+    assert not (fresh.folder / "work" / "runs" / "toy" / "model").exists()
+    code, _, err = fresh.run("eval")
+    assert code == 1
+    assert "Run `ecgpipe" in err

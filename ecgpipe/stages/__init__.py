@@ -16,6 +16,7 @@ vectors_stage  upkeep of the vectors: verify, gc, compact, export, import
 train_stage    signals and vectors -> a model
 eval_stage     model and records -> results and report
 eval_analyses  what is made beside the tasks, one function a block
+submit_stage   the stages -> jobs in a cluster's queue
 show_stage     ECGs -> pictures
 show_records   the ECG that a name on the command line means
 show_suspects  what check finds suspicious -> pages of small pictures

@@ -14,7 +14,9 @@ from ecgpipe.errors import StoreError
 from ecgpipe.files import write_atomic
 from ecgpipe.processes import Share, share_of_work
 from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.nearest import nearest_model
 from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.signed import signed
 from ecgpipe.stages.texts import all_sentences
 from ecgpipe.stopping import Stop
 
@@ -33,6 +35,7 @@ def run_embed(experiment: Experiment, stop: Stop) -> Outcome:
     return outcome
 
 
+@signed("embed")
 def run_embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
     """Embed what is missing of one share. Raises as `ecgpipe.embed_text.embedding.embed`."""
     done = embed(sentences_of(experiment), embed_job(experiment, share), stop)
@@ -86,7 +89,7 @@ def sentences_of(experiment: Experiment) -> list[str]:
 def embed_job(experiment: Experiment, share: Share) -> EmbedJob:
     """The experiment's model, views and caches."""
     return EmbedJob(
-        files=experiment.model_files,
+        files=nearest_model(experiment.model_files, experiment.fingerprint),
         config=experiment.config.text,
         root=experiment.workspace.embeddings,
         fingerprints=tuple(map(experiment.fingerprint_of, experiment.config.text.all_views)),

@@ -17,6 +17,7 @@ from ecgpipe.stages.eval_analyses import with_analyses
 from ecgpipe.stages.eval_files import REPORTS, write_report_files
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.signed import signed
 from ecgpipe.stages.texts import all_sentences, with_sentence
 from ecgpipe.stages.train_stage import finished_model, run_key
 from ecgpipe.stopping import Stop
@@ -24,6 +25,7 @@ from ecgpipe.stopping import Stop
 _VERSION = 4  # raised when the same key would give other figures
 
 
+@signed("eval")
 def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
     """Score the experiment's model, or find that it is scored.
 
@@ -50,6 +52,12 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
         # Written last: if it holds the key, all that lies beside it is of the same figures.
         write_results(folder / "results.json", results)
     return Outcome("eval", did_work, _line(results, did_work), _summary(experiment, results))
+
+
+def finished_results(experiment: Experiment) -> Results | None:
+    """The results of the experiment's finished model; None where either is missing."""
+    card = finished_model(experiment, run_key(experiment))
+    return None if card is None else _results_of(experiment, _key(experiment, card))
 
 
 def _key(experiment: Experiment, card: dict[str, Any]) -> str:

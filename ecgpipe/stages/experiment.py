@@ -5,6 +5,7 @@ Owns how they are found. Nothing here does a stage's work.
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ecgpipe.cache.fingerprint import Fingerprint
@@ -12,11 +13,17 @@ from ecgpipe.cache.records_table import RecordsTable, read_records
 from ecgpipe.cache.signal_reader import SignalStore
 from ecgpipe.cache.vector_cache import VectorCache
 from ecgpipe.config import PipelineConfig, TextView
-from ecgpipe.embed_text.model_files import ModelFiles, find_model, fingerprint_of
+from ecgpipe.embed_text.model_files import (
+    ModelFiles,
+    find_model,
+    fingerprint_of,
+    weights_are_known,
+)
 from ecgpipe.errors import SourceError, StoreError
 from ecgpipe.evaluate.tasks import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest
+from ecgpipe.stages.nearest import nearest_signals
 from ecgpipe.stages.shelves import Shelves
 from ecgpipe.workspace import Workspace
 
@@ -32,6 +39,9 @@ class Experiment:
 
     beside_others: bool = field(default=False, compare=False)
     """Whether other runs train at the same time in this process."""
+
+    may_download: bool = True
+    """Whether the network may be asked for a language model that is not here."""
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -81,13 +91,15 @@ class Experiment:
 
     @cached_property
     def signals(self) -> SignalStore:
-        """The prepared signals."""
-        return SignalStore.open(self.workspace.signals(self.prepared.signals_digest))
+        """The prepared signals, from this node's copy where it has one."""
+        return SignalStore.open(
+            nearest_signals(self.workspace.signals(self.prepared.signals_digest))
+        )
 
     @cached_property
     def model_files(self) -> ModelFiles:
         """The language model's files."""
-        return find_model(self.config.text)
+        return find_model(self.config.text, download=self.may_download)
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -96,8 +108,16 @@ class Experiment:
 
     def fingerprint_of(self, view: TextView) -> Fingerprint:
         """What the text vectors of a view depend on."""
-        memo = self.workspace.embeddings / "file-digests.json"
-        return fingerprint_of(self.model_files, self.config.text, view, memo)
+        return fingerprint_of(self.model_files, self.config.text, view, self._digest_memo)
+
+    def known_fingerprint_of(self, view: TextView) -> Fingerprint | None:
+        """The same without reading weights; None where they were never read on this work_dir."""
+        known = weights_are_known(self.model_files, self._digest_memo)
+        return self.fingerprint_of(view) if known else None
+
+    @property
+    def _digest_memo(self) -> Path:
+        return self.workspace.embeddings / "file-digests.json"
 
     def open_vectors(self) -> VectorCache:
         """The text vectors that are there now."""

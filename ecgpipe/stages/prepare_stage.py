@@ -2,25 +2,55 @@
 
 from typing import Any
 
-from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest, prepare
+from ecgpipe.processes import Share
+from ecgpipe.read_ecg.preparation import (
+    Prepared,
+    ShareDone,
+    find_prepared,
+    inputs_digest,
+    prepare_share,
+)
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.signed import signed
 from ecgpipe.stopping import Stop
 
 
 def run_prepare(experiment: Experiment, stop: Stop) -> Outcome:
     """Prepare what is missing or stale. Raises as `ecgpipe.read_ecg.preparation.prepare`."""
+    return run_prepare_share(experiment, stop, Share())
+
+
+@signed("prepare")
+def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
+    """Prepare what is missing of one share; whoever finds all shares done completes the data.
+
+    Raises as `ecgpipe.read_ecg.preparation.prepare`.
+    """
     digest = inputs_digest(experiment.config.data, experiment.taxonomy)
     prepared = find_prepared(digest, experiment.workspace)
     did_work = prepared is None
     if prepared is None:
-        prepared = prepare(experiment.config.data, experiment.taxonomy, experiment.workspace, stop)
+        found = prepare_share(
+            experiment.config.data, experiment.taxonomy, experiment.workspace, stop, share
+        )
+        if isinstance(found, ShareDone):
+            return _left_to_others(found, share)
+        prepared = found
     summary = prepared.counts | {
         "signals": str(experiment.workspace.signals(prepared.signals_digest)),
         "records": str(experiment.workspace.records(prepared.digest)),
         "rejected_list": str(experiment.workspace.rejected(prepared.digest)),
     }
     return Outcome("prepare", did_work, _line(prepared, summary, did_work), summary)
+
+
+def _left_to_others(done: ShareDone, share: Share) -> Outcome:
+    line = (
+        f"share {share} is done; {done.left_to_others:,} shards of other shares were not finished,"
+        " so whoever finishes last completes the data"
+    )
+    return Outcome("prepare", True, line, {"left_to_others": done.left_to_others})
 
 
 def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:

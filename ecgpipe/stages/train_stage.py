@@ -29,6 +29,7 @@ from ecgpipe.processes import is_first
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.signed import signed
 from ecgpipe.stages.texts import task_sentences, with_texts
 from ecgpipe.stopping import Stop
 
@@ -46,6 +47,7 @@ _IDLE = (
 )
 
 
+@signed("train")
 def run_train(experiment: Experiment, stop: Stop) -> Outcome:
     """Train, or continue, or find that nothing is to do.
 
@@ -127,12 +129,21 @@ def _is_long_enough(training: Mapping[str, Any], config: TrainConfig) -> bool:
 def _make_room(experiment: Experiment, key: str) -> None:
     """Set aside a run folder of another key, or one that went on for longer than asked."""
     run = experiment.workspace.run
-    if run.exists() and not _may_continue(experiment, key):
+    jobs = experiment.workspace.jobs
+    made = [path for path in run.glob("*") if path != jobs]
+    if made and not _may_continue(experiment, key):
         number = 1
         while (old := run.with_name(f"{run.name}.old-{number}")).exists():
             number += 1
         with storing(old):
-            run.rename(old)
+            if jobs.exists():
+                # The job that is doing this may have to be started again from there. run.json
+                # goes last: until then the rest still belongs to another key.
+                old.mkdir()
+                for path in sorted(made, key=lambda path: path.name == "run.json"):
+                    path.rename(old / path.name)
+            else:
+                run.rename(old)
     write_atomic(run / "config.yaml", config_as_yaml(experiment.config).encode())
     write_json_atomic(
         run / "run.json",

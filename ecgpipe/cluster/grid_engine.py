@@ -1,0 +1,104 @@
+"""Grid Engine: qsub with #$ lines (TSUBAME4 runs Altair's).
+
+Owns its lines and ways. `-hold_jid` also releases those that wait for a job that failed, so every
+stage looks at its input itself and ends at once. A job that ends with 99 goes back into the queue
+under its own id; it is not told how often, so the script counts in a file. Wall time ends without a
+warning: --max-minutes is what saves the work.
+"""
+
+import re
+import shlex
+
+from ecgpipe.cluster.job import After, Dialect, Job, Site
+from ecgpipe.cluster.script import (
+    hours_minutes_seconds,
+    port_from,
+    render,
+    start_by_mpirun,
+    start_here,
+    stopped_early,
+)
+from ecgpipe.cluster.shell_words import line_of
+from ecgpipe.errors import ConfigError
+
+_ID = re.compile(r"^(\d+)(\.\d+-\d+:\d+)?$")
+_RESCHEDULE = 99
+
+
+def _script(job: Job, site: Site) -> str:
+    queued_by = line_of(_submit(job, site, None))
+    return render(_directives(job), _launch(job), _ending(job, site), job, site, queued_by)
+
+
+def _directives(job: Job) -> str:
+    if job.resources is None and not job.options:
+        raise ConfigError(
+            f"cluster.{job.stage}.resources is missing. Grid Engine sites have words of their own"
+            " for GPUs and nodes, such as gpu_1=1 or node_f=1 on TSUBAME4: see the site's manual,"
+            " or give whole lines as cluster.options."
+        )
+    lines = [
+        f"-N {job.name}",
+        "-S /bin/bash",
+        "-cwd",
+        "-j y",
+        "-r y",
+        f"-l h_rt={hours_minutes_seconds(job.wall_minutes)}",
+    ]
+    if job.resources is not None:
+        lines.append(f"-l {job.resources}")
+    if job.queue is not None:
+        lines.append(f"-q {job.queue}")
+    if job.tasks > 1:
+        lines.append(f"-t 1-{job.tasks}")
+    return "\n".join(f"#$ {line}" for line in (*lines, *job.options))
+
+
+def _launch(job: Job) -> str:
+    if job.ranks == 1:
+        return start_here(job)
+    port = f"{port_from('JOB_ID')}\n"
+    if job.nodes == 1:
+        return port + start_here(job)
+    head = "MASTER_ADDR=$(awk 'NR == 1 { print $1 }' \"$PE_HOSTFILE\")\nexport MASTER_ADDR\n"
+    hosts = f'--host "$(awk \'{{ printf "%s%s:{job.ranks_per_node}", c, $1; c = "," }}\''
+    return port + head + start_by_mpirun(job, hosts + ' "$PE_HOSTFILE")"')
+
+
+def _ending(job: Job, site: Site) -> str:
+    counter = shlex.quote(str(site.jobs_folder / f".restarts-{job.stage}-"))
+    again = (
+        f"counter={counter}$JOB_ID-$SGE_TASK_ID\n"
+        'count=$(cat "$counter" 2>/dev/null || echo 0)\n'
+        f'if [ "$count" -lt {job.retries} ]; then\n'
+        '  echo $((count + 1)) >"$counter"\n'
+        '  echo "Stopped with everything saved; back into the queue."\n'
+        f"  exit {_RESCHEDULE}\n"
+        "fi"
+    )
+    return f'{stopped_early(again)}\nexit "$status"'
+
+
+def _submit(job: Job, site: Site, after: After | None) -> list[str]:
+    words = ["qsub", "-terse"]
+    if site.account is not None:
+        words += ["-g", site.account]  # TSUBAME does not read it in a script
+    if after is not None:
+        words += ["-hold_jid", ",".join(filter(None, (after.ended_well, after.ended)))]
+    return [*words, job.file_name]
+
+
+def _read_id(output: str) -> str | None:
+    lines = output.strip().splitlines()
+    match = _ID.match(lines[-1].strip()) if lines else None
+    return match[1] if match else None  # an array adds `.1-8:1`
+
+
+GRID_ENGINE = Dialect(
+    name="grid_engine",
+    script=_script,
+    submit=_submit,
+    read_id=_read_id,
+    cancel="qdel",
+    starts_itself_again=True,
+)

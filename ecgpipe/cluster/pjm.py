@@ -1,0 +1,89 @@
+"""PJM of Fujitsu's Technical Computing Suite: pjsub with #PJM lines (GENKAI, Fugaku).
+
+Owns its lines and ways, which are from manuals and public scripts and were not run. Only the parts
+of one step job wait for each other, and a bulk job (its array) cannot be one: nothing waits for an
+array. As on PBS, more jobs wait behind each stage in place of retries.
+"""
+
+import re
+
+from ecgpipe.cluster.job import After, Dialect, Job, Site
+from ecgpipe.cluster.script import (
+    hours_minutes_seconds,
+    port_from,
+    render,
+    start_by_mpirun,
+    start_here,
+    stopped_early,
+)
+from ecgpipe.cluster.shell_words import line_of
+
+_SUBMITTED = re.compile(r"\bJob (\d+(?:_\d+)?) submitted")
+
+
+def _script(job: Job, site: Site) -> str:
+    queued_by = line_of(_submit(job, site, None))
+    said = 'echo "Stopped with everything saved; the next job of this stage goes on."'
+    ending = f'{stopped_early(said)}\nexit "$status"'
+    return render(_directives(job, site), _launch(job), ending, job, site, queued_by)
+
+
+def _directives(job: Job, site: Site) -> str:
+    lines = [
+        f"--name {job.name}",
+        "-j",
+        f"-L elapse={hours_minutes_seconds(job.wall_minutes)}",
+        f"-L {job.resources or _resources(job)}",
+    ]
+    if job.nodes > 1:
+        lines.append(f"--mpi proc={job.ranks}")
+    if job.queue is not None:
+        lines.append(f"-L rscgrp={job.queue}")
+    if site.account is not None:
+        lines.append(f"-g {site.account}")
+    return "\n".join(f"#PJM {line}" for line in (*lines, *job.options))
+
+
+def _resources(job: Job) -> str:
+    if job.nodes > 1:
+        return f"node={job.nodes}"
+    return f"gpu={job.gpus_per_node}" if job.gpus_per_node else f"vnode-core={job.cpus}"
+
+
+def _launch(job: Job) -> str:
+    if job.ranks == 1:
+        return start_here(job)
+    number = f"number=${{PJM_JOBID%%[^0-9]*}}\n{port_from('number')}\n"
+    if job.nodes == 1:
+        return number + start_here(job)
+    head = 'MASTER_ADDR=$(head -n 1 "$PJM_O_NODEINF")\nexport MASTER_ADDR\n'
+    return number + head + start_by_mpirun(job, '--hostfile "$PJM_O_NODEINF"')
+
+
+def _submit(job: Job, site: Site, after: After | None) -> list[str]:
+    if job.tasks > 1:
+        return ["pjsub", "--bulk", "--sparam", f"0-{job.tasks - 1}", job.file_name]
+    if after is None:
+        return ["pjsub", "--step", "--sparam", "sn=0", job.file_name]
+    step_job, _, place = (after.ended or after.ended_well or "").partition("_")
+    parts = [f"jid={step_job}", f"sn={int(place) + 1}"]
+    if after.ended_well is not None:
+        parts.append(f"sd=ec!=0:all:{after.ended_well.partition('_')[2]}")
+    return ["pjsub", "--step", "--sparam", ",".join(parts), job.file_name]
+
+
+def _read_id(output: str) -> str | None:
+    found: list[str] = _SUBMITTED.findall(output)
+    return found[-1] if found else None
+
+
+PJM = Dialect(
+    name="pjm",
+    script=_script,
+    submit=_submit,
+    read_id=_read_id,
+    cancel="pjdel",
+    starts_itself_again=False,
+    waits_for_arrays=False,
+    stand_in="ID_{place}",
+)

@@ -1,0 +1,41 @@
+"""A stage that leaves signs of life while it works, and of how it ended.
+
+Owns which share of its work a stage's process has. What a sign is, is `ecgpipe.life_signs`'s.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
+
+from ecgpipe.life_signs import sign_of_life
+from ecgpipe.processes import Share, share_of_work
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stopping import Stop
+
+P = ParamSpec("P")
+Stage = Callable[Concatenate[Experiment, Stop, P], Outcome]
+
+
+def signed(name: str) -> Callable[[Stage[P]], Stage[P]]:
+    """Make a stage leave signs under `name`, in work_dir's status/<experiment>/.
+
+    Its share is the `Share` among its arguments; without one, that of this process among those it
+    was launched with.
+    """
+
+    def sign(stage: Stage[P]) -> Stage[P]:
+        @functools.wraps(stage)
+        def run(
+            experiment: Experiment, stop: Stop, /, *args: P.args, **kwargs: P.kwargs
+        ) -> Outcome:
+            given = [value for value in (*args, *kwargs.values()) if isinstance(value, Share)]
+            share = given[0] if given else share_of_work(None)
+            with sign_of_life(experiment.workspace.signs, name, share) as tell:
+                outcome = stage(experiment, stop, *args, **kwargs)
+                tell(outcome.line)
+            return outcome
+
+        return run
+
+    return sign

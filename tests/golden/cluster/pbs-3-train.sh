@@ -1,0 +1,69 @@
+#!/bin/bash
+#PBS -N ecgpipe-train
+#PBS -S /bin/bash
+#PBS -j oe
+#PBS -r y
+#PBS -l walltime=12:00:00
+#PBS -l select=2:ncpus=16:ngpus=2:mpiprocs=2
+#PBS -P ecg-group
+#PBS -q gpu
+
+# The stage train of trial, written by `ecgpipe submit` 1.0.
+# By hand, in this folder: qsub 3-train.sh
+
+# A signal is passed on; then the command saves, and its own exit code is awaited.
+children=() asked='' was_asked=''
+pass_on() {
+  asked=1 was_asked=1
+  kill -s USR1 "${children[@]}" 2>/dev/null
+}
+trap pass_on USR1 USR2 TERM XCPU
+
+cd '/data/心電図/it'"'"'s $5' || exit 1
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh
+module load cuda/12.4
+source .venv/bin/activate
+export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
+export OMP_NUM_THREADS=8 TOKENIZERS_PARALLELISM=false
+scratch="/local/${USER-}/my cache"
+scratch=${scratch:-/tmp}/ecgpipe-$(id -u)
+export TRITON_CACHE_DIR=$scratch/triton TORCHINDUCTOR_CACHE_DIR=$scratch/inductor
+
+start() {
+  number=${PBS_JOBID%%[^0-9]*}
+  export MASTER_PORT=$((20000 + number % 10000))
+  MASTER_ADDR=$(head -n 1 "$PBS_NODEFILE")
+  export MASTER_ADDR
+  mpirun -np 4 --map-by ppr:2:node --hostfile "$PBS_NODEFILE" \
+      env PATH="${PATH-}" \
+          LD_LIBRARY_PATH="${LD_LIBRARY_PATH-}" \
+          MASTER_ADDR="${MASTER_ADDR-}" \
+          MASTER_PORT="${MASTER_PORT-}" \
+          OMP_NUM_THREADS="${OMP_NUM_THREADS-}" \
+          TRITON_CACHE_DIR="${TRITON_CACHE_DIR-}" \
+          TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR-}" \
+      bash -c 'export RANK=$OMPI_COMM_WORLD_RANK WORLD_SIZE=$OMPI_COMM_WORLD_SIZE LOCAL_RANK=$OMPI_COMM_WORLD_LOCAL_RANK LOCAL_WORLD_SIZE=$OMPI_COMM_WORLD_LOCAL_SIZE; exec "$@"' rank \
+      ecgpipe train \
+      --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+      --max-minutes 710 &
+  children+=($!)
+}
+
+status=0
+# Asked to stop while modules were loaded: then nothing is begun.
+if [ -n "$was_asked" ]; then status=75; else start; fi
+for child in "${children[@]}"; do
+  while asked=''; wait "$child"; code=$?; [ -n "$asked" ]; do :; done
+  # Asked to stop (USR1, TERM) before it could listen: then it had not begun.
+  if [ -n "$was_asked" ] && { [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }; then
+    code=75
+  fi
+  if [ "$code" -ne 0 ] && { [ "$status" -eq 0 ] || [ "$status" -eq 75 ]; }; then
+    status=$code
+  fi
+done
+
+if [ "$status" -eq 75 ]; then
+  echo "Stopped with everything saved; the next job of this stage goes on."
+fi
+exit "$status"

@@ -1,0 +1,56 @@
+#!/bin/bash
+#PJM --name ecgpipe-prepare
+#PJM -j
+#PJM -L elapse=04:00:00
+#PJM -L vnode-core=8
+#PJM -L rscgrp=cpu
+#PJM -g ecg-group
+
+# The stage prepare of trial, written by `ecgpipe submit` 1.0.
+# By hand, in this folder: pjsub --bulk --sparam 0-3 1-prepare.sh
+
+# A signal is passed on; then the command saves, and its own exit code is awaited.
+children=() asked='' was_asked=''
+pass_on() {
+  asked=1 was_asked=1
+  kill -s USR1 "${children[@]}" 2>/dev/null
+}
+trap pass_on USR1 USR2 TERM XCPU
+
+cd '/data/心電図/it'"'"'s $5' || exit 1
+type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh
+module load cuda/12.4
+source .venv/bin/activate
+export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
+export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+scratch="/local/${USER-}/my cache"
+scratch=${scratch:-/tmp}/ecgpipe-$(id -u)
+export TRITON_CACHE_DIR=$scratch/triton TORCHINDUCTOR_CACHE_DIR=$scratch/inductor
+
+start() {
+  ecgpipe prepare \
+      --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+      --shard array/4 \
+      --set data.workers=8 \
+      --max-minutes 230 &
+  children+=($!)
+}
+
+status=0
+# Asked to stop while modules were loaded: then nothing is begun.
+if [ -n "$was_asked" ]; then status=75; else start; fi
+for child in "${children[@]}"; do
+  while asked=''; wait "$child"; code=$?; [ -n "$asked" ]; do :; done
+  # Asked to stop (USR1, TERM) before it could listen: then it had not begun.
+  if [ -n "$was_asked" ] && { [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }; then
+    code=75
+  fi
+  if [ "$code" -ne 0 ] && { [ "$status" -eq 0 ] || [ "$status" -eq 75 ]; }; then
+    status=$code
+  fi
+done
+
+if [ "$status" -eq 75 ]; then
+  echo "Stopped with everything saved; the next job of this stage goes on."
+fi
+exit "$status"
