@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ecgpipe.evaluate.report_tables import Column, Table
+from ecgpipe.evaluate.report_table import Column, Table
 
 _FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n")
 

@@ -42,7 +42,8 @@ def overtaken(
 def taken_for(
     scored: ScoredTask, similarity_CC: Floats | None, min_positives: int
 ) -> list[dict[str, Any]]:
-    """The pairs of findings that are mistaken most, the worst first.
+    """The pairs of findings that are mistaken most, by the lower bound of the rate: a pair of few
+    ECGs must be worse to come first.
 
     Args:
         scored: the task.
@@ -50,11 +51,9 @@ def taken_for(
         min_positives: the least ECGs of a pair.
     """
     rates, counts = overtaken(scored.scores, scored.truth, min_positives)
-    known = np.argwhere(np.isfinite(rates))
-    order = sorted(known.tolist(), key=lambda pair: -rates[pair[0], pair[1]])
     ids = [each.id for each in scored.task.classes]
-    entries = []
-    for i, j in order[:_WORST]:
+    entries: list[dict[str, Any]] = []
+    for i, j in np.argwhere(np.isfinite(rates)).tolist():
         n = int(counts[i, j])
         low, high = wilson_interval(rates[i, j] * n, n)
         entries.append(
@@ -66,7 +65,7 @@ def taken_for(
                 "text_cosine": None if similarity_CC is None else float(similarity_CC[i, j]),
             }
         )
-    return entries
+    return sorted(entries, key=lambda entry: -entry["rate"]["low"])[:_WORST]
 
 
 def by_coarse_class(

@@ -7,10 +7,9 @@ of the map. Drawn from the results file alone.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ecgpipe.evaluate.failure_tables import FAILURE_BLOCKS, failure_tables
+from ecgpipe.evaluate.report_table import Column, Table
 from ecgpipe.evaluate.report_tables import (
-    GENERIC,
-    Column,
-    Table,
     absent_classes,
     analysis_table,
     classes_table,
@@ -19,7 +18,6 @@ from ecgpipe.evaluate.report_tables import (
     glance,
     group_table,
     mistakes_table,
-    plain_tables,
     summary_table,
     variants_table,
 )
@@ -156,8 +154,8 @@ def _analyses(results: Results) -> Iterator[str]:
                 if not number:
                     yield f"## {table.title['en']}"
                 yield markdown(table)
-    for name in GENERIC:
-        for number, table in enumerate(plain_tables(name, results.get(name))):
+    for name in FAILURE_BLOCKS:
+        for number, table in enumerate(failure_tables(results, name)):
             yield f"{'##' if not number else '###'} {table.title['en']}"
             yield markdown(table)
     for name, chosen in results.get("examples", {}).items():

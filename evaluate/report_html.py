@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from ecgpipe.drawing.plot import Plot
 from ecgpipe.drawing.web_font import embedded_font
+from ecgpipe.evaluate.failure_tables import FAILURE_BLOCKS, failure_tables
 from ecgpipe.evaluate.figures import (
     MOST_CONFUSED,
     confusion_part,
@@ -30,9 +31,8 @@ from ecgpipe.evaluate.figures import (
     task_figures,
     training_figure,
 )
+from ecgpipe.evaluate.report_table import Table
 from ecgpipe.evaluate.report_tables import (
-    GENERIC,
-    Table,
     absent_classes,
     analysis_table,
     calibration_table,
@@ -41,7 +41,6 @@ from ecgpipe.evaluate.report_tables import (
     group_table,
     map_texts_table,
     mistakes_table,
-    plain_tables,
     summary_table,
     training_table,
     variants_table,
@@ -374,8 +373,8 @@ def _analyses(results: Results) -> Iterator[dict[str, Any]]:
                 "name": name, "about": _about(results, name), "tables": tables,
                 "bare": name == "neighbours",
             }  # fmt: skip
-    for name in GENERIC:
-        if tables := tuple(plain_tables(name, results.get(name))):
+    for name in FAILURE_BLOCKS:
+        if tables := tuple(failure_tables(results, name)):
             yield {"name": name, "about": None, "tables": tables, "bare": True}
 
 

@@ -6,9 +6,10 @@ another. Drawn from the results file alone; what an older file lacks makes no ta
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from ecgpipe.evaluate.failure_tables import FAILURE_BLOCKS, failure_tables
+from ecgpipe.evaluate.report_table import Column, Table, column
 from ecgpipe.evaluate.report_words import (
     LIST,
     Words,
@@ -21,49 +22,7 @@ from ecgpipe.evaluate.report_words import (
 from ecgpipe.evaluate.results import Results, is_area
 from ecgpipe.evaluate.verdict import BASELINES, headline_figures, verdict
 
-Kind = Literal["text", "words", "count", "share", "area", "number", "figure"]
-"""share: a figure written as a percentage; area: as .912; figure: either, by its row."""
-
 _HITS = ("hit@1", "hit@5")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column."""
-
-    key: str
-    """In CSV files."""
-
-    label: Words
-    kind: Kind
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under columns."""
-
-    name: str
-    """Of its file."""
-
-    title: Words
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    """By the column's kind: text; words in both languages; an integer; a figure with its interval,
-    or a bare number."""
-
-    row_figures: tuple[str, ...] = ()
-    """Of each row, which figure it holds in its columns of kind figure."""
-
-    def shown_as(self, column: Column, row: int) -> str:
-        """The kind of one cell: that of its column, or of its row's figure."""
-        if column.kind != "figure":
-            return column.kind
-        return "area" if is_area(self.row_figures[row]) else "share"
-
-
-def column(key: str, kind: Kind, label: Words | None = None) -> Column:
-    """A column with its usual label."""
-    return Column(key, word_or_name("columns", key) if label is None else label, kind)
 
 
 def all_tables(results: Results) -> Iterator[Table]:
@@ -302,8 +261,8 @@ def analysis_tables(results: Results) -> Iterator[Table]:
     for name in ("retrieval", "probe", "neighbours", "robustness"):
         if results.get(name):
             yield from analysis_table(results, name)
-    for name in GENERIC:
-        yield from plain_tables(name, results.get(name))
+    for name in FAILURE_BLOCKS:
+        yield from failure_tables(results, name)
     if results.get("map"):
         yield map_texts_table(results)
         yield map_ecgs_table(results)
@@ -311,10 +270,6 @@ def analysis_tables(results: Results) -> Iterator[Table]:
         yield training_table(results)
     for name, examples in results.get("examples", {}).items():
         yield examples_table(results, name, examples)
-
-
-GENERIC = ("measurements", "text_space", "failures")
-"""Blocks that are shown as they come."""
 
 
 def analysis_table(results: Results, name: str) -> tuple[Table, ...]:
@@ -470,113 +425,6 @@ def examples_table(results: Results, name: str, examples: Sequence[Mapping[str, 
         for place, candidate in enumerate(chosen["top"], 1)
     )
     return Table(f"{name}-examples", word("sections", "examples"), columns, rows)
-
-
-def plain_tables(name: str, block: Any, title: Words | None = None) -> Iterator[Table]:
-    """A block of any shape: lists of like entries and mappings of values each become a table."""
-    title = title or word_or_name("sections", name)
-    if isinstance(block, Mapping) and block:
-        plain = {key: value for key, value in block.items() if _is_value(value)}
-        if plain:
-            rows = tuple((_words_of(key), _cell(value)) for key, value in plain.items())
-            yield Table(name, title, (column("name", "words"), column("value", "text")), rows)
-        inner = {key: value for key, value in block.items() if key not in plain}
-        if inner and all(_is_row(value) for value in inner.values()):
-            rows_name = f"{name}-each" if plain else name
-            entries = [{"id": key, **value} for key, value in inner.items()]
-            yield _rows_table(rows_name, title, entries)
-            return
-        for key, value in inner.items():
-            yield from plain_tables(f"{name}-{key}", value, _below(title, str(key)))
-    elif isinstance(block, list) and block and all(isinstance(entry, Mapping) for entry in block):
-        yield _rows_table(name, title, block)
-    elif isinstance(block, list) and block:
-        values = tuple((_cell(entry),) for entry in block)
-        yield Table(name, title, (column("value", "text"),), values)
-
-
-def _rows_table(name: str, title: Words, entries: Sequence[Mapping[str, Any]]) -> Table:
-    keys = list(dict.fromkeys(key for entry in entries for key in entry))
-    columns = tuple(
-        column(key, _kind_of(key, [entry.get(key) for entry in entries])) for key in keys
-    )
-    rows = tuple(
-        tuple(
-            entry.get(c.key) if c.kind not in ("text", "words") else
-            _words_of(entry.get(c.key)) if c.kind == "words" else _cell(entry.get(c.key))
-            for c in columns
-        )
-        for entry in entries
-    )  # fmt: skip
-    return Table(name, title, columns, rows)
-
-
-def _kind_of(key: str, values: Sequence[Any]) -> Kind:
-    known = [value for value in values if value is not None]
-    if known and all(_is_figure(value) for value in known):
-        return "area" if is_area(key) else "share" if _is_share(key) else "number"
-    if known and all(_is_words(value) for value in known):
-        return "words"
-    if known and all(isinstance(value, int) and not isinstance(value, bool) for value in known):
-        return "count"
-    if known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
-        return "number"
-    return "text"
-
-
-def _is_share(key: str) -> bool:
-    return any(part in key for part in ("hit@", "R@", "share", "accuracy", "prevalence"))
-
-
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"value", "low", "high"}
-
-
-def _is_words(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"ja", "en"}
-
-
-def _is_value(value: Any) -> bool:
-    return not isinstance(value, Mapping | list) or _is_figure(value) or _is_words(value)
-
-
-def _is_row(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(map(_is_cell, value.values()))
-
-
-def _is_cell(value: Any) -> bool:
-    return _is_value(value) or (isinstance(value, list) and all(map(_is_value, value)))
-
-
-def _words_of(value: Any) -> Words:
-    return value if _is_words(value) else same(_cell(value).replace("_", " "))
-
-
-def _cell(value: Any) -> str:
-    """Whatever stands there, in a line."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if _is_figure(value):
-        low, high = value["low"], value["high"]
-        interval = "" if low is None or high is None else f" ({low:.3g}–{high:.3g})"
-        return _cell(value["value"]) + interval
-    if _is_words(value):
-        return str(value["ja"]) if value["ja"] == value["en"] else f"{value['ja']} / {value['en']}"
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key} {_cell(entry)}" for key, entry in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    return str(value)
-
-
-def _below(title: Words, key: str) -> Words:
-    inner = word_or_name("columns", key)
-    return {language: f"{text}：{inner[language]}" if language == "ja" else
-            f"{text}: {inner[language]}" for language, text in title.items()}  # fmt: skip
 
 
 def class_names(task: Mapping[str, Any], class_id: str) -> Words:

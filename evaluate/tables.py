@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from ecgpipe.evaluate.report import LEGEND, LIGHTS, cell_text
+from ecgpipe.evaluate.report_table import Table
 from ecgpipe.evaluate.report_tables import (
-    Table,
     absent_classes,
     classes_table,
     summary_table,

@@ -42,7 +42,7 @@ def example_results() -> dict[str, Any]:
             "superclass": _task(rng, SUPERCLASSES, "single_label", "上位診断", "Superclass", 0.08),
         },
         "tasks_left_out": {"form": "the taxonomy ptbxl lacks its grouping"},
-        "analyses_left_out": {"measurements": "no delineator is installed"},
+        "analyses_left_out": {"probe": "it learns from the val split"},
         "retrieval": _retrieval(),
         "probe": _probe(),
         "neighbours": {
@@ -55,14 +55,9 @@ def example_results() -> dict[str, Any]:
             },
         },
         "robustness": _robustness(),
-        "text_space": {
-            "anisotropy": 0.71,
-            "pairs": [
-                {"left": "右脚ブロック", "right": "左脚ブロック", "cosine": 0.987},
-                {"left": "徐脈", "right": "頻脈", "cosine": 0.964},
-            ],
-        },
-        "failures": {"HYP": {"missed": 8, "taken_for": {"ja": "正常心電図", "en": "Normal"}}},
+        "text_space": _text_space(),
+        "measurements": _measurements(),
+        "failures": _failures(),
         "map": _map(rng),
         "examples": _examples(),
         "training_log": [
@@ -305,4 +300,64 @@ def _examples() -> dict[str, Any]:
             }
             for n, (kind, findings, rank) in enumerate(kinds, 17)
         ]
+    }  # fmt: skip
+
+
+def _text_space() -> dict[str, Any]:
+    def pair(one: str, other: str, centred: float) -> dict[str, Any]:
+        return {"classes": [one, other], "raw": 0.998, "centred": centred,
+                "projected": 0.71, "alike_than": 0.97}  # fmt: skip
+
+    spaces = {"raw": (0.993, 1.01), "centred": (0.06, 8.5), "projected": (0.17, 6.0)}
+    return {
+        "task": "findings",
+        "classes": [row[0] for row in FINDINGS],
+        "anisotropy": {
+            name: {"mean_cosine": mean, "effective_dimensions": dimensions}
+            for name, (mean, dimensions) in spaces.items()
+        },
+        "nearest": [pair("37", "44", 0.97), pair("86", "92", 0.83)],
+        "opposites": [pair("4", "92", 0.91)],
+        "similarity": [[1.0] * len(FINDINGS)] * len(FINDINGS),
+    }
+
+
+def _measurements() -> dict[str, Any]:
+    return {
+        "task": "findings",
+        "library": "neurokit2, prominence",
+        "n": 205,
+        "n_tried": 200,
+        "quantities": {
+            "qtc_ms": {"ja": "QTc", "en": "QTc", "unit": "ms", "n": 190, "p5": 380.2,
+                       "median": 412.0, "p95": 470.1},
+        },
+        "findings": [
+            {
+                "class": "92", "names": {"ja": "QT延長", "en": "Prolonged QT interval"},
+                "quantity": "qtc_ms", "side": "high", "criterion": "> 450 ms", "n": 190,
+                "n_positive": 11, "model_auroc": _figure(0.46), "ruler_auroc": _figure(0.93),
+                "correlation": _figure(0.08), "median_positive": 471.3, "median_negative": 410.0,
+            }
+        ],
+    }  # fmt: skip
+
+
+def _failures() -> dict[str, Any]:
+    return {
+        "findings": {
+            "taken_for": [
+                {"shown": "61", "taken_for": "1", "n": 9, "rate": _figure(0.67),
+                 "text_cosine": 0.21},
+            ],
+            "text_correlation": {"value": 0.12, "p": 0.31, "pairs": 70},
+            "by_coarse_class": [
+                {"class": "HYP", "n": 5, "any_hit": _figure(0.4), "median_rank": 2.5,
+                 "first_guess": {"HYP": 3, "none": 2}},
+            ],
+        },
+        "superclass": {
+            "taken_for": [],
+            "text_correlation": {"value": None, "p": None, "pairs": 0},
+        },
     }  # fmt: skip

@@ -29,7 +29,8 @@ from ecgpipe.evaluate.examples import examples
 from ecgpipe.evaluate.figures import all_figures, confusion_part
 from ecgpipe.evaluate.report import render_report
 from ecgpipe.evaluate.report_html import png_size, render_html
-from ecgpipe.evaluate.report_tables import Table, all_tables, column, plain_tables
+from ecgpipe.evaluate.report_table import Table, column
+from ecgpipe.evaluate.report_tables import all_tables
 from ecgpipe.evaluate.report_words import all_words, same
 from ecgpipe.evaluate.results import READABLE, read_results, write_results
 from ecgpipe.evaluate.scored_task import ScoredTask
@@ -166,7 +167,7 @@ def test_what_stands_in_the_results_cannot_run_in_the_page() -> None:
     results["tasks"]["findings"]["classes"]["1"]["names"] = same(evil)
     results["tasks"]["findings"]["classes"]["1"]["wordings"] = [evil]
     results["tasks"]["findings"]["title"] = same(evil)
-    results["text_space"] = {evil: evil, "more": [{evil: evil}]}
+    results["measurements"]["findings"][0]["criterion"] = evil
     results["examples"]["findings"][0]["record_id"] = evil
     page = render_html(results, {evil: PIXEL})
     parsed = _Page()
@@ -244,30 +245,30 @@ def test_every_table_of_the_example_has_the_cells_of_its_columns() -> None:
     assert [row[0] for row in classes.rows][-1] == "44"  # no ECG shows it, and it is still there
 
 
-def test_a_block_of_any_shape_becomes_tables() -> None:
-    block = {
-        "n": 3,
-        "best": figure(0.5, 0.4, 0.6),
-        "pairs": [{"left": {"ja": "右", "en": "right"}, "share": figure(0.1)}, {"more": [1, 2]}],
-        "by_class": {"A": {"n": 1}, "B": {"n": 2}},
-        "deep": {"a": {"b": {"c": [1.5]}}},
-        "nothing": [],
-    }
-    found = {table.name: table for table in plain_tables("text_space", block)}
-    assert found["text_space"].rows[1][1] == "0.5 (0.4–0.6)"
-    assert found["text_space-pairs"].rows[0][0]["en"] == "right"
-    assert found["text_space-by_class"].rows == (("A", 1), ("B", 2))
-    assert found["text_space-deep-a"].rows == (("b", "1.5"),)
-    assert all(csv_bytes(table) for table in found.values())
-    assert list(plain_tables("x", None)) == list(plain_tables("x", {})) == []
+def test_why_a_model_fails_stands_in_tables_with_names() -> None:
+    tables = {table.name: table for table in all_tables(example_results())}
+    (finding,) = tables["measurements-findings"].rows
+    assert finding[0]["ja"] == "QT延長"
+    assert finding[1]["en"] == "QTc (ms)"
+    (pair, *_) = tables["text_space-opposites"].rows
+    assert (pair[0]["en"], pair[1]["en"]) == ("Sinus bradycardia", "Prolonged QT interval")
+    confused = tables["failures-findings-taken_for"].rows[0]
+    assert confused[0]["ja"] == "左室肥大"
+    assert confused[3]["low"] < confused[3]["value"]
+    assert tables["failures-findings-by_coarse_class"].rows[0][-1] == "HYP 3, none 2"
+    old = example_results()
+    for name in ("measurements", "text_space", "failures"):
+        del old[name]
+    assert not [t for t in all_tables(old) if t.name.startswith(("measure", "text_", "fail"))]
 
 
 def test_the_markdown_has_every_block_and_rows_like_their_header() -> None:
     report = render_report(example_results())
     for words in ("## Retrieval", "## Linear probe", "## Nearest neighbours", "## Robustness",
-                  "## Text space", "| ● above baseline |", "| shuffled text |", "○ not above",
+                  "## Text space", "Taken for one another", "| ● above baseline |",
+                  "| shuffled text |", "○ not above",
                   "Expected calibration error .060 (.040–.080), before calibration .190",
-                  "Task form was left out", "Analysis measurements was left out",
+                  "Task form was left out", "Analysis probe was left out",
                   "Confidently wrong"):  # fmt: skip
         assert words in report
     for block in re.findall(r"(?:^\|.*\n)+", report, re.MULTILINE):
