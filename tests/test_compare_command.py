@@ -1,0 +1,92 @@
+"""`ecgpipe compare`: which runs are laid side by side, and what is said where that cannot be."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_experiment import Experiment
+
+QUICK = ("--set", "eval.analyses=[subgroups]")
+
+
+@pytest.fixture(scope="module")
+def compared(
+    tmp_path_factory: pytest.TempPathFactory,
+    finished: tuple[Experiment, dict[str, Any]],
+    tiny_llama: Path,
+    ecgs: Path,
+) -> Experiment:
+    """The finished toy run, and two seeds of another with a greater learning rate."""
+    folder = tmp_path_factory.mktemp("compared")
+    shutil.copytree(finished[0].folder / "work", folder / "work")
+    experiment = Experiment(folder, tiny_llama, ecgs)
+    for name, settings in (
+        ("toy", ()),
+        ("fast+seed=0", ("train.lr=0.01",)),
+        ("fast+seed=1", ("train.lr=0.01", "train.seed=1")),
+    ):
+        sets = [f"--set={setting}" for setting in (*settings, f"name={name}")]
+        experiment.did(*QUICK, *sets)
+    return experiment
+
+
+def test_seeds_are_one_column_and_every_form_says_the_same(compared: Experiment) -> None:
+    out = compared.folder / "comparison.json"
+    code, shown, err = compared.run("compare", "--paper", "-o", str(out), "toy", "fast+*")
+    assert code == 0, err
+    found = json.loads(out.read_text())
+    assert [(c["name"], len(c["runs"])) for c in found["contenders"]] == [("toy", 1), ("fast", 2)]
+    summary = found["tasks"]["findings"]["summary"]["macro_auroc"]
+    assert summary["between_runs"][0] is None
+    assert summary["between_runs"][1] > 0
+    assert {"low", "high", "p", "p_holm"} <= set(summary["differences"][0])
+    assert "other data" in shown
+    assert "±" in shown
+    page = compared.folder / "comparison.md"
+    assert compared.run("compare", "-o", str(page), "toy", "fast+*")[0] == 0
+    assert "# toy · fast" in page.read_text(encoding="utf-8")
+    own = json.loads((compared.folder / "work/runs/toy/eval/results.json").read_text())
+    value = own["tasks"]["findings"]["summary"]["macro_auroc"]["value"]
+    assert summary["values"][0]["value"] == pytest.approx(value, abs=1e-12)
+
+
+def test_each_seed_by_itself_and_a_run_by_its_folder(compared: Experiment, tmp_path: Path) -> None:
+    code, out, err = compared.run("compare", "--json", "--each", "fast+*")
+    assert code == 0, err
+    found = json.loads(out.splitlines()[-1])["compare"]
+    assert [c["name"] for c in found["contenders"]] == ["fast+seed=0", "fast+seed=1"]
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(compared.folder / "work" / "runs" / "toy", moved)
+    code, out, _ = compared.run("compare", str(moved), "fast+seed=0")
+    assert code == 0
+    assert "elsewhere" not in out or "toy" not in out
+
+
+def test_what_cannot_be_compared_says_why(compared: Experiment) -> None:
+    for names, message in (
+        (("fast+*",), "differ by their seed alone"),
+        (("toy",), "A comparison needs two runs"),
+        (("toy", "none"), "holds no run of that name"),
+    ):
+        code, _, err = compared.run("compare", *names)
+        assert code == 1
+        assert message in err
+    assert compared.run("compare", "-o", "x.pdf", "toy", "fast+*")[0] == 2
+
+
+def test_damaged_scores_and_other_ecgs_are_refused(compared: Experiment, tmp_path: Path) -> None:
+    moved = tmp_path / "damaged"
+    shutil.copytree(compared.folder / "work" / "runs" / "toy", moved)
+    scores = moved / "eval" / "scores.h5"
+    kept = bytearray(scores.read_bytes())
+    kept[len(kept) // 2] ^= 1
+    scores.write_bytes(kept)
+    code, _, err = compared.run("compare", str(moved), "fast+seed=0")
+    assert code == 1
+    assert "Run `ecgpipe eval` again" in err
+    compared.did("--set=eval.split=val", "--set=name=toy", *QUICK)
+    code, _, err = compared.run("compare", "toy", "fast+seed=0")
+    assert code == 1
+    assert "ECGs, fast+seed=0 on" in err
