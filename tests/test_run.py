@@ -385,13 +385,13 @@ def test_a_closed_output_is_no_error(experiment: Experiment) -> None:
 def test_where_it_is_queued_changes_nothing_that_is_made(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    block = "cluster={scheduler: slurm, queue: other, account: me, embed: {shards: 9}}"
+    block = "cluster={scheduler: slurm, queue: elsewhere, account: me, embed: {shards: 9}}"
     assert worked(experiment.did("--set", block)) == []
     code, out, err = experiment.run("submit", "--resume", "--set", block)
     assert code == 0, err
     assert "Everything is there; nothing is queued." in out
     runs = experiment.folder / "work" / "runs" / "toy"
-    assert "other" not in (runs / "config.yaml").read_text()
+    assert "elsewhere" not in (runs / "config.yaml").read_text()
     code, out, err = experiment.run("submit", "--resume", "--dry-run", "--json", "--set", block,
                                     "--set", "train.epochs=3")  # fmt: skip
     assert code == 0, err

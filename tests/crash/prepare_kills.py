@@ -89,12 +89,15 @@ class Preparation:
 
 
 def contents(work: Path) -> dict[str, Any]:
-    """What must be equal: every byte but for when and where the manifest and table were made."""
+    """What must be equal: every byte but for when and where the manifest and table were made,
+    and the signs of life, which tell just that."""
     (store,) = (work / "signals").glob("*.zarr")
     found: dict[str, Any] = {
         str(path.relative_to(work)): path.read_bytes()
         for path in sorted(work.rglob("*"))
-        if path.is_file() and path.suffix not in (".tmp", ".parquet")
+        if path.is_file()
+        and path.suffix not in (".tmp", ".parquet")
+        and path.relative_to(work).parts[0] != "status"
     }
     manifest = json.loads(found.pop(str((store / "manifest.json").relative_to(work))))
     found["manifest"] = {k: v for k, v in manifest.items() if k not in ("provenance", "sum")}
