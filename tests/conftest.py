@@ -4,13 +4,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import make_ecgs
 import pytest
 import tiny_models
 from slurm_cluster import SlurmCluster, running_cluster, why_not
-from toy_experiment import Experiment
+from toy_experiment import Experiment, worked
+
+from ecgpipe.config import Analysis
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -50,6 +52,22 @@ def finished(
     """An experiment that was run once; tests that change it work on a copy."""
     experiment = Experiment(tmp_path_factory.mktemp("finished"), tiny_llama, ecgs)
     return experiment, experiment.did()
+
+
+@pytest.fixture(scope="session")
+def evaluated(
+    tmp_path_factory: pytest.TempPathFactory,
+    finished: tuple[Experiment, dict[str, Any]],
+    tiny_llama: Path,
+    ecgs: Path,
+) -> Experiment:
+    """The finished experiment with all that can stand beside the tasks; not to be changed."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    shutil.copytree(finished[0].folder / "work", folder / "work")
+    experiment = Experiment(folder, tiny_llama, ecgs)
+    analyses = ", ".join(get_args(Analysis))
+    assert worked(experiment.did("--set", f"eval.analyses=[{analyses}]")) == ["eval"]
+    return experiment
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from toy_experiment import Experiment
 
-QUICK = ("--set", "eval.analyses=[subgroups]")
-
 
 @pytest.fixture(scope="module")
 def compared(
@@ -28,7 +26,7 @@ def compared(
         ("fast+seed=1", ("train.lr=0.01", "train.seed=1")),
     ):
         sets = [f"--set={setting}" for setting in (*settings, f"name={name}")]
-        experiment.did(*QUICK, *sets)
+        experiment.did(*sets)
     return experiment
 
 
@@ -86,7 +84,7 @@ def test_damaged_scores_and_other_ecgs_are_refused(compared: Experiment, tmp_pat
     code, _, err = compared.run("compare", str(moved), "fast+seed=0")
     assert code == 1
     assert "Run `ecgpipe eval` again" in err
-    compared.did("--set=eval.split=val", "--set=name=toy", *QUICK)
+    compared.did("--set=eval.split=val", "--set=name=toy")
     code, _, err = compared.run("compare", "toy", "fast+seed=0")
     assert code == 1
     assert "ECGs, fast+seed=0 on" in err

@@ -49,8 +49,8 @@ def only(context: AnalysisContext, *names: str) -> AnalysisContext:
     return dataclasses.replace(context, experiment=stage.Experiment(config))
 
 
-def test_a_run_has_every_block(finished: tuple[Experiment, dict[str, Any]]) -> None:
-    results = finished[0].results()
+def test_a_run_has_every_block(evaluated: Experiment) -> None:
+    results = evaluated.results()
     assert results["analyses_left_out"] == {}
     n = results["data"]["splits"]["test"]
     retrieval = results["retrieval"]
@@ -78,17 +78,15 @@ def test_a_run_has_every_block(finished: tuple[Experiment, dict[str, Any]]) -> N
             assert sum(entry["n"] for entry in groups.values()) == task["n"]
 
 
-def test_nothing_changed_is_the_tasks_own_figure(
-    finished: tuple[Experiment, dict[str, Any]],
-) -> None:
-    results = finished[0].results()
+def test_nothing_changed_is_the_tasks_own_figure(evaluated: Experiment) -> None:
+    results = evaluated.results()
     first = results["robustness"]["conditions"][0]["summary"]["macro_auroc"]
     own = results["tasks"]["findings"]["summary"]["macro_auroc"]
     assert first["value"] == pytest.approx(own["value"], abs=1e-4)
 
 
 def test_other_analyses_only_evaluate(experiment: Experiment) -> None:
-    override = ("--set", "eval.analyses=[subgroups]")
+    override = ("--set", "eval.analyses=[subgroups, retrieval]")
     assert worked(experiment.did(*override)) == ["eval"]
     results = experiment.results()
     assert "probe" not in results
@@ -134,6 +132,7 @@ def test_reports_of_one_wording_and_no_task_leave_their_reasons(
     summary = fresh.did(
         "--set", f"data.sources.0={{kind: table, table: reports.csv, root: {ecgs}}}",
         "--set", "text.source=report", "--set", "train.epochs=1",
+        "--set", f"eval.analyses=[{', '.join(SEEN)}]",
     )  # fmt: skip
     assert "eval" in worked(summary)
     left_out = fresh.results()["analyses_left_out"]

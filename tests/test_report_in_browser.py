@@ -172,11 +172,10 @@ def test_a_value_that_is_markup_stays_text(browser: Browser, tmp_path: Path) -> 
 
 
 def test_a_real_evaluation_leaves_a_page_that_opens(
-    browser: Browser, finished: tuple[Experiment, dict[str, Any]]
+    browser: Browser, evaluated: Experiment
 ) -> None:
-    experiment, _ = finished
-    folder = experiment.folder / "work" / "runs" / "toy" / "eval"
-    check_schema(experiment.results())
+    folder = evaluated.folder / "work" / "runs" / "toy" / "eval"
+    check_schema(evaluated.results())
     browser.size(1280, 900)
     browser.open((folder / "report.html").as_uri())
     nothing_fetched_and_nothing_wrong(browser, folder / "report.html")

@@ -29,7 +29,12 @@ class Experiment:
             },
             "text": {"model": str(model), "dtype": "float32"},
             "train": {"preset": "paper", "epochs": 2, "global_batch_size": 16},
-            "eval": {"bootstrap_draws": 100, "random_encoders": 2, "min_positives": 2},
+            "eval": {
+                "bootstrap_draws": 100,
+                "random_encoders": 2,
+                "min_positives": 2,
+                "analyses": ["subgroups"],  # the others take longer than all that comes before
+            },
         }
         self.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
 
