@@ -1,0 +1,327 @@
+"""`ecgpipe submit` on a real Slurm: a whole chain, and one that everything happens to.
+
+The data are some ECGs of PTB-XL, or simulated ones where those are missing; the language model is
+tiny. Training is with group norm and in float64 (tests/double_precision), so that one process and
+two give the same model: in float32 AdamW makes of a gradient near 0 a whole step of either sign.
+"""
+
+import csv
+import itertools
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import make_ecgs
+import numpy as np
+import pytest
+from slurm_chain import ODD, Chain, frozen, times_of, was_asked_to_stop
+from slurm_cluster import SlurmCluster, running_cluster, why_not
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+
+N_RECORDS = 120
+NAME = "試験 $1"
+STAGES = ("prepare", "embed", "train", "eval")
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[SlurmCluster]:
+    """With time for sixteen steps on a busy machine: a job that has saved ends before."""
+    with running_cluster(grace_s=60) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The `data` settings: a cut of PTB-XL, or what the simulator makes."""
+    whole = Path(os.environ.get("ECGPIPE_DATA", "../shared/data")).resolve() / "ptbxl"
+    if not whole.is_dir():
+        ecgs = tmp_path_factory.mktemp("ecgs")
+        make_ecgs.make_ecgs(ecgs, n_patients=75, seed=0)
+        source = {"kind": "table", "table": str(ecgs / "records.csv")}
+        return {"sources": [source], "taxonomy": "findings98"}
+    folder = tmp_path_factory.mktemp("ptbxl")
+    for name in ("records500", "scp_statements.csv"):
+        (folder / name).symlink_to(whole / name)
+    with (whole / "ptbxl_database.csv").open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        rows = [row for row, _ in zip(table, range(N_RECORDS), strict=False)]
+    with (folder / "ptbxl_database.csv").open("w", newline="", encoding="utf-8") as file:
+        cut = csv.DictWriter(file, table.fieldnames or [])
+        cut.writeheader()
+        cut.writerows(rows)
+    source = {"kind": "ptbxl", "root": str(folder), "split_column": None}
+    return {"sources": [source], "taxonomy": "ptbxl"}
+
+
+@pytest.fixture(scope="module")
+def settings(data: dict[str, Any], tiny_llama: Path) -> dict[str, Any]:
+    job = {"cpus": 1, "hours": 0.5}
+    return {
+        "name": NAME,
+        "data": {
+            **data,
+            "split": {"fractions": [0.7, 0.15, 0.15]},
+            "rate_hz": 100,
+            "workers": 1,
+        },
+        "text": {"model": str(tiny_llama), "dtype": "float32"},
+        "train": {
+            "preset": "paper",
+            "encoder_norm": "group",
+            "epochs": EPOCHS,
+            "global_batch_size": 4,
+            "log_every": 1,
+        },
+        "eval": {
+            "bootstrap_draws": 100,
+            "random_encoders": 1,
+            "min_positives": 2,
+            "analyses": ["retrieval"],
+        },
+        "cluster": {
+            "scheduler": "slurm",
+            "queue": "low",
+            "scratch": "$NOT_SET",
+            "prepare": {**job, "shards": 2},
+            "embed": {**job, "shards": 4, "gpus": 1},
+            "train": {**job, "nodes": 2, "gpus": 1},
+            "eval": {**job, "gpus": 0},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any], slurm: SlurmCluster
+) -> Chain:
+    """A chain that nothing happens to."""
+    chain = Chain(tmp_path_factory.mktemp("undisturbed") / ODD, settings, slurm)
+    began = time.monotonic()
+    jobs = chain.submit()
+    assert tuple(jobs) == STAGES
+    ended = slurm.wait(jobs["eval"], 240)
+    assert ended.state == "COMPLETED", chain.logs()
+    print(f"undisturbed chain: {time.monotonic() - began:.1f} s")
+    check_order(slurm, jobs)
+    return chain
+
+
+@pytest.fixture(autouse=True)
+def left_nothing(slurm: SlurmCluster) -> Iterator[None]:
+    yield
+    slurm.clear()
+
+
+def check_order(slurm: SlurmCluster, jobs: dict[str, str]) -> None:
+    """No run of a job began before every run of every task before it had ended."""
+    runs = {stage: times_of(slurm, job) for stage, job in jobs.items()}
+    stages = [stage for stage in STAGES if stage in jobs]
+    for before, after in itertools.pairwise(stages):
+        assert min(start for start, _ in runs[after]) >= max(end for _, end in runs[before])
+
+
+def test_a_chain_makes_what_one_process_makes(
+    tmp_path: Path, settings: dict[str, Any], undisturbed: Chain
+) -> None:
+    alone = Chain(tmp_path / "alone", settings, None)
+    for stage in STAGES:
+        alone.ecgpipe(stage)
+
+    keys, vectors = undisturbed.vectors()
+    _, wanted = alone.vectors()
+    assert len(keys) == len(set(keys)) == len(wanted) > 20
+    assert vectors.keys() == wanted.keys()
+    assert all(vectors[key].tobytes() == vector.tobytes() for key, vector in wanted.items())
+    parts = list(undisturbed.work.glob("embeddings/*/part-*.h5"))
+    assert len(parts) == 4  # every task of the array had some
+
+    losses, steps = ([step["loss"] for step in chain.steps()] for chain in (undisturbed, alone))
+    assert len(losses) == len(steps) >= 3 * EPOCHS
+    worst = np.max(np.abs(np.array(losses) / np.array(steps) - 1))
+    print(f"{len(steps)} steps; largest relative difference of a loss {worst:.2g}")
+    np.testing.assert_allclose(losses, steps, rtol=1e-9)
+    difference = weight_difference(undisturbed, alone)
+    print(f"largest difference of a weight {difference:.2g}")
+    assert difference < 1e-9
+
+    figures = [numbers(chain.results()["tasks"]) for chain in (undisturbed, alone)]
+    assert figures[0].keys() == figures[1].keys()
+    assert len(figures[0]) > 100
+    apart = {
+        name: (value, figures[1][name])
+        for name, value in figures[0].items()
+        if not np.isclose(value, figures[1][name], rtol=0, atol=1e-9, equal_nan=True)
+    }
+    print(f"{len(figures[0])} figures, {len(apart)} further apart than 1e-9")
+    assert not apart
+
+
+def test_the_chain_needed_no_network(undisturbed: Chain) -> None:
+    """That what refuses calls was there is seen above: without it nothing is in float64."""
+    assert not undisturbed.refused.exists(), undisturbed.refused.read_text()
+    jobs = undisturbed.run_folder / "jobs"
+    assert all("Traceback" not in path.read_text() for path in jobs.glob("*.log"))
+
+
+def test_what_is_finished_is_not_queued_again(undisturbed: Chain) -> None:
+    assert undisturbed.states() == dict.fromkeys(STAGES, "done")
+    assert undisturbed.submit("--resume") == {}
+    assert "Everything is there; nothing is queued." in undisturbed.ecgpipe("submit", "--resume")
+
+
+def weight_difference(one: Chain, other: Chain) -> float:
+    from safetensors.numpy import load_file
+
+    a, b = (load_file(c.run_folder / "model" / "model.safetensors") for c in (one, other))
+    assert a.keys() == b.keys()
+    return max(float(np.max(np.abs(a[name] - b[name]))) for name in a)
+
+
+def numbers(value: Any, name: str = "") -> dict[str, float]:
+    """Every number of nested results, by its place."""
+    if isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, list):
+        inner = enumerate(value)  # type: ignore[assignment]
+    else:
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        return {name: float(value)} if known else {}
+    return {k: v for key, own in inner for k, v in numbers(own, f"{name}/{key}").items()}
+
+
+@pytest.mark.slow
+def test_a_chain_that_everything_happens_to_ends_the_same(
+    tmp_path: Path, settings: dict[str, Any], slurm: SlurmCluster, undisturbed: Chain
+) -> None:
+    chain = Chain(tmp_path / ODD, settings, slurm)
+    began = time.monotonic()
+    first = lose_an_embed_task(chain, slurm)
+    jobs = resume_on_one_node(chain, slurm)
+    for restarts in (1, 2):
+        preempt(chain, slurm, jobs["train"], restarts)
+    run_out_of_time(chain, slurm, jobs["train"])
+    ended = slurm.wait(jobs["train"], 120)
+    assert (ended.state, ended.restarts) == ("COMPLETED", 3), chain.logs()
+    print(log_of(chain, "train"))
+    # The ranks agree on it every 16 steps: so in the middle of an epoch, and of its batches.
+    assert "after step 16 of" in log_of(chain, "train")
+    assert chain.logs().count("Stopped with everything saved; back into the queue.") == 3
+    assert slurm.wait(jobs["eval"], 120).state == "COMPLETED", chain.logs()
+    print(f"disturbed chain: {time.monotonic() - began:.1f} s, {ended.restarts} restarts")
+
+    said = chain.status()
+    assert re.search(rf"^train    done +{EPOCHS} of {EPOCHS} epochs", said, re.MULTILINE), said
+    assert re.search(r"^eval     done ", said, re.MULTILINE), said
+    assert "gone" not in said
+    assert chain.submit("--resume") == {}
+
+    check_order(slurm, {"prepare": first["prepare"], **jobs})
+    keys, vectors = chain.vectors()
+    assert len(keys) == len(set(keys))
+    assert {key: v.tobytes() for key, v in vectors.items()} == {
+        key: v.tobytes() for key, v in undisturbed.vectors()[1].items()
+    }
+    assert chain.weights() == undisturbed.weights()
+    same = [
+        [(step["epoch"], step["step"], step["loss"]) for step in one.steps()]
+        for one in (chain, undisturbed)
+    ]
+    assert same[0] == same[1]
+    assert numbers(chain.results()["tasks"]) == numbers(undisturbed.results()["tasks"])
+    assert not chain.refused.exists()
+
+
+def lose_an_embed_task(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
+    """Drain a node and kill a task of the array; what waits for it never begins."""
+    jobs = chain.submit()
+    embed = jobs["embed"]
+    slurm.wait_for(lambda: chain.pid("embed", 2, 4, embed) > 0, "an embed task", 90)
+    pid = chain.pid("embed", 2, 4, embed)
+    with frozen(pid):
+        slurm.drain("n1")  # what runs there goes on
+        others = [f"{embed}_{n}" for n in (0, 1, 3)]
+        assert {slurm.wait(task, 90).state for task in others} == {"COMPLETED"}, chain.logs()
+        os.kill(pid, signal.SIGKILL)
+    lost = slurm.wait(f"{embed}_2")
+    assert (lost.state, lost.exit_code) == ("FAILED", 128 + signal.SIGKILL)
+    for stage in ("train", "eval"):
+        assert slurm.wait(jobs[stage]).state == "CANCELLED"
+        assert not list(chain.signs.glob(f"{stage}-*"))
+        assert not list((chain.run_folder / "jobs").glob(f"*{stage}-*.log"))
+
+    said = chain.status()
+    assert re.search(r"^prepare  done ", said, re.MULTILINE), said
+    assert re.search(r"^embed    partly +\d+ of \d+ texts have a vector", said, re.MULTILINE), said
+    assert re.search(r"shard 2/4: gone: its process ended without a word", said), said
+    return jobs
+
+
+def resume_on_one_node(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
+    """Queue what is missing: the array runs on the node that is left, training waits for both."""
+    jobs = chain.submit("--resume")
+    assert tuple(jobs) == ("embed", "train", "eval")
+    ended = slurm.wait_array(jobs["embed"], 4, 120)
+    assert {one.state for one in ended} == {"COMPLETED"}, chain.logs()
+    assert {one.nodes for one in ended} == {"n2"}
+    assert slurm.state(jobs["train"]) == "PENDING"
+    assert not list(chain.signs.glob("train-*"))
+    slurm.resume("n1")
+    return jobs
+
+
+def preempt(chain: Chain, slurm: SlurmCluster, train: str, restarts: int) -> None:
+    """A job of the higher partition takes both nodes in the middle of training."""
+    pids, step = some_steps_on(chain, slurm, train)
+    with frozen(*pids):
+        high = slurm.sbatch("sleep 1", "--partition=high", "--nodes=2", "--exclusive")
+        if restarts == 1:
+            said = chain.status()
+            assert re.search(rf"^train    partly +\d+ of {EPOCHS} epochs", said, re.M), said
+            assert f"job {train}" in said
+        slurm.wait_for(lambda: all(map(was_asked_to_stop, pids)), "ranks to be signalled", 60)
+    assert slurm.wait(high, 90).state == "COMPLETED"
+    slurm.wait_for(lambda: restarts_of(slurm, train) == restarts, "training to restart", 60)
+    print(f"preempted after step {step}")
+
+
+def run_out_of_time(chain: Chain, slurm: SlurmCluster, train: str) -> None:
+    """The time limit comes near while training still works."""
+    pids, step = some_steps_on(chain, slurm, train)
+    minutes = (time.time() - chain.sign("train", 0, 2)["began"]) // 60
+    with frozen(*pids):
+        # Nearer than the three minutes ahead of which the script asks for the signal, and far
+        # enough for it: Slurm looks every half minute.
+        slurm.call("scontrol", "update", f"JobId={train}", f"TimeLimit={minutes + 2:.0f}")
+        slurm.wait_for(lambda: all(map(was_asked_to_stop, pids)), "the time limit's signal", 90)
+    slurm.wait_for(lambda: restarts_of(slurm, train) == 3, "training to restart", 60)
+    slurm.call("scontrol", "update", f"JobId={train}", "TimeLimit=30")
+    print(f"out of time after step {step}")
+
+
+def log_of(chain: Chain, stage: str) -> str:
+    """What a stage's jobs wrote."""
+    paths = sorted((chain.run_folder / "jobs").glob(f"ecgpipe-{stage}-*.log"))
+    return "\n".join(path.read_text(errors="replace") for path in paths)
+
+
+def restarts_of(slurm: SlurmCluster, job: str) -> int:
+    return int(slurm.facts(job)["Restarts"])
+
+
+def some_steps_on(chain: Chain, slurm: SlurmCluster, train: str) -> tuple[list[int], int]:
+    """The ranks of training once they have made three more steps than they had."""
+    before = len(chain.steps())
+
+    def went_on() -> bool:
+        return len(chain.steps()) >= before + 3
+
+    slurm.wait_for(went_on, "three steps of training", 120)
+    pids = [chain.pid("train", rank, 2, train) for rank in (0, 1)]
+    assert all(pids), chain.logs()
+    return pids, len(chain.steps())
