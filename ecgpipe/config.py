@@ -7,7 +7,7 @@ file, overrides and the messages for a typing mistake are `ecgpipe.config_file`'
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -607,18 +607,7 @@ class EvalConfig(Settings):
     """Whose wordings of the classes are scored, where a task is not named with one. Null:
     text.language."""
 
-    analyses: tuple[Analysis, ...] = (
-        "retrieval",
-        "probe",
-        "neighbours",
-        "robustness",
-        "subgroups",
-        "failures",
-        "text_space",
-        "measurements",
-        "map",
-        "examples",
-    )
+    analyses: tuple[Analysis, ...] = get_args(Analysis)
     """What is made beside the tasks; docs/evaluation.md says how each is done."""
 
     split: Literal["train", "val", "test"] = "test"

@@ -72,6 +72,11 @@ class TaskDraws:
         }
 
 
+def without_f1(summary: dict[str, Figure]) -> dict[str, Figure]:
+    """A summary where no thresholds were chosen, so that no F1 exists."""
+    return {name: entry for name, entry in summary.items() if not name.startswith("macro_f1")}
+
+
 def scored_records(kind: Kind, truth_NC: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which records a task scores: with some class, or with exactly one (single_label)."""
     n_shown = truth_NC.sum(axis=1)

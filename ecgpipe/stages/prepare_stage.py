@@ -47,8 +47,8 @@ def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outco
 
 def _left_to_others(done: ShareDone, share: Share) -> Outcome:
     line = (
-        f"share {share} is done; {done.left_to_others:,} shards of other shares were not finished,"
-        " so whoever finishes last completes the data"
+        f"share {share} is done; {done.left_to_others:,} of the other shares' shards were not"
+        " finished, so whoever finishes last completes the data"
     )
     return Outcome("prepare", True, line, {"left_to_others": done.left_to_others})
 
