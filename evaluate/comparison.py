@@ -221,7 +221,15 @@ def _spread(values: Sequence[float]) -> float | None:
 
 
 def _adjust_over_classes(classes: Mapping[str, dict[str, Any]], min_positives: int) -> None:
-    """Add `p_holm` to every difference of a class, adjusted over the classes with enough ECGs."""
+    """Add `p_holm` to every difference of a class, adjusted over the classes with enough ECGs.
+
+    Of fewer ECGs the draws know too little: such a class has no p-value at all.
+    """
+    for entry in classes.values():
+        if entry["n"] < min_positives:
+            for figures in (each for each in entry.values() if isinstance(each, dict)):
+                for change in figures["differences"]:
+                    change["p"] = None
     enough = [entry for entry in classes.values() if entry["n"] >= min_positives]
     if not enough:
         return

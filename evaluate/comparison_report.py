@@ -108,14 +108,15 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
     parts = ["# " + " · ".join(entry["name"] for entry in comparison["contenders"]), LEGEND]
     parts += [_contenders(comparison)]
     for name, task in comparison["tasks"].items():
+        told = [paper for paper in papers if paper.tells_of(name)]
         parts += [
             f"## {name} ({task['title'][language]})",
             f"{task['n']:,} ECGs of {task['patients']:,} patients.",
-            _markdown(summary_columns(comparison, papers), summary_rows(comparison, name, papers)),
+            _markdown(summary_columns(comparison, told), summary_rows(comparison, name, told)),
         ]
         for figure_name in ("auroc", "hit@1"):
-            rows = class_rows(comparison, name, figure_name, papers, language)
-            parts.append(_markdown(class_columns(comparison, papers), rows))
+            rows = class_rows(comparison, name, figure_name, told, language)
+            parts.append(_markdown(class_columns(comparison, told), rows))
     parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
     parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
     return "\n\n".join(parts) + "\n"
@@ -126,10 +127,11 @@ def print_comparison(
 ) -> None:
     """Print every task's summary, and the classes whose difference is beyond doubt."""
     for name, task in comparison["tasks"].items():
+        told_of = [paper for paper in papers if paper.tells_of(name)]
         title = f"{name} · {task['title'][language]} · {task['n']:,} ECGs"
         console.print(
             _table(
-                title, summary_columns(comparison, papers), summary_rows(comparison, name, papers)
+                title, summary_columns(comparison, told_of), summary_rows(comparison, name, told_of)
             )
         )
         told = _told_apart(task)
@@ -199,10 +201,12 @@ def _published(name: str, value: float | None) -> str:
 
 
 def _size(item: tuple[str, dict[str, Any]], figure_name: str) -> float:
-    """Sorts by the first difference, the greatest first; classes without one last."""
+    """Sorts by the first difference, the greatest first; then classes with too few ECGs for a p."""
     changes = item[1].get(figure_name, {}).get("differences", [])
-    value = changes[0]["value"] if changes else None
-    return float("inf") if value is None else -abs(value)
+    value: float | None = changes[0]["value"] if changes else None
+    if value is None:
+        return float("inf")
+    return -abs(value) if changes[0]["p"] is not None else 2 - abs(value)
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -29,6 +29,10 @@ class Publication:
     data: str
     figures: tuple[PublishedFigure, ...]
 
+    def tells_of(self, task: str) -> bool:
+        """Whether it has any figure of a task."""
+        return any(entry.task == task for entry in self.figures)
+
     def value(self, task: str, figure: str, class_id: str | None = None) -> float | None:
         """What it says of a figure of a task or of one of its classes; None where it is silent."""
         for entry in self.figures:

@@ -54,7 +54,7 @@ def test_each_seed_by_itself_and_a_run_by_its_folder(compared: Experiment, tmp_p
     code, out, err = compared.run("compare", "--json", "--each", "fast+*")
     assert code == 0, err
     found = json.loads(out.splitlines()[-1])["compare"]
-    assert [c["name"] for c in found["contenders"]] == ["fast+seed=0", "fast+seed=1"]
+    assert [c["name"] for c in found["contenders"]] == ["seed=0", "seed=1"]
     moved = tmp_path / "elsewhere"
     shutil.copytree(compared.folder / "work" / "runs" / "toy", moved)
     code, out, _ = compared.run("compare", str(moved), "fast+seed=0")

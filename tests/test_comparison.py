@@ -128,6 +128,8 @@ def test_classes_are_adjusted_together_and_too_small_ones_not_at_all() -> None:
     holms = [classes[name]["auroc"]["differences"][0]["p_holm"] for name in ("1", "22")]
     assert holms == pytest.approx(holm(ps))
     assert "p_holm" not in classes["73"]["auroc"]["differences"][0]
+    assert classes["73"]["auroc"]["differences"][0]["p"] is None
+    assert classes["73"]["auroc"]["differences"][0]["value"] is not None
 
 
 def test_tasks_are_adjusted_together_by_their_headline() -> None:

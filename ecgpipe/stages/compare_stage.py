@@ -186,7 +186,16 @@ def _grouped(runs: Sequence[EvaluatedRun], average_seeds: bool) -> dict[str, lis
         name = _column_name(members)
         # Runs of one name in two work_dirs.
         columns[name if name not in columns else f"{name} ({len(columns) + 1})"] = members
-    return columns
+    return dict(zip(_without_common_part(list(columns)), columns.values(), strict=True))
+
+
+def _without_common_part(names: Sequence[str]) -> list[str]:
+    """sweep+lr=1 and sweep+lr=2 as lr=1 and lr=2; names that would be empty stay whole."""
+    parts = [name.split("+") for name in names]
+    common = 0
+    while all(len(each) > common + 1 for each in parts) and len({e[common] for e in parts}) == 1:
+        common += 1
+    return ["+".join(each[common:]) for each in parts]
 
 
 def _without_seed(results: Results) -> str:
