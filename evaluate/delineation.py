@@ -28,6 +28,7 @@ QUANTITIES = (
 _RHYTHM_LEADS = ("II", "V5", "I", "V2", "V1")
 _LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 _LEAST_BEATS = 3
+_LONGEST_PR_S, _LONGEST_QT_S = 0.4, 0.7
 _QRS_FROM_S, _QRS_TO_S = -0.06, 0.09
 _BASELINE_FROM_S, _BASELINE_TO_S = -0.09, -0.06
 
@@ -101,22 +102,37 @@ def _beats_and_intervals(
             _, waves = neurokit2.ecg_delineate(
                 cleaned, beats_B, sampling_rate=rate, method="prominence"
             )
-        except (ValueError, IndexError, KeyError, ZeroDivisionError, TypeError):
-            # What it raises on a signal without beats it can find; tried with noise and flat lines.
+        except Exception:
+            # Heuristics over beats raise many kinds of error on a signal that is no ECG; then
+            # nothing is known of it, and the other ECGs go on.
             return none, unknown
     qrs_on, p_on, t_off = (
         np.asarray(waves[name], np.float64)
         for name in ("ECG_R_Onsets", "ECG_P_Onsets", "ECG_T_Offsets")
     )
     return beats_B, {
-        "pr_ms": _median_ms(qrs_on - p_on, rate_hz),
-        "qt_ms": _median_ms(t_off - qrs_on, rate_hz),
+        "pr_ms": _median_ms(_distances(qrs_on, p_on, -_LONGEST_PR_S * rate_hz), rate_hz),
+        "qt_ms": _median_ms(_distances(qrs_on, t_off, _LONGEST_QT_S * rate_hz), rate_hz),
     }
 
 
-def _median_ms(samples_B: Floats, rate_hz: float) -> float:
-    known = samples_B[np.isfinite(samples_B)]
-    return float(np.median(known)) / rate_hz * 1000 if len(known) else float("nan")
+def _distances(from_B: Floats, to_W: Floats, farthest: float) -> list[float]:
+    """From each place to the nearest of the others on one side, as far as `farthest` (signed).
+
+    The library leaves out beats that it cannot read, each wave its own, so places are paired by
+    time and not by number.
+    """
+    found = []
+    for place in from_B[np.isfinite(from_B)]:
+        away = (to_W - place) * np.sign(farthest)
+        near = away[(away > 0) & (away <= abs(farthest))]
+        if len(near):
+            found.append(float(near.min()))
+    return found
+
+
+def _median_ms(samples: Sequence[float], rate_hz: float) -> float:
+    return float(np.median(samples)) / rate_hz * 1000 if samples else float("nan")
 
 
 def _qrs_heights(signal_LS: Floats, beats_B: npt.NDArray[np.int64], rate_hz: float) -> _QrsHeights:

@@ -51,6 +51,31 @@ def test_a_longer_pr_is_measured_longer() -> None:
     assert long - short == pytest.approx(100, abs=15)
 
 
+def test_waves_are_paired_by_time_where_the_library_leaves_some_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import neurokit2
+
+    def partial(*_: object, **__: object) -> tuple[None, dict[str, list[float]]]:
+        # Four beats, a second apart; the second P and the last T were not read, one is unknown.
+        return None, {
+            "ECG_R_Onsets": [500, 1000, 1500, float("nan"), 2000],
+            "ECG_P_Onsets": [420, 1400, 1920],  # 160, -, 200 and 160 ms before
+            "ECG_T_Offsets": [700, 1210, 1690],  # 400, 420 and 380 ms behind
+        }
+
+    monkeypatch.setattr(neurokit2, "ecg_delineate", partial)
+    found = measure(drawn_ecg({}), LEADS, RATE_HZ)
+    assert found["pr_ms"] == pytest.approx(160)
+    assert found["qt_ms"] == pytest.approx(400)
+
+    def broken(*_: object, **__: object) -> None:
+        raise AttributeError("of a kind that nobody foresaw")
+
+    monkeypatch.setattr(neurokit2, "ecg_delineate", broken)
+    assert np.isnan(measure(drawn_ecg({}), LEADS, RATE_HZ)["pr_ms"])
+
+
 def test_an_irregular_rhythm_is_irregular() -> None:
     rng = np.random.default_rng(0)
     t = np.arange(10 * RATE_HZ) / RATE_HZ
