@@ -73,7 +73,7 @@ def example(scheduler: Scheduler) -> tuple[tuple[Job, ...], Site]:
         train=TrainJob(nodes=2, gpus=2, resources=resources["train"]),
         eval=EvalJob(resources=resources["eval"]),
     )
-    jobs_folder = Path("/data/心電図/it's $5/work/runs/trial/jobs")
+    jobs_folder = Path("/data/心電図/it's $5/kept/runs/trial/jobs")
     calls = Calls(program=("ecgpipe",), config=jobs_folder / "settings-0a1b2c3d.yaml")
     site = Site(
         run_name="trial",

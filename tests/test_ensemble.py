@@ -58,7 +58,7 @@ def task(language: str | None, ensemble: str = "mean") -> Task:
         TaskClass("S", {"ja": ("洞",), "en": ("sinus",)}, frozenset({"SR"})),
     )
     title = {"ja": "x", "en": "x"}
-    return Task("t", title, "s", "multi_label", classes, ensemble, language)  # type: ignore[arg-type]
+    return Task("t", title, "s", "multi_label", classes, ensemble, language)
 
 
 RECORDS = RecordsTable(

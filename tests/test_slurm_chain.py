@@ -188,7 +188,7 @@ def numbers(value: Any, name: str = "") -> dict[str, float]:
     if isinstance(value, dict):
         inner = value.items()
     elif isinstance(value, list):
-        inner = enumerate(value)  # type: ignore[assignment]
+        inner = enumerate(value)
     else:
         known = isinstance(value, int | float) and not isinstance(value, bool)
         return {name: float(value)} if known else {}

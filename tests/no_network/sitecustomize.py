@@ -76,6 +76,6 @@ def _refusing(name: str, function: Any) -> Any:
     return call
 
 
-socket.socket = _Socket  # type: ignore[misc]
+socket.socket = _Socket
 for _name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
     setattr(socket, _name, _refusing(_name, getattr(socket, _name)))

@@ -32,7 +32,7 @@ export TRITON_CACHE_DIR=$scratch/triton TORCHINDUCTOR_CACHE_DIR=$scratch/inducto
 
 start() {
   ecgpipe prepare \
-      --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+      --config '/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/settings-0a1b2c3d.yaml' \
       --shard array/4 \
       --set data.workers=8 \
       --max-minutes 230 &
@@ -54,7 +54,7 @@ for child in "${children[@]}"; do
 done
 
 if [ "$status" -eq 75 ]; then
-  counter='/data/心電図/it'"'"'s $5/work/runs/trial/jobs/.restarts-prepare-'$JOB_ID-$SGE_TASK_ID
+  counter='/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/.restarts-prepare-'$JOB_ID-$SGE_TASK_ID
   count=$(cat "$counter" 2>/dev/null || echo 0)
   if [ "$count" -lt 3 ]; then
     echo $((count + 1)) >"$counter"

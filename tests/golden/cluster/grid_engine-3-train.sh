@@ -43,7 +43,7 @@ start() {
           TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR-}" \
       bash -c 'export RANK=$OMPI_COMM_WORLD_RANK WORLD_SIZE=$OMPI_COMM_WORLD_SIZE LOCAL_RANK=$OMPI_COMM_WORLD_LOCAL_RANK LOCAL_WORLD_SIZE=$OMPI_COMM_WORLD_LOCAL_SIZE; exec "$@"' rank \
       ecgpipe train \
-      --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+      --config '/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/settings-0a1b2c3d.yaml' \
       --max-minutes 710 &
   children+=($!)
 }
@@ -63,7 +63,7 @@ for child in "${children[@]}"; do
 done
 
 if [ "$status" -eq 75 ]; then
-  counter='/data/心電図/it'"'"'s $5/work/runs/trial/jobs/.restarts-train-'$JOB_ID-$SGE_TASK_ID
+  counter='/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/.restarts-train-'$JOB_ID-$SGE_TASK_ID
   count=$(cat "$counter" 2>/dev/null || echo 0)
   if [ "$count" -lt 3 ]; then
     echo $((count + 1)) >"$counter"

@@ -44,7 +44,7 @@ start() {
           TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR-}" \
       bash -c 'export RANK=$OMPI_COMM_WORLD_RANK WORLD_SIZE=$OMPI_COMM_WORLD_SIZE LOCAL_RANK=$OMPI_COMM_WORLD_LOCAL_RANK LOCAL_WORLD_SIZE=$OMPI_COMM_WORLD_LOCAL_SIZE; exec "$@"' rank \
       ecgpipe train \
-      --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+      --config '/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/settings-0a1b2c3d.yaml' \
       --max-minutes 710 &
   children+=($!)
 }

@@ -31,7 +31,7 @@ export TRITON_CACHE_DIR=$scratch/triton TORCHINDUCTOR_CACHE_DIR=$scratch/inducto
 
 start() {
   ecgpipe eval \
-      --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+      --config '/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/settings-0a1b2c3d.yaml' \
       --max-minutes 110 &
   children+=($!)
 }

@@ -37,7 +37,7 @@ export TRITON_CACHE_DIR=$scratch/triton TORCHINDUCTOR_CACHE_DIR=$scratch/inducto
 
 start() {
   ecgpipe prepare \
-      --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+      --config '/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/settings-0a1b2c3d.yaml' \
       --shard array/4 \
       --set data.workers=8 \
       --max-minutes 230 &

@@ -44,7 +44,7 @@ start() {
   srun --cpus-per-task=8 --wait=120 \
       bash -c 'export RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID LOCAL_WORLD_SIZE=2; exec "$@"' rank \
       ecgpipe train \
-          --config '/data/心電図/it'"'"'s $5/work/runs/trial/jobs/settings-0a1b2c3d.yaml' \
+          --config '/data/心電図/it'"'"'s $5/kept/runs/trial/jobs/settings-0a1b2c3d.yaml' \
           --max-minutes 710 &
   children+=($!)
 }
