@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecgpipe.evaluate.published import Publication
+from ecgpipe.evaluate.report import markdown_lines
 from ecgpipe.evaluate.results import shown
 
 Comparison = dict[str, Any]
@@ -112,11 +113,11 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
         parts += [
             f"## {name} ({task['title'][language]})",
             f"{task['n']:,} ECGs of {task['patients']:,} patients.",
-            _markdown(summary_columns(comparison, told), summary_rows(comparison, name, told)),
+            markdown_lines(summary_columns(comparison, told), summary_rows(comparison, name, told)),
         ]
         for figure_name in ("auroc", "hit@1"):
             rows = class_rows(comparison, name, figure_name, told, language)
-            parts.append(_markdown(class_columns(comparison, told), rows))
+            parts.append(markdown_lines(class_columns(comparison, told), rows))
     parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
     parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
     return "\n\n".join(parts) + "\n"
@@ -157,7 +158,7 @@ def _contenders(comparison: Comparison) -> str:
         (entry["name"], str(len(entry["runs"])), ", ".join(entry["runs"]))
         for entry in comparison["contenders"]
     ]
-    return _markdown(("column", "runs", "their names"), rows)
+    return markdown_lines(("column", "runs", "their names"), rows)
 
 
 def _values(name: str, entry: dict[str, Any]) -> list[str]:
@@ -216,10 +217,3 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )

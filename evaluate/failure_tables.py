@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ecgpipe.evaluate.report_table import Table, column
-from ecgpipe.evaluate.report_words import Words, same, word
+from ecgpipe.evaluate.report_words import Words, class_names, same, word
 from ecgpipe.evaluate.results import Results
 
 FAILURE_BLOCKS = ("measurements", "text_space", "failures")
@@ -62,7 +62,7 @@ def _measurements(results: Results) -> Iterator[Table]:
 
 def _text_space(results: Results) -> Iterator[Table]:
     block = results["text_space"]
-    names = _class_names(results, block["task"])
+    task = _task(results, block["task"])
     yield Table(
         "text_space-spaces",
         word("sections", "text_space"),
@@ -78,10 +78,10 @@ def _text_space(results: Results) -> Iterator[Table]:
     )  # fmt: skip
     for which in ("nearest", "opposites"):
         if block[which]:
-            yield _pairs(f"text_space-{which}", word("sections", which), block[which], names)
+            yield _pairs(f"text_space-{which}", word("sections", which), block[which], task)
 
 
-def _pairs(name: str, title: Words, pairs: list[dict[str, Any]], names: "_Names") -> Table:
+def _pairs(name: str, title: Words, pairs: list[dict[str, Any]], task: Mapping[str, Any]) -> Table:
     spaces = ("raw", "centred", "projected")
     return Table(
         name,
@@ -93,7 +93,7 @@ def _pairs(name: str, title: Words, pairs: list[dict[str, Any]], names: "_Names"
         ),
         tuple(
             (
-                *(names.of(each) for each in pair["classes"]),
+                *(class_names(task, each) for each in pair["classes"]),
                 *(_rounded(pair[space], 3) for space in spaces),
                 _rounded(pair["alike_than"], 3),
             )
@@ -120,16 +120,13 @@ def _failures(results: Results) -> Iterator[Table]:
         ),
     )  # fmt: skip
     for task, each in block.items():
-        names = _class_names(results, task)
         if each["taken_for"]:
-            yield _taken_for(results, task, each["taken_for"], names)
+            yield _taken_for(results, task, each["taken_for"])
         if each.get("by_coarse_class"):
             yield _by_coarse_class(results, task, each["by_coarse_class"])
 
 
-def _taken_for(
-    results: Results, task: str, entries: list[dict[str, Any]], names: "_Names"
-) -> Table:
+def _taken_for(results: Results, task: str, entries: list[dict[str, Any]]) -> Table:
     return Table(
         f"failures-{task}-taken_for",
         word("sections", "taken_for", task=results["tasks"][task]["title"]),
@@ -139,7 +136,8 @@ def _taken_for(
         ),
         tuple(
             (
-                names.of(each["shown"]), names.of(each["taken_for"]), each["n"], each["rate"],
+                class_names(_task(results, task), each["shown"]),
+                class_names(_task(results, task), each["taken_for"]), each["n"], each["rate"],
                 _rounded(each["text_cosine"], 3),
             )
             for each in entries
@@ -165,19 +163,10 @@ def _by_coarse_class(results: Results, task: str, entries: list[dict[str, Any]])
     )  # fmt: skip
 
 
-class _Names:
-    """A task's classes by id; an id that the task lacks is its own name."""
-
-    def __init__(self, classes: Mapping[str, Any]) -> None:
-        self._classes = classes
-
-    def of(self, class_id: str) -> Words:
-        entry = self._classes.get(class_id)
-        return same(class_id) if entry is None else dict(entry["names"])
-
-
-def _class_names(results: Results, task: str) -> _Names:
-    return _Names(results["tasks"].get(task, {}).get("classes", {}))
+def _task(results: Results, name: str) -> Mapping[str, Any]:
+    """A task of the results; one without classes where they lack it."""
+    task: Mapping[str, Any] = results["tasks"].get(name, {"classes": {}})
+    return task
 
 
 def _rounded(value: float | None, places: int = 2) -> float | None:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecgpipe.drawing.plot import MARKS, Axis, CountGrid, Label, Plot, Points, Series
-from ecgpipe.evaluate.report_tables import class_names
-from ecgpipe.evaluate.report_words import Words, figure_words, word
+from ecgpipe.evaluate.report_words import Words, class_names, figure_words, word
 from ecgpipe.evaluate.results import Results, area
 
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)

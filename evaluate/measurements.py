@@ -15,7 +15,7 @@ import numpy.typing as npt
 import yaml
 
 from ecgpipe.evaluate.bootstrap import patient_weights
-from ecgpipe.evaluate.metrics import weighted_auroc
+from ecgpipe.evaluate.metrics import mid_ranks, weighted_auroc
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import figure, share_figure
 
@@ -157,7 +157,8 @@ def weighted_rank_correlation(
     Returns:
         (D,), NaN where a side does not vary.
     """
-    a, b = _mid_ranks(a_N), _mid_ranks(b_N)
+    # Scaled to 0..1, so that sums of squares stay exact enough.
+    a, b = (mid_ranks(values) / max(len(values), 1) for values in (a_N, b_N))
     total = weights_DN.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_a, mean_b = weights_DN @ a / total, weights_DN @ b / total
@@ -166,14 +167,6 @@ def weighted_rank_correlation(
         spread_b = weights_DN @ (b * b) / total - mean_b**2
         found: Floats = covariance / np.sqrt(spread_a * spread_b)
     return np.where((spread_a > 1e-12) & (spread_b > 1e-12), found, np.nan)
-
-
-def _mid_ranks(values_N: npt.NDArray[np.floating[Any]]) -> Floats:
-    """Ranks with ties at their middle, scaled to 0..1 so that sums of squares stay exact enough."""
-    _, place, counts = np.unique(values_N, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    middle: Floats = ends - (counts - 1) / 2
-    return middle[place] / max(len(values_N), 1)
 
 
 def _spread(values_P: Floats) -> dict[str, float | int | None]:

@@ -30,6 +30,13 @@ def ranks(scores_NC: Scores) -> npt.NDArray[np.int64]:
     return found
 
 
+def mid_ranks(values_N: npt.NDArray[Any]) -> Floats:
+    """Ranks from 1, ascending; equal values share the middle of their places."""
+    _, place, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+    middle: Floats = np.cumsum(counts) - (counts - 1) / 2
+    return middle[place]
+
+
 def wilson_interval(hits: float, n: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of a share; (0, 1) where n is 0.
 

@@ -78,7 +78,7 @@ def _data(results: Results) -> list[str]:
             f" {training['best_by']}",
         ),
     ]
-    return ["## Data, texts, training", _lines(("", ""), rows)]
+    return ["## Data, texts, training", markdown_lines(("", ""), rows)]
 
 
 def _glance(results: Results) -> Iterator[str]:
@@ -187,7 +187,7 @@ def markdown(table: Table) -> str:
         ]
         for number, row in enumerate(table.rows)
     ]
-    return _lines(header, rows, right)
+    return markdown_lines(header, rows, right)
 
 
 def cell_text(kind: str, value: Any, language: str, *, interval: bool = True) -> str:
@@ -215,7 +215,9 @@ def _language(column: Column) -> str:
     return "ja" if column.key in _NAMES_OF_FINDINGS else "en"
 
 
-def _lines(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool] = ()) -> str:
+def markdown_lines(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool] = ()
+) -> str:
     """Header and rows; the columns that are `right` are set to the right."""
     ends = [*right, *[False] * (len(header) - len(right))]
     rule = ["---:" if end else "---" for end in ends]

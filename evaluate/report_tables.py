@@ -13,6 +13,7 @@ from ecgpipe.evaluate.report_table import Column, Table, column
 from ecgpipe.evaluate.report_words import (
     LIST,
     Words,
+    class_names,
     figure_words,
     joined,
     same,
@@ -425,12 +426,6 @@ def examples_table(results: Results, name: str, examples: Sequence[Mapping[str, 
         for place, candidate in enumerate(chosen["top"], 1)
     )
     return Table(f"{name}-examples", word("sections", "examples"), columns, rows)
-
-
-def class_names(task: Mapping[str, Any], class_id: str) -> Words:
-    """The names of a class; its id where the task has no such class."""
-    entry = task["classes"].get(class_id)
-    return entry["names"] if entry else same(class_id)
 
 
 def _title(results: Results, name: str) -> Words:

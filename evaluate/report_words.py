@@ -73,3 +73,9 @@ def figure_words(kind: str, name: str) -> Words:
         "ja": f"{words['ja']}、{everything['ja']}",
         "en": f"{words['en']}, {everything['en']}",
     }
+
+
+def class_names(task: Mapping[str, Any], class_id: str) -> Words:
+    """The names of a class; its id where the task has no such class."""
+    entry = task["classes"].get(class_id)
+    return entry["names"] if entry else same(class_id)

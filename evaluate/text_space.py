@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.evaluate.metrics import mid_ranks
+
 Floats = npt.NDArray[np.float64]
 
 _NEAREST = 15
@@ -148,15 +150,15 @@ def text_confusion_correlation(
     known = np.isfinite(overtaken_CC) & ~np.eye(len(overtaken_CC), dtype=bool)
     if known.sum() < 3:
         return {"value": None, "p": None, "pairs": int(known.sum())}
-    rates = _ranked(overtaken_CC[known])
-    value = _pearson(_ranked(similarity_CC[known]), rates)
+    rates = mid_ranks(overtaken_CC[known])
+    value = _pearson(mid_ranks(similarity_CC[known]), rates)
     if value is None:
         return {"value": None, "p": None, "pairs": int(known.sum())}
     rng = np.random.default_rng(seed)
     as_far = 0
     for _ in range(permutations):
         order = rng.permutation(len(similarity_CC))
-        other = _pearson(_ranked(similarity_CC[np.ix_(order, order)][known]), rates)
+        other = _pearson(mid_ranks(similarity_CC[np.ix_(order, order)][known]), rates)
         as_far += other is not None and abs(other) >= abs(value) - 1e-12
     return {
         "value": value,
@@ -183,12 +185,6 @@ def _pair_entry(
 
 def _mean_of_pairs(space: Floats, pairs: Sequence[tuple[int, int]]) -> float | None:
     return float(np.mean([space[pair] for pair in pairs])) if pairs else None
-
-
-def _ranked(values: Floats) -> Floats:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middle: Floats = np.cumsum(counts) - (counts - 1) / 2
-    return middle[place]
 
 
 def _pearson(a: Floats, b: Floats) -> float | None:

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ class EcgRecord:
 def in_millivolts(signal: Signal) -> npt.NDArray[np.float32]:
     """A recording's signal, or a part of it, in mV."""
     if signal.dtype == np.float32:
-        return signal  # type: ignore[return-value]
+        return cast(npt.NDArray[np.float32], signal)
     millivolts = signal.astype(np.float32)
     millivolts /= _UV_PER_MV
     return millivolts

@@ -5,6 +5,7 @@ decided here once, so that training and scoring see the same signals.
 """
 
 import math
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +166,7 @@ def _quantise(signal: Signal, usable: Mask) -> tuple[npt.NDArray[np.int16], tupl
 def _rounded(signal: Signal) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
     """In whole µV; a recording that is kept so is left as it is."""
     if signal.dtype == np.int16:
-        return signal, ()  # type: ignore[return-value]
+        return cast(npt.NDArray[np.int16], signal), ()
     microvolts = signal * np.float32(1000)
     np.rint(microvolts, out=microvolts)
     clipped = bool(max(microvolts.max(), -microvolts.min()) > _MAX_UV)

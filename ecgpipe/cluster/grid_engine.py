@@ -14,8 +14,7 @@ from ecgpipe.cluster.script import (
     hours_minutes_seconds,
     port_from,
     render,
-    start_by_mpirun,
-    start_here,
+    start_ranks,
     stopped_early,
 )
 from ecgpipe.cluster.shell_words import line_of
@@ -55,14 +54,9 @@ def _directives(job: Job) -> str:
 
 
 def _launch(job: Job) -> str:
-    if job.ranks == 1:
-        return start_here(job)
-    port = f"{port_from('JOB_ID')}\n"
-    if job.nodes == 1:
-        return port + start_here(job)
-    head = "MASTER_ADDR=$(awk 'NR == 1 { print $1 }' \"$PE_HOSTFILE\")\nexport MASTER_ADDR\n"
+    head = "awk 'NR == 1 { print $1 }' \"$PE_HOSTFILE\""
     hosts = f'--host "$(awk \'{{ printf "%s%s:{job.ranks_per_node}", c, $1; c = "," }}\''
-    return port + head + start_by_mpirun(job, hosts + ' "$PE_HOSTFILE")"')
+    return start_ranks(job, port_from("JOB_ID"), head, hosts + ' "$PE_HOSTFILE")"')
 
 
 def _ending(job: Job, site: Site) -> str:

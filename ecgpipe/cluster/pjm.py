@@ -10,11 +10,10 @@ import re
 from ecgpipe.cluster.job import After, Dialect, Job, Site
 from ecgpipe.cluster.script import (
     hours_minutes_seconds,
+    leave_to_the_next,
     port_from,
     render,
-    start_by_mpirun,
-    start_here,
-    stopped_early,
+    start_ranks,
 )
 from ecgpipe.cluster.shell_words import line_of
 
@@ -23,8 +22,7 @@ _SUBMITTED = re.compile(r"\bJob (\d+(?:_\d+)?) submitted")
 
 def _script(job: Job, site: Site) -> str:
     queued_by = line_of(_submit(job, site, None))
-    said = 'echo "Stopped with everything saved; the next job of this stage goes on."'
-    ending = f'{stopped_early(said)}\nexit "$status"'
+    ending = leave_to_the_next()
     return render(_directives(job, site), _launch(job), ending, job, site, queued_by)
 
 
@@ -51,13 +49,8 @@ def _resources(job: Job) -> str:
 
 
 def _launch(job: Job) -> str:
-    if job.ranks == 1:
-        return start_here(job)
-    number = f"number=${{PJM_JOBID%%[^0-9]*}}\n{port_from('number')}\n"
-    if job.nodes == 1:
-        return number + start_here(job)
-    head = 'MASTER_ADDR=$(head -n 1 "$PJM_O_NODEINF")\nexport MASTER_ADDR\n'
-    return number + head + start_by_mpirun(job, '--hostfile "$PJM_O_NODEINF"')
+    meeting = f"number=${{PJM_JOBID%%[^0-9]*}}\n{port_from('number')}"
+    return start_ranks(job, meeting, 'head -n 1 "$PJM_O_NODEINF"', '--hostfile "$PJM_O_NODEINF"')
 
 
 def _submit(job: Job, site: Site, after: After | None) -> list[str]:

@@ -58,7 +58,7 @@ def start_here(job: Job) -> str:
     )
 
 
-def start_by_mpirun(job: Job, hosts: str) -> str:
+def _start_by_mpirun(job: Job, hosts: str) -> str:
     """Starts the ranks of several nodes by Open MPI's mpirun, which only has to start them.
 
     Args:
@@ -85,6 +85,30 @@ def start_by_mpirun(job: Job, hosts: str) -> str:
         f"    {lines_of(job.command)} &\n"
         "children+=($!)"
     )
+
+
+def start_ranks(job: Job, meeting: str, head: str, hosts: str) -> str:
+    """Starts the command where the scheduler itself starts no ranks: one process, one a GPU of this
+    node, or those of several nodes.
+
+    Args:
+        job: what is started.
+        meeting: lines that set MASTER_PORT.
+        head: the shell's expression for the first node's name.
+        hosts: options of mpirun that name the nodes, as shell words.
+    """
+    if job.ranks == 1:
+        return start_here(job)
+    if job.nodes == 1:
+        return f"{meeting}\n{start_here(job)}"
+    address = f"MASTER_ADDR=$({head})\nexport MASTER_ADDR"
+    return f"{meeting}\n{address}\n{_start_by_mpirun(job, hosts)}"
+
+
+def leave_to_the_next() -> str:
+    """The ending where a job cannot start itself again: more jobs of its stage wait behind it."""
+    said = 'echo "Stopped with everything saved; the next job of this stage goes on."'
+    return f'{stopped_early(said)}\nexit "$status"'
 
 
 def stopped_early(action: str) -> str:
