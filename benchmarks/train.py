@@ -91,7 +91,7 @@ def engine_step(config: TrainConfig, data: TrainingData, accelerator: Accelerato
     """A step of the engine, batch after batch, epoch after epoch."""
     bench = set_up(config, model_shape(config, data), data, accelerator)
     bench.step.model.train()
-    take = step_for(bench.step, config, accelerator)
+    take = step_for(bench.step, config)
 
     def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for epoch in range(10**6):

@@ -452,8 +452,8 @@ class TrainConfig(Settings):
     """How an encoder's features over time become one vector; vit1d always takes the mean."""
 
     encoder_norm: Literal["batch", "sync_batch", "group"] = "batch"
-    """batch: each process's own statistics. sync_batch: of all processes together (GPUs only).
-    group: none of a batch, so any number of processes gives the same model."""
+    """batch: each part's own statistics. sync_batch: of all processes together (GPUs only). group:
+    of each ECG alone."""
 
     text: StepText = "sentence"
     """What an ECG is paired with in a step. sentence: one sentence of all its findings (the paper),
@@ -486,6 +486,11 @@ class TrainConfig(Settings):
 
     global_batch_size: int = 32
     """ECG-text pairs a step, over all processes together."""
+
+    batch_parts: int | None = None
+    """Equal parts in which a batch is computed, each with its own batch norm. Null: one a process.
+    With a number, any number of processes that divides it trains the same model: on CPUs to the
+    bit, where each then has 1, 2, 4, ... parts and equally many threads."""
 
     lr: float = 1e-3
 
@@ -550,6 +555,12 @@ class TrainConfig(Settings):
             self.global_batch_size >= 2,
             f"global_batch_size must be at least 2, not {self.global_batch_size}:"
             " a contrastive loss needs a negative",
+        )
+        _need(
+            self.batch_parts is None
+            or (self.batch_parts >= 1 and self.global_batch_size % self.batch_parts == 0),
+            f"batch_parts must be null or divide global_batch_size {self.global_batch_size}, not"
+            f" {self.batch_parts}",
         )
         _need(self.lr > 0, f"lr must be above 0, not {self.lr}")
         for name in ("weight_decay", "warmup_epochs", "checkpoint_minutes"):

@@ -82,7 +82,7 @@ def progress_line(
     parts = [f"{label}: {done:,} of {total:,} {unit}{share}"]
     if done and elapsed_s > 0:
         rate = done / elapsed_s
-        parts.append(f"{rate:,.1f} {unit}/s" if rate >= 1 else f"{1 / rate:,.1f} s a unit")
+        parts.append(f"{rate:,.1f} {unit}/s" if rate >= 1 else f"{1 / rate:,.1f} s each")
         parts.append(
             f"{duration_text((total - done) / rate)} left"
             if done < total

@@ -1,7 +1,7 @@
 """An experiment in an oddly named folder, sent to a real Slurm by `ecgpipe submit` and disturbed.
 
 Owns the commands and what a test reads off the disk. Every process, in jobs and outside, refuses
-to reach beyond this machine, and trains in float64.
+to reach beyond this machine.
 """
 
 import contextlib
@@ -43,9 +43,7 @@ class Chain:
         repository = Path(__file__).parents[1]
         self.environment = {
             **(os.environ if slurm is None else slurm.environment),
-            "PYTHONPATH": os.pathsep.join(
-                [f"{repository}/tests/double_precision", str(repository)]
-            ),
+            "PYTHONPATH": os.pathsep.join([f"{repository}/tests/no_network", str(repository)]),
             "NO_NETWORK_LOG": str(self.refused),
             "OMP_NUM_THREADS": "1",
             "OMP_WAIT_POLICY": "PASSIVE",
@@ -95,6 +93,10 @@ class Chain:
         sign = self.sign(stage, index, count)
         mine = sign and sign["job"].partition("_")[0] == job and sign["began"] >= not_before
         return int(sign["pid"]) if mine and sign["written_state"] == "running" else 0
+
+    def watched(self) -> set[int]:
+        """Processes that refused to reach beyond this machine."""
+        return set(map(int, Path(f"{self.refused}.on").read_text().split()))
 
     def steps(self) -> list[dict[str, Any]]:
         """The steps of training, as far as they are written."""

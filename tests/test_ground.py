@@ -107,7 +107,7 @@ def test_equal_values_have_one_digest() -> None:
 def test_progress_says_rate_and_time_left() -> None:
     line = progress_line("train", 50, 200, "steps", 10.0, "loss 2.3")
     assert line == "train: 50 of 200 steps (25 %) · 5.0 steps/s · 0:30 left · loss 2.3"
-    assert "2.0 s a unit" in progress_line("train", 5, 20, "epochs", 10.0)
+    assert "2.0 s each" in progress_line("train", 5, 20, "epochs", 10.0)
     assert progress_line("train", 0, 0, "steps", 0.0) == "train: 0 of 0 steps"
     assert (duration_text(59.6), duration_text(3661)) == ("1:00", "1:01:01")
 

@@ -1,9 +1,8 @@
-"""The order of records: a function of seed and epoch, shared out without overlap."""
+"""The order of records: a function of seed and epoch."""
 
 import numpy as np
-import pytest
 
-from ecgpipe.train_ecg.order import epoch_batches, own_rows
+from ecgpipe.train_ecg.order import epoch_batches
 
 
 def test_the_same_epoch_comes_out_the_same_and_another_does_not() -> None:
@@ -22,14 +21,6 @@ def test_no_record_comes_twice_in_an_epoch() -> None:
 def test_what_one_epoch_leaves_out_another_brings() -> None:
     seen = {place for epoch in range(5) for place in epoch_batches(100, 32, 0, epoch).ravel()}
     assert seen == set(range(100))
-
-
-@pytest.mark.parametrize("world", [2, 4])
-def test_processes_together_see_the_batches_of_one(world: int) -> None:
-    alone = epoch_batches(100, 8, seed=1, epoch=2)
-    parts = [alone[:, own_rows(8, rank, world)] for rank in range(world)]
-    assert {part.shape for part in parts} == {(12, 8 // world)}
-    assert np.array_equal(np.concatenate(parts, axis=1), alone)
 
 
 def test_fewer_records_than_a_batch_give_no_batch() -> None:

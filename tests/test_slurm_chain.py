@@ -1,12 +1,12 @@
 """`ecgpipe submit` on a real Slurm: a whole chain, and one that everything happens to.
 
 The data are some ECGs of PTB-XL, or simulated ones where those are missing; the language model is
-tiny. Training is with group norm and in float64 (tests/double_precision), so that one process and
-two give the same model: in float32 AdamW makes of a gradient near 0 a whole step of either sign.
+tiny. A training batch is computed in two parts, so one process and two give the same model.
 """
 
 import csv
 import itertools
+import json
 import os
 import re
 import signal
@@ -31,7 +31,7 @@ EPOCHS = 4
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[SlurmCluster]:
-    """With time for sixteen steps on a busy machine: a job that has saved ends before."""
+    """With time for some steps on a busy machine: a job that has saved ends before."""
     with running_cluster(grace_s=60) as cluster:
         yield cluster
 
@@ -73,9 +73,9 @@ def settings(data: dict[str, Any], tiny_llama: Path) -> dict[str, Any]:
         "text": {"model": str(tiny_llama), "dtype": "float32"},
         "train": {
             "preset": "paper",
-            "encoder_norm": "group",
             "epochs": EPOCHS,
             "global_batch_size": 4,
+            "batch_parts": 2,
             "log_every": 1,
         },
         "eval": {
@@ -142,29 +142,20 @@ def test_a_chain_makes_what_one_process_makes(
     assert len(parts) == 4  # every task of the array had some
 
     losses, steps = ([step["loss"] for step in chain.steps()] for chain in (undisturbed, alone))
-    assert len(losses) == len(steps) >= 3 * EPOCHS
-    worst = np.max(np.abs(np.array(losses) / np.array(steps) - 1))
-    print(f"{len(steps)} steps; largest relative difference of a loss {worst:.2g}")
-    np.testing.assert_allclose(losses, steps, rtol=1e-9)
-    difference = weight_difference(undisturbed, alone)
-    print(f"largest difference of a weight {difference:.2g}")
-    assert difference < 1e-9
+    assert len(steps) >= 3 * EPOCHS
+    assert losses == steps
+    assert undisturbed.weights() == alone.weights()
 
     figures = [numbers(chain.results()["tasks"]) for chain in (undisturbed, alone)]
-    assert figures[0].keys() == figures[1].keys()
     assert len(figures[0]) > 100
-    apart = {
-        name: (value, figures[1][name])
-        for name, value in figures[0].items()
-        if not np.isclose(value, figures[1][name], rtol=0, atol=1e-9, equal_nan=True)
-    }
-    print(f"{len(figures[0])} figures, {len(apart)} further apart than 1e-9")
-    assert not apart
+    np.testing.assert_equal(*figures)
 
 
 def test_the_chain_needed_no_network(undisturbed: Chain) -> None:
-    """That what refuses calls was there is seen above: without it nothing is in float64."""
     assert not undisturbed.refused.exists(), undisturbed.refused.read_text()
+    signs = {path.name: json.loads(path.read_text()) for path in undisturbed.signs.glob("*.json")}
+    assert {name.partition("-")[0] for name in signs} == set(STAGES)
+    assert {sign["pid"] for sign in signs.values()} <= undisturbed.watched()
     jobs = undisturbed.run_folder / "jobs"
     assert all("Traceback" not in path.read_text() for path in jobs.glob("*.log"))
 
@@ -173,14 +164,6 @@ def test_what_is_finished_is_not_queued_again(undisturbed: Chain) -> None:
     assert undisturbed.states() == dict.fromkeys(STAGES, "done")
     assert undisturbed.submit("--resume") == {}
     assert "Everything is there; nothing is queued." in undisturbed.ecgpipe("submit", "--resume")
-
-
-def weight_difference(one: Chain, other: Chain) -> float:
-    from safetensors.numpy import load_file
-
-    a, b = (load_file(c.run_folder / "model" / "model.safetensors") for c in (one, other))
-    assert a.keys() == b.keys()
-    return max(float(np.max(np.abs(a[name] - b[name]))) for name in a)
 
 
 def numbers(value: Any, name: str = "") -> dict[str, float]:
@@ -209,8 +192,8 @@ def test_a_chain_that_everything_happens_to_ends_the_same(
     ended = slurm.wait(jobs["train"], 120)
     assert (ended.state, ended.restarts) == ("COMPLETED", 3), chain.logs()
     print(log_of(chain, "train"))
-    # The ranks agree on it every 16 steps: so in the middle of an epoch, and of its batches.
-    assert "after step 16 of" in log_of(chain, "train")
+    # Once at least in the middle of an epoch.
+    assert re.search(r"after step [1-9]\d* of", log_of(chain, "train"))
     assert chain.logs().count("Stopped with everything saved; back into the queue.") == 3
     assert slurm.wait(jobs["eval"], 120).state == "COMPLETED", chain.logs()
     print(f"disturbed chain: {time.monotonic() - began:.1f} s, {ended.restarts} restarts")

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -415,3 +416,25 @@ def test_a_capture_bears_with_the_thread_that_is_a_batch_ahead(
     step: Any = Plain()
     CapturedStep(step)._capture(torch.zeros(1), torch.zeros(1))
     assert modes == ["thread_local"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's own, in its compiler
+@pytest.mark.parametrize("batch_parts", [None, 2])
+def test_a_compiled_encoder_learns_what_an_eager_one_does(
+    tmp_path: Path, batch_parts: int | None
+) -> None:
+    """Its kernels round otherwise, so the first steps alone are alike; its weights keep names."""
+    losses = {}
+    for compiled in (False, True):
+        folder = tmp_path / str(compiled)
+        settings = {"compile": compiled, "batch_parts": batch_parts}
+        trained = run(folder, epochs=4, log_every=1, **settings)
+        lines = (folder / "steps.jsonl").read_text().splitlines()
+        losses[compiled] = [json.loads(line)["loss"] for line in lines]
+        model, _ = load_model(folder / "model")
+        found = accuracy(ModelEncoder(model, DATA.read_signals))["macro_auroc"]
+        assert found == pytest.approx(trained.best_value)
+    assert losses[True][:2] == pytest.approx(losses[False][:2], rel=1e-3)
+    assert losses[True][-1] < losses[True][0]

@@ -1,11 +1,11 @@
 """The losses: which ECG belongs to which text, as numbers to make small.
 
 Owns four answers to one question (what if two rows of a batch have the same text?), and two losses
-that judge every pair on its own. Knows no model and no processes: it is handed unit vectors, this
-process's and all processes'. The mean of a loss over processes with equally many rows is the loss
-of the global batch; so are its gradients, where the vectors were gathered with gradient.
+that judge every pair on its own. Knows no model and no processes: it is handed unit vectors, those
+of a part of the batch and those of all. The mean of a loss over equal parts is the loss of the
+global batch, and so are its gradients, where each part's reach the vectors of all.
 
-b = rows of this process, B = rows of the global batch, D = joint width, F = findings.
+b = rows of a part, B = rows of the global batch, D = joint width, F = findings.
 A matrix over pairs has ECGs in its rows and texts in its columns.
 """
 
@@ -27,13 +27,13 @@ SIGLIP_BIAS = -10.0
 
 
 class Pairs(NamedTuple):
-    """As much of a (B, B) matrix over (ECG, text) as one process needs for both directions."""
+    """As much of a (B, B) matrix over (ECG, text) as one part needs for both directions."""
 
     rows_bB: torch.Tensor
-    """This process's ECGs against all texts."""
+    """The part's ECGs against all texts."""
 
     columns_Bb: torch.Tensor
-    """All ECGs against this process's texts."""
+    """All ECGs against the part's texts."""
 
     @classmethod
     def symmetric(cls, rows_bB: torch.Tensor) -> "Pairs":
@@ -54,7 +54,7 @@ def clip_loss(
     target: Pairs | None = None,
     also_true: Pairs | None = None,
 ) -> torch.Tensor:
-    """The loss of this process's rows against the whole global batch: the mean of two directions.
+    """The loss of a part's rows against the whole global batch: the mean of two directions.
 
     With s_ij = scale e_i . t_j, and p(j|i) = exp(s_ij) / sum_k exp(s_ik) from ECG i to the texts,
     p(i|j) = exp(s_ij) / sum_k exp(s_kj) from text j to the ECGs:
@@ -74,12 +74,12 @@ def clip_loss(
     and the gradients of `infonce`: sharing the target out among duplicates changes nothing.
 
     Args:
-        ecg_bD: this process's ECGs, unit vectors.
+        ecg_bD: the part's ECGs, unit vectors.
         text_bD: their texts.
-        ecg_BD: all processes' ECGs; the same tensor as `ecg_bD` where there is one process.
-        text_BD: all processes' texts.
+        ecg_BD: all parts' ECGs; it may be `ecg_bD` itself where that is the whole batch.
+        text_BD: all parts' texts.
         scale: 1/temperature.
-        first_row: where this process's rows stand in the global batch.
+        first_row: where the part's rows stand in the global batch.
         duplicates: which of the four.
         text_ids_B: int64 of the global batch; equal ids are equal texts. All differ by default.
         target: T, at least 0; for `soft`. A row without any costs nothing.
@@ -88,7 +88,7 @@ def clip_loss(
             and pairs with equal texts stay: of these `duplicates` decides.
 
     Returns:
-        A scalar; its mean over processes is the loss of the global batch.
+        A scalar; its mean over parts is the loss of the global batch.
 
     Raises:
         ValueError: `mask` or `unique` without `text_ids_B`, `soft` without `target`.
@@ -148,11 +148,11 @@ def siglip_loss(
     be gathered, the ECGs need not be.
 
     Args:
-        ecg_bD: this process's ECGs, unit vectors.
-        text_BD: all processes' texts.
+        ecg_bD: the part's ECGs, unit vectors.
+        text_BD: all parts' texts.
         scale: SigLIP begins with exp(SIGLIP_LOG_SCALE).
         bias: SigLIP begins with SIGLIP_BIAS.
-        first_row: where this process's rows stand in the global batch.
+        first_row: where the part's rows stand in the global batch.
         target_bB: y, for instance `equal_texts` or `label_jaccard`. By default a row's own pair
             alone is true: then two rows with one text contradict each other.
         also_true_bB: bool; text j holds for ECG i though it is not its text of this step.
@@ -160,7 +160,7 @@ def siglip_loss(
             row's own.
 
     Returns:
-        A scalar; its mean over processes is the loss of the global batch.
+        A scalar; its mean over parts is the loss of the global batch.
 
     Source: Zhai et al. 2023 (arXiv 2303.15343), algorithm 1; graded targets are cross-entropies.
     """
@@ -194,7 +194,7 @@ def findings_loss(
     an ECG's loss does not depend on the other rows.
 
     Args:
-        ecg_bD: this process's ECGs, unit vectors.
+        ecg_bD: the part's ECGs, unit vectors.
         prompt_FD: the findings' prompts, unit vectors.
         truth_bF: 1 or true where the ECG has the finding.
         scale: 1/temperature.
@@ -202,7 +202,7 @@ def findings_loss(
         positive_weight_F: see `positive_weights`; 1 by default.
 
     Returns:
-        A scalar; its mean over processes is the loss of the global batch.
+        A scalar; its mean over parts is the loss of the global batch.
     """
     logits_bF = scale * ecg_bD @ prompt_FD.T + bias
     return functional.binary_cross_entropy_with_logits(

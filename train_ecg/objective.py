@@ -2,9 +2,10 @@
 
 Owns which texts a batch needs and which pairs are true. Every process knows the whole global batch
 by its places, so nothing but the ECGs' vectors is ever gathered, and on a device that holds the
-tables nothing is waited for. N = records, K = texts of one record, L = labels of one record, G =
-labels in all, F = texts in all, W = width of a text vector, B = global batch, b = this process's
-rows, T = texts of a step, D = joint width.
+tables nothing is waited for. Knows no processes: a part of the batch is judged beside the whole.
+N = records, K = texts of one record, L = labels of one record, G = labels in all, F = texts in all,
+W = width of a text vector, B = global batch, b = rows of a part, T = texts of a step, D = joint
+width.
 """
 
 import math
@@ -15,7 +16,6 @@ import numpy.typing as npt
 import torch
 
 from ecgpipe.config import TrainConfig
-from ecgpipe.train_ecg.gather import gather_rows
 from ecgpipe.train_ecg.loss import (
     Pairs,
     clip_loss,
@@ -23,7 +23,6 @@ from ecgpipe.train_ecg.loss import (
     positive_weights,
     siglip_loss,
 )
-from ecgpipe.train_ecg.order import own_rows
 from ecgpipe.train_ecg.pairing import Rows, also_true, drawn_texts, truth_of
 from ecgpipe.train_ecg.text_overlap import (
     duplicate_floor,
@@ -31,6 +30,7 @@ from ecgpipe.train_ecg.text_overlap import (
     equal_texts,
     label_jaccard,
 )
+from ecgpipe.train_ecg.two_towers import TowerOutputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,7 @@ class RecordTexts:
 class Objective:
     """The loss of a batch, given by the places of its records."""
 
-    def __init__(
-        self, config: TrainConfig, texts: RecordTexts, device: torch.device, rank: int, world: int
-    ) -> None:
+    def __init__(self, config: TrainConfig, texts: RecordTexts, device: torch.device) -> None:
         self._config = config
         self._texts_NK_host = texts.texts_NK
         self._texts_NK = torch.from_numpy(texts.texts_NK).to(device)
@@ -67,7 +65,6 @@ class Objective:
         self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
         self._vectors_FW = torch.from_numpy(texts.vectors_FW).to(device, torch.get_default_dtype())
         self._drawn_N = self._texts_NK[:, 0].clone()
-        self._mine = own_rows(config.global_batch_size, rank, world)
         spoken = texts.texts_NK[texts.texts_NK >= 0]
         counts_F = torch.from_numpy(np.bincount(spoken, minlength=len(texts.vectors_FW)))
         weights_F = positive_weights(counts_F, len(texts.texts_NK), config.balance)
@@ -117,69 +114,77 @@ class Objective:
             return self._vectors_FW
         return self._vectors_FW[self.text_ids(places_B)]
 
+    @property
+    def compares_all_ecgs(self) -> bool:
+        """Whether the loss of a part looks at the ECGs of all, which must then be gathered."""
+        return self._config.loss == "clip"
+
     def __call__(
         self,
-        ecg_bD: torch.Tensor,
-        text_TD: torch.Tensor,
-        scale: torch.Tensor,
-        bias: torch.Tensor,
+        own: TowerOutputs,
+        ecg_BD: torch.Tensor,
         places_B: torch.Tensor,
+        part: slice,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss, and the share of ECGs whose nearest text of the step is true of them.
+        """The loss of a part, and the share of its ECGs whose nearest text of the step is true.
 
         Args:
-            ecg_bD: unit vectors of this process's ECGs.
-            text_TD: unit vectors of `text_vectors`.
-            scale: 1/temperature.
-            bias: SigLIP's; the clip loss has none.
+            own: of the part's ECGs, and `text_vectors`.
+            ecg_BD: unit vectors of the global batch's ECGs; not looked at unless
+                `compares_all_ecgs`.
             places_B: the records of the global batch.
+            part: the part's rows in it.
+
+        Returns:
+            Two scalars; their means over equal parts are those of the global batch.
         """
-        places_b = places_B[self._mine]
+        texts_bK = self._texts_NK[places_B[part]]
         if self._config.text == "all_findings":
-            true_bT = truth_of(self._texts_NK[places_b], len(text_TD))
-            loss = findings_loss(ecg_bD, text_TD, true_bT, scale, bias, self._positive_weight_F)
+            true_bT = truth_of(texts_bK, len(own.text_TD))
+            loss = findings_loss(
+                own.ecg_BD, own.text_TD, true_bT, own.scale, own.bias, self._positive_weight_F
+            )
         else:
-            true_bT = also_true(self._texts_NK[places_b], self.text_ids(places_B))
-            loss = self._pair_loss(ecg_bD, text_TD, scale, bias, places_B, true_bT)
+            true_bT = also_true(texts_bK, self.text_ids(places_B))
+            loss = self._pair_loss(own, ecg_BD, places_B, part, true_bT)
         with torch.no_grad():
-            nearest_b = (ecg_bD @ text_TD.T).argmax(dim=1, keepdim=True)
+            nearest_b = (own.ecg_BD @ own.text_TD.T).argmax(dim=1, keepdim=True)
             accuracy = true_bT.gather(1, nearest_b).float().mean()
         return loss, accuracy
 
     def _pair_loss(
         self,
-        ecg_bD: torch.Tensor,
-        text_BD: torch.Tensor,
-        scale: torch.Tensor,
-        bias: torch.Tensor,
+        own: TowerOutputs,
+        ecg_BD: torch.Tensor,
         places_B: torch.Tensor,
+        part: slice,
         true_bB: torch.Tensor,
     ) -> torch.Tensor:
-        config, mine = self._config, self._mine
+        config, (ecg_bD, text_BD, scale, bias) = self._config, own
         ids_B = self.text_ids(places_B)
         target_bB = None
         if config.duplicates == "soft":
             labels_BG = truth_of(self._labels_NL[places_B], self._n_labels)
-            target_bB = label_jaccard(labels_BG[mine], labels_BG)
+            target_bB = label_jaccard(labels_BG[part], labels_BG)
         several = self._texts_NK.shape[1] > 1
         if config.loss == "siglip":
-            equal_bB = equal_texts(ids_B, mine.start, len(ecg_bD))
+            equal_bB = equal_texts(ids_B, part.start, len(ecg_bD))
             # With one text a record nothing but the same text is true besides its own.
             out_bB = true_bB if config.duplicates == "mask" else true_bB & ~equal_bB
             return siglip_loss(
-                ecg_bD, text_BD, scale, bias, mine.start, target_bB=target_bB, also_true_bB=out_bB
+                ecg_bD, text_BD, scale, bias, part.start, target_bB=target_bB, also_true_bB=out_bB
             )
         also = None
         if several:
-            true_Bb = also_true(self._texts_NK[places_B], ids_B[mine])
+            true_Bb = also_true(self._texts_NK[places_B], ids_B[part])
             also = Pairs(true_bB, true_Bb)
         return clip_loss(
             ecg_bD,
-            text_BD[mine],
-            gather_rows(ecg_bD),
+            text_BD[part],
+            ecg_BD,
             text_BD,
             scale,
-            mine.start,
+            part.start,
             duplicates=config.duplicates,
             text_ids_B=ids_B,
             target=None if target_bB is None else Pairs.symmetric(target_bB),

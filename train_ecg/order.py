@@ -1,4 +1,4 @@
-"""Which records form which batch: a pure function of seed and epoch; and whose rows they are.
+"""Which records form which batch: a pure function of seed and epoch.
 
 Owns the order, so that a resumed run sees what an undisturbed one would have seen.
 """
@@ -10,7 +10,7 @@ Places = npt.NDArray[np.int64]
 
 
 def epoch_batches(n_records: int, global_batch_size: int, seed: int, epoch: int) -> Places:
-    """The batches of one epoch, over all processes; `own_rows` are those of one.
+    """The batches of one epoch, over all processes.
 
     Args:
         n_records: records in the training split.
@@ -26,15 +26,3 @@ def epoch_batches(n_records: int, global_batch_size: int, seed: int, epoch: int)
     n_batches = n_records // global_batch_size
     batches: Places = order[: n_batches * global_batch_size].reshape(n_batches, global_batch_size)
     return batches
-
-
-def own_rows(global_batch_size: int, rank: int, world: int) -> slice:
-    """Which rows of a global batch are this process's: as many as every other's, in order of rank.
-
-    Args:
-        global_batch_size: a multiple of `world`.
-        rank: this process.
-        world: number of processes.
-    """
-    share = global_batch_size // world
-    return slice(rank * share, (rank + 1) * share)

@@ -15,11 +15,13 @@ from ecgpipe.progress import say
 class RunLog:
     """The logs of one run's folder; silent in all processes but the first."""
 
-    def __init__(self, folder: Path, on: bool) -> None:
+    def __init__(self, folder: Path, steps_per_epoch: int, on: bool) -> None:
         self._epochs = folder / "log.jsonl"
         self._steps = folder / "steps.jsonl"
+        self._board_folder = folder / "tensorboard"
+        self._steps_per_epoch = steps_per_epoch
         self._on = on
-        self._board = _board(folder / "tensorboard") if on else None
+        self._board: Any = None
 
     def say(self, line: str) -> None:
         """A line for the person who reads the job's log."""
@@ -27,9 +29,10 @@ class RunLog:
             say(line)
 
     def rewind(self, history: Sequence[Mapping[str, Any]], step: int) -> None:
-        """Forget what was written behind `step`: it will be done again."""
+        """Forget what was written behind `step`: it will be done again. Comes before any figure."""
         if not self._on:
             return
+        self._board = _board(self._board_folder, step + 1)
         self.epoch(history, to_board=False)
         kept = []
         for line in _lines(self._steps):
@@ -49,8 +52,10 @@ class RunLog:
         if to_board and self._board is not None and history:
             entry = history[-1]
             for name, value in {**entry, **entry["val"]}.items():
-                if isinstance(value, int | float) and name != "epoch":
-                    self._board.add_scalar(f"epoch/{name}", value, entry["epoch"])
+                if isinstance(value, int | float):
+                    step = entry["epoch"] * self._steps_per_epoch
+                    self._board.add_scalar(f"epoch/{name}", value, step)
+            self._board.flush()  # what is not is lost with the process
 
     def step(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
         """The figures of one step, counted from 1 over all epochs."""
@@ -63,13 +68,13 @@ class RunLog:
                 self._board.add_scalar(f"step/{name}", value, step)
 
 
-def _board(folder: Path) -> Any:
-    """TensorBoard's writer where it is installed."""
+def _board(folder: Path, first_step: int) -> Any:
+    """TensorBoard's writer where it is installed; earlier figures from `first_step` on are void."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=first_step)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,27 +1,29 @@
 """One step of training: signals and places in, weights changed, figures out.
 
-Owns precision, the order of the step's parts, and its capture as a CUDA graph. Nothing here waits
-for the device: the figures stay there until somebody asks. B = global batch, b = this process's
-rows, L = leads, S = samples.
+Owns precision, the way of gradients, and the capture as a CUDA graph. Nothing here waits for the
+device: the figures stay there until somebody asks. B = global batch, b = this process's rows, L =
+leads, S = samples, D = joint width, T = texts of a step.
 """
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW
 
 from ecgpipe.config import TrainConfig
 from ecgpipe.train_ecg.augmentation import augment
+from ecgpipe.train_ecg.batch_parts import BatchParts, tree_sum
 from ecgpipe.train_ecg.inputs import normalise, to_millivolts
 from ecgpipe.train_ecg.objective import Objective
-from ecgpipe.train_ecg.order import own_rows
 from ecgpipe.train_ecg.own_stream import stream_of_this_run
-from ecgpipe.train_ecg.two_towers import TwoTowers
+from ecgpipe.train_ecg.two_towers import TowerOutputs, TwoTowers
 
 FIGURES = ("loss", "gradient_norm", "accuracy")
 
@@ -32,31 +34,43 @@ EAGER_STEPS = 3
 _capturing = threading.Lock()
 
 
+@dataclass(frozen=True)
+class Passed:
+    """What a forward pass leaves for the backward pass, of each of this process's parts."""
+
+    outputs: list[TowerOutputs]
+    gradients: list[TowerOutputs]
+    """Of the batch's loss, with respect to the outputs."""
+
+    loss: torch.Tensor
+    accuracy: torch.Tensor
+
+
 class Step:
     """A training step that runs its parts one after the other."""
 
     def __init__(
         self,
         model: TwoTowers,
-        accelerator: Accelerator,
+        device: torch.device,
+        parts: BatchParts,
         objective: Objective,
         config: TrainConfig,
     ) -> None:
-        self.model = model.to(accelerator.device)
+        self.model = model.to(device)
         self.objective = objective
-        self.precision = _precision(config.precision, accelerator.device)
-        self.optimizer = make_optimizer(model, config, accelerator.device)
-        self._accelerator = accelerator
+        self.precision = _precision(config.precision, device)
+        self.optimizer = make_optimizer(model, config, device)
+        self.device = device
+        self.parts = parts
         self._config = config
         # On the device, since a captured graph would keep a number for ever.
-        self._epoch = torch.zeros((), dtype=torch.int64, device=accelerator.device)
+        self._epoch = torch.zeros((), dtype=torch.int64, device=device)
         self._max_norm = config.max_gradient_norm or float("inf")
-        self._prepared, self._stepper = accelerator.prepare(
-            _compiled(model) if config.compile else model, self.optimizer
-        )
-        self._mine = own_rows(
-            config.global_batch_size, accelerator.process_index, accelerator.num_processes
-        )
+        self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+        if config.compile:
+            cast(nn.Module, model.encoder).compile()
 
     def begin_epoch(self, epoch: int) -> None:
         """Draw what is said of each record in this epoch, counted from 0, and how it is varied."""
@@ -71,13 +85,12 @@ class Step:
             places_B: the records of the global batch, on the device.
 
         Returns:
-            (3,) on the device: the `FIGURES`.
+            (3,) on the device: the `FIGURES`, of this process's parts.
         """
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, accuracy = self.forward(self.inputs(signal_bLS, places_B), places_B)
-        self.backward(loss)
-        figures = loss.detach(), self.update(), accuracy
-        return torch.stack([figure.to(loss.dtype) for figure in figures])
+        passed = self.forward(self.inputs(signal_bLS, places_B), places_B)
+        self.backward(passed)
+        figures = passed.loss, self.update(), passed.accuracy
+        return torch.stack([figure.to(passed.loss.dtype) for figure in figures])
 
     @torch.no_grad()
     def inputs(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
@@ -86,7 +99,7 @@ class Step:
         signal_mv, known = augment(
             signal_mv,
             known,
-            places_B[self._mine],
+            places_B[self.parts.own_rows],
             self._config.seed,
             self._epoch,
             self.model.shape.rate_hz,
@@ -94,33 +107,67 @@ class Step:
         )
         return normalise(signal_mv, known, self.model.shape.normalisation)
 
-    def forward(
-        self, input_bLS: torch.Tensor, places_B: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss and accuracy of a batch."""
-        # No weight is used twice, and the cache of cast ones is one for all threads.
-        with torch.autocast(
-            self._accelerator.device.type,
-            torch.bfloat16,
-            self.precision == "bfloat16",
-            cache_enabled=False,
-        ):
-            ecg_bD, text_TD, scale, bias = self._prepared(
-                input_bLS, self.objective.text_vectors(places_B)
-            )
-        return self.objective(ecg_bD, text_TD, scale, bias, places_B)
+    def forward(self, input_bLS: torch.Tensor, places_B: torch.Tensor) -> Passed:
+        """Both towers, part by part, then the loss and what it asks of them."""
+        text_TW = self.objective.text_vectors(places_B)
+        parts = input_bLS.chunk(len(self.parts.own))
+        outputs = [self._towers(part, text_TW, first=n == 0) for n, part in enumerate(parts)]
+        return self._judged(outputs, places_B)
 
-    def backward(self, loss: torch.Tensor) -> None:
-        """The gradients; of several processes their mean."""
-        self._accelerator.backward(loss)
+    def _towers(
+        self, input_bLS: torch.Tensor, text_TW: torch.Tensor, *, first: bool
+    ) -> TowerOutputs:
+        # No weight is used twice, and the cache of cast ones is one for all threads.
+        in_bfloat16 = torch.autocast(
+            self.device.type, torch.bfloat16, self.precision == "bfloat16", cache_enabled=False
+        )
+        with in_bfloat16, _running_statistics(self._norms, follow=first):
+            outputs: TowerOutputs = self.model(input_bLS, text_TW)
+        return outputs
+
+    def _judged(self, outputs: list[TowerOutputs], places_B: torch.Tensor) -> Passed:
+        """The loss, and its gradients with respect to the outputs.
+
+        The ECGs of all parts stand in the loss of each, so what all losses together ask of an ECG
+        is summed, and added to what its own row asks.
+        """
+        all_B = None
+        if self.objective.compares_all_ecgs:
+            all_B = self.parts.gather(torch.cat([own.ecg_BD.detach() for own in outputs]))
+        figures, gradients, asked_of_all = [], [], []
+        for part, output in zip(self.parts.own, outputs, strict=True):
+            own = TowerOutputs(*(tensor.detach().requires_grad_() for tensor in output))
+            ecg_BD = (own.ecg_BD if all_B is None else all_B).detach().requires_grad_()
+            loss, accuracy = self.objective(own, ecg_BD, places_B, part)
+            *asked, of_all = torch.autograd.grad(loss, [*own, ecg_BD], materialize_grads=True)
+            gradients.append(TowerOutputs(*asked))
+            asked_of_all.append(of_all)
+            figures.append((loss.detach(), accuracy))
+        if all_B is not None:
+            total_BD = self.parts.sum(asked_of_all)
+            gradients = [
+                asked._replace(ecg_BD=asked.ecg_BD + total_BD[part])
+                for part, asked in zip(self.parts.own, gradients, strict=True)
+            ]
+        loss, accuracy = (tree_sum(each) / len(each) for each in zip(*figures, strict=True))
+        return Passed(outputs, gradients, loss, accuracy)
+
+    def backward(self, passed: Passed) -> None:
+        """Set the gradients: their mean over all parts."""
+        of_parts = []
+        for output, asked in zip(passed.outputs, passed.gradients, strict=True):
+            trained = [n for n, tensor in enumerate(output) if tensor.requires_grad]
+            outputs, gradients = [output[n] for n in trained], [asked[n] for n in trained]
+            of_parts.append(torch.autograd.grad(outputs, self._trained, gradients))
+        for parameter, gradient in zip(self._trained, self.parts.mean_each(of_parts), strict=True):
+            parameter.grad = gradient
 
     def update(self) -> torch.Tensor:
         """Change the weights; returns the length of the gradient before it was shortened."""
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self._trained if p.grad is not None])
         if self._max_norm < float("inf"):
-            torch.nn.utils.clip_grads_with_norm_(parameters, self._max_norm, norm)
-        self._stepper.step()
+            torch.nn.utils.clip_grads_with_norm_(self._trained, self._max_norm, norm)
+        self.optimizer.step()
         self.model.clamp_temperature()
         return norm
 
@@ -188,9 +235,9 @@ class CapturedStep:
             self._figures = self._step(*self._inputs)
 
 
-def step_for(step: Step, config: TrainConfig, accelerator: Accelerator) -> Callable[..., Any]:
+def step_for(step: Step, config: TrainConfig) -> Callable[..., Any]:
     """The step itself, or captured where that is possible and asked for."""
-    alone_on_gpu = accelerator.device.type == "cuda" and accelerator.num_processes == 1
+    alone_on_gpu = step.device.type == "cuda" and step.parts.world == 1
     if alone_on_gpu and config.cuda_graph and not config.compile:
         return CapturedStep(step)
     return step
@@ -237,7 +284,13 @@ def _precision(setting: str, device: torch.device) -> str:
     return "bfloat16" if able else "float32"
 
 
-def _compiled(model: TwoTowers) -> TwoTowers:
-    """The model with its encoder compiled; the names of its weights stay."""
-    cast(nn.Module, model.encoder).compile()
-    return model
+@contextmanager
+def _running_statistics(norms: Sequence[_BatchNorm], *, follow: bool) -> Iterator[None]:
+    """Whether batch norm's running statistics follow a pass: a process's first part's do."""
+    for norm in norms:
+        norm.track_running_stats = follow
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ecgpipe.config import TrainConfig
-from ecgpipe.train_ecg.order import epoch_batches, own_rows
+from ecgpipe.train_ecg.order import epoch_batches
 from ecgpipe.train_ecg.step import EAGER_STEPS, step_for
 from ecgpipe.train_ecg.training import TrainingData, make_accelerator, set_up
 from ecgpipe.train_ecg.two_towers import ModelShape
@@ -82,10 +82,9 @@ def profile_step(
     step, signals = bench.step, bench.signals
     device = accelerator.device
     places_nB = epoch_batches(len(signals), config.global_batch_size, config.seed, 0)
-    mine = own_rows(config.global_batch_size, accelerator.process_index, accelerator.num_processes)
     repeats = -(-(n_steps + _WARM_UP) // len(places_nB))
     places_nB = places_nB.repeat(repeats, axis=0)[: n_steps + _WARM_UP]
-    mine_nb = places_nB[:, mine]
+    mine_nb = places_nB[:, step.parts.own_rows]
     on_device_nB = torch.from_numpy(places_nB).to(device)
     step.model.train()
     step.begin_epoch(0)
@@ -98,14 +97,13 @@ def profile_step(
         with clock("prepare"):
             inputs = step.inputs(signal, places_B)
         with clock("forward"):
-            loss, _ = step.forward(inputs, places_B)
+            passed = step.forward(inputs, places_B)
         with clock("backward"):
-            step.backward(loss)
+            step.backward(passed)
         with clock("update"):
             step.update()
-            step.optimizer.zero_grad(set_to_none=True)
     whole_s, wait_s = _whole_steps(
-        step_for(step, config, accelerator), signals.batches(mine_nb), on_device_nB, clock.wait
+        step_for(step, config), signals.batches(mine_nb), on_device_nB, clock.wait
     )
     return StepProfile(
         parts_s={name: statistics.median(clock.seconds[name][_WARM_UP:]) for name in PARTS},

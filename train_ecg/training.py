@@ -26,8 +26,9 @@ from ecgpipe.files import write_json_atomic
 from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.batch_parts import BatchParts
 from ecgpipe.train_ecg.objective import Objective, RecordTexts
-from ecgpipe.train_ecg.order import Places, epoch_batches, own_rows
+from ecgpipe.train_ecg.order import Places, epoch_batches
 from ecgpipe.train_ecg.placement import PlacedSignals, SignalShelf
 from ecgpipe.train_ecg.run_log import RunLog
 from ecgpipe.train_ecg.run_state import RunState, best_epoch
@@ -36,7 +37,9 @@ from ecgpipe.train_ecg.step import FIGURES, Step, step_for
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 
-_STEPS_BETWEEN_AGREEMENTS = 16
+# Of several processes, on whether to stop: long against a step of a GPU, which an agreement waits
+# for, and short against the time a scheduler leaves.
+_SECONDS_BETWEEN_AGREEMENTS = 1.0
 
 # Runs at once are set up one after another: fresh weights come from the random state that all
 # threads share, the first places the signals for all, and accelerate keeps one state for a process.
@@ -148,12 +151,12 @@ def set_up(
         ConfigError: as `train`.
         StoreError: a record is damaged.
     """
-    world = accelerator.num_processes
-    _check_batch(config, len(data.signals), accelerator)
-    device = accelerator.device
+    device, world = accelerator.device, accelerator.num_processes
+    parts = BatchParts.of(config, accelerator.process_index, world)
+    _check_batch(config, len(data.signals), parts, device)
     # Before the weights, so that signals that do not fit are known of at once.
     signals = data.signals.placed(config.placement, device, _processes_here(world))
-    objective = Objective(config, data.texts, device, accelerator.process_index, world)
+    objective = Objective(config, data.texts, device)
     model = initialised(shape, config.seed)
     model.text_mean_W.copy_(torch.from_numpy(data.texts.mean_vector()))
     if shape.pair_bias:
@@ -161,7 +164,7 @@ def set_up(
     if config.encoder_norm == "sync_batch":
         convert: Any = torch.nn.SyncBatchNorm.convert_sync_batchnorm
         model = convert(model)
-    return Workbench(model, Step(model, accelerator, objective, config), signals)
+    return Workbench(model, Step(model, device, parts, objective, config), signals)
 
 
 class _Run:
@@ -186,10 +189,11 @@ class _Run:
         self._folder = folder
         self._world = accelerator.num_processes
         self._steps_per_epoch = len(data.signals) // config.global_batch_size
-        self._take_step = step_for(self.step, config, accelerator)
+        self._take_step = step_for(self.step, config)
         self.state = RunState(self.model, self.step.optimizer, folder / "checkpoints", run_key)
-        self._log = RunLog(folder, on=accelerator.is_main_process)
-        self._saved_at = time.monotonic()
+        self._log = RunLog(folder, self._steps_per_epoch, on=accelerator.is_main_process)
+        self._saved_at = self._agreed_at = time.monotonic()
+        self._steps_to_agreement = self._steps_agreed_for = 1
         if is_first():
             self._log.say(
                 f"train: signals in {self._signals.placement.kind}"
@@ -229,11 +233,11 @@ class _Run:
         places_nB = epoch_batches(
             len(self._data.signals), self.config.global_batch_size, self.config.seed, epoch
         )
-        mine = own_rows(self.config.global_batch_size, self._accelerator.process_index, self._world)
+        mine = self.step.parts.own_rows
         on_device_nB = torch.from_numpy(places_nB).to(self._accelerator.device)
         waiting: list[torch.Tensor] = []
         for number, signal_bLS in enumerate(self._signals.batches(places_nB[first:, mine]), first):
-            if self._all_stop(number, stop):
+            if self._all_stop(stop):
                 self._fetch(waiting, epoch, places_nB)
                 self._save()
                 raise StoppedEarly(
@@ -261,9 +265,9 @@ class _Run:
         """
         if not waiting:
             return
-        # The norm is the same everywhere, losses and accuracies are of each process's rows.
-        mean = self._accelerator.reduce(torch.stack(waiting), "mean")
-        figures = mean.double().cpu().numpy()
+        # The norm is the same everywhere, losses and accuracies are of each process's parts.
+        total = self.step.parts.sum([torch.stack(waiting)])
+        figures = (total / self._world).double().cpu().numpy()
         first = len(self.state.figures)
         waiting.clear()
         bad = np.flatnonzero(~np.isfinite(figures).all(axis=1))
@@ -331,11 +335,24 @@ class _Run:
         shown = "undefined" if value is None else f"{value:.3f}"
         return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
 
-    def _all_stop(self, step: int, stop: Stop) -> bool:
-        """Whether to stop; several processes agree first, or one would wait for ever."""
-        if self._world > 1 and step % _STEPS_BETWEEN_AGREEMENTS:
+    def _all_stop(self, stop: Stop) -> bool:
+        """Whether to stop; several processes agree on it now and then, or one would wait for ever.
+
+        They agree also on how many steps there are to the next time, by how long these took.
+        """
+        if self._world == 1:
+            return bool(stop)
+        self._steps_to_agreement -= 1
+        if self._steps_to_agreement:
             return False
-        return self._agreed(bool(stop))
+        now = time.monotonic()
+        step_s = (now - self._agreed_at) / self._steps_agreed_for
+        said = torch.tensor([float(bool(stop)), step_s], device=self._accelerator.device)
+        wishes, total_s = self.step.parts.sum([said]).tolist()
+        steps = int(_SECONDS_BETWEEN_AGREEMENTS * self._world / max(total_s, 1e-6))
+        self._agreed_at = now
+        self._steps_to_agreement = self._steps_agreed_for = min(max(steps, 1), 1000)
+        return bool(wishes)
 
     def _agreed_figures(self, values: Mapping[str, float]) -> dict[str, float]:
         """The first process's figures, for all of them.
@@ -358,21 +375,31 @@ class _Run:
         return bool(self._accelerator.reduce(asked) > 0)
 
 
-def _check_batch(config: TrainConfig, n_records: int, accelerator: Accelerator) -> None:
-    world = accelerator.num_processes
-    if n_records < config.global_batch_size:
+def _check_batch(
+    config: TrainConfig, n_records: int, parts: BatchParts, device: torch.device
+) -> None:
+    if n_records < parts.batch:
         raise ConfigError(
             f"The training split has {n_records} records, fewer than train.global_batch_size"
-            f" {config.global_batch_size}. Lower it, or add records."
+            f" {parts.batch}. Lower it, or add records."
         )
-    if config.global_batch_size % world:
+    if parts.number % parts.world:
         raise ConfigError(
-            f"train.global_batch_size {config.global_batch_size} does not divide by {world}"
-            " processes."
+            f"train.batch_parts {parts.number} does not divide by {parts.world} processes."
         )
-    if config.encoder_norm == "sync_batch" and accelerator.device.type != "cuda":
+    if parts.batch % parts.number:
+        raise ConfigError(
+            f"train.global_batch_size {parts.batch} does not divide by {parts.number} processes."
+        )
+    if config.encoder_norm == "sync_batch" and device.type != "cuda":
         raise ConfigError(
             "train.encoder_norm is sync_batch, which works on GPUs only. Use batch or group."
+        )
+    if config.encoder_norm == "sync_batch" and parts.number > parts.world:
+        raise ConfigError(
+            f"train.encoder_norm is sync_batch, which unites the statistics of processes, of which"
+            f" there are {parts.world}; train.batch_parts {parts.number} wants them apart. Use"
+            " batch or group, or leave train.batch_parts out."
         )
 
 

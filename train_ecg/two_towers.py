@@ -8,6 +8,7 @@ of a step, D = joint width.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -60,6 +61,22 @@ class ModelShape:
         )
 
 
+class TowerOutputs(NamedTuple):
+    """What both sides make of a step."""
+
+    ecg_BD: torch.Tensor
+    """Unit vectors of the ECGs."""
+
+    text_TD: torch.Tensor
+    """Unit vectors of the step's texts."""
+
+    scale: torch.Tensor
+    """1/temperature."""
+
+    bias: torch.Tensor
+    """Of a pair's logit; 0 without one."""
+
+
 class TwoTowers(nn.Module):
     """An ECG side and a text side that meet on the unit sphere."""
 
@@ -79,22 +96,16 @@ class TwoTowers(nn.Module):
             self.bias = nn.Parameter(torch.zeros(()))
         self.register_buffer("text_mean_W", torch.zeros(shape.text_width))
 
-    def forward(
-        self, input_BLS: torch.Tensor, text_TW: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, input_BLS: torch.Tensor, text_TW: torch.Tensor) -> TowerOutputs:
         """Both sides of a step.
 
         Args:
             input_BLS: float ECGs, normalised as `shape.normalisation` says.
             text_TW: vectors of the language model.
-
-        Returns:
-            Unit vectors (B, D) and (T, D), the scale 1/temperature, and the bias of a
-            pair's logit (0 without one).
         """
         bias = self.bias if self.shape.pair_bias else torch.zeros_like(self.log_scale)
         ecg_BD = self._unit(self.ecg_projection(self.encoder(input_BLS)))
-        return ecg_BD, self.encode_text(text_TW), self.log_scale.exp(), bias
+        return TowerOutputs(ecg_BD, self.encode_text(text_TW), self.log_scale.exp(), bias)
 
     def encode_ecg(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """int16 µV as stored (B, L, S) to unit vectors (B, D)."""

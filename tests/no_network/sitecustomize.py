@@ -2,7 +2,8 @@
 
 Python imports this at its start where its folder is on PYTHONPATH. A call to any address outside
 loopback raises, and is written into the file that NO_NETWORK_LOG names, since a library may swallow
-the error and go another way. Sockets of C code (curl, NCCL) are not caught.
+the error and go another way; beside it, in a file ending in .on, every process that is watched so
+leaves its number. Sockets of C code (curl, NCCL) are not caught.
 """
 
 import ipaddress
@@ -76,6 +77,9 @@ def _refusing(name: str, function: Any) -> Any:
     return call
 
 
+if "NO_NETWORK_LOG" in os.environ:
+    with open(os.environ["NO_NETWORK_LOG"] + ".on", "a", encoding="utf-8") as _file:
+        _file.write(f"{os.getpid()}\n")
 socket.socket = _Socket
 for _name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
     setattr(socket, _name, _refusing(_name, getattr(socket, _name)))
