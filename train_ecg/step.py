@@ -111,17 +111,18 @@ class Step:
         """Both towers, part by part, then the loss and what it asks of them."""
         text_TW = self.objective.text_vectors(places_B)
         parts = input_bLS.chunk(len(self.parts.own))
-        outputs = [self._towers(part, text_TW, first=n == 0) for n, part in enumerate(parts)]
+        outputs = [self._towers(parts[0], text_TW)]
+        # What batch norm remembers for scoring is of the first part alone, as it is of the first of
+        # several processes.
+        with _no_running_statistics(self._norms if len(parts) > 1 else []):
+            outputs += [self._towers(part, text_TW) for part in parts[1:]]
         return self._judged(outputs, places_B)
 
-    def _towers(
-        self, input_bLS: torch.Tensor, text_TW: torch.Tensor, *, first: bool
-    ) -> TowerOutputs:
+    def _towers(self, input_bLS: torch.Tensor, text_TW: torch.Tensor) -> TowerOutputs:
         # No weight is used twice, and the cache of cast ones is one for all threads.
-        in_bfloat16 = torch.autocast(
+        with torch.autocast(
             self.device.type, torch.bfloat16, self.precision == "bfloat16", cache_enabled=False
-        )
-        with in_bfloat16, _running_statistics(self._norms, follow=first):
+        ):
             outputs: TowerOutputs = self.model(input_bLS, text_TW)
         return outputs
 
@@ -131,19 +132,19 @@ class Step:
         The ECGs of all parts stand in the loss of each, so what all losses together ask of an ECG
         is summed, and added to what its own row asks.
         """
-        all_B = None
+        all_BD = None
         if self.objective.compares_all_ecgs:
-            all_B = self.parts.gather(torch.cat([own.ecg_BD.detach() for own in outputs]))
+            all_BD = self.parts.gather(torch.cat([own.ecg_BD.detach() for own in outputs]))
         figures, gradients, asked_of_all = [], [], []
         for part, output in zip(self.parts.own, outputs, strict=True):
             own = TowerOutputs(*(tensor.detach().requires_grad_() for tensor in output))
-            ecg_BD = (own.ecg_BD if all_B is None else all_B).detach().requires_grad_()
+            ecg_BD = (own.ecg_BD if all_BD is None else all_BD).detach().requires_grad_()
             loss, accuracy = self.objective(own, ecg_BD, places_B, part)
             *asked, of_all = torch.autograd.grad(loss, [*own, ecg_BD], materialize_grads=True)
             gradients.append(TowerOutputs(*asked))
             asked_of_all.append(of_all)
             figures.append((loss.detach(), accuracy))
-        if all_B is not None:
+        if all_BD is not None:
             total_BD = self.parts.sum(asked_of_all)
             gradients = [
                 asked._replace(ecg_BD=asked.ecg_BD + total_BD[part])
@@ -285,10 +286,10 @@ def _precision(setting: str, device: torch.device) -> str:
 
 
 @contextmanager
-def _running_statistics(norms: Sequence[_BatchNorm], *, follow: bool) -> Iterator[None]:
-    """Whether batch norm's running statistics follow a pass: a process's first part's do."""
+def _no_running_statistics(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Batch norm goes by the batch, as ever in training, but does not remember it."""
     for norm in norms:
-        norm.track_running_stats = follow
+        norm.track_running_stats = False
     try:
         yield
     finally:
