@@ -247,10 +247,6 @@ class _Setting:
         """Scores and truth of the validation records that would count."""
         return scores.validation_VC[self.chosen_V], self.truth_VC[self.chosen_V]
 
-    def thresholds(self, scores: SplitScores) -> npt.NDArray[np.float32]:
-        """(C,) chosen on validation records; NaN where none shows the class."""
-        return best_f1_thresholds(*self.validation(scores))
-
     def figures(self, scores: SplitScores) -> TaskDraws:
         """All figures with all draws."""
         return self._figures(scores, self.draws)
@@ -272,9 +268,8 @@ class _Setting:
         )
 
     def _figures(self, scores: SplitScores, draws: Draws) -> TaskDraws:
-        return draw_figures(
-            *self.scored(scores), draws, self.min_positives, self.thresholds(scores)
-        )
+        thresholds_C = best_f1_thresholds(*self.validation(scores))
+        return draw_figures(*self.scored(scores), draws, self.min_positives, thresholds_C)
 
 
 def _scores(coder: TwoSidedModel, ecgs: SplitVectors, task: Task, language: str) -> SplitScores:
@@ -292,12 +287,12 @@ def _model_figures(
     task: Task, setting: _Setting, scores: SplitScores, language: str
 ) -> dict[str, Any]:
     """`classes` and `summary`."""
-    draws, thresholds_C = setting.figures(scores), setting.thresholds(scores)
+    draws = setting.figures(scores)
     n, n_val = int(setting.chosen_N.sum()), setting.truth_VC[setting.chosen_V].sum(axis=0)
     n_patients = setting.draws.n_patients(setting.truth_NC[setting.chosen_N])
     classes = {}
     for number, c in enumerate(task.classes):
-        figures, threshold = class_figures(draws, number), float(thresholds_C[number])
+        figures, threshold = class_figures(draws, number), float(draws.thresholds_C[number])
         classes[c.id] = {
             "names": dict(c.names),
             "wordings": task.wordings(language)[number],

@@ -58,6 +58,9 @@ class TaskDraws:
     f1: Floats = field(default_factory=lambda: np.empty((1, 0)))
     """(1 + D, C), NaN for classes without a threshold."""
 
+    thresholds_C: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """From which score on a class was said to be present; NaN for none."""
+
     class_units: dict[str, Floats] = field(default_factory=dict)
     """By name of a class's figure: (C,) of how many independent patients it is a share at least."""
 
@@ -70,11 +73,6 @@ class TaskDraws:
             name: share_figure(values, self.summary_units[name])
             for name, values in self.summary.items()
         }
-
-
-def without_f1(summary: dict[str, Figure]) -> dict[str, Figure]:
-    """A summary where no thresholds were chosen, so that no F1 exists."""
-    return {name: entry for name, entry in summary.items() if not name.startswith("macro_f1")}
 
 
 def scored_records(kind: Kind, truth_NC: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -100,15 +98,16 @@ def draw_figures(
         min_positives: macro figures are over classes with at least so many records; beside them
             stand those over all classes with any, under names that end in `_all`.
         thresholds_C: from which score on a class is said to be present, chosen on other records;
-            NaN for none. Without them no F1 exists.
+            NaN for none. Without them there is no macro F1.
     """
     if isinstance(draws, np.ndarray):
         draws = StatedDraws(draws)
-    if thresholds_C is None:
-        thresholds_C = np.full(scores_NC.shape[1], np.nan, np.float32)
-    layout = _Layout.of(scores_NC, truth_NC, thresholds_C)
+    chosen_C = np.full(scores_NC.shape[1], np.nan, np.float32)
+    if thresholds_C is not None:
+        chosen_C[:] = thresholds_C
+    layout = _Layout.of(scores_NC, truth_NC, chosen_C)
     pieces = list(_pieces(layout, draws))
-    return _joined(pieces, layout, draws, min_positives)
+    return _joined(pieces, layout, draws, min_positives, with_f1=thresholds_C is not None)
 
 
 def scores_from_members(
@@ -285,7 +284,12 @@ def _heights(n_ks: int, n_classes: int) -> list[int]:
 
 
 def _joined(
-    pieces: Sequence[_Piece], layout: _Layout, draws: Draws, min_positives: int
+    pieces: Sequence[_Piece],
+    layout: _Layout,
+    draws: Draws,
+    min_positives: int,
+    *,
+    with_f1: bool,
 ) -> TaskDraws:
     """All draws of the pieces, one after the other, with the means over classes."""
     n_per_class = layout.truth_NC.sum(axis=0)
@@ -301,6 +305,8 @@ def _joined(
         summary_units[name] = n_patients
     for suffix, least in (("", min_positives), ("_all", 1)):
         for name, figures in by_class.items():
+            if name == "f1" and not with_f1:
+                continue
             chosen = n_per_class >= least
             if name == "f1":
                 chosen &= ~np.isnan(layout.thresholds_C)
@@ -315,6 +321,7 @@ def _joined(
         summary=summary,
         auprc=by_class["auprc"],
         f1=by_class["f1"],
+        thresholds_C=layout.thresholds_C,
         class_units=class_units,
         summary_units=summary_units,
     )

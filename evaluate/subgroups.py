@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ecgpipe.cache.records_table import Record
 from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import draw_figures, without_f1
+from ecgpipe.evaluate.scoring import draw_figures
 
 LEAST = 20
 """ECGs from which on a group has figures."""
@@ -119,5 +119,5 @@ def _entry(
     )
     return entry | {
         "classes_scored": int((figures.n_per_class >= min_positives).sum()),
-        "summary": without_f1(figures.summary_figures()),
+        "summary": figures.summary_figures(),
     }

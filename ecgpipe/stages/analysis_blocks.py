@@ -17,7 +17,7 @@ from ecgpipe.evaluate.neighbours import K, neighbour_votes
 from ecgpipe.evaluate.probe import Probe, ProbedEncoder
 from ecgpipe.evaluate.retrieval import RetrievalRanks, recalls, retrieval_ranks
 from ecgpipe.evaluate.robustness import Condition, conditions, to_millivolts, to_stored
-from ecgpipe.evaluate.scoring import draw_figures, pooled, share_figure, without_f1
+from ecgpipe.evaluate.scoring import draw_figures, pooled, share_figure
 from ecgpipe.evaluate.subgroups import group_figures
 from ecgpipe.stages.analysis_context import AnalysisContext, LeftOutError, Slots, Stored
 from ecgpipe.stages.texts import record_sentence
@@ -158,7 +158,7 @@ def robustness(context: AnalysisContext) -> dict[str, Any]:
             {
                 "name": condition.name,
                 "about": dict(condition.about),
-                "summary": without_f1(found.summary_figures()),
+                "summary": found.summary_figures(),
             }
         )
     return {"task": scored.task.name, "conditions": made, "left_out": left_out}

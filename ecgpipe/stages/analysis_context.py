@@ -16,7 +16,7 @@ from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.bootstrap import PatientDraws
 from ecgpipe.evaluate.evaluation import Evaluation, TwoSidedModel, Vectors
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import draw_figures, without_f1
+from ecgpipe.evaluate.scoring import draw_figures
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stopping import Stop
 
@@ -87,7 +87,7 @@ class AnalysisContext:
         """The task's summary if these were its scores of the whole split."""
         chosen, least = task.chosen_N, self.experiment.config.eval.min_positives
         found = draw_figures(scores_NC[chosen], task.truth, self.draws.chosen(chosen), least)
-        return without_f1(found.summary_figures())
+        return found.summary_figures()
 
     def check_stop(self) -> None:
         """Heed a signal.
