@@ -46,7 +46,8 @@ def test_a_run_leaves_its_settings_log_and_model(
     assert card["notice"] == "SIMULATED"
     assert card["provenance"]["packages"]["torch"]
     assert (run / "model" / "model.safetensors").exists()
-    names = {path.suffix for path in run.rglob("*") if path.is_file()}
+    files = [path for path in run.rglob("*") if path.is_file()]
+    names = {path.suffix for path in files if path.parent.name != "tensorboard"}
     pictures_and_tables = {".html", ".csv", ".png", ".svg"}
     assert names <= {".yaml", ".json", ".jsonl", ".safetensors", ".md", ".h5"} | pictures_and_tables
 
