@@ -103,7 +103,7 @@ def gradients(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[s
     for world in (1, 2, 4):
         running = [
             subprocess.Popen(
-                [sys.executable, folder / "step.py", folder],
+                [sys.executable, "-W", "error::FutureWarning", folder / "step.py", folder],
                 env={
                     **os.environ,
                     "WORLD_SIZE": str(world),

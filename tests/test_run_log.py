@@ -1,7 +1,9 @@
 """What a run writes down, TensorBoard's files included, as TensorBoard reads them."""
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ def test_what_a_resumed_run_does_again_is_shown_once(tmp_path: Path) -> None:
         history.append(entry(epoch, 2.0))
         log.step(epoch, 10 * epoch, FIGURES)
         log.epoch(history)
+    time.sleep(1.1)  # TensorBoard reads files in the order of the second in their names
     again = RunLog(tmp_path, steps_per_epoch=10, on=True)
     again.rewind(history[:1], 10)
     again.step(2, 20, {**FIGURES, "loss": 0.5})
@@ -50,6 +53,22 @@ def test_what_a_resumed_run_does_again_is_shown_once(tmp_path: Path) -> None:
     assert scalars(tmp_path, "epoch/loss") == [(10, 2.0), (20, 1.0)]
     lines = (tmp_path / "steps.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+@pytest.mark.parametrize("last", ["log.step(1, 5, figures)", "log.epoch([entry])"])
+def test_a_process_that_dies_leaves_what_it_wrote(tmp_path: Path, last: str) -> None:
+    program = f"""
+import os, pathlib
+from ecgpipe.train_ecg.run_log import RunLog
+figures, entry = {FIGURES!r}, {entry(1, 2.0)!r}
+log = RunLog(pathlib.Path({str(tmp_path)!r}), steps_per_epoch=5, on=True)
+log.rewind([], 0)
+{last}
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    tag = "step/loss" if "step(" in last else "epoch/loss"
+    assert [step for step, _ in scalars(tmp_path, tag)] == [5]
 
 
 def test_without_tensorboard_the_lines_are_written_all_the_same(

@@ -40,9 +40,15 @@ STEPS = 50
 
 
 def train_toy(
-    folder: Path, name: str, encoder: str, own_figures: bool = False, **more: Any
+    folder: Path,
+    name: str,
+    encoder: str,
+    own_figures: bool = False,
+    stopping: int | None = None,
+    **more: Any,
 ) -> None:
     """Fifty steps of a global batch of 64, every step logged; with group norm by default."""
+    from ecgpipe.errors import StoppedEarly
     from ecgpipe.stopping import Stop
     from ecgpipe.train_ecg.objective import RecordTexts
     from ecgpipe.train_ecg.pairing import padded
@@ -95,12 +101,18 @@ def train_toy(
         pair_bias=config.loss == "siglip",
     )
     rank, epochs = int(os.environ.get("RANK", "0")), itertools.count()
+    stop = Stop()
 
     def validate(encoder: object) -> dict[str, float]:
+        if rank == stopping:
+            stop.request("a signal to this process alone")
         # The second process believes that every epoch is better, the first that none is.
         return {"macro_auroc": float(rank * next(epochs)) if own_figures else float("nan")}
 
-    train(config, shape, data, folder, "k", {}, validate, Stop())
+    try:
+        train(config, shape, data, folder, "k", {}, validate, stop)
+    except StoppedEarly as stopped:
+        (folder / f"stopped-{rank}").write_text(str(stopped))
 
 
 def train_in(folder: Path, processes: int, *arguments: str, **more: Any) -> None:
@@ -171,6 +183,18 @@ def test_a_run_goes_on_with_other_processes_as_if_with_the_same(tmp_path: Path) 
     train_in(tmp_path / "stayed", 1, *settings, batch_parts=2, epochs=5)
     assert losses(tmp_path / "moved") == losses(tmp_path / "stayed")
     assert weights(tmp_path / "moved") == weights(tmp_path / "stayed")
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_all_processes_stop_where_one_was_asked_to(tmp_path: Path, asked: int) -> None:
+    """Asked while the first epoch was validated; before a step of the second they agree."""
+    settings = ("siglip", "float32", "cnn1d")
+    train_in(tmp_path / "run", 2, *settings, batch_parts=2, epochs=3, stopping=asked)
+    said = [(tmp_path / "run" / f"stopped-{rank}").read_text() for rank in (0, 1)]
+    assert all("in epoch 2, after step 0 of 10" in line for line in said)
+    assert "by a signal to this process alone in" in said[asked]
+    assert "by another process in" in said[1 - asked]
+    assert len(losses(tmp_path / "run")) == 10
 
 
 @pytest.mark.slow

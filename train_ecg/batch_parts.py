@@ -10,7 +10,7 @@ Owns why the mean of gradients is not DistributedDataParallel's: that one's orde
 number of processes. P = parts, B = rows of the global batch, b = rows of this process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +52,12 @@ class BatchParts:
         """This process's parts, as rows of the global batch."""
         rows, first, end = self.batch // self.number, self.own_rows.start, self.own_rows.stop
         return [slice(start, start + rows) for start in range(first, end, rows)]
+
+    def begin_alike(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give all processes the first one's: processors of another kind round elsewhere."""
+        if self.world > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
 
     def gather(self, rows_b: torch.Tensor) -> torch.Tensor:
         """(B, ...) of all processes, from this one's (b, ...); without gradient."""
@@ -107,5 +113,5 @@ def tree_sum(terms: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _all_gathered(rows: torch.Tensor, world: int) -> torch.Tensor:
     gathered = rows.new_empty(world * len(rows), *rows.shape[1:])
-    distributed.all_gather_into_tensor(gathered, rows.contiguous())
+    distributed.all_gather(list(gathered.chunk(world)), rows.contiguous())
     return gathered

@@ -55,7 +55,7 @@ class RunLog:
                 if isinstance(value, int | float):
                     step = entry["epoch"] * self._steps_per_epoch
                     self._board.add_scalar(f"epoch/{name}", value, step)
-            self._board.flush()  # what is not is lost with the process
+            self._board.flush()
 
     def step(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
         """The figures of one step, counted from 1 over all epochs."""
@@ -66,6 +66,7 @@ class RunLog:
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(f"step/{name}", value, step)
+            self._board.flush()  # what is not is lost with the process
 
 
 def _board(folder: Path, first_step: int) -> Any:

@@ -58,6 +58,7 @@ class Step:
         config: TrainConfig,
     ) -> None:
         self.model = model.to(device)
+        parts.begin_alike(model.state_dict().values())
         self.objective = objective
         self.precision = _precision(config.precision, device)
         self.optimizer = make_optimizer(model, config, device)
@@ -161,7 +162,7 @@ class Step:
             outputs, gradients = [output[n] for n in trained], [asked[n] for n in trained]
             of_parts.append(torch.autograd.grad(outputs, self._trained, gradients))
         for parameter, gradient in zip(self._trained, self.parts.mean_each(of_parts), strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # as the weights lie: AdamW pairs them so
 
     def update(self) -> torch.Tensor:
         """Change the weights; returns the length of the gradient before it was shortened."""

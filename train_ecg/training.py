@@ -192,7 +192,8 @@ class _Run:
         self._take_step = step_for(self.step, config)
         self.state = RunState(self.model, self.step.optimizer, folder / "checkpoints", run_key)
         self._log = RunLog(folder, self._steps_per_epoch, on=accelerator.is_main_process)
-        self._saved_at = self._agreed_at = time.monotonic()
+        self._saved_at = time.monotonic()
+        self._agreed_at: float | None = None
         self._steps_to_agreement = self._steps_agreed_for = 1
         if is_first():
             self._log.say(
@@ -230,6 +231,8 @@ class _Run:
         epoch, first = len(self.state.history), len(self.state.figures)
         self.step.model.train()
         self.step.begin_epoch(epoch)
+        # Before its first step, since nobody has asked while the last epoch was validated.
+        self._agreed_at, self._steps_to_agreement = None, 1
         places_nB = epoch_batches(
             len(self._data.signals), self.config.global_batch_size, self.config.seed, epoch
         )
@@ -338,20 +341,21 @@ class _Run:
     def _all_stop(self, stop: Stop) -> bool:
         """Whether to stop; several processes agree on it now and then, or one would wait for ever.
 
-        They agree also on how many steps there are to the next time, by how long these took.
+        They agree also on how many steps there are to the next time, by how long these took; of
+        an epoch's first agreement that is not known.
         """
         if self._world == 1:
             return bool(stop)
         self._steps_to_agreement -= 1
         if self._steps_to_agreement:
             return False
-        now = time.monotonic()
-        step_s = (now - self._agreed_at) / self._steps_agreed_for
+        now, before = time.monotonic(), self._agreed_at
+        step_s = math.inf if before is None else (now - before) / self._steps_agreed_for
         said = torch.tensor([float(bool(stop)), step_s], device=self._accelerator.device)
         wishes, total_s = self.step.parts.sum([said]).tolist()
         steps = int(_SECONDS_BETWEEN_AGREEMENTS * self._world / max(total_s, 1e-6))
         self._agreed_at = now
-        self._steps_to_agreement = self._steps_agreed_for = min(max(steps, 1), 1000)
+        self._steps_to_agreement = self._steps_agreed_for = max(steps, 1)
         return bool(wishes)
 
     def _agreed_figures(self, values: Mapping[str, float]) -> dict[str, float]:

@@ -87,11 +87,12 @@ def all_checks(sizes: Sizes, device: torch.device) -> tuple[list[Check], list[st
             graph = _losses(sizes, _varied(sizes, "float32"), captured=True)
             checks.append(_differ("CUDA graph to plain steps: loss", plain, graph, _LOSS_TOLERANCE))
             graph_differs = checks[-1].value
-            in_parts = replace(_varied(sizes, "float32"), batch_parts=2)
-            plain_parts = _losses(sizes, in_parts)
-            graph_parts = _losses(sizes, in_parts, captured=True)
-            what = "the same with a batch in two parts: loss"
-            checks.append(_differ(what, plain_parts, graph_parts, _LOSS_TOLERANCE))
+            for loss in ("clip", "siglip"):
+                in_parts = replace(_varied(sizes, "float32"), batch_parts=2, loss=loss)
+                plain_parts = _losses(sizes, in_parts)
+                graph_parts = _losses(sizes, in_parts, captured=True)
+                what = f"the same with a batch in two parts, {loss}: loss"
+                checks.append(_differ(what, plain_parts, graph_parts, _LOSS_TOLERANCE))
         else:
             skipped.append("CUDA graph to plain steps: skipped, no CUDA")
         checks += _would_be_seen(sizes, plain, graph_differs)
