@@ -158,11 +158,12 @@ class Step:
         """Set the gradients: their mean over all parts."""
         of_parts = []
         for output, asked in zip(passed.outputs, passed.gradients, strict=True):
+            self.optimizer.zero_grad(set_to_none=True)
             trained = [n for n, tensor in enumerate(output) if tensor.requires_grad]
-            outputs, gradients = [output[n] for n in trained], [asked[n] for n in trained]
-            of_parts.append(torch.autograd.grad(outputs, self._trained, gradients))
+            torch.autograd.backward([output[n] for n in trained], [asked[n] for n in trained])
+            of_parts.append([p.grad for p in self._trained if p.grad is not None])
         for parameter, gradient in zip(self._trained, self.parts.mean_each(of_parts), strict=True):
-            parameter.grad = gradient.contiguous()  # as the weights lie: AdamW pairs them so
+            parameter.grad = gradient
 
     def update(self) -> torch.Tensor:
         """Change the weights; returns the length of the gradient before it was shortened."""
