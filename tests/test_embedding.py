@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,16 +199,15 @@ def test_another_number_of_workers_goes_on_where_the_first_stopped(
 
 def test_two_workers_with_one_share_give_one_answer(tiny_llama: Path, tmp_path: Path) -> None:
     one, two = (Stage(tiny_llama, tmp_path / "e", share=Share(0, 2)) for _ in range(2))
-    barrier = threading.Barrier(2)
-    real = embedding.missing_texts
+    barrier, real = threading.Barrier(2), embedding._Shelf.of
 
-    def together(sentences: list[str], job: EmbedJob) -> list[str]:
-        missing = real(sentences, job)
-        barrier.wait()
-        return missing
+    def together(*arguments: Any) -> object:
+        shelf = real(*arguments)
+        barrier.wait(60)  # both have seen what is missing, and neither has written any of it
+        return shelf
 
     with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(2) as pool:
-        patched.setattr(embedding, "missing_texts", together)
+        patched.setattr(embedding._Shelf, "of", together)
         done = list(pool.map(lambda stage: stage(TEXTS), (one, two)))
     mine = [t for t, own in zip(TEXTS, owners(keys_of(TEXTS), Share(0, 2)), strict=True) if own]
     assert [each.embedded for each in done] == [len(mine)] * 2

@@ -6,11 +6,13 @@ killed continues from its last checkpoint, in the middle of an epoch too, as if 
 B = global batch, b = this process's rows.
 """
 
+import importlib
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,14 +107,14 @@ def train(
     with _setting_up:
         accelerator = make_accelerator()
         run = _Run(config, shape, data, accelerator, folder, run_key)
-    resumed = run.resume()
-    with progress("train", run.steps_to_do(), "steps") as tick:
-        while not run.finished():
-            run.epoch(on_validate, stop, tick)
-    if accelerator.is_main_process:
-        run.state.export(folder / "model", run.model.shape, about, config)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    with _left_together(accelerator):
+        resumed = run.resume()
+        with progress("train", run.steps_to_do(), "steps") as tick:
+            while not run.finished():
+                run.epoch(on_validate, stop, tick)
+        if accelerator.is_main_process:
+            run.state.export(folder / "model", run.model.shape, about, config)
+        accelerator.wait_for_everyone()
     history = run.state.history
     best = best_epoch(history, config.best_by)
     return Trained(
@@ -130,7 +132,27 @@ def make_accelerator() -> Accelerator:
     Precision is the step's business: a default of `accelerate launch` would bring loss scaling,
     which waits for the device in every step.
     """
+    if torch.distributed.is_available():
+        # Its functions keep the group they were defined with, as their default, for ever. The
+        # optimiser imports it: without this line after there is a group.
+        importlib.import_module("torch.distributed.nn.functional")
     return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+
+
+@contextmanager
+def _left_together(accelerator: Accelerator) -> Iterator[None]:
+    """Close the group of processes when all are done, or have agreed to stop.
+
+    A group that is still open when the interpreter ends can abort the process, by a thread of
+    gloo's that lets go of its last tensor, and the scheduler would see that instead of exit 75.
+    After an error it stays open: to close it may be to wait for the others.
+    """
+    try:
+        yield
+    except StoppedEarly:
+        accelerator.end_training()
+        raise
+    accelerator.end_training()
 
 
 @dataclass(frozen=True)
