@@ -292,19 +292,22 @@ def test_a_second_trainer_of_one_run_is_turned_away(fresh: Experiment) -> None:
     assert fresh.run("run", "--set", "train.epochs=2", "--set", "name=other")[0] == 0
 
 
-def test_two_processes_train_one_model(fresh: Experiment) -> None:
-    assert fresh.run("prepare")[0] == 0
-    assert fresh.run("embed")[0] == 0
+def test_two_processes_go_through_all_stages_of_one_run_after_another(fresh: Experiment) -> None:
     launcher = (
         sys.executable, "-m", "torch.distributed.run", "--standalone",
         "--local-addr", "127.0.0.1", "--nproc_per_node", "2", "-m", "ecgpipe",
     )  # fmt: skip
-    process = fresh.start("train", launcher=launcher)
-    _, err = process.communicate(timeout=300)
+    process = fresh.start("run", "--seeds", "0..1", launcher=launcher)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert err.count("epochs trained") == 1  # only the first process speaks
-    assert fresh.run("eval")[0] == 0
-    assert "2 epochs" in fresh.run("train")[2]
+    assert err.count("epochs trained") == 2  # only the first process speaks
+    assert out.count("Report: ") == 2
+    for seed in (0, 1):
+        steps = (fresh.folder / f"work/runs/toy+seed={seed}/steps.jsonl").read_text()
+        assert json.loads(steps.splitlines()[-1])["epoch"] == 2
+    alone = fresh.run("run", "--seeds", "0..1")
+    assert alone[0] == 0
+    assert alone[2].count("nothing to do") == 8
 
 
 def test_init_writes_the_shipped_file_and_never_overwrites(fresh: Experiment) -> None:

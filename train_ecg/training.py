@@ -6,6 +6,7 @@ killed continues from its last checkpoint, in the middle of an epoch too, as if 
 B = global batch, b = this process's rows.
 """
 
+import atexit
 import importlib
 import math
 import os
@@ -14,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import InitProcessGroupKwargs, broadcast
 
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
@@ -42,6 +44,9 @@ from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 # Of several processes, on whether to stop: long against a step of a GPU, which an agreement waits
 # for, and short against the time a scheduler leaves.
 _SECONDS_BETWEEN_AGREEMENTS = 1.0
+
+# For one another: between two runs of a sweep the first process evaluates while the others wait.
+_LONGEST_WAIT = timedelta(hours=2)
 
 # Runs at once are set up one after another: fresh weights come from the random state that all
 # threads share, the first places the signals for all, and accelerate keeps one state for a process.
@@ -104,10 +109,10 @@ def train(
         EcgpipeError: the loss is not finite.
         StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
-    with _setting_up:
-        accelerator = make_accelerator()
-        run = _Run(config, shape, data, accelerator, folder, run_key)
-    with _left_together(accelerator):
+    with _closed_in_peace():
+        with _setting_up:
+            accelerator = make_accelerator()
+            run = _Run(config, shape, data, accelerator, folder, run_key)
         resumed = run.resume()
         with progress("train", run.steps_to_do(), "steps") as tick:
             while not run.finished():
@@ -136,23 +141,34 @@ def make_accelerator() -> Accelerator:
         # Its functions keep the group they were defined with, as their default, for ever. The
         # optimiser imports it: without this line after there is a group.
         importlib.import_module("torch.distributed.nn.functional")
-    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+    atexit.unregister(_close_group)
+    atexit.register(_close_group)
+    waits = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
+    return Accelerator(
+        cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[waits]
+    )
 
 
-@contextmanager
-def _left_together(accelerator: Accelerator) -> Iterator[None]:
-    """Close the group of processes when all are done, or have agreed to stop.
+def _close_group() -> None:
+    """Part from the other processes, if there are any; the last act, for one may train again.
 
     A group that is still open when the interpreter ends can abort the process, by a thread of
     gloo's that lets go of its last tensor, and the scheduler would see that instead of exit 75.
-    After an error it stays open: to close it may be to wait for the others.
     """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _closed_in_peace() -> Iterator[None]:
+    """After an error leave the group open: to close it may be to wait for the others."""
     try:
         yield
-    except StoppedEarly:
-        accelerator.end_training()
+    except StoppedEarly:  # all have agreed on it
         raise
-    accelerator.end_training()
+    except BaseException:
+        atexit.unregister(_close_group)
+        raise
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
 
         lock = experiment.workspace.run_lock
         with only_one(lock, "trains this run") if is_first() else nullcontext():
-            if is_first():  # the others wait for it where processes first meet, in train_model
+            if is_first():  # the others wait for it where weights begin alike, in train_model
                 _make_room(experiment, key)
             train_model(experiment, key, findings_task(experiment), stop)
         model = finished_model(experiment, key)
