@@ -45,8 +45,9 @@ from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 # for, and short against the time a scheduler leaves.
 _SECONDS_BETWEEN_AGREEMENTS = 1.0
 
-# For one another: between two runs of a sweep the first process evaluates while the others wait.
-_LONGEST_WAIT = timedelta(hours=2)
+# For one another: between two runs of a sweep the first process evaluates and the others wait; but
+# where no launcher ends them, they wait as long for one that has failed.
+_LONGEST_WAIT = timedelta(minutes=30)
 
 # Runs at once are set up one after another: fresh weights come from the random state that all
 # threads share, the first places the signals for all, and accelerate keeps one state for a process.
