@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from toy_experiment import Experiment, worked
+from toy_experiment import Experiment, python, worked
 
 
 def parts(experiment: Experiment) -> list[Path]:
@@ -38,11 +38,7 @@ def test_shards_make_the_cache_and_a_whole_run_finds_it(fresh: Experiment) -> No
 
 def test_processes_launched_together_divide_the_texts(fresh: Experiment) -> None:
     said(fresh, "prepare")
-    launcher = (
-        sys.executable, "-m", "torch.distributed.run", "--standalone",
-        "--local-addr", "127.0.0.1", "--nproc_per_node", "2", "-m", "ecgpipe",
-    )  # fmt: skip
-    process = fresh.start("embed", launcher=launcher)
+    process = fresh.start("embed", launcher=(*python(2), "-m", "ecgpipe"))
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert len(parts(fresh)) == 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_experiment import ENVIRONMENT, Experiment, worked
+from toy_experiment import ENVIRONMENT, Experiment, python, worked
 
 
 def test_one_command_goes_from_files_to_figures(
@@ -293,11 +293,7 @@ def test_a_second_trainer_of_one_run_is_turned_away(fresh: Experiment) -> None:
 
 
 def test_two_processes_go_through_all_stages_of_one_run_after_another(fresh: Experiment) -> None:
-    launcher = (
-        sys.executable, "-m", "torch.distributed.run", "--standalone",
-        "--local-addr", "127.0.0.1", "--nproc_per_node", "2", "-m", "ecgpipe",
-    )  # fmt: skip
-    process = fresh.start("run", "--seeds", "0..1", launcher=launcher)
+    process = fresh.start("run", "--seeds", "0..1", launcher=(*python(2), "-m", "ecgpipe"))
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert err.count("epochs trained") == 2  # only the first process speaks
@@ -308,6 +304,10 @@ def test_two_processes_go_through_all_stages_of_one_run_after_another(fresh: Exp
     alone = fresh.run("run", "--seeds", "0..1")
     assert alone[0] == 0
     assert alone[2].count("nothing to do") == 8
+    assert alone[2].count("2 epochs trained") == 2
+    anew = fresh.run("run", "--seeds", "0..1", "--set", "eval.bootstrap_draws=200")
+    assert anew[0] == 0
+    assert anew[2].count("nothing to do") == 6  # one process evaluates what two have trained
 
 
 def test_init_writes_the_shipped_file_and_never_overwrites(fresh: Experiment) -> None:

@@ -5,12 +5,12 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from toy_experiment import python
 
 from ecgpipe.config import AugmentConfig, TrainConfig
 
@@ -123,22 +123,11 @@ def threads_of_gloo() -> list[str]:
 
 
 def train_in(folder: Path, processes: int, *arguments: str, **more: Any) -> None:
-    launcher = [
-        *("-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"),
-        *("--nproc-per-node", str(processes)),
-    ]
     script = folder / "toy.py"
     folder.mkdir(exist_ok=True)
     script.write_text(PROGRAM)
     done = subprocess.run(
-        [
-            sys.executable,
-            *(launcher if processes > 1 else []),
-            str(script),
-            str(folder),
-            *arguments,
-            json.dumps(more),
-        ],
+        [*python(processes), str(script), str(folder), *arguments, json.dumps(more)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

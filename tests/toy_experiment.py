@@ -4,12 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"}
+
+
+def python(processes: int = 1) -> list[str]:
+    """The beginning of a command that starts Python, in several processes by torchrun."""
+    if processes == 1:
+        return [sys.executable]
+    return [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)),
+    ]
 
 
 class Experiment:
@@ -38,8 +49,8 @@ class Experiment:
         }
         self.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
 
-    def start(self, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        command = [*(launcher or (sys.executable, "-m", "ecgpipe")), *arguments]
+    def start(self, *arguments: str, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:
+        command = [*(launcher or (*python(), "-m", "ecgpipe")), *arguments]
         return subprocess.Popen(
             [*command, "-c", str(self.path)],
             stdout=subprocess.PIPE,
