@@ -102,12 +102,12 @@ def draw_figures(
     """
     if isinstance(draws, np.ndarray):
         draws = StatedDraws(draws)
-    chosen_C = np.full(scores_NC.shape[1], np.nan, np.float32)
-    if thresholds_C is not None:
-        chosen_C[:] = thresholds_C
-    layout = _Layout.of(scores_NC, truth_NC, chosen_C)
+    with_f1 = thresholds_C is not None
+    if thresholds_C is None:
+        thresholds_C = np.full(scores_NC.shape[1], np.nan, np.float32)
+    layout = _Layout.of(scores_NC, truth_NC, thresholds_C)
     pieces = list(_pieces(layout, draws))
-    return _joined(pieces, layout, draws, min_positives, with_f1=thresholds_C is not None)
+    return _joined(pieces, layout, draws, min_positives, with_f1=with_f1)
 
 
 def scores_from_members(

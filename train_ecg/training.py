@@ -142,14 +142,13 @@ def make_accelerator() -> Accelerator:
         # Its functions keep the group they were defined with, as their default, for ever. The
         # optimiser imports it: without this line after there is a group.
         importlib.import_module("torch.distributed.nn.functional")
-    atexit.unregister(_close_group)
-    atexit.register(_close_group)
     waits = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
     return Accelerator(
         cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[waits]
     )
 
 
+@atexit.register
 def _close_group() -> None:
     """Part from the other processes, if there are any; the last act, for one may train again.
 
