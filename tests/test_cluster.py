@@ -390,6 +390,25 @@ def test_a_signal_while_modules_load_is_not_forgotten(
     assert end.codes == [75, 0]
 
 
+@pytest.mark.parametrize("before", ["start", "children+="])
+def test_a_signal_while_the_command_starts_is_not_forgotten(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked just before the shell would start the command, and before it has noted its number."""
+    cluster = Cluster(tmp_path, "slurm", monkeypatch)
+    marker = tmp_path / "second"
+    (tmp_path / "bin" / "ecgpipe").write_text(f'#!/bin/sh\n[ -e "{marker}" ] || exec sleep 20\n')
+    cluster.settings["cluster"]["setup"] += [
+        f"[ -e {marker} ] || asks=1",
+        f'ask() {{ [[ $asks && $1 == "{before}"* ]] && {{ asks=; kill -s USR1 $$; }}; }}',
+        "set -o functrace; trap 'ask \"$BASH_COMMAND\"' DEBUG",
+        f"trap 'touch {marker}' EXIT",
+    ]
+    cluster.submit(until="prepare")
+    (end,) = cluster.fake.run()
+    assert end.codes == [75, 0]
+
+
 def test_several_gpus_of_one_node_are_one_process_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

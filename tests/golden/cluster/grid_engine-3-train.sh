@@ -50,7 +50,13 @@ start() {
 
 status=0
 # Asked to stop while modules were loaded: then nothing is begun.
-if [ -n "$was_asked" ]; then status=75; else start; fi
+if [ -n "$was_asked" ]; then
+  status=75
+else
+  start
+  # Asked while it started: a child not yet noted heard nothing, and to ask twice does no harm.
+  if [ -n "$was_asked" ]; then sleep 1; pass_on; fi
+fi
 for child in "${children[@]}"; do
   while asked=''; wait "$child"; code=$?; [ -n "$asked" ]; do :; done
   # Asked to stop (USR1, TERM) before it could listen: then it had not begun.
