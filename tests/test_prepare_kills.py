@@ -24,8 +24,8 @@ def run_campaign(folder: Path, *arguments: str) -> str:
 
 
 @needs_proc
-def test_three_kills_of_prepare_change_no_byte(tmp_path: Path) -> None:
-    assert "kill -9              3       0       0" in run_campaign(tmp_path, "--kills", "3")
+def test_a_kill_of_prepare_changes_no_byte(tmp_path: Path) -> None:
+    assert "kill -9              1       0       0" in run_campaign(tmp_path, "--kills", "1")
 
 
 @needs_proc

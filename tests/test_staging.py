@@ -171,7 +171,7 @@ def test_a_folder_of_somebody_else_is_neither_read_nor_written(
 
 
 def test_the_command_copies_both_and_training_and_embedding_read_them(
-    experiment: Experiment, tmp_path: Path
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "node disk"
     code, out, err = experiment.run("stage", "--to", str(disk))
@@ -179,15 +179,12 @@ def test_the_command_copies_both_and_training_and_embedding_read_them(
     [part] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
     before = part.read_bytes()
     part.unlink()
-    environment = {**ENVIRONMENT, "ECGPIPE_SCRATCH": str(disk)}
-    done = subprocess.run(
-        [sys.executable, "-m", "ecgpipe", "run", "--json", "-c", str(experiment.path)],
-        env=environment, capture_output=True, text=True, cwd=experiment.folder,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "the language model's files are read from" in done.stderr
+    monkeypatch.setenv("ECGPIPE_SCRATCH", str(disk))
+    code, out, err = experiment.run("run", "--json")
+    assert code == 0, err
+    assert "the language model's files are read from" in err
     # The same fingerprint, so the same vectors in the same place, and the model is still the model.
-    summary = json.loads(done.stdout.splitlines()[-1])
+    summary = json.loads(out.splitlines()[-1])
     assert [summary[s]["did_work"] for s in ("prepare", "embed", "train", "eval")] == [
         False, True, False, False,
     ]  # fmt: skip
@@ -197,13 +194,9 @@ def test_the_command_copies_both_and_training_and_embedding_read_them(
     # Signals are read from the copy: the originals' shards are not even there.
     for shard in (experiment.folder / "work" / "signals").glob("*/signal/c/*/0/0"):
         shard.rename(shard.with_name("moved"))
-    command = [sys.executable, "-m", "ecgpipe", "eval", "--set", "eval.seed=5", "-c"]
-    command.append(str(experiment.path))
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, cwd=experiment.folder
-    )
-    assert done.returncode == 0, done.stderr
-    assert "signals are read from" in done.stderr
+    code, _, err = experiment.run("eval", "--set", "eval.seed=5")
+    assert code == 0, err
+    assert "signals are read from" in err
     code, _, err = experiment.run("stage", "--clean", "--to", str(disk))
     assert code == 0, err
     assert list(disk.iterdir()) == []

@@ -148,11 +148,9 @@ def test_a_process_that_was_killed_is_told_to_be_gone(experiment: Experiment) ->
     training = ("train", "--set", "train.epochs=2000")
     process = experiment.start(*training)
     end = time.monotonic() + 120
-    while "of 2,000 epochs" not in (out := shown(experiment, *training[1:])) or (
-        json.loads(path.read_text())["written_state"] != "running"
-    ):
+    own = f"on {platform.node()}, pid {process.pid}"
+    while own not in (out := shown(experiment, *training[1:])) or "of 2,000 epochs" not in out:
         assert time.monotonic() < end, out
-    assert f"on {platform.node()}, pid {process.pid}" in out
     assert "running for" in out
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -167,18 +165,16 @@ def test_a_process_that_was_killed_is_told_to_be_gone(experiment: Experiment) ->
     assert "no sign of life since 13 min" in shown(experiment, *training[1:])
 
 
-def test_a_shard_that_failed_says_why_until_it_is_done(experiment: Experiment) -> None:
+def test_a_shard_that_failed_says_why_until_it_is_done(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [part] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
     part.unlink()
-    environment = {**ENVIRONMENT, "SLURM_JOB_ID": "77"}
-    command = [sys.executable, "-m", "ecgpipe", "embed", "--shard", "1/2", "-c"]
-    failed = subprocess.run(
-        [*command, str(experiment.path), "--set", "text.model=/nowhere"],
-        env=environment, capture_output=True, text=True, cwd=experiment.folder,
-    )  # fmt: skip
-    assert failed.returncode == 1
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    code, _, err = experiment.run("embed", "--shard", "1/2", "--set", "text.model=/nowhere")
+    assert code == 1
     out = shown(experiment)
-    message = failed.stderr.strip().removeprefix("ecgpipe: ")
+    message = err.strip().removeprefix("ecgpipe: ")
     [line] = [line for line in out.splitlines() if "shard 1/2" in line]
     assert f"on {platform.node()}, job 77: {message}" in line
     assert "failed" in line

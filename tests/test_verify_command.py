@@ -2,25 +2,18 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy_experiment import ENVIRONMENT
+from toy_experiment import ecgpipe
 from wfdb_files import ecg_like, write_wfdb
 
 SHORT = {"rate_hz": 100, "duration_s": 5.0, "workers": 1}
 
 
 def command(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ecgpipe", *arguments, "-c", str(folder / "pipeline.yaml")],
-        capture_output=True, text=True, env=ENVIRONMENT, cwd=folder, timeout=120,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout, done.stderr
+    return ecgpipe(folder / "pipeline.yaml", *arguments)
 
 
 @pytest.fixture(scope="module")
