@@ -9,12 +9,16 @@ from typing import Any, get_args
 import make_ecgs
 import pytest
 import tiny_models
+import torch
 from slurm_cluster import SlurmCluster, running_cluster, why_not
 from toy_experiment import Experiment, worked
 
 from ecgpipe.config import Analysis
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# In every test, whichever ran before: there is a process of tests for each core.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -80,11 +80,6 @@ def weights_hash(folder: Path) -> str:
     return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def test_a_toy_problem_is_learnt(tmp_path: Path) -> None:
     trained = run(tmp_path, epochs=8)
     assert trained.best_value is not None
