@@ -24,7 +24,7 @@ def printed(module: str, *options: str) -> str:
         text=True,
         cwd=ROOT,
         env=environment,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
