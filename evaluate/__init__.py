@@ -17,6 +17,7 @@ calibration       scores into chances, and how wrong these are        (pure)
 confusion         which class is taken for which                      (pure)
 curves            ROC and precision-recall                            (pure)
 baselines         scores of models that know less                     (pure)
+scored_task       one task as the model scored it
 scoring           the figures of one task from scores and truth       (pure)
 evaluation        the stage: model and records -> results
 retrieval         ECG to report and back                              (pure)
@@ -24,16 +25,24 @@ probe             the linear probe, its shares and its penalty        (pure)
 neighbours        the vote of the nearest training ECGs               (pure)
 robustness        what ECGs suffer: conditions on signals             (pure)
 subgroups         figures by sex, age and site                        (pure)
+failures          which finding is taken for which                    (pure)
+text_space        what the language model itself finds alike          (pure)
+delineation       rate, intervals, axis and voltages of one ECG
+measurements      whether the model sees the quantity a finding is    (pure)
+comparison        runs side by side: paired differences, p-values     (pure)
+published         what others published, on other ECGs
 score_file        the scores behind the figures, ecgpipe-scores/1
 results           the results file, ecgpipe-results/2; reads /1 too
 verdict           whether a figure beats its baselines                (pure)
 examples          which ECGs are worth looking at                     (pure)
 embedding_map     ECGs and texts in two dimensions                    (pure)
 report_words      every word of the report in Japanese and English
-report_tables     results -> every table, as data
+report_table      what a table of the report is
+report_tables     results -> every table, as data; failure_tables: of what fails
 figures           results -> every chart, as data
 report_html       results -> report.html; svg_plot: a chart inside it
 report            results -> report.md
+comparison_report a comparison -> Markdown and the terminal
 csv_tables        tables -> CSV
 tables            results -> the tables on a terminal
 """

@@ -1,10 +1,10 @@
-"""From a recording in a file to twelve named units             units of voltage in millivolts
-leads in millivolts, and from data sets to records.
+"""From a recording in a file to twelve named leads in millivolts; from data sets to records.
 
 Owns formats, leads, units, resampling, and what makes a recording unfit. Must not know texts,
 vectors or models. A bad recording is a `RecordError` that names its reason; the others go on.
 
 record            EcgRecord: what every format is read into, and the reasons for rejection
+units             units of voltage in millivolts
 leads             lead names, and the limb leads that follow from others
 wfdb_header       the .hea file, read strictly: a missing gain is refused, not guessed
 wfdb_record       WFDB recordings

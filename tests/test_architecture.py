@@ -100,6 +100,20 @@ def test_arrows_point_one_way(path: Path) -> None:
             assert layer(module) in ALLOWED[own], f"{module_name(path)} ({own}) imports {module}"
 
 
+@pytest.mark.parametrize("folder", [*ROOMS, "ecgpipe/stages", "ecgpipe/drawing", "ecgpipe/cluster"])
+def test_a_room_says_what_each_of_its_files_is_and_of_no_other(folder: str) -> None:
+    text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text("utf-8")))
+    assert text is not None
+    table = [line for line in text.split("\n\n")[-1].splitlines() if not line.startswith(" ")]
+    # Names, then their meaning; a long name may leave one space.
+    heads = [re.match(r"(\S+, )*\S+", line) for line in table]
+    listed = {name for head in heads if head for name in head[0].split(", ") if "/" not in name}
+    in_text = set(re.findall(r"\w+", text))
+    files = {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"}
+    assert listed <= files, "what is told of files that are not there"
+    assert files <= in_text, "files of which nothing is told"
+
+
 def test_the_stores_know_only_files_and_errors() -> None:
     for path in (ROOT / "cache").glob("*.py"):
         grounds = {m for m in imported(path) if m.startswith("ecgpipe.") and layer(m) == "ground"}

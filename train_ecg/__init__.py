@@ -17,9 +17,10 @@ pairing            what may be said of each ECG, and what a step says   (pure)
 objective          texts, loss and duplicates as the settings say
 loss               InfoNCE, SigLIP, all findings; the global batch     (pure)
 text_overlap       how the texts of a batch overlap                    (pure)
-gather             collecting the global batch from all processes, with gradient
+batch_parts        the global batch in parts, and sums over them, alike on any processes
 order              which records form which batch                      (pure)
 placement          where the training signals lie, one batch ahead
+own_stream         a CUDA stream for each of several runs at once
 schedule           the learning rate of every step                     (pure)
 step               one step: precision, capture as a CUDA graph
 step_profile       where the time of a step goes
