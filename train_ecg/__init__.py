@@ -20,6 +20,7 @@ text_overlap       how the texts of a batch overlap                    (pure)
 batch_parts        the global batch in parts, and sums over them, alike on any processes
 order              which records form which batch                      (pure)
 placement          where the training signals lie, one batch ahead
+agreement          what several processes must decide as one
 own_stream         a CUDA stream for each of several runs at once
 schedule           the learning rate of every step                     (pure)
 step               one step: precision, capture as a CUDA graph

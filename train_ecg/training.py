@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, broadcast
+from accelerate.utils import InitProcessGroupKwargs
 
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
@@ -30,6 +30,7 @@ from ecgpipe.files import write_json_atomic
 from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.agreement import Agreement
 from ecgpipe.train_ecg.batch_parts import BatchParts
 from ecgpipe.train_ecg.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.order import Places, epoch_batches
@@ -40,10 +41,6 @@ from ecgpipe.train_ecg.schedule import learning_rate
 from ecgpipe.train_ecg.step import FIGURES, Step, step_for
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
-
-# Of several processes, on whether to stop: long against a step of a GPU, which an agreement waits
-# for, and short against the time a scheduler leaves.
-_SECONDS_BETWEEN_AGREEMENTS = 1.0
 
 # For one another: between two runs of a sweep the first process evaluates and the others wait; but
 # where no launcher ends them, they wait as long for one that has failed.
@@ -230,9 +227,8 @@ class _Run:
         self._take_step = step_for(self.step, config)
         self.state = RunState(self.model, self.step.optimizer, folder / "checkpoints", run_key)
         self._log = RunLog(folder, self._steps_per_epoch, on=accelerator.is_main_process)
+        self._agreement = Agreement(self.step.parts, accelerator.device)
         self._saved_at = time.monotonic()
-        self._agreed_at: float | None = None
-        self._steps_to_agreement = self._steps_agreed_for = 1
         if is_first():
             self._log.say(
                 f"train: signals in {self._signals.placement.kind}"
@@ -269,8 +265,7 @@ class _Run:
         epoch, first = len(self.state.history), len(self.state.figures)
         self.step.model.train()
         self.step.begin_epoch(epoch)
-        # Before its first step, since nobody has asked while the last epoch was validated.
-        self._agreed_at, self._steps_to_agreement = None, 1
+        self._agreement.begin_epoch()
         places_nB = epoch_batches(
             len(self._data.signals), self.config.global_batch_size, self.config.seed, epoch
         )
@@ -278,7 +273,7 @@ class _Run:
         on_device_nB = torch.from_numpy(places_nB).to(self._accelerator.device)
         waiting: list[torch.Tensor] = []
         for number, signal_bLS in enumerate(self._signals.batches(places_nB[first:, mine]), first):
-            if self._all_stop(stop):
+            if self._agreement.to_stop(stop):
                 self._fetch(waiting, epoch, places_nB)
                 self._save()
                 raise StoppedEarly(
@@ -295,7 +290,7 @@ class _Run:
                 if self._is_time_to_save():
                     self._save()
         self._fetch(waiting, epoch, places_nB)
-        self._end_epoch(self._agreed_figures(on_validate(self._encoder())), places_nB, started)
+        self._end_epoch(self._agreement.figures(on_validate(self._encoder())), places_nB, started)
         tick(0, self._note(epoch + 1))
 
     def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Places) -> None:
@@ -361,7 +356,7 @@ class _Run:
 
     def _is_time_to_save(self) -> bool:
         due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
-        return self._agreed(due)
+        return self._agreement.any(due)
 
     def _encoder(self) -> ModelEncoder:
         """The model as it stands, for validation."""
@@ -375,46 +370,6 @@ class _Run:
         value = last["val"][name]
         shown = "undefined" if value is None else f"{value:.3f}"
         return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
-
-    def _all_stop(self, stop: Stop) -> bool:
-        """Whether to stop; several processes agree on it now and then, or one would wait for ever.
-
-        They agree also on how many steps there are to the next time, by how long these took; of
-        an epoch's first agreement that is not known.
-        """
-        if self._world == 1:
-            return bool(stop)
-        self._steps_to_agreement -= 1
-        if self._steps_to_agreement:
-            return False
-        now, before = time.monotonic(), self._agreed_at
-        step_s = math.inf if before is None else (now - before) / self._steps_agreed_for
-        said = torch.tensor([float(bool(stop)), step_s], device=self._accelerator.device)
-        wishes, total_s = self.step.parts.sum([said]).tolist()
-        steps = int(_SECONDS_BETWEEN_AGREEMENTS * self._world / max(total_s, 1e-6))
-        self._agreed_at = now
-        self._steps_to_agreement = self._steps_agreed_for = max(steps, 1)
-        return bool(wishes)
-
-    def _agreed_figures(self, values: Mapping[str, float]) -> dict[str, float]:
-        """The first process's figures, for all of them.
-
-        Statistics of batch norm are each process's own, so figures may differ; but whether an epoch
-        is better, or the last, must be one answer, or they would wait for each other for ever.
-        """
-        names = sorted(values)
-        if self._world > 1:
-            found = torch.tensor([values[name] for name in names], dtype=torch.float64)
-            found = broadcast(found.to(self._accelerator.device))
-            return dict(zip(names, found.tolist(), strict=True))
-        return {name: values[name] for name in names}
-
-    def _agreed(self, wish: bool) -> bool:
-        """Whether any process wishes it."""
-        if self._world == 1:
-            return wish
-        asked = torch.tensor(float(wish), device=self._accelerator.device)
-        return bool(self._accelerator.reduce(asked) > 0)
 
 
 def _check_batch(
