@@ -221,6 +221,16 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "Stream", FakeStream)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr("ecgpipe.train_ecg.own_stream._left", [])
+
+
+def test_a_sweep_of_many_runs_keeps_to_few_streams(fake_gpu: None) -> None:
+    """Libraries keep memory for each stream they ever worked in."""
+    streams = set()
+    for _ in range(3):
+        with own_stream(), own_stream():
+            streams.add(id(stream_of_this_run()))
+    assert len(streams) == 1
 
 
 def test_no_two_runs_share_a_cuda_stream(fake_gpu: None) -> None:

@@ -14,6 +14,7 @@ from ecgpipe.train_ecg.attention_pooling import AttentionPooling
 from ecgpipe.train_ecg.cnn1d import Cnn1d, cnn1d
 from ecgpipe.train_ecg.norm import make_norm
 from ecgpipe.train_ecg.resnet1d import ResNet1d, resnet1d18, resnet1d34, resnet1d50
+from ecgpipe.train_ecg.time_layers import as_image
 from ecgpipe.train_ecg.vit1d import TransformerBlock, ViT1d, positions, vit1d_tiny
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -282,7 +283,7 @@ def test_a_transformer_reads_patches_and_the_order_of_time() -> None:
 def test_the_plain_network_halves_with_every_block() -> None:
     model = Cnn1d(12)
     with torch.no_grad():
-        assert model.layers(torch.zeros(1, 12, 5000)).shape == (1, 256, 156)
+        assert model.layers(as_image(torch.zeros(1, 12, 5000))).shape == (1, 256, 1, 156)
     # A feature sees 1 + 7 (1 + 2 + 4 + 8 + 16) = 218 samples: all of them, and no others.
     weights = [layer.weight for layer in model.layers if isinstance(layer, nn.Conv1d)]
     reach = torch.ones(1, 1, 1)
@@ -291,7 +292,7 @@ def test_the_plain_network_halves_with_every_block() -> None:
         reach = nn.functional.conv_transpose1d(reach, torch.ones(1, 1, weight.shape[2]))
     assert reach.shape[2] == 218
     signal = torch.randn(1, 12, 1000, requires_grad=True)
-    model.eval().layers(signal)[0, :, 15].sum().backward()
+    model.eval().layers(as_image(signal))[0, :, 0, 15].sum().backward()
     assert signal.grad is not None
     reached = signal.grad[0].abs().sum(dim=0).nonzero()
     assert 150 < int(reached.max() - reached.min()) + 1 <= 218

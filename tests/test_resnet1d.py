@@ -5,6 +5,7 @@ import numpy.typing as npt
 import torch
 
 from ecgpipe.train_ecg.resnet1d import ResNet1d, resnet1d18
+from ecgpipe.train_ecg.time_layers import as_image
 
 Array = npt.NDArray[np.float64]
 
@@ -75,8 +76,8 @@ def test_the_shape_is_the_papers() -> None:
     model = resnet1d18(12)
     assert sum(parameter.numel() for parameter in model.parameters()) == 3_848_832
     with torch.no_grad():
-        hidden = model.stages(model.stem(torch.zeros(1, 12, 5000)))
-    assert hidden.shape == (1, 512, 157)
+        hidden = model.stages(model.stem(as_image(torch.zeros(1, 12, 5000))))
+    assert hidden.shape == (1, 512, 1, 157)
 
 
 def test_any_length_and_number_of_leads_goes_in() -> None:

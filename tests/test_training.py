@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.objective import RecordTexts
 from ecgpipe.train_ecg.order import epoch_batches
 from ecgpipe.train_ecg.placement import PlacedSignals, Placement, SignalShelf
-from ecgpipe.train_ecg.step import CapturedStep, _precision, make_optimizer
+from ecgpipe.train_ecg.step import CapturedStep, Passed, Step, _precision, make_optimizer
+from ecgpipe.train_ecg.step_profile import profile_step
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.training import Trained, TrainingData, make_accelerator, train
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
@@ -167,6 +169,58 @@ def test_the_log_of_steps_forgets_what_is_done_again(tmp_path: Path) -> None:
     log.write_text(log.read_text() + '{"epoch": 2, "step": 10, "loss": 9}\n{"epoch": 3, "st')
     run(tmp_path / "killed", log_every=2)
     assert logged(tmp_path / "killed", "steps") == logged(tmp_path / "whole", "steps")
+
+
+def test_another_number_of_threads_is_said_for_sums_round_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, epochs=1)
+    assert "on cpu x 1 with 1 thread\n" in capsys.readouterr().err
+    torch.set_num_threads(2)
+    try:
+        run(tmp_path, epochs=2)
+        first = capsys.readouterr().err
+        run(tmp_path, epochs=3)
+        second = capsys.readouterr().err
+    finally:
+        torch.set_num_threads(1)
+    assert "begun on a CPU with 1 thread a process" in first
+    assert "OMP_NUM_THREADS=1 would." in first
+    assert "begun on a CPU" not in second
+
+
+def test_fresh_weights_leave_the_random_numbers_of_gpus_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another run may be at work there, or captured."""
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("a GPU was seeded"))
+    before = torch.get_rng_state()
+    left, right = initialised(SHAPE, 3), initialised(SHAPE, 3)
+    assert torch.equal(torch.get_rng_state(), before)
+    for one, other in zip(left.parameters(), right.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_profile_lets_go_of_its_last_step_before_whole_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is left of it breaks the capture of a CUDA graph off."""
+    passed: list[weakref.ref[Passed]] = []
+    forward = Step.forward
+
+    def watched(step: Step, *given: torch.Tensor) -> Passed:
+        result = forward(step, *given)
+        passed.append(weakref.ref(result))
+        return result
+
+    def whole_steps(*_: object) -> tuple[float, float]:
+        assert len(passed) > 2
+        assert [each() for each in passed] == [None] * len(passed)
+        return 1.0, 0.0
+
+    monkeypatch.setattr(Step, "forward", watched)
+    monkeypatch.setattr("ecgpipe.train_ecg.step_profile._whole_steps", whole_steps)
+    assert profile_step(CONFIG, SHAPE, DATA, 2).step_s == 1.0
 
 
 def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:

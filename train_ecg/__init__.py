@@ -9,6 +9,7 @@ counter_random     random numbers that depend on the record alone      (pure)
 resnet1d           encoder: ResNet1d-18, -34, -50
 cnn1d              encoder: a plain convolutional network
 vit1d              encoder: a vision transformer over patches of time
+time_layers        convolution and pooling over time, channels side by side
 norm               batch norm or group norm
 attention_pooling  pooling over time by a learned query
 encoders           the encoders by name

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ecgpipe.train_ecg.norm import Norm, make_norm
+from ecgpipe.train_ecg.time_layers import Convolution, as_image, max_pool, mean_over_time
 
 
 class Cnn1d(nn.Module):
@@ -25,15 +26,14 @@ class Cnn1d(nn.Module):
         self.width = widths[-1]
         layers: list[nn.Module] = []
         for channels_in, channels_out in zip((n_leads, *widths), widths, strict=False):
-            convolution = nn.Conv1d(channels_in, channels_out, 7, padding=3, bias=False)
+            convolution = Convolution(channels_in, channels_out, 7)
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-            layers += [convolution, make_norm(norm, channels_out), nn.ReLU(), nn.MaxPool1d(2)]
+            layers += [convolution, make_norm(norm, channels_out), nn.ReLU(), max_pool(2, 2)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to features (B, width)."""
-        features_BC: torch.Tensor = self.layers(signal_BLS).mean(dim=2)
-        return features_BC
+        return mean_over_time(self.layers(as_image(signal_BLS)))
 
 
 def cnn1d(n_leads: int, *, norm: Norm = "batch") -> Cnn1d:

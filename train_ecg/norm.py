@@ -14,10 +14,10 @@ _GROUPS = 32
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """For (B, channels, S). Groups: 32, or fewer so that each has two channels.
+    """For images of height 1 (time_layers). Groups: 32, or fewer so that each has two channels.
 
     Source: Ioffe and Szegedy 2015; Wu and He 2018 (arXiv 1803.08494), whose 32 groups these are.
     """
     if norm == "batch":
-        return nn.BatchNorm1d(channels)
+        return nn.BatchNorm2d(channels)
     return nn.GroupNorm(min(_GROUPS, channels // 2), channels)

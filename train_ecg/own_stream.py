@@ -1,7 +1,8 @@
-"""A CUDA stream for each of several runs that train at the same time in one process.
+"""What several runs that train at the same time in one process keep from one another.
 
-Owns which streams are taken. PyTorch hands out 32 streams in turn, so that two runs could get the
-same one; and work that one run queues in a stream that another captures would end in its graph.
+Owns a CUDA stream for each: PyTorch hands out 32 streams in turn, so that two runs could get the
+same one, and work that one run queues in a stream that another captures would end in its graph. And
+owns whose turn it is with what only one may do at a time.
 """
 
 import contextvars
@@ -17,8 +18,15 @@ from ecgpipe.errors import EcgpipeError
 
 _STREAMS_IN_TURN = 32
 
+one_run_at_a_time = threading.Lock()
+"""Held while a run is set up, and up to the end of its capture. Fresh weights come from the random
+state that all threads share; and a capture may break off when another thread makes a library's
+handle, as first steps do, or begins one, which waits for the whole device."""
+
 _taking = threading.Lock()
 _taken: set[int] = set()
+_left: list[Any] = []
+"""Streams of runs that have ended. They are taken first: libraries keep memory for each stream."""
 _mine: contextvars.ContextVar[Any] = contextvars.ContextVar("stream of this run", default=None)
 
 
@@ -50,6 +58,7 @@ def own_stream() -> Iterator[None]:
         _mine.reset(before)
         with _taking:
             _taken.remove(stream.cuda_stream)
+            _left.append(stream)
 
 
 def remark_on_cores(runs: int) -> str | None:
@@ -71,8 +80,12 @@ def stream_of_this_run() -> Any:
 
 def _take() -> Any:
     with _taking:
+        if _left:
+            stream: Any = _left.pop()
+            _taken.add(stream.cuda_stream)
+            return stream
         for _ in range(_STREAMS_IN_TURN):
-            stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
             if stream.cuda_stream not in _taken:
                 _taken.add(stream.cuda_stream)
                 return stream

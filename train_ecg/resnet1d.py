@@ -1,7 +1,7 @@
 """ResNet1d-18, -34 and -50: ResNets with their two-dimensional convolutions made one-dimensional.
 
 Source: He et al. 2016; METS (arXiv 2303.12311) section 3, whose encoder the paper takes over: the
-18. B = batch, L = leads, S = samples, C = channels.
+18. B = batch, L = leads, S = samples, C = channels; signals are images of height 1 (time_layers).
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from torch import nn
 
 from ecgpipe.train_ecg.attention_pooling import AttentionPooling
 from ecgpipe.train_ecg.norm import Norm, make_norm
+from ecgpipe.train_ecg.time_layers import Convolution, as_image, max_pool, mean_over_time
 
 Pooling = Literal["mean", "attention"]
 
@@ -23,17 +24,17 @@ class Block(nn.Module):
 
     def __init__(self, channels_in: int, width: int, stride: int, norm: Norm = "batch") -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(channels_in, width, 3, stride, padding=1, bias=False)
+        self.conv1 = Convolution(channels_in, width, 3, stride)
         self.norm1 = make_norm(norm, width)
-        self.conv2 = nn.Conv1d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Convolution(width, width, 3)
         self.norm2 = make_norm(norm, width)
         self.shortcut = _shortcut(channels_in, width, stride, norm)
 
-    def forward(self, signal_BCS: torch.Tensor) -> torch.Tensor:
-        """(B, channels_in, S) to (B, width, ceil(S / stride))."""
-        hidden_BCS = torch.relu(self.norm1(self.conv1(signal_BCS)))
-        hidden_BCS = self.norm2(self.conv2(hidden_BCS))
-        return torch.relu(hidden_BCS + self.shortcut(signal_BCS))
+    def forward(self, image_BC1S: torch.Tensor) -> torch.Tensor:
+        """(B, channels_in, 1, S) to (B, width, 1, ceil(S / stride))."""
+        hidden_BC1S = torch.relu(self.norm1(self.conv1(image_BC1S)))
+        hidden_BC1S = self.norm2(self.conv2(hidden_BC1S))
+        return torch.relu(hidden_BC1S + self.shortcut(image_BC1S))
 
 
 class Bottleneck(nn.Module):
@@ -48,27 +49,27 @@ class Bottleneck(nn.Module):
     def __init__(self, channels_in: int, width: int, stride: int, norm: Norm = "batch") -> None:
         super().__init__()
         channels_out = width * self.expansion
-        self.conv1 = nn.Conv1d(channels_in, width, 1, bias=False)
+        self.conv1 = Convolution(channels_in, width, 1)
         self.norm1 = make_norm(norm, width)
-        self.conv2 = nn.Conv1d(width, width, 3, stride, padding=1, bias=False)
+        self.conv2 = Convolution(width, width, 3, stride)
         self.norm2 = make_norm(norm, width)
-        self.conv3 = nn.Conv1d(width, channels_out, 1, bias=False)
+        self.conv3 = Convolution(width, channels_out, 1)
         self.norm3 = make_norm(norm, channels_out)
         self.shortcut = _shortcut(channels_in, channels_out, stride, norm)
 
-    def forward(self, signal_BCS: torch.Tensor) -> torch.Tensor:
-        """(B, channels_in, S) to (B, 4 * width, ceil(S / stride))."""
-        hidden_BCS = torch.relu(self.norm1(self.conv1(signal_BCS)))
-        hidden_BCS = torch.relu(self.norm2(self.conv2(hidden_BCS)))
-        hidden_BCS = self.norm3(self.conv3(hidden_BCS))
-        return torch.relu(hidden_BCS + self.shortcut(signal_BCS))
+    def forward(self, image_BC1S: torch.Tensor) -> torch.Tensor:
+        """(B, channels_in, 1, S) to (B, 4 * width, 1, ceil(S / stride))."""
+        hidden_BC1S = torch.relu(self.norm1(self.conv1(image_BC1S)))
+        hidden_BC1S = torch.relu(self.norm2(self.conv2(hidden_BC1S)))
+        hidden_BC1S = self.norm3(self.conv3(hidden_BC1S))
+        return torch.relu(hidden_BC1S + self.shortcut(image_BC1S))
 
 
 def _shortcut(channels_in: int, channels_out: int, stride: int, norm: Norm) -> nn.Module:
     if stride == 1 and channels_in == channels_out:
         return nn.Identity()
     return nn.Sequential(
-        nn.Conv1d(channels_in, channels_out, 1, stride, bias=False), make_norm(norm, channels_out)
+        Convolution(channels_in, channels_out, 1, stride), make_norm(norm, channels_out)
     )
 
 
@@ -102,10 +103,10 @@ class ResNet1d(nn.Module):
         super().__init__()
         self.width = widths[-1] * block.expansion
         self.stem = nn.Sequential(
-            nn.Conv1d(n_leads, widths[0], 7, 2, padding=3, bias=False),
+            Convolution(n_leads, widths[0], 7, 2),
             make_norm(norm, widths[0]),
             nn.ReLU(),
-            nn.MaxPool1d(3, 2, padding=1),
+            max_pool(3, 2, padding=1),
         )
         stages: list[nn.Module] = []
         channels = widths[0]
@@ -116,16 +117,16 @@ class ResNet1d(nn.Module):
                 channels = width * block.expansion
         self.stages = nn.Sequential(*stages)
         for module in self.modules():
-            if isinstance(module, nn.Conv1d):
+            if isinstance(module, Convolution):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.pooling = pooling
 
     def forward(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to features (B, width)."""
-        hidden_BCS: torch.Tensor = self.stages(self.stem(signal_BLS))
+        hidden_BC1S: torch.Tensor = self.stages(self.stem(as_image(signal_BLS)))
         if self.pooling is None:
-            return hidden_BCS.mean(dim=2)
-        features_BC: torch.Tensor = self.pooling(hidden_BCS)
+            return mean_over_time(hidden_BC1S)
+        features_BC: torch.Tensor = self.pooling(hidden_BC1S.squeeze(2))
         return features_BC
 
 

@@ -34,6 +34,8 @@ class RunState:
         """An entry for each finished epoch."""
         self.figures: list[tuple[float, ...]] = []
         """Those of each step of the epoch in work."""
+        self.threads: int | None = None
+        """Of each process, on a CPU: their number decides how sums round."""
         self._model = model
         self._optimizer = optimizer
         self._folder = folder
@@ -67,6 +69,7 @@ class RunState:
         restore_optimizer(self._optimizer, found.tensors("optimizer"))
         self.history[:] = found.state["history"]
         self.figures[:] = [tuple(row) for row in found.state["figures"]]
+        self.threads = found.state.get("threads")
         self._saved_steps = int(found.state["steps_done"])
         return problems
 
@@ -89,6 +92,7 @@ class RunState:
                 "run_key": self._run_key,
                 "history": self.history,
                 "figures": self.figures,
+                "threads": self.threads,
                 "best_step": best,
                 "steps_per_epoch": steps_per_epoch,
             },

@@ -5,7 +5,6 @@ device: the figures stay there until somebody asks. B = global batch, b = this p
 leads, S = samples, D = joint width, T = texts of a step.
 """
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,16 +21,13 @@ from ecgpipe.train_ecg.augmentation import augment
 from ecgpipe.train_ecg.batch_parts import BatchParts, tree_sum
 from ecgpipe.train_ecg.inputs import normalise, to_millivolts
 from ecgpipe.train_ecg.objective import Objective
-from ecgpipe.train_ecg.own_stream import stream_of_this_run
+from ecgpipe.train_ecg.own_stream import one_run_at_a_time, stream_of_this_run
 from ecgpipe.train_ecg.two_towers import TowerOutputs, TwoTowers
 
 FIGURES = ("loss", "gradient_norm", "accuracy")
 
 EAGER_STEPS = 3
 """Before a capture."""
-
-# One capture at a time: it begins with waiting for the whole device, which ends another's capture.
-_capturing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -205,11 +201,12 @@ class CapturedStep:
     def __call__(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
         """As `Step`, whose shape must be the same at every call."""
         self._calls += 1
-        if self._calls <= EAGER_STEPS:
-            take = self._step if stream_of_this_run() else self._beside
-            return take(signal_bLS, places_B)
         if self._graph is None:
-            self._capture(signal_bLS, places_B)
+            with one_run_at_a_time:
+                if self._calls <= EAGER_STEPS:
+                    take = self._step if stream_of_this_run() else self._beside
+                    return take(signal_bLS, places_B)
+                self._capture(signal_bLS, places_B)
         assert self._inputs is not None
         assert self._figures is not None
         self._inputs[0].copy_(signal_bLS)
@@ -234,7 +231,7 @@ class CapturedStep:
         # The thread that is a batch ahead goes on meanwhile, and pins and allocates memory: in the
         # default mode that would break the capture off.
         stream, mode = stream_of_this_run(), "thread_local"
-        with _capturing, torch.cuda.graph(self._graph, stream=stream, capture_error_mode=mode):
+        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode=mode):
             self._figures = self._step(*self._inputs)
 
 

@@ -102,6 +102,8 @@ def profile_step(
             step.backward(passed)
         with clock("update"):
             step.update()
+        # What autograd remembers of it names the stream it ran in, which breaks a capture off.
+        del passed
     whole_s, wait_s = _whole_steps(
         step_for(step, config), signals.batches(mine_nb), on_device_nB, clock.wait
     )

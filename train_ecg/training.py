@@ -10,7 +10,6 @@ import atexit
 import importlib
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from ecgpipe.train_ecg.agreement import Agreement
 from ecgpipe.train_ecg.batch_parts import BatchParts
 from ecgpipe.train_ecg.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.order import Places, epoch_batches
+from ecgpipe.train_ecg.own_stream import one_run_at_a_time
 from ecgpipe.train_ecg.placement import PlacedSignals, SignalShelf
 from ecgpipe.train_ecg.run_log import RunLog
 from ecgpipe.train_ecg.run_state import RunState, best_epoch
@@ -45,10 +45,6 @@ from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 # For one another: between two runs of a sweep the first process evaluates and the others wait; but
 # where no launcher ends them, they wait as long for one that has failed.
 _LONGEST_WAIT = timedelta(minutes=30)
-
-# Runs at once are set up one after another: fresh weights come from the random state that all
-# threads share, the first places the signals for all, and accelerate keeps one state for a process.
-_setting_up = threading.Lock()
 
 Validate = Callable[[ModelEncoder], Mapping[str, float]]
 
@@ -108,7 +104,8 @@ def train(
         StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
     with _closed_in_peace():
-        with _setting_up:
+        # The first also places the signals for all; accelerate keeps one state for a process.
+        with one_run_at_a_time:
             accelerator = make_accelerator()
             run = _Run(config, shape, data, accelerator, folder, run_key)
         resumed = run.resume()
@@ -227,6 +224,7 @@ class _Run:
         self._take_step = step_for(self.step, config)
         self.state = RunState(self.model, self.step.optimizer, folder / "checkpoints", run_key)
         self._log = RunLog(folder, self._steps_per_epoch, on=accelerator.is_main_process)
+        self._threads = torch.get_num_threads() if accelerator.device.type == "cpu" else None
         self._agreement = Agreement(self.step.parts, accelerator.device)
         self._saved_at = time.monotonic()
         if is_first():
@@ -234,12 +232,21 @@ class _Run:
                 f"train: signals in {self._signals.placement.kind}"
                 f" ({self._signals.placement.why}); every epoch is shuffled whole; encoder in"
                 f" {self.step.precision} on {accelerator.device.type} x {self._world}"
+                f"{f' with {_threads(self._threads)}' if self._threads else ''}"
             )
 
     def resume(self) -> int:
         """Load the newest whole checkpoint; returns the steps that lie behind it."""
         for problem in self.state.load_newest():
             self._log.say(f"train: {problem} Going on from an older one.")
+        before = self.state.threads
+        if before is not None and before != self._threads:
+            self._log.say(
+                f"train: it was begun on a CPU with {_threads(before)} a process. With others sums"
+                " round otherwise, so it will not end with the very bits of a run that was never"
+                f" stopped. OMP_NUM_THREADS={before} would."
+            )
+        self.state.threads = self._threads
         behind = len(self.state.history) * self._steps_per_epoch + len(self.state.figures)
         self._log.rewind(self.state.history, behind)
         return behind
@@ -281,8 +288,7 @@ class _Run:
                     f" {number} of {len(places_nB)}. All of it is saved: run the same command again"
                     " to go on."
                 )
-            overall = epoch * self._steps_per_epoch + number
-            self.step.set_learning_rate(learning_rate(self.config, overall, self._steps_per_epoch))
+            self.step.set_learning_rate(self._rate_of(number))
             waiting.append(self._take_step(signal_bLS, on_device_nB[number]))
             tick(1, self._note(epoch + 1))
             if (number + 1) % self.config.log_every == 0:
@@ -336,7 +342,7 @@ class _Run:
             **dict(zip(FIGURES, map(float, means), strict=True)),
             **self.step.objective.duplicates_of_epoch(places_nB),
             "temperature": math.exp(-self.model.log_scale.item()),
-            "lr": float(self.step.optimizer.param_groups[0]["lr"]),
+            "lr": self._rate_of(self._steps_per_epoch - 1),
             "val": {name: v if math.isfinite(v) else None for name, v in values.items()},
             "processes": self._world,
             "seconds": round(time.monotonic() - started, 3),
@@ -357,6 +363,11 @@ class _Run:
     def _is_time_to_save(self) -> bool:
         due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
         return self._agreement.any(due)
+
+    def _rate_of(self, step: int) -> float:
+        """The learning rate of a step of the epoch in work."""
+        overall = len(self.state.history) * self._steps_per_epoch + step
+        return learning_rate(self.config, overall, self._steps_per_epoch)
 
     def _encoder(self) -> ModelEncoder:
         """The model as it stands, for validation."""
@@ -398,6 +409,10 @@ def _check_batch(
             f" there are {parts.world}; train.batch_parts {parts.number} wants them apart. Use"
             " batch or group, or leave train.batch_parts out."
         )
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'' if number == 1 else 's'}"
 
 
 def _processes_here(world: int) -> int:

@@ -140,5 +140,5 @@ class TwoTowers(nn.Module):
 def initialised(shape: ModelShape, seed: int) -> TwoTowers:
     """A model with the random weights of `seed`, the same on every machine's CPU."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not those of GPUs, which may be at work
         return TwoTowers(shape)

@@ -56,6 +56,9 @@ def fork_run(folder: Path, processes: int) -> list[int]:
         try:
             os.setpgid(0, 0)
             sys.stderr = open(folder.with_suffix(".log"), "a")
+            # Or accelerate gives each of several processes all cores, and sums round by how busy
+            # these are.
+            os.environ["OMP_NUM_THREADS"] = "1"
             if processes > 1:
                 os.environ |= {
                     "RANK": str(rank),
@@ -95,8 +98,21 @@ def kill(children: list[int]) -> None:
             pass  # it had ended
 
 
+def is_finished(folder: Path) -> bool:
+    return (folder / "model" / "config.json").exists()  # written last
+
+
 def weights(folder: Path) -> str:
     return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def parting(whole: Path, folder: Path) -> str:
+    """From which logged step on a run is another than the undisturbed one."""
+    steps = [(each / "steps.jsonl").read_text().splitlines() for each in (whole, folder)]
+    for undisturbed, resumed in zip(*steps, strict=False):
+        if undisturbed != resumed:
+            return f"{folder.name} ended with other weights: {resumed}, undisturbed {undisturbed}"
+    return f"{folder.name} ended with other weights; {len(steps[1])} logged steps are the same"
 
 
 def campaign(root: Path, kills: int, processes: int, seed: int = 0) -> Counts:
@@ -112,10 +128,10 @@ def campaign(root: Path, kills: int, processes: int, seed: int = 0) -> Counts:
     assert statuses == [0] * processes, (root / "whole.log").read_text()[-2000:]
     length_s, expected = time.monotonic() - started, weights(root / "whole")
     number = 0
-    while counts.kills < kills or not (root / f"run-{number}" / "model").exists():
+    while counts.kills < kills or not is_finished(root / f"run-{number}"):
         folder = root / f"run-{number}"
-        if (folder / "model").exists():
-            assert weights(folder) == expected, f"run {number} ended with other weights"
+        if is_finished(folder):
+            assert weights(folder) == expected, parting(root / "whole", folder)
             number += 1
             continue
         counts.starts += 1
@@ -133,7 +149,7 @@ def campaign(root: Path, kills: int, processes: int, seed: int = 0) -> Counts:
             counts.in_a_checkpoint += any(folder.glob("checkpoints/.step-*.tmp"))
         else:
             assert statuses == [0] * processes, (root / f"run-{number}.log").read_text()[-2000:]
-    assert weights(root / f"run-{number}") == expected
+    assert weights(root / f"run-{number}") == expected, parting(root / "whole", folder)
     return counts
 
 
