@@ -15,6 +15,7 @@ CUDA where there is none.
 
 import argparse
 import gc
+import itertools
 import json
 import os
 import statistics
@@ -30,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.card import RESULTS, device_name, matmul_flops, result_path
 from benchmarks.gpu.train_at_once import RUNS, AtOnce, measure_at_once
-from benchmarks.gpu.train_checks import all_checks
+from benchmarks.gpu.train_checks import FAILED, Check, all_checks, tried
 from benchmarks.gpu.train_data import (
     FULL,
     MINIATURE,
@@ -91,6 +92,10 @@ class Timing:
     flops_per_s: float
     of_own_matmul: float
 
+    def line(self) -> str:
+        """For people."""
+        return f"{self.case}, batch {self.case.batch}: {self.epoch_s:.3f} s an epoch"
+
 
 class Bench:
     """One device, and what its speed is held against."""
@@ -113,16 +118,16 @@ class Bench:
                 cases.append(case)
         return cases, skipped
 
-    def timed(self, cases: list[Case]) -> Iterator[Timing]:
-        """Each case; those of one text and placement share the signals."""
+    def timed(self, cases: list[Case]) -> Iterator[Timing | str]:
+        """Each case, or why it failed; those of one text and placement share the signals."""
         keys = sorted({(case.text, case.placement) for case in cases})
         for text, placement in keys:
             data = training_data(self.sizes, text, self.sizes.records)
             for case in cases:
                 if (case.text, case.placement) == (text, placement):
-                    yield self._timed(case, data)
+                    yield from tried(f"{case}, batch {case.batch}", self._timed, case, data)
 
-    def _timed(self, case: Case, data: TrainingData) -> Timing:
+    def _timed(self, case: Case, data: TrainingData) -> Iterator[Timing]:
         sizes = self.sizes
         config = paper_config(
             case.text,
@@ -142,7 +147,7 @@ class Bench:
         epoch_s = statistics.median(seconds[1:]) * steps_an_epoch / steps
         flops = self._step_flops(case.text, case.batch)
         flops_per_s = flops * steps_an_epoch / epoch_s
-        return Timing(
+        yield Timing(
             case=case,
             epoch_s=epoch_s,
             epochs=len(seconds) - 1,
@@ -158,14 +163,14 @@ class Bench:
             of_own_matmul=flops_per_s / self.own_flops,
         )
 
-    def at_once(self, timings: list[Timing]) -> AtOnce:
+    def at_once(self, timings: list[Timing]) -> Iterator[AtOnce]:
         """Several runs at the same time, of as many steps as the time of a case allows."""
         batch = self.sizes.batches[0]
         known = [t for t in timings if t.case.batch == batch and t.case.text == "sentence"]
         step_s = min(t.epoch_s / t.steps_an_epoch for t in known)
         can = int(self._most_s / (1 + self.sizes.epochs_timed) / (2 * RUNS * step_s))
         steps = min(max(can, self.sizes.least_steps), self.sizes.records // batch)
-        return measure_at_once(self.sizes, self.device, steps)
+        yield measure_at_once(self.sizes, self.device, steps)
 
     def _affordable(self, profile: StepProfile, steps_an_epoch: int) -> int:
         """Steps of an epoch: all of them, or so many that the case does not take too long."""
@@ -242,30 +247,44 @@ def verdicts(timings: list[Timing]) -> list[str]:
     return lines
 
 
-def measure(sizes: Sizes, most_s: float, compiled: bool) -> dict[str, Any]:
-    """Everything, ready for JSON."""
+def measure(sizes: Sizes, most_s: float, compiled: bool) -> Iterator[dict[str, Any]]:
+    """Everything up to now, ready for JSON, again after each thing that was measured."""
     bench = Bench(sizes, most_s)
     cases, skipped = bench.cases(compiled)
-    checks, checks_skipped = all_checks(sizes, bench.device)
-    for check in checks:
-        print(f"  {check.line()}", flush=True)
-    timings = []
-    for timing in bench.timed(cases):
-        print(f"  {timing.case}, {timing.case.batch}: {timing.epoch_s:.3f} s", flush=True)
-        timings.append(timing)
-    at_once = bench.at_once(timings)
-    return {
-        "sizes": asdict(sizes),
-        "device": device_name(bench.device),
-        "own_matmul_flops": bench.own_flops,
-        "float32_convolutions_in_tf32": bool(torch.backends.cudnn.allow_tf32),
-        "timings": [asdict(timing) for timing in timings],
-        "at_once": asdict(at_once),
-        "verdicts": verdicts(timings),
-        "checks": [asdict(check) | {"holds": check.holds} for check in checks],
-        "check_lines": [check.line() for check in checks],
-        "skipped": checks_skipped + skipped,
-    }
+    timings: list[Timing] = []
+    checks: list[Check] = []
+    at_once: list[AtOnce] = []
+
+    def found() -> dict[str, Any]:
+        return {
+            "sizes": asdict(sizes),
+            "device": device_name(bench.device),
+            "own_matmul_flops": bench.own_flops,
+            "float32_convolutions_in_tf32": bool(torch.backends.cudnn.allow_tf32),
+            "timings": [asdict(timing) for timing in timings],
+            "at_once": [asdict(each) for each in at_once],
+            "verdicts": verdicts(timings),
+            "checks": [asdict(check) | {"holds": check.holds} for check in checks],
+            "check_lines": [check.line() for check in checks],
+            "skipped": skipped,
+        }
+
+    measured = itertools.chain(
+        tried("checks", all_checks, sizes, bench.device),
+        bench.timed(cases),
+        tried(f"{RUNS} runs at once", bench.at_once, timings),
+    )
+    for result in measured:
+        if isinstance(result, str):
+            skipped.append(result)
+        elif isinstance(result, Check):
+            checks.append(result)
+        elif isinstance(result, Timing):
+            timings.append(result)
+        else:
+            at_once.append(result)
+        print(f"  {result if isinstance(result, str) else result.line()}", flush=True)
+        yield found()
 
 
 def as_tables(found: dict[str, Any]) -> str:
@@ -295,8 +314,8 @@ def as_tables(found: dict[str, Any]) -> str:
         [
             f"{found['device']}: own bf16 matmul {own} TFLOP/s; an epoch is"
             f" {found['sizes']['records']:,} ECGs. `measured`: epochs x steps of each; fewer than"
-            " all steps are scaled up. `stream` reads from the generator, not from a disk. On a GPU"
-            " the convolutions of float32 are"
+            " all steps are scaled up. `stream` reads from the generator, not from a disk."
+            " Epochs are without validation and saving. On a GPU the convolutions of float32 are"
             f" {'' if found['float32_convolutions_in_tf32'] else 'not '}in TF32.",
             "",
             table(header, rows),
@@ -306,7 +325,7 @@ def as_tables(found: dict[str, Any]) -> str:
             "",
             table(["case", "batch", *PARTS, "step", "of it waits"], parts),
             "",
-            f"- {AtOnce(**found['at_once']).line()}",
+            *(f"- {AtOnce(**each).line()}" for each in found["at_once"]),
             *(f"- {line}" for line in found["verdicts"]),
             *(f"- {line}" for line in found["check_lines"]),
             *(f"- {line}" for line in found["skipped"]),
@@ -330,17 +349,21 @@ def main() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     sizes = MINIATURE if chosen.miniature else FULL
     circumstances = conditions(cuda=str(torch.version.cuda))
-    found = circumstances | measure(sizes, chosen.most_seconds, chosen.compile)
-    text = f"{as_lines(circumstances)}\n\n{as_tables(found)}\n"
-    print(text)
     out: Path | None = chosen.out or (None if chosen.miniature else RESULTS)
+    found: dict[str, Any] = {}
+    for so_far in measure(sizes, chosen.most_seconds, chosen.compile):
+        found = circumstances | so_far
+        if out is not None:  # each time: what comes next may end the process
+            path = result_path(out, "gpu-train", found, ".json")
+            path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            text = f"{as_lines(circumstances)}\n\n{as_tables(found)}\n"
+            path.with_suffix(".md").write_text(f"# Training on a GPU\n\n{text}", encoding="utf-8")
+    print(f"{as_lines(circumstances)}\n\n{as_tables(found)}\n")
     if out is not None:
-        path = result_path(out, "gpu-train", found, ".json")
-        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        path.with_suffix(".md").write_text(f"# Training on a GPU\n\n{text}", encoding="utf-8")
         print(f"written: {path} and .md")
-    if not all(check["holds"] for check in found["checks"]):
-        raise SystemExit("A check was missed.")
+    missed = [check for check in found["checks"] if not check["holds"]]
+    if missed or any(FAILED in line for line in found["skipped"]):
+        raise SystemExit("A check was missed, or something failed.")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ RUNS = 4
 
 T = TypeVar("T")
 
-_LONGEST_WAIT_S = 600.0
+_LONGEST_WAIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,11 @@ def _epoch_s(
         met.wait()
         return {"macro_auroc": 0.5}
 
-    with tempfile.TemporaryDirectory() as folder:
-        shape = model_shape(config, sizes)
-        done = train(config, shape, data, Path(folder), "k", {}, validated, Stop())
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            shape = model_shape(config, sizes)
+            done = train(config, shape, data, Path(folder), "k", {}, validated, Stop())
+    except BaseException:
+        met.abort()  # or the others wait for it
+        raise
     return statistics.median(max(float(entry["seconds"]), 1e-3) for entry in done.history[1:])
