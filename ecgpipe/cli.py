@@ -5,21 +5,23 @@ or settings; 75 stopped early with everything saved. Imports next to nothing, so
 answers at once.
 """
 
+import contextlib
+import faulthandler
 import functools
 import io
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from ecgpipe import __version__
-from ecgpipe.errors import ComparisonError, EcgpipeError
-from ecgpipe.processes import is_first
+from ecgpipe.errors import ComparisonError, EcgpipeError, StoppedEarly
+from ecgpipe.processes import is_first, world
 
 if TYPE_CHECKING:
     from ecgpipe.config import PipelineConfig
@@ -57,6 +59,13 @@ def _make_printable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _say_where_it_crashes() -> None:
+    """Or a signal shard that somebody cuts short while it is mapped ends the process in silence."""
+    if not faulthandler.is_enabled():
+        with contextlib.suppress(AttributeError, ValueError, io.UnsupportedOperation):
+            faulthandler.enable()
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
@@ -118,7 +127,7 @@ _at_once = click.option(
 
 _max_minutes = click.option(
     "--max-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=1e6),  # a NaN is not below it
     help="Stop after so long with everything saved (exit code 75).",
 )
 
@@ -132,6 +141,7 @@ def main() -> None:
     encoder is trained against the kept vectors (train). For research; not a medical device.
     """
     _make_printable()
+    _say_where_it_crashes()
 
 
 @main.command()
@@ -297,9 +307,19 @@ def train(
     from ecgpipe.stages.train_stage import run_train
 
     if profile is not None:
+        if seeds is not None or grids or at_once > 1 or max_minutes is not None:
+            raise click.UsageError(
+                "--profile looks at the steps of one run; leave out --seeds, --grid, --at-once and"
+                " --max-minutes."
+            )
+        from dataclasses import asdict
+
         from ecgpipe.stages.model_joint import profile_training
 
-        click.echo(profile_training(_experiment(path, overrides), profile).table())
+        found = profile_training(_experiment(path, overrides), profile)
+        click.echo(found.table())
+        if as_json:
+            click.echo(json.dumps({"profile": asdict(found)}, ensure_ascii=False))
         return
 
     _run_sweep([run_train], path, overrides, as_json, seeds, grids, max_minutes, at_once)
@@ -741,25 +761,56 @@ def _run_sweep(
         if at_once > 1:
             _run_at_once(stages, variants, at_once, shelves, stop, as_json)
             return
+        ended: dict[str, Outcome | Exception] = {}
         for number, config in enumerate(variants, 1):
             if len(variants) > 1 and is_first():
                 click.echo(f"{config.name}: run {number} of {len(variants)}", err=True)
-            experiment, outcomes = Experiment(config, shelves), []
-            for stage in stages:
-                outcomes.append(stage(experiment, stop))
-                if is_first():
-                    click.echo(f"{outcomes[-1].stage}: {outcomes[-1].line}", err=True)
+            try:
+                outcomes = _run_one(stages, Experiment(config, shelves), stop)
+            except (EcgpipeError, OSError) as error:
+                # Of several processes perhaps this one alone failed, so they part.
+                if isinstance(error, StoppedEarly) or len(variants) == 1 or world() > 1:
+                    raise
+                click.echo(f"ecgpipe: {error}", err=True)
+                ended[config.name] = error
+                continue
+            ended[config.name] = outcomes[-1]
             if is_first():
                 _report(outcomes, as_json)
-    _compare_variants(variants, outcomes)
+    _end_sweep(variants, ended)
 
 
-def _compare_variants(variants: "Sequence[PipelineConfig]", outcomes: "Sequence[Outcome]") -> None:
+def _run_one(
+    stages: "Sequence[StageFunction]", experiment: "Experiment", stop: "Stop"
+) -> "list[Outcome]":
+    outcomes = []
+    for stage in stages:
+        outcomes.append(stage(experiment, stop))
+        if is_first():
+            click.echo(f"{outcomes[-1].stage}: {outcomes[-1].line}", err=True)
+    return outcomes
+
+
+def _end_sweep(
+    variants: "Sequence[PipelineConfig]", ended: "Mapping[str, Outcome | Exception]"
+) -> None:
+    """What was evaluated, side by side; then end as the runs ended."""
+    from ecgpipe.stages.outcome import raise_failures
+
+    finished = [config for config in variants if not isinstance(ended[config.name], Exception)]
+    if finished:
+        last = ended[finished[-1].name]
+        assert not isinstance(last, Exception)
+        _compare_variants(finished, last)
+    raise_failures(ended)
+
+
+def _compare_variants(variants: "Sequence[PipelineConfig]", last: "Outcome") -> None:
     """End the evaluation of a sweep with its runs side by side."""
     from ecgpipe.stages.compare_stage import run_compare
     from ecgpipe.workspace import Workspace
 
-    if len(variants) < 2 or outcomes[-1].stage != "eval" or not is_first():
+    if len(variants) < 2 or last.stage != "eval" or not is_first():
         return
     folders = [str(Workspace(config.work_dir, config.name).run) for config in variants]
     try:
@@ -778,7 +829,7 @@ def _run_at_once(
 ) -> None:
     """Stage after stage for all variants; what fails in training is left out of what follows."""
     from ecgpipe.progress import one_of_several, say
-    from ecgpipe.stages.at_once import check_at_once, raise_failures, train_at_once
+    from ecgpipe.stages.at_once import check_at_once, train_at_once
     from ecgpipe.stages.experiment import Experiment
     from ecgpipe.stages.train_stage import run_train
 
@@ -801,10 +852,7 @@ def _run_at_once(
                     say(f"{outcomes[config.name][-1].stage}: {outcomes[config.name][-1].line}")
     for done in outcomes.values():
         _report(done, as_json)
-    finished = [config for config in variants if config.name in outcomes]
-    if finished:
-        _compare_variants(finished, outcomes[finished[-1].name])
-    raise_failures(ended)
+    _end_sweep(variants, ended | {name: done[-1] for name, done in outcomes.items()})
 
 
 def _show_comparison(comparison: dict[str, Any], paper: bool, out: Path | None = None) -> None:

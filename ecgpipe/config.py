@@ -420,6 +420,11 @@ class AugmentConfig(Settings):
     def __post_init__(self) -> None:
         for name, value in self._strengths().items():
             _need(0 <= value < math.inf, f"{name} must be 0 or more, not {value}")
+        _need(
+            self.crop_s == 0 or self.crop_s >= 1,
+            f"crop_s must be 0 or at least 1, the shortest stretch that an encoder takes, not"
+            f" {self.crop_s}",
+        )
         _need(self.drop_lead <= 1, f"drop_lead is a chance, at most 1, not {self.drop_lead}")
 
     def _strengths(self) -> dict[str, float]:
@@ -552,6 +557,10 @@ class TrainConfig(Settings):
             f"patience must be null or at least 1, not {self.patience}",
         )
         _need(
+            self.projection_dim <= 65_536,
+            f"projection_dim must be at most 65,536, not {self.projection_dim}",
+        )
+        _need(
             self.global_batch_size >= 2,
             f"global_batch_size must be at least 2, not {self.global_batch_size}:"
             " a contrastive loss needs a negative",
@@ -573,7 +582,18 @@ class TrainConfig(Settings):
             0.01 <= self.temperature <= 1,
             f"temperature must lie in 0.01 to 1, not {self.temperature}",
         )
+        self._check_encoder()
         self._check_loss()
+
+    def _check_encoder(self) -> None:
+        _need(
+            self.encoder_pooling == "mean" or self.encoder.startswith("resnet"),
+            f"encoder_pooling is {self.encoder_pooling}, but {self.encoder} only has mean",
+        )
+        _need(
+            self.encoder_norm == "batch" or self.encoder != "vit1d",
+            f"encoder_norm is {self.encoder_norm}, but {self.encoder} has its own; leave it out",
+        )
 
     def _check_loss(self) -> None:
         _need(

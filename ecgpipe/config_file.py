@@ -43,7 +43,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     settings = _read_yaml(path)
     for override in overrides:
         _apply_override(settings, override)
-    return parse_config(settings, path.resolve().parent, origin=str(path))
+    origin = f"{path}, with what --set changes," if overrides else str(path)
+    return parse_config(settings, path.resolve().parent, origin)
 
 
 def parse_config(settings: Mapping[str, Any], folder: Path, origin: str) -> PipelineConfig:
@@ -298,7 +299,7 @@ def _explain(
 def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: str) -> str:
     inside = _written_place(mistake["loc"], settings)
     place = prefix + inside if inside else prefix.rstrip(".")
-    kind, message = mistake["type"], str(mistake["msg"])
+    kind, message = mistake["type"], str(mistake["msg"]).removeprefix("Value error, ")
     met: Any = mistake.get("input")
     if kind == "unexpected_keyword_argument":
         return f"{place} is not a setting.{_nearest_setting(inside, known, prefix)}"
@@ -308,7 +309,7 @@ def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: st
     if kind == "union_tag_invalid":
         return f"{place}.kind is {met['kind']!r}; {mistake['ctx']['expected_tags']} are known."
     if kind == "value_error":
-        return f"{place}: {message.removeprefix('Value error, ')}." if place else f"{message}."
+        return f"{place}: {message}." if place else f"{message}."
     if kind == "dataclass_type":
         return f"{place} must hold settings (`key: value` lines), not {met!r}."
     return f"{place} is {met!r}: {message[0].lower()}{message[1:]}."

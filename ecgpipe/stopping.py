@@ -11,8 +11,16 @@ from collections.abc import Iterator
 from types import FrameType
 
 # What schedulers send before they kill: Slurm and PBS TERM, Slurm's --signal and Grid Engine's
-# soft limit USR1 and USR2, Fujitsu's PJM XCPU. INT is a person at the keyboard.
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGINT)
+# soft limit USR1 and USR2, Fujitsu's PJM XCPU. INT is a person at the keyboard, HUP a terminal that
+# was closed.
+STOP_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+    signal.SIGINT,
+    signal.SIGHUP,
+)
 
 
 class Stop:
@@ -51,7 +59,12 @@ def stop_on_signals(max_minutes: float | None = None) -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.request(signal.Signals(number).name)
 
-    previous = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+    previous = {
+        number: signal.signal(number, on_signal)
+        for number in STOP_SIGNALS
+        # Whoever started it with nohup wants it to outlive the terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield stop
     finally:

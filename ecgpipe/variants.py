@@ -5,13 +5,18 @@ is resumed, evaluated and compared like any other.
 """
 
 import itertools
+import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import yaml
+
 from ecgpipe.config import PipelineConfig
-from ecgpipe.config_file import load_config
+from ecgpipe.config_file import load_config, load_yaml
 from ecgpipe.errors import ConfigError
+from ecgpipe.files import sha256_text
 
 _RANGE = re.compile(r"^(\d+)\.\.(\d+)$")
 _NOT_IN_NAMES = re.compile(r"[^\w.=-]+")
@@ -40,13 +45,18 @@ def load_variants(
         axes.append([f"train.seed={seed}" for seed in _parse_seeds(seeds)])
     if not axes:
         return [load_config(path, overrides)], []
+    keys = Counter(axis[0].partition("=")[0] for axis in axes)
+    if twice := [key for key, number in keys.items() if number > 1]:
+        raise ConfigError(f"--grid and --seeds name {twice[0]} twice. Give all its values at once.")
     name = load_config(path, overrides).name
-    combinations = list(itertools.product(*axes))
-    if len(combinations) > _MOST:
-        raise ConfigError(f"The sweep has {len(combinations):,} runs; at most {_MOST:,} at once.")
+    number = math.prod(map(len, axes))
+    if number > _MOST:
+        raise ConfigError(f"The sweep has {number:,} runs; at most {_MOST:,} at once.")
+    named_axes = [list(zip(axis, _short_names(axis), strict=True)) for axis in axes]
     configs, refused = [], []
-    for settings in combinations:
-        own_name = "+".join([name, *map(_short, settings)])
+    for combination in itertools.product(*named_axes):
+        settings = [setting for setting, _ in combination]
+        own_name = "+".join([name, *(short for _, short in combination)])
         try:
             configs.append(load_config(path, [*overrides, *settings, f"name={own_name}"]))
         except ConfigError as error:
@@ -61,7 +71,7 @@ def _grid_axis(grid: str) -> list[str]:
     chosen = [value.strip() for value in values.split(",")]
     if not sign or not key.strip() or not all(chosen):
         raise ConfigError(f"--grid {grid}: write it as KEY=A,B, such as train.loss=clip,siglip.")
-    if len(set(chosen)) < len(chosen):
+    if len(set(map(_meaning, chosen))) < len(chosen):
         raise ConfigError(f"--grid {grid} names a value twice.")
     return [f"{key.strip()}={value}" for value in chosen]
 
@@ -69,15 +79,34 @@ def _grid_axis(grid: str) -> list[str]:
 def _parse_seeds(text: str) -> list[int]:
     if match := _RANGE.match(text.strip()):
         first, last = map(int, match.groups())
+        if last - first >= _MOST:
+            raise ConfigError(f"--seeds {text} are more than {_MOST:,} runs.")
         if first <= last:
             return list(range(first, last + 1))
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts) or len(set(parts)) < len(parts):
+    parts = [part.strip() for part in text.split(",")]
+    seeds = [int(part) for part in parts if part.isdecimal()]
+    if len(set(seeds)) < len(parts):
         raise ConfigError(f"--seeds {text}: write it as 0..4 or 0,3,7, each seed once.")
-    return [int(part) for part in parts]
+    return seeds
 
 
-def _short(setting: str) -> str:
-    """train.loss=clip as loss=clip; what a folder's name cannot hold becomes a dash."""
-    key, _, value = setting.partition("=")
-    return f"{key.rsplit('.', 1)[-1]}={_NOT_IN_NAMES.sub('-', value)}"
+def _meaning(value: str) -> str:
+    """What a value is once it is read: 1e-3 and 0.001 are one."""
+    try:
+        return repr(load_yaml(value))
+    except yaml.YAMLError:
+        return value
+
+
+def _short_names(axis: Sequence[str]) -> Iterator[str]:
+    """train.loss=clip as loss=clip; what a folder's name cannot hold becomes a dash.
+
+    Values that would have one name then get a few digits of their own.
+    """
+    names = []
+    for setting in axis:
+        key, _, value = setting.partition("=")
+        names.append(f"{key.rsplit('.', 1)[-1]}={_NOT_IN_NAMES.sub('-', value)}")
+    times = Counter(names)
+    for setting, name in zip(axis, names, strict=True):
+        yield name if times[name] == 1 else f"{name}-{sha256_text(setting)[:4]}"

@@ -20,8 +20,8 @@ from toy_experiment import Experiment
 from ecgpipe.config import DataConfig, PipelineConfig, TableSource, TextConfig, TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.progress import one_of_several, progress
-from ecgpipe.stages.at_once import check_at_once, raise_failures
-from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.at_once import check_at_once
+from ecgpipe.stages.outcome import Outcome, raise_failures
 from ecgpipe.stages.shelves import Shelves
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.own_stream import own_stream, remark_on_cores, stream_of_this_run

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecgpipe.config import TrainConfig
 from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.train_ecg import checkpoint
 from ecgpipe.train_ecg.checkpoint import (
@@ -16,6 +17,7 @@ from ecgpipe.train_ecg.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from ecgpipe.train_ecg.step import make_optimizer, optimizer_tensors, restore_optimizer
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model, read_card, save_model
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
@@ -80,6 +82,42 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_last_good_one(
     assert found.state["steps_done"] == 1
     assert len(problems) == 1
     assert "step-00000002" in problems[0]
+
+
+def test_what_a_checkpoint_says_of_itself_is_checked_too(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    path = save(tmp_path, 2) / "state.json"
+    whole = json.loads(path.read_text())
+    for change in ({"best_step": 1}, {"files": {}}, {"steps_done": "x"}, {"run_key": "other"}):
+        path.write_text(json.dumps({**whole, **change}))
+        found, problems = newest_checkpoint(tmp_path)
+        assert found is not None
+        assert found.state["steps_done"] == 1
+        assert "does not match its digest" in problems[0]
+    path.write_text(json.dumps(whole))
+    assert newest_checkpoint(tmp_path)[1] == []
+
+
+def test_a_checkpoint_of_a_newer_version_is_called_that(tmp_path: Path) -> None:
+    path = save(tmp_path, 1) / "state.json"
+    path.write_text(path.read_text().replace("ecgpipe-checkpoint/2", "ecgpipe-checkpoint/3"))
+    with pytest.raises(CheckpointError, match="written by another version of ecgpipe"):
+        read_checkpoint(tmp_path / "step-00000001")
+
+
+def test_an_optimiser_of_another_model_is_refused_before_it_writes_beyond_its_memory() -> None:
+    config = TrainConfig()
+    optimizer = make_optimizer(initialised(SHAPE, 0), config, torch.device("cpu"))
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    kept = {name: tensor.clone() for name, tensor in optimizer_tensors(optimizer).items()}
+    restore_optimizer(optimizer, kept)
+    name = next(name for name, tensor in kept.items() if tensor.ndim == 3)
+    for change in ({name: kept[name][:1]}, {"999/step": torch.tensor(1.0)}):
+        with pytest.raises((ValueError, IndexError)):
+            restore_optimizer(optimizer, {**kept, **change})
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rubbish(

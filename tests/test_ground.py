@@ -131,7 +131,10 @@ def test_only_the_first_process_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+STOPPING = [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_asks_for_a_stop_and_the_old_handler_comes_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with stop_on_signals() as stop:
@@ -140,6 +143,16 @@ def test_a_signal_asks_for_a_stop_and_the_old_handler_comes_back(number: signal.
         assert stop
         assert stop.cause == number.name
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_does_not_stop_what_was_started_to_outlive_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_interrupt_is_obeyed_at_once() -> None:

@@ -93,11 +93,85 @@ def test_fewer_epochs_are_a_new_run_and_the_old_one_is_kept(experiment: Experime
     assert len((runs / "toy.old-1" / "log.jsonl").read_text().splitlines()) == 2
 
 
+def test_a_refused_setting_leaves_the_finished_run_where_it_is(experiment: Experiment) -> None:
+    runs = experiment.folder / "work" / "runs"
+    code, _, err = experiment.run("train", "--set", "train.global_batch_size=4096")
+    assert code == 2
+    assert "fewer than train.global_batch_size 4096" in err
+    assert not (runs / "toy.old-1").exists()
+    assert worked(experiment.did()) == []
+
+
+def test_a_run_that_is_set_aside_is_told_of_and_comes_back_with_its_settings(
+    experiment: Experiment,
+) -> None:
+    run = experiment.folder / "work" / "runs" / "toy"
+    first = (run / "model" / "model.safetensors").read_bytes()
+    code, _, err = experiment.run("train", "--set", "train.lr=0.002")
+    assert code == 0
+    assert (
+        "train: the run that was here was of other settings (train.lr was 0.001 and is 0.002); it"
+        " is kept as toy.old-1" in err
+    )
+    assert (run / "model" / "model.safetensors").read_bytes() != first
+    code, _, err = experiment.run("train")
+    assert code == 0
+    assert "(train.lr was 0.002 and is 0.001); it is kept as toy.old-2" in err
+    assert "train: toy.old-1, a run of these very settings, is back in its place" in err
+    assert "nothing to do" in err
+    assert (run / "model" / "model.safetensors").read_bytes() == first
+    assert not run.with_name("toy.old-1").exists()
+
+
+def test_a_longer_run_is_not_lost_by_a_plain_call(experiment: Experiment) -> None:
+    assert worked(experiment.did("--set", "train.epochs=3")) == ["train", "eval"]
+    run = experiment.folder / "work" / "runs" / "toy"
+    longer = (run / "log.jsonl").read_text()
+    code, _, err = experiment.run("eval")
+    assert code == 1
+    assert "It was trained for longer: score it with train.epochs" in " ".join(err.split())
+    code, _, err = experiment.run("train")
+    assert "went on for longer than these settings ask for; it is kept as toy.old-1" in err
+    assert worked(experiment.did("--set", "train.epochs=3")) == []
+    assert (run / "log.jsonl").read_text() == longer
+
+
+def test_more_patience_goes_on_and_settings_of_the_evaluation_do_not_train(
+    experiment: Experiment,
+) -> None:
+    run = experiment.folder / "work" / "runs" / "toy"
+    weights = (run / "model" / "model.safetensors").read_bytes()
+    assert worked(experiment.did("--set", "train.patience=50")) == []
+    assert worked(experiment.did("--set", "eval.bootstrap_draws=120")) == ["eval"]
+    assert (run / "model" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_run_that_fails_does_not_keep_the_rest_of_a_sweep(experiment: Experiment) -> None:
+    code, _, err = experiment.run(
+        "train", "--grid", "train.global_batch_size=4096,8", "--set", "train.encoder=cnn1d"
+    )
+    assert code == 2
+    assert "fewer than train.global_batch_size 4096" in err
+    assert "toy+global_batch_size=8: run 2 of 2" in err
+    assert "1 of 2 runs failed, for the reasons above: toy+global_batch_size=4096." in err
+    runs = experiment.folder / "work" / "runs"
+    assert (runs / "toy+global_batch_size=8" / "model" / "config.json").exists()
+    assert not (runs / "toy+global_batch_size=4096").exists()
+
+
+def test_a_profile_is_of_one_run(experiment: Experiment) -> None:
+    code, _, err = experiment.run("train", "--profile", "2", "--seeds", "0..1")
+    assert code == 2
+    assert "leave out --seeds" in err
+    code, out, _ = experiment.run("train", "--profile", "2", "--json")
+    assert json.loads(out.splitlines()[-1])["profile"]["batch"] == 16
+
+
 def test_another_wording_embeds_only_what_is_new(experiment: Experiment) -> None:
     summary = experiment.did("--set", "text.prompt=心電図所見：{text}。")
     assert worked(summary) == ["embed", "train", "eval"]
     assert summary["embed"]["embedded"] == summary["embed"]["distinct"]
-    assert worked(experiment.did()) == ["train", "eval"]  # back again: the vectors are still there
+    assert worked(experiment.did()) == []  # back again: the first run comes back as well
 
 
 def test_other_draws_only_evaluate(experiment: Experiment) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import shutil
 import time
@@ -20,6 +21,7 @@ from accelerate.state import AcceleratorState
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.checkpoint import read_checkpoint
 from ecgpipe.train_ecg.objective import RecordTexts
 from ecgpipe.train_ecg.order import epoch_batches
 from ecgpipe.train_ecg.placement import PlacedSignals, Placement, SignalShelf
@@ -223,6 +225,87 @@ def test_a_profile_lets_go_of_its_last_step_before_whole_ones(
     assert profile_step(CONFIG, SHAPE, DATA, 2).step_s == 1.0
 
 
+def test_a_run_killed_while_it_was_validated_logs_what_an_undisturbed_one_does(
+    tmp_path: Path,
+) -> None:
+    """The last step of the epoch is saved, the epoch is not; nothing sets a learning rate anew."""
+    settings: dict[str, Any] = {"schedule": "cosine", "log_every": 1, "epochs": 3}
+    run(tmp_path / "whole", **settings)
+    config = dataclasses.replace(CONFIG, **settings)
+    asked = itertools.count()
+
+    def killed(encoder: ModelEncoder) -> Mapping[str, float]:
+        if next(asked) == 1:
+            raise KeyboardInterrupt
+        return accuracy(encoder)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, SHAPE, DATA, tmp_path / "killed", "k", {"vectors": "f"}, killed, Stop())
+    assert run(tmp_path / "killed", **settings).resumed_from == 10
+    for log in ("log", "steps"):
+        assert logged(tmp_path / "killed", log) == logged(tmp_path / "whole", log)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    """Losses and gradients of the steps up to then are; and a checkpoint is whole whatever it
+    holds."""
+    one_step: dict[str, Any] = {"global_batch_size": 32}
+    run(tmp_path, epochs=1, **one_step)
+    before = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    with pytest.raises(EcgpipeError, match=r"weights are not finite.*were not saved"):
+        run(tmp_path, epochs=2, lr=1e38, **one_step)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == before
+    assert read_checkpoint(tmp_path / "checkpoints" / before[0]).state["steps_done"] == 1
+
+
+def test_nothing_is_begun_before_everything_that_may_be_refused(tmp_path: Path) -> None:
+    begun: list[bool] = []
+
+    def begin() -> None:
+        begun.append(not tmp_path.joinpath("steps.jsonl").exists())
+
+    refused = dataclasses.replace(CONFIG, global_batch_size=64)
+    with pytest.raises(ConfigError):
+        train(refused, SHAPE, DATA, tmp_path, "k", {}, accuracy, Stop(), begin)
+    assert begun == []
+    train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, accuracy, Stop(), begin)
+    assert begun == [True]
+
+
+def test_a_damaged_best_epoch_is_told_of_before_hours_of_training(tmp_path: Path) -> None:
+    values = iter([0.9, 0.1, 0.1])
+
+    def validate(encoder: ModelEncoder) -> Mapping[str, float]:
+        return {"macro_auroc": next(values)}
+
+    train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    best = tmp_path / "checkpoints" / "step-00000005" / "model.safetensors"
+    best.write_bytes(best.read_bytes()[:-1])
+    with pytest.raises(
+        CheckpointError, match=r"It held the best epoch up to now, 1, .* from a copy"
+    ):
+        run(tmp_path, epochs=9)
+
+
+def test_an_undefined_figure_is_said_once_for_it_decides_what_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def validate(encoder: ModelEncoder) -> Mapping[str, float]:
+        return {"macro_auroc": float("nan")}
+
+    train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    said = capsys.readouterr().err
+    assert said.count("macro_auroc of the validation split is undefined") == 1
+
+
+def test_a_resumed_run_says_from_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StoppedEarly):
+        run(tmp_path, StopAfter(7))
+    assert "going on" not in capsys.readouterr().err
+    run(tmp_path)
+    assert "train: going on in epoch 2, after step 2 of 5" in capsys.readouterr().err
+
+
 def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(CheckpointError, match="other data or settings"):
@@ -241,7 +324,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(tmp_path: Path) 
 def test_checkpoints_that_are_all_damaged_are_an_error_not_a_fresh_start(tmp_path: Path) -> None:
     run(tmp_path, epochs=1)
     (tmp_path / "checkpoints" / "step-00000005" / "state.json").unlink()
-    with pytest.raises(CheckpointError, match=r"No checkpoint .* is whole"):
+    with pytest.raises(CheckpointError, match=r"No checkpoint .* can be read"):
         run(tmp_path, epochs=2)
 
 

@@ -55,6 +55,16 @@ def test_a_value_that_no_folder_may_hold_still_makes_a_name(path: Path) -> None:
     ]
 
 
+def test_no_two_runs_of_a_sweep_share_a_folder(path: Path) -> None:
+    """The second would set the first aside."""
+    configs, _ = load_variants(path, [], None, ["text.separator=、,;", "train.lr=1e-3,1e-4"])
+    names = [config.name for config in configs]
+    assert len(set(names)) == 4
+    assert all(name.startswith("trial+separator=--") for name in names)
+    again, _ = load_variants(path, [], None, ["text.separator=;,、", "train.lr=1e-4,1e-3"])
+    assert {c.name: c.text.separator for c in again} == {c.name: c.text.separator for c in configs}
+
+
 @pytest.mark.parametrize(
     ("seeds", "grids", "message"),
     [
@@ -65,7 +75,14 @@ def test_a_value_that_no_folder_may_hold_still_makes_a_name(path: Path) -> None:
         (None, ["train.loss=clip,"], "KEY=A,B"),
         (None, ["train.loss=clip,clip"], "names a value twice"),
         (None, ["train.loss=clap"], "No run of the sweep is possible"),
-        ("0..1500", [], "1,501 runs"),
+        ("0..1500", [], "more than 1,000 runs"),
+        ("0..9999999999999999", [], "more than 1,000 runs"),
+        ("0, 0", [], "each seed once"),
+        ("0,00", [], "each seed once"),
+        (None, ["train.lr=1e-3,0.001"], "names a value twice"),
+        ("0..1", ["train.seed=0,1"], r"name train\.seed twice"),
+        (None, ["train.lr=1,2", "train.lr=3,4"], r"name train\.lr twice"),
+        ("0..99", ["train.lr=1,2,3,4,5,6,7,8,9,10,11"], "1,100 runs"),
     ],
 )
 def test_nonsense_is_refused(path: Path, seeds: str | None, grids: list[str], message: str) -> None:

@@ -23,8 +23,10 @@ order              which records form which batch                      (pure)
 placement          where the training signals lie, one batch ahead
 agreement          what several processes must decide as one
 own_stream         a CUDA stream for each of several runs at once
+kept_epoch         which epoch's model is kept, and where training ends   (pure)
 schedule           the learning rate of every step                     (pure)
 step               one step: precision, capture as a CUDA graph
+torch_errors       no memory, a process that is gone: said to people
 step_profile       where the time of a step goes
 checkpoint         saving and finding states that are whole
 run_state          where a run stands, and what is kept of it

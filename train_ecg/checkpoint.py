@@ -1,8 +1,9 @@
 """States of a training run that are whole, or absent.
 
 Owns the checkpoint folder: `step-00000217/` holds the weights and the optimiser's state in
-safetensors and `state.json`, written last, with the SHA-256 of each file. A folder is built under a
-temporary name and renamed; a kill leaves the one before. Nothing here is ever unpickled.
+safetensors and `state.json`, written last, with the SHA-256 of each file and of itself. A folder is
+built under a temporary name and renamed; a kill leaves the one before. Nothing here is ever
+unpickled.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save
 
 from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.files import (
+    digest_of,
     fsync_file,
     fsync_folder,
     make_folder,
@@ -31,6 +33,7 @@ from ecgpipe.files import (
 )
 
 FORMAT = "ecgpipe-checkpoint/2"
+_KIND = FORMAT.partition("/")[0]
 _NAME = re.compile(r"^step-(\d{8,})$")
 
 Tensors = Mapping[str, torch.Tensor]
@@ -78,10 +81,8 @@ def save_checkpoint(
                 path.write_bytes(content)
                 fsync_file(path)
                 digests[path.name] = sha256_bytes(content)
-            write_json_atomic(
-                temporary / "state.json",
-                {"format": FORMAT, "steps_done": steps_done, "files": digests, **state},
-            )
+            kept = {"format": FORMAT, "steps_done": steps_done, "files": digests, **state}
+            write_json_atomic(temporary / "state.json", {**kept, "digest": digest_of(kept)})
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
             fsync_folder(folder)
@@ -99,10 +100,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         state = read_json(path / "state.json")
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
-        if missing := {"files", "steps_done", "best_step"} - set(state):
-            raise CheckpointError(f"{path}/state.json lacks {', '.join(sorted(missing))}.")
+        _check_state(path, state)
         for name, digest in state["files"].items():
             if Path(name).name != name or sha256_file(path / name) != digest:
                 raise CheckpointError(f"{path / name} does not match its digest: it is damaged.")
@@ -111,6 +109,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (StoreError, OSError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
     return Checkpoint(path, state)
+
+
+def _check_state(path: Path, state: object) -> None:
+    found = state.get("format") if isinstance(state, dict) else None
+    if isinstance(found, str) and found != FORMAT and found.startswith(f"{_KIND}/"):
+        raise CheckpointError(
+            f"{path} was written by another version of ecgpipe ({found}; this one reads {FORMAT})."
+        )
+    if not isinstance(state, dict) or found != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
+    if missing := {"files", "steps_done", "best_step"} - set(state):
+        raise CheckpointError(f"{path}/state.json lacks {', '.join(sorted(missing))}.")
+    # Those of before 2026-11-28 have none.
+    digest = state.pop("digest", None)
+    if digest is not None and digest != digest_of(state):
+        raise CheckpointError(f"{path}/state.json does not match its digest: it is damaged.")
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:

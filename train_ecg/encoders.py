@@ -9,7 +9,6 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from ecgpipe.errors import ConfigError
 from ecgpipe.train_ecg.cnn1d import cnn1d
 from ecgpipe.train_ecg.norm import Norm
 from ecgpipe.train_ecg.resnet1d import resnet1d18, resnet1d34, resnet1d50
@@ -42,16 +41,11 @@ def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str
         pooling: train.encoder_pooling.
         norm: train.encoder_norm; sync_batch is batch norm that is converted later.
 
-    Raises:
-        ConfigError: the encoder has no such pooling or norm.
+    That an encoder has no such pooling or norm is known of the settings (`TrainConfig`).
     """
     kind: Norm = "group" if norm == "group" else "batch"
     if name in _RESNETS:
         return cast(Encoder, _RESNETS[name](n_leads, norm=kind, pooling=pooling))
-    if pooling != "mean":
-        raise ConfigError(f"train.encoder_pooling is {pooling}, but {name} only has mean.")
     if name == "cnn1d":
         return cast(Encoder, cnn1d(n_leads, norm=kind))
-    if kind != "batch":
-        raise ConfigError(f"train.encoder_norm is {norm}, but {name} has its own. Leave it out.")
     return cast(Encoder, vit1d_tiny(n_leads, patch=max(1, round(_PATCH_S * rate_hz))))

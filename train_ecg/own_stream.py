@@ -66,10 +66,15 @@ def remark_on_cores(runs: int) -> str | None:
     threads, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
     if torch.cuda.is_available() or runs * threads <= cores:
         return None
+    fewer = max(1, cores // runs)
+    way_out = (
+        f"Set OMP_NUM_THREADS to {fewer} and OMP_WAIT_POLICY to PASSIVE, or leave out --at-once."
+        if threads > fewer
+        else f"--at-once {cores} would be enough."
+    )
     return (
         f"train: no GPU is here, and {runs} runs of {threads} threads share {cores} cores, which"
-        " may take many times longer than one after another. Set OMP_NUM_THREADS to"
-        f" {max(1, cores // runs)} and OMP_WAIT_POLICY to PASSIVE, or leave out --at-once."
+        f" may take many times longer than one after another. {way_out}"
     )
 
 

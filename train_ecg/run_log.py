@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgpipe.files import write_atomic
+from ecgpipe.files import storing, write_atomic
 from ecgpipe.progress import say
 
 
@@ -61,7 +61,7 @@ class RunLog:
         """The figures of one step, counted from 1 over all epochs."""
         if not self._on:
             return
-        with self._steps.open("a", encoding="utf-8") as file:
+        with storing(self._steps), self._steps.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": epoch, "step": step, **figures}) + "\n")
         if self._board is not None:
             for name, value in figures.items():
@@ -80,6 +80,6 @@ def _board(folder: Path, first_step: int) -> Any:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []

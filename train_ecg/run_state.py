@@ -4,12 +4,10 @@ Owns what a checkpoint holds and which are kept. There is no random state to kee
 augmentation are functions of (seed, epoch, record).
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch.optim import AdamW
 
 from ecgpipe.config import TrainConfig
@@ -21,6 +19,7 @@ from ecgpipe.train_ecg.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from ecgpipe.train_ecg.kept_epoch import best_epoch
 from ecgpipe.train_ecg.step import optimizer_tensors, restore_optimizer
 from ecgpipe.train_ecg.trained_model import save_model
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
@@ -42,21 +41,26 @@ class RunState:
         self._run_key = run_key
         self._saved_steps = -1
 
-    def load_newest(self) -> list[str]:
+    def values(self, best_by: str) -> list[float | None]:
+        """The validation figure of each finished epoch; None where it was undefined."""
+        return [entry["val"][best_by] for entry in self.history]
+
+    def load_newest(self, best_by: str) -> list[str]:
         """Continue from the newest whole checkpoint, if there is any.
 
         Returns:
             What is wrong with newer ones.
 
         Raises:
-            CheckpointError: they are another run's, or all are damaged.
+            CheckpointError: they are another run's, or all are damaged, or the one of the best
+                epoch is.
         """
         found, problems = newest_checkpoint(self._folder)
         if found is None:
             if problems:
                 raise CheckpointError(
-                    f"No checkpoint in {self._folder} is whole: {problems[0]} Move the folder away"
-                    " to start anew."
+                    f"No checkpoint in {self._folder} can be read: {problems[0]} Move"
+                    f" {self._folder.parent} away to start anew."
                 )
             return []
         needed = {"history", "figures"} - set(found.state)
@@ -65,13 +69,33 @@ class RunState:
                 f"{found.path} belongs to a run with other data or settings. Give this experiment"
                 " another name, or move the folder away."
             )
-        self._model.load_state_dict(found.tensors("model"))
-        restore_optimizer(self._optimizer, found.tensors("optimizer"))
+        try:
+            self._model.load_state_dict(found.tensors("model"))
+            restore_optimizer(self._optimizer, found.tensors("optimizer"))
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise CheckpointError(
+                f"{found.path} holds another model than these settings make: {error}"
+            ) from error
         self.history[:] = found.state["history"]
         self.figures[:] = [tuple(row) for row in found.state["figures"]]
         self.threads = found.state.get("threads")
         self._saved_steps = int(found.state["steps_done"])
+        self._check_best(best_by, int(found.state["steps_per_epoch"]))
         return problems
+
+    def _check_best(self, best_by: str, steps_per_epoch: int) -> None:
+        """Now, and not after the last epoch, when it would be wanted."""
+        best = best_epoch(self.values(best_by))
+        if best * steps_per_epoch in (0, self._saved_steps):
+            return
+        try:
+            read_checkpoint(checkpoint_path(self._folder, best * steps_per_epoch))
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error} It held the best epoch up to now, {best}, so this run cannot end with its"
+                " best model any more. Put it back from a copy, or move"
+                f" {self._folder.parent} away to start anew."
+            ) from error
 
     def save(self, steps_per_epoch: int, config: TrainConfig) -> None:
         """Keep this state, and remove those that nobody needs any more.
@@ -80,7 +104,7 @@ class RunState:
             StoreError: the disk is full or not writable; the earlier checkpoints are untouched.
         """
         epochs = len(self.history)
-        best = best_epoch(self.history, config.best_by) * steps_per_epoch
+        best = best_epoch(self.values(config.best_by)) * steps_per_epoch
         steps = epochs * steps_per_epoch + len(self.figures)
         if steps == self._saved_steps:
             return
@@ -108,17 +132,11 @@ class RunState:
         Raises:
             CheckpointError: its checkpoint is damaged.
         """
-        best = best_epoch(self.history, config.best_by)
+        best = best_epoch(self.values(config.best_by))
         newest, _ = newest_checkpoint(self._folder)
         assert newest is not None, "a run that ends has saved its state"
         path = checkpoint_path(self._folder, best * int(newest.state["steps_per_epoch"]))
-        try:
-            checkpoint = read_checkpoint(path)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{error} It held the best epoch. Remove {folder.parent} and run `ecgpipe train`,"
-                " anew."
-            ) from error
+        checkpoint = read_checkpoint(path)
         training = {
             "run_key": self._run_key,
             "epochs": len(self.history),
@@ -126,16 +144,6 @@ class RunState:
             "best_epoch": best,
             "best_by": config.best_by,
             "val": self.history[best - 1]["val"],
+            "values": self.values(config.best_by),
         }
         save_model(folder, checkpoint.tensors("model"), shape, {"training": training, **about})
-
-
-def best_epoch(history: Sequence[Mapping[str, Any]], best_by: str) -> int:
-    """The epoch with the best validation figure, counted from 1; 0 without any epoch.
-
-    Of equals it is the first; where no epoch has a figure, the last.
-    """
-    values = [entry["val"][best_by] for entry in history]
-    if all(value is None for value in values):
-        return len(values)
-    return int(np.argmax([-math.inf if value is None else value for value in values])) + 1

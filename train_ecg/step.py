@@ -170,6 +170,11 @@ class Step:
         self.model.clamp_temperature()
         return norm
 
+    def weights_are_finite(self) -> bool:
+        """Whether nothing that would be saved is infinite or not a number. Waits for the device."""
+        floats = [t for t in self.model.state_dict().values() if t.is_floating_point()]
+        return bool(torch.stack([tensor.isfinite().all() for tensor in floats]).all())
+
     def set_learning_rate(self, value: float) -> None:
         """The learning rate of the steps to come."""
         for group in self.optimizer.param_groups:
@@ -268,11 +273,21 @@ def optimizer_tensors(optimizer: AdamW) -> dict[str, torch.Tensor]:
 
 
 def restore_optimizer(optimizer: AdamW, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Put back what `optimizer_tensors` gave.
+
+    Raises:
+        ValueError: it is of another optimiser; a fused step would read beyond its memory.
+    """
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
-        number, name = key.split("/")
+        number, _, name = key.partition("/")
         state.setdefault(int(number), {})[name] = value
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for place, kept in state.items():
+        for name, value in kept.items():
+            weight = weights[place]
+            if value.shape != (torch.Size() if name == "step" else weight.shape):
+                raise ValueError(f"{name} of weight {place} has the shape {tuple(value.shape)}")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 

@@ -26,19 +26,21 @@ from accelerate.utils import InitProcessGroupKwargs
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.files import write_json_atomic
-from ecgpipe.processes import is_first
+from ecgpipe.processes import is_first, world
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.agreement import Agreement
 from ecgpipe.train_ecg.batch_parts import BatchParts
+from ecgpipe.train_ecg.kept_epoch import best_epoch, last_epoch
 from ecgpipe.train_ecg.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.order import Places, epoch_batches
 from ecgpipe.train_ecg.own_stream import one_run_at_a_time
 from ecgpipe.train_ecg.placement import PlacedSignals, SignalShelf
 from ecgpipe.train_ecg.run_log import RunLog
-from ecgpipe.train_ecg.run_state import RunState, best_epoch
+from ecgpipe.train_ecg.run_state import RunState
 from ecgpipe.train_ecg.schedule import learning_rate
 from ecgpipe.train_ecg.step import FIGURES, Step, step_for
+from ecgpipe.train_ecg.torch_errors import told
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 
@@ -83,6 +85,7 @@ def train(
     about: Mapping[str, Any],
     on_validate: Validate,
     stop: Stop,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train to config.epochs, from the last checkpoint in `folder` if there is one.
 
@@ -95,19 +98,25 @@ def train(
         about: kept in the model folder's config.json.
         on_validate: figures of a model on the validation split; must hold config.best_by.
         stop: asked between steps.
+        on_begin: called by the first process once nothing can be refused any more, before `folder`
+            is looked at.
 
     Raises:
         ConfigError: fewer records than a batch, a batch that does not divide by the processes, or a
             setting that this machine cannot honour.
         CheckpointError: the checkpoints belong to another run, or all are damaged.
-        EcgpipeError: the loss is not finite.
+        EcgpipeError: the loss or the weights are not finite, memory is too small, or another
+            process has ended.
         StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
-    with _closed_in_peace():
+    with _closed_in_peace(), told(config, world()):
         # The first also places the signals for all; accelerate keeps one state for a process.
         with one_run_at_a_time:
             accelerator = make_accelerator()
             run = _Run(config, shape, data, accelerator, folder, run_key)
+        if accelerator.is_main_process:
+            on_begin()
+        accelerator.wait_for_everyone()
         resumed = run.resume()
         with progress("train", run.steps_to_do(), "steps") as tick:
             while not run.finished():
@@ -116,7 +125,7 @@ def train(
             run.state.export(folder / "model", run.model.shape, about, config)
         accelerator.wait_for_everyone()
     history = run.state.history
-    best = best_epoch(history, config.best_by)
+    best = best_epoch(run.state.values(config.best_by))
     return Trained(
         epochs=len(history),
         best_epoch=best,
@@ -237,7 +246,7 @@ class _Run:
 
     def resume(self) -> int:
         """Load the newest whole checkpoint; returns the steps that lie behind it."""
-        for problem in self.state.load_newest():
+        for problem in self.state.load_newest(self.config.best_by):
             self._log.say(f"train: {problem} Going on from an older one.")
         before = self.state.threads
         if before is not None and before != self._threads:
@@ -247,7 +256,13 @@ class _Run:
                 f" stopped. OMP_NUM_THREADS={before} would."
             )
         self.state.threads = self._threads
-        behind = len(self.state.history) * self._steps_per_epoch + len(self.state.figures)
+        epochs, steps = len(self.state.history), len(self.state.figures)
+        behind = epochs * self._steps_per_epoch + steps
+        if behind and not self.finished():
+            self._log.say(
+                f"train: going on in epoch {epochs + 1}, after step {steps} of"
+                f" {self._steps_per_epoch}"
+            )
         self._log.rewind(self.state.history, behind)
         return behind
 
@@ -258,13 +273,8 @@ class _Run:
 
     def finished(self) -> bool:
         """Whether all epochs are done, or the last so many were no better."""
-        history = self.state.history
-        patience = self.config.patience
-        tired = (
-            patience is not None
-            and len(history) - best_epoch(history, self.config.best_by) >= patience
-        )
-        return len(history) >= self.config.epochs or bool(history and tired)
+        values = self.state.values(self.config.best_by)
+        return last_epoch(values, self.config.epochs, self.config.patience) is not None
 
     def epoch(self, on_validate: Validate, stop: Stop, tick: Tick) -> None:
         """Train one epoch, or what is left of it, validate, and add both to the history."""
@@ -302,8 +312,10 @@ class _Run:
     def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Places) -> None:
         """Wait for the figures of the steps since the last time; the only wait there is.
 
+        It comes before whatever is saved, so that nothing is saved that nobody can go on from.
+
         Raises:
-            EcgpipeError: a loss or a gradient is not finite.
+            EcgpipeError: a loss, a gradient or a weight is not finite.
         """
         if not waiting:
             return
@@ -317,6 +329,12 @@ class _Run:
             step = first + int(bad[0])
             self._refuse(epoch, step, places_nB[step])
         self.state.figures += [tuple(row) for row in figures.tolist()]
+        if self._agreement.any(not self.step.weights_are_finite()):
+            raise EcgpipeError(
+                f"After step {len(self.state.figures) - 1} in epoch {epoch + 1} the weights are not"
+                " finite, so training was stopped and they were not saved. Lower train.lr or set"
+                " train.max_gradient_norm."
+            )
         self._log.step(
             epoch + 1,
             epoch * self._steps_per_epoch + len(self.state.figures),
@@ -350,7 +368,14 @@ class _Run:
         self.state.history.append(entry)
         self.state.figures.clear()
         self._log.epoch(self.state.history)
-        improved = best_epoch(self.state.history, self.config.best_by) == entry["epoch"]
+        scored = self.state.values(self.config.best_by)
+        if scored == [None]:
+            self._log.say(
+                f"train: {self.config.best_by} of the validation split is undefined, as where it is"
+                " empty or too small. So the last epoch will be kept, and train.patience says"
+                " nothing. train.best_by or data.split would change that."
+            )
+        improved = best_epoch(scored) == entry["epoch"]
         if improved or self.finished() or self._is_time_to_save():
             self._save()
 

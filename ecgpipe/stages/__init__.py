@@ -16,6 +16,7 @@ fetch_stage    a language model -> a folder
 embed_stage    sentences -> vectors
 verify_stage   whether signals, records and vectors are as they were written
 vectors_stage  upkeep of the vectors: verify, gc, compact, export, import
+run_folder     a run's folder: set aside, taken back, never overwritten
 train_stage    signals and vectors -> a model
 at_once        several runs of a sweep, trained at the same time
 model_joint    where torch meets the other rooms
@@ -33,5 +34,5 @@ status_report  that as text and as values
 show_stage     ECGs -> pictures
 show_records   the ECG that a name on the command line means
 show_suspects  what check finds suspicious -> pages of small pictures
-outcome        what a stage says when it is done
+outcome        what a stage says when it is done; how a sweep ends
 """

@@ -8,23 +8,21 @@ neighbours.
 
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 
 from ecgpipe.config import PipelineConfig
-from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
+from ecgpipe.errors import ConfigError, StoppedEarly
 from ecgpipe.processes import world
 from ecgpipe.progress import one_of_several, say
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.outcome import Outcome, Results
 from ecgpipe.stages.shelves import Shelves
 from ecgpipe.stages.train_stage import run_train
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.own_stream import remark_on_cores
 
 _NOT_BEGUN = StoppedEarly("It was not begun.")
-
-Results = Mapping[str, Outcome | Exception]
 
 
 def train_at_once(
@@ -86,32 +84,6 @@ def check_at_once(configs: Sequence[PipelineConfig]) -> None:
         raise ConfigError(
             f"--at-once: {compiled[0]} has train.compile, but torch.compile compiles for one thread"
             " at a time. Set train.compile=false, or leave out --at-once."
-        )
-
-
-def raise_failures(ended: Results) -> None:
-    """End the command as the runs ended; nothing where all went well.
-
-    Raises:
-        StoppedEarly: some were stopped: started again, the command does what is left.
-        ConfigError, EcgpipeError: some failed; the others are done.
-        Exception: what nobody foresaw in one of them.
-    """
-    failed = {name: error for name, error in ended.items() if isinstance(error, Exception)}
-    for error in failed.values():
-        if not isinstance(error, EcgpipeError | OSError):
-            raise error
-    stopped = [name for name, error in failed.items() if isinstance(error, StoppedEarly)]
-    if stopped:
-        raise StoppedEarly(
-            f"{len(stopped)} of {len(ended)} runs were stopped; all they did is saved. Run the same"
-            " command again to go on."
-        )
-    if failed:
-        only_settings = all(isinstance(error, ConfigError) for error in failed.values())
-        raise (ConfigError if only_settings else EcgpipeError)(
-            f"{len(failed)} of {len(ended)} runs failed, for the reasons above: "
-            f"{', '.join(failed)}. The others are done."
         )
 
 

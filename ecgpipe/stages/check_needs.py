@@ -64,6 +64,7 @@ def needs(
         prepared: whether the signals are stored already.
     """
     model, problems, model_line = _model(config)
+    problems += _batch(config, n_train)
     figures = [("model", model_line)]
     disk_bytes = _disk_bytes(config, 0 if prepared else n_ecgs, len(sentences), model)
     disk_problems, disk_line = _disk(config, disk_bytes)
@@ -75,6 +76,31 @@ def needs(
     if embed_s is not None:
         numbers["embed_s"] = embed_s
     return Needs((*problems, *disk_problems), tuple(figures), numbers)
+
+
+def _batch(config: PipelineConfig, n_train: int) -> list[Problem]:
+    """Whether there is one batch at least; an empty split is told of elsewhere."""
+    batch, found = config.train.global_batch_size, []
+    if 0 < n_train < batch:
+        found.append(
+            Problem(
+                Severity.STOPS,
+                "batch",
+                f"the training split has {n_train:,} ECGs, fewer than train.global_batch_size"
+                f" {batch:,}",
+                "Lower it, or add records.",
+            )
+        )
+    if config.train.encoder_norm == "sync_batch":
+        found.append(
+            Problem(
+                Severity.LOOK,
+                "sync_batch",
+                "train.encoder_norm is sync_batch, which works on GPUs only",
+                "",
+            )
+        )
+    return found
 
 
 def _model(config: PipelineConfig) -> tuple[ModelFacts | None, list[Problem], str]:

@@ -19,7 +19,7 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
 from ecgpipe.stages.signed import signed
 from ecgpipe.stages.texts import all_sentences, with_sentence
-from ecgpipe.stages.train_stage import finished_model, run_key
+from ecgpipe.stages.train_stage import finished_model, run_folder, run_key
 from ecgpipe.stopping import Stop
 
 _VERSION = 4  # raised when the same key would give other figures
@@ -35,11 +35,18 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
         StoreError: vectors are missing, or the results cannot be written.
         StoppedEarly: a signal came; evaluation starts anew next time.
     """
-    card = finished_model(experiment, run_key(experiment))
+    run = run_key(experiment)
+    card = finished_model(experiment, run)
     if card is None:
+        longer = run_folder(experiment, run).is_longer()
         raise CheckpointError(
-            f"{experiment.workspace.model} holds no finished model of these settings. Run"
-            " `ecgpipe train`."
+            f"{experiment.workspace.model} holds no finished model of these settings. "
+            + (
+                "It was trained for longer: score it with train.epochs and train.patience as they"
+                " were then."
+                if longer
+                else "Run `ecgpipe train`."
+            )
         )
     key = _key(experiment, card)
     results = _results_of(experiment, key)

@@ -4,7 +4,7 @@ Owns the translation from wording to vector: evaluation speaks in words, the mod
 language model, the cache in keys. Imported only when a model is really needed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -95,8 +95,12 @@ class SettledModel(JointModel):
         return PairLogits(*self._encoder.pair_logits)
 
 
-def train_model(experiment: Experiment, key: str, task: Task, stop: Stop) -> Trained:
+def train_model(
+    experiment: Experiment, key: str, task: Task, stop: Stop, on_begin: Callable[[], None]
+) -> Trained:
     """Train the experiment's model; `task` ranks checkpoints on the validation split.
+
+    `on_begin` is called once nothing can be refused any more, before the run's folder is changed.
 
     Raises:
         SourceError: no training record has a text.
@@ -117,7 +121,8 @@ def train_model(experiment: Experiment, key: str, task: Task, stop: Stop) -> Tra
     shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
     run = experiment.workspace.run
     with own_stream() if experiment.beside_others else nullcontext():
-        return train(config.train, shape, data, run, key, _about(experiment), on_validate, stop)
+        about = _about(experiment)
+        return train(config.train, shape, data, run, key, about, on_validate, stop, on_begin)
 
 
 def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
@@ -141,12 +146,19 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
     records, texts = with_texts(
         experiment.records.of_split("train"), experiment.taxonomy, text, style
     )
+    if not experiment.records.of_split("train").records:
+        raise SourceError("The training split is empty. Check data.split and split_column.")
     if not texts:
         raise SourceError(
             f"No record of the training split has {text.source}, so there is nothing to learn from."
             " Check data.split and text.source."
         )
     distinct = list(dict.fromkeys(sentence for sentences in texts for sentence in sentences))
+    if len(distinct) == 1:
+        raise SourceError(
+            f"All {len(texts)} records of the training split say the same, so there is nothing to"
+            " tell apart. Check their findings, and text.source."
+        )
     row_of = {sentence: row for row, sentence in enumerate(distinct)}
     number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
     return TrainingData(

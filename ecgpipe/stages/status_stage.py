@@ -26,7 +26,7 @@ from ecgpipe.read_ecg.preparation import find_prepared, find_signals, inputs_dig
 from ecgpipe.stages.embed_stage import sentences_of
 from ecgpipe.stages.eval_stage import finished_results
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.train_stage import finished_model, run_key
+from ecgpipe.stages.train_stage import finished_model, run_folder, run_key
 
 State = Literal["none", "partly", "done", "stale", "unknown"]
 
@@ -236,6 +236,9 @@ def _train(experiment: Experiment) -> StageStatus:
         return StageStatus("train", "stale", said, figures)
     if finished_model(experiment, key) is not None:
         return StageStatus("train", "done", line, figures)
+    if run_folder(experiment, key).is_longer():
+        said = f"{line}; longer than asked, so training would begin anew beside it"
+        return StageStatus("train", "stale", said, figures)
     mean_s = figures.get("epoch_s")
     if mean_s and asked > len(history):
         line += f"; {duration_text(mean_s * (asked - len(history)))} of training left"

@@ -1,37 +1,27 @@
 """train: signals and vectors to a model, unless this very model is there.
 
 Owns what makes a run stale. A run is known by its key: data, vectors and settings, without the
-number of epochs, since with a constant learning rate a longer run is the same run continued. A run
-folder of another key is set aside, never overwritten.
+number of epochs and the patience, since with a constant learning rate a longer run is the same run
+continued.
 """
 
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
-from pathlib import Path
+from contextlib import nullcontext
+from dataclasses import fields
 from typing import Any
 
 from ecgpipe.config import TrainConfig
-from ecgpipe.config_file import config_as_yaml
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.tasks import Task, load_task
-from ecgpipe.files import (
-    digest_of,
-    only_one,
-    read_json,
-    read_json_object,
-    sha256_file,
-    storing,
-    write_atomic,
-    write_json_atomic,
-)
-from ecgpipe.processes import is_first
-from ecgpipe.provenance import provenance
+from ecgpipe.files import digest_of, only_one, read_json_object, sha256_file
+from ecgpipe.processes import is_first, world
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.run_folder import RunFolder
 from ecgpipe.stages.signed import signed
 from ecgpipe.stages.texts import task_sentences, with_texts
 from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.kept_epoch import last_epoch
 
 _VERSION = 2  # raised when the same key would give another model
 
@@ -44,6 +34,7 @@ _IDLE = (
     "log_every",
     "checkpoint_minutes",
     "keep_checkpoints",
+    "patience",
 )
 
 
@@ -58,16 +49,11 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
     """
     key = run_key(experiment)
     model = finished_model(experiment, key)
-    did_work = model is None
+    did_work = False
     if model is None:
-        # Imported here because torch takes seconds, and most runs find nothing to do.
-        from ecgpipe.stages.model_joint import train_model
-
-        lock = experiment.workspace.run_lock
-        with only_one(lock, "trains this run") if is_first() else nullcontext():
-            if is_first():  # the others wait for it where weights begin alike, in train_model
-                _make_room(experiment, key)
-            train_model(experiment, key, findings_task(experiment), stop)
+        path = experiment.workspace.run_lock
+        with only_one(path, "trains this run") if is_first() else nullcontext():
+            did_work = _train(experiment, key, stop)
         model = finished_model(experiment, key)
         assert model is not None, "training ended without a model"
     training = model["training"]
@@ -77,7 +63,46 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
         f" validation {training['best_by']}"
         f" ({'undefined' if value is None else f'{value:.3f}'}) is epoch {training['best_epoch']}"
     )
-    return Outcome("train", did_work, line, {"model": str(experiment.workspace.model), **training})
+    if training["epochs"] < experiment.config.train.epochs:
+        line += "; train.patience ended it"
+    figures = {name: value for name, value in training.items() if name != "values"}
+    return Outcome("train", did_work, line, {"model": str(experiment.workspace.model), **figures})
+
+
+def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
+    """Train the run, unless one of these settings that was set aside is done; whether it was."""
+    folder = run_folder(experiment, key)
+    if world() == 1:  # several must not come to different answers
+        folder.take_back()
+        if finished_model(experiment, key) is not None:
+            return False
+
+    def begin() -> None:
+        folder.take_back()
+        folder.begin()
+
+    # Imported here because torch takes seconds, and most runs find nothing to do.
+    from ecgpipe.stages.model_joint import train_model
+
+    train_model(experiment, key, findings_task(experiment), stop, begin)
+    return True
+
+
+def run_folder(experiment: Experiment, key: str) -> RunFolder:
+    """The folder of this run."""
+    config = experiment.config
+    counted = "eval.min_positives"
+    names = {
+        *(f"train.{name}" for name in _idle(config.train)),
+        *(f"eval.{field.name}" for field in fields(config.eval)),
+        *("name", "work_dir", "notice"),
+    }
+    return RunFolder(experiment.workspace, config, key, frozenset(names - {counted}))
+
+
+def _idle(train: TrainConfig) -> tuple[str, ...]:
+    # With a constant learning rate a longer run is the same run continued.
+    return _IDLE if train.schedule == "cosine" else (*_IDLE, "epochs")
 
 
 def run_key(experiment: Experiment) -> str:
@@ -86,12 +111,10 @@ def run_key(experiment: Experiment) -> str:
     task = findings_task(experiment)
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
-    # With a constant learning rate a longer run is the same run continued.
-    idle = _IDLE if train.schedule == "cosine" else (*_IDLE, "epochs")
     return digest_of(
         {
             "version": _VERSION,
-            "train": experiment.settings("train", *idle),
+            "train": experiment.settings("train", *_idle(train)),
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),
             "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
@@ -112,63 +135,14 @@ def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
         card = read_json_object(folder / "config.json", ("training", "sha256"), "")
         training = card["training"]
         _ = training["val"][training["best_by"]]
-        if training["run_key"] != key or not _is_long_enough(training, experiment.config.train):
+        train = experiment.config.train
+        over = last_epoch(training["values"], train.epochs, train.patience)
+        if training["run_key"] != key or over != training["epochs"]:
             return None
         whole = sha256_file(folder / "model.safetensors") == card["sha256"]
     except (StoreError, OSError, KeyError, TypeError):
         return None  # none, or damaged: training goes on from its checkpoints and writes it anew
     return card if whole else None
-
-
-def _is_long_enough(training: Mapping[str, Any], config: TrainConfig) -> bool:
-    """Whether it went on for as many epochs as asked, or ended by itself before (patience)."""
-    epochs, asked = training["epochs"], training["epochs_asked"]
-    return bool(epochs == config.epochs or epochs < min(asked, config.epochs))
-
-
-def _make_room(experiment: Experiment, key: str) -> None:
-    """Set aside a run folder of another key, or one that went on for longer than asked."""
-    run = experiment.workspace.run
-    jobs = experiment.workspace.jobs
-    made = [path for path in run.glob("*") if path != jobs]
-    if made and not _may_continue(experiment, key):
-        number = 1
-        while (old := run.with_name(f"{run.name}.old-{number}")).exists():
-            number += 1
-        with storing(old):
-            if jobs.exists():
-                # The job that is doing this may have to be started again from there. run.json
-                # goes last: until then the rest still belongs to another key.
-                old.mkdir()
-                for path in sorted(made, key=lambda path: path.name == "run.json"):
-                    path.rename(old / path.name)
-            else:
-                run.rename(old)
-    write_atomic(run / "config.yaml", config_as_yaml(experiment.config).encode())
-    write_json_atomic(
-        run / "run.json",
-        {"format": "ecgpipe-run/1", "run_key": key, "provenance": provenance()},
-    )
-
-
-def _may_continue(experiment: Experiment, key: str) -> bool:
-    try:
-        found = read_json(experiment.workspace.run / "run.json")
-    except StoreError:
-        return False
-    same = isinstance(found, dict) and found.get("run_key") == key
-    return (
-        same and _epochs_begun(experiment.workspace.checkpoints) <= experiment.config.train.epochs
-    )
-
-
-def _epochs_begun(checkpoints: Path) -> int:
-    """How many epochs the newest checkpoint knows of, the one in work included."""
-    for path in sorted(checkpoints.glob("step-*/state.json"), reverse=True):
-        with suppress(StoreError, KeyError, TypeError):
-            state = read_json(path)
-            return len(state["history"]) + bool(state["figures"])
-    return 0
 
 
 def findings_task(experiment: Experiment) -> Task:
