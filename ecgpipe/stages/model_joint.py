@@ -20,6 +20,8 @@ from ecgpipe.errors import CheckpointError, SourceError
 from ecgpipe.evaluate.calibration import PairLogits
 from ecgpipe.evaluate.evaluation import validation_figures
 from ecgpipe.evaluate.tasks import Task
+from ecgpipe.processes import is_first
+from ecgpipe.progress import say
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
@@ -154,10 +156,10 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
             " Check data.split and text.source."
         )
     distinct = list(dict.fromkeys(sentence for sentences in texts for sentence in sentences))
-    if len(distinct) == 1:
-        raise SourceError(
-            f"All {len(texts)} records of the training split say the same, so there is nothing to"
-            " tell apart. Check their findings, and text.source."
+    if len(distinct) == 1 and is_first():
+        say(
+            f"train: all {len(texts)} records of the training split say the same, so there is"
+            " nothing to tell apart. Look at their findings, and at text.source."
         )
     row_of = {sentence: row for row, sentence in enumerate(distinct)}
     number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
