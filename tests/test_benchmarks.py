@@ -149,6 +149,13 @@ def test_the_engine_is_measured_against_the_bare_loop_and_a_text_model_in_every_
     assert "records | s an epoch" in text
 
 
+def test_both_layouts_are_timed_in_both_precisions() -> None:
+    text = printed("layouts")
+    for precision in ("float32", "bfloat16"):
+        assert f"{precision}, 12 x 64: one dimension to images: " in text
+    assert text.count("| the encoder ") == 2
+
+
 def test_choices_are_trained_and_scored_side_by_side(tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
     text = printed("choices", "--out", str(out))
