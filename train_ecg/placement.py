@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,7 +152,8 @@ class PlacedSignals:
             for places_b in order_kb:
                 yield self._resident_NLS.index_select(0, places_b)
         elif self._device.type == "cuda":
-            yield from _copied_ahead(self.gather, places_kb, self._device, self._copy_stream())
+            gather = partial(self.gather, pinned=True)
+            yield from _copied_ahead(gather, places_kb, self._device, self._copy_stream())
         else:
             yield from _ahead(self.gather, places_kb)
 
@@ -166,16 +168,28 @@ class PlacedSignals:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def gather(self, places_b: Rows) -> torch.Tensor:
+    def gather(self, places_b: Rows, pinned: bool = False) -> torch.Tensor:
         """int16 (b, L, S) of these records, where they lie.
+
+        Args:
+            places_b: the records.
+            pinned: into memory that a GPU copies from by itself, without another copy on the way.
 
         Raises:
             StoreError: a record is damaged.
         """
-        if self._resident_NLS is None:
-            return torch.from_numpy(self._read(self._slots[places_b]))
-        places = torch.from_numpy(places_b).to(self._resident_NLS.device)
-        return self._resident_NLS.index_select(0, places)
+        resident_NLS = self._resident_NLS
+        if resident_NLS is None:
+            read_bLS = torch.from_numpy(self._read(self._slots[places_b]))
+            return read_bLS.pin_memory() if pinned else read_bLS
+        places = torch.from_numpy(places_b).to(resident_NLS.device)
+        batch_bLS = torch.empty(
+            (len(places), *resident_NLS.shape[1:]),
+            dtype=resident_NLS.dtype,
+            device=resident_NLS.device,
+            pin_memory=pinned,
+        )
+        return torch.index_select(resident_NLS, 0, places, out=batch_bLS)
 
 
 def memory_left() -> int:
@@ -211,7 +225,7 @@ def _copied_ahead(
     def copied(places_b: Rows) -> tuple[torch.Tensor, torch.cuda.Event]:
         # The thread has a current device of its own.
         with torch.cuda.device(device), torch.cuda.stream(stream):
-            batch = gather(places_b).pin_memory().to(device, non_blocking=True)
+            batch = gather(places_b).to(device, non_blocking=True)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
             done.record(stream)
         return batch, done
