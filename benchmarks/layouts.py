@@ -1,8 +1,8 @@
 """The paper's encoder in one dimension, and as images of height 1 with channels side by side.
 
 ResNet1d-18 on 12 leads, forward and backward, in float32 and bfloat16, for windows of 5000 and 1000
-samples. The same weights, in turn, in one process, medians. Beside it, where the time goes: the
-stem's pooling, and one stage.
+samples. The same weights, in turn, in one process, medians. Beside it the stem, with its pooling
+and without.
 
     OMP_NUM_THREADS=1 python -m benchmarks.layouts
 """

@@ -10,6 +10,7 @@ import faulthandler
 import functools
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -40,7 +41,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EcgpipeError as error:
-            click.echo(f"ecgpipe: {error}", err=True)
+            with contextlib.suppress(OSError):  # the terminal was closed; the exit code counts
+                click.echo(f"ecgpipe: {error}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:  # a disk or permission we did not foresee is still no bug
             click.echo(f"ecgpipe: {error}.", err=True)
@@ -125,9 +127,18 @@ _at_once = click.option(
     " others.",
 )
 
+
+def _finite(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """NaN lies in every range of click's, and no clock ever reaches it."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of minutes.", param=parameter)
+    return value
+
+
 _max_minutes = click.option(
     "--max-minutes",
-    type=click.FloatRange(min=0, min_open=True, max=1e6),  # a NaN is not below it
+    type=click.FloatRange(min=0, min_open=True),
+    callback=_finite,
     help="Stop after so long with everything saved (exit code 75).",
 )
 
@@ -749,6 +760,7 @@ def _run_sweep(
     With `at_once` above 1 it is stage after stage, and several variants are trained together.
     """
     from ecgpipe.stages.experiment import Experiment
+    from ecgpipe.stages.outcome import without_frames
     from ecgpipe.stages.shelves import Shelves
     from ecgpipe.stopping import stop_on_signals
     from ecgpipe.variants import load_variants
@@ -772,7 +784,7 @@ def _run_sweep(
                 if isinstance(error, StoppedEarly) or len(variants) == 1 or world() > 1:
                     raise
                 click.echo(f"ecgpipe: {error}", err=True)
-                ended[config.name] = error
+                ended[config.name] = without_frames(error)
                 continue
             ended[config.name] = outcomes[-1]
             if is_first():
@@ -827,10 +839,11 @@ def _run_at_once(
     stop: "Stop",
     as_json: bool,
 ) -> None:
-    """Stage after stage for all variants; what fails in training is left out of what follows."""
+    """Stage after stage for all variants; what fails is left out of what follows."""
     from ecgpipe.progress import one_of_several, say
     from ecgpipe.stages.at_once import check_at_once, train_at_once
     from ecgpipe.stages.experiment import Experiment
+    from ecgpipe.stages.outcome import without_frames
     from ecgpipe.stages.train_stage import run_train
 
     check_at_once(variants)
@@ -838,18 +851,30 @@ def _run_at_once(
     ended: dict[str, Outcome | Exception] = {}
     for stage in stages:
         if stage is run_train:
-            ended.update(train_at_once(variants, at_once, shelves, stop))
-            for name, outcome in ended.items():
-                if isinstance(outcome, Exception):
+            left = [config for config in variants if config.name in outcomes]
+            trained = train_at_once(left, at_once, shelves, stop)
+            ended.update(trained)
+            for name, result in trained.items():
+                if isinstance(result, Exception):
                     outcomes.pop(name)
                 else:
-                    outcomes[name].append(outcome)
+                    outcomes[name].append(result)
             continue
         for config in variants:
-            if config.name in outcomes:
-                with one_of_several(config.name):
-                    outcomes[config.name].append(stage(Experiment(config, shelves), stop))
-                    say(f"{outcomes[config.name][-1].stage}: {outcomes[config.name][-1].line}")
+            if config.name not in outcomes:
+                continue
+            with one_of_several(config.name):
+                try:
+                    outcome = stage(Experiment(config, shelves), stop)
+                except StoppedEarly:
+                    raise
+                except (EcgpipeError, OSError) as error:
+                    say(f"{error}")
+                    ended[config.name] = without_frames(error)
+                    outcomes.pop(config.name)
+                else:
+                    say(f"{outcome.stage}: {outcome.line}")
+                    outcomes[config.name].append(outcome)
     for done in outcomes.values():
         _report(done, as_json)
     _end_sweep(variants, ended | {name: done[-1] for name, done in outcomes.items()})

@@ -43,7 +43,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     settings = _read_yaml(path)
     for override in overrides:
         _apply_override(settings, override)
-    origin = f"{path}, with what --set changes," if overrides else str(path)
+    origin = f"{path}, with what the command line changes," if overrides else str(path)
     return parse_config(settings, path.resolve().parent, origin)
 
 

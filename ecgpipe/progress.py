@@ -9,7 +9,7 @@ import contextvars
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from ecgpipe.life_signs import begin_progress
 from ecgpipe.processes import is_first
@@ -42,10 +42,29 @@ def one_of_several(name: str) -> Iterator[None]:
 
 def say(line: str, stream: TextIO | None = None) -> None:
     """One line on stderr for the person who looks on; whole, also where several threads speak."""
-    stream = sys.stderr if stream is None else stream
+    lasting = _Lasting(sys.stderr if stream is None else stream)
     name = _name.get()
-    stream.write(f"{name}: {line}\n" if name else f"{line}\n")
-    stream.flush()
+    lasting.write(f"{name}: {line}\n" if name else f"{line}\n")
+    lasting.flush()
+
+
+class _Lasting:
+    """A stream that may be closed, as a terminal is, without ending the work that is shown."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextlib.contextmanager
@@ -149,7 +168,7 @@ def _bar(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(file=stream)) as bar:
+    with Progress(*columns, console=Console(file=cast(TextIO, _Lasting(stream)))) as bar:
         task = bar.add_task(label, total=total, rate="", note="")
         done, shown_note = 0, ""
 

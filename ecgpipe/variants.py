@@ -109,4 +109,4 @@ def _short_names(axis: Sequence[str]) -> Iterator[str]:
         names.append(f"{key.rsplit('.', 1)[-1]}={_NOT_IN_NAMES.sub('-', value)}")
     times = Counter(names)
     for setting, name in zip(axis, names, strict=True):
-        yield name if times[name] == 1 else f"{name}-{sha256_text(setting)[:4]}"
+        yield name if times[name] == 1 else f"{name}-{sha256_text(setting)[:8]}"

@@ -38,9 +38,11 @@ examples          which ECGs are worth looking at                     (pure)
 embedding_map     ECGs and texts in two dimensions                    (pure)
 report_words      every word of the report in Japanese and English
 report_table      what a table of the report is
-report_tables     results -> every table, as data; failure_tables: of what fails
+report_tables     results -> every table, as data
+failure_tables    those of what fails
 figures           results -> every chart, as data
-report_html       results -> report.html; svg_plot: a chart inside it
+report_html       results -> report.html
+svg_plot          a chart inside it
 report            results -> report.md
 comparison_report a comparison -> Markdown and the terminal
 csv_tables        tables -> CSV

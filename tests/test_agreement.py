@@ -86,11 +86,12 @@ def test_the_other_process_is_heard(clock: Clock) -> None:
 
 
 def test_one_process_asks_nobody(clock: Clock) -> None:
-    agreement = Agreement(BatchParts(64, 1), CPU)
-    stop = Stop()
+    agreement = Agreement(OfTwo(64, 1), CPU)
+    stop, before = Stop(), OfTwo.exchanges
     assert not agreement.to_stop(stop)
     stop.request("SIGTERM")
     assert agreement.to_stop(stop)
     assert agreement.any(True)
     assert not agreement.any(False)
     assert agreement.figures({"b": 0.1, "a": 0.2}) == {"a": 0.2, "b": 0.1}
+    assert OfTwo.exchanges == before

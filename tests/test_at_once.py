@@ -8,6 +8,7 @@ import itertools
 import signal
 import threading
 import time
+import weakref
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from ecgpipe.config import DataConfig, PipelineConfig, TableSource, TextConfig, 
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.progress import one_of_several, progress
 from ecgpipe.stages.at_once import check_at_once
-from ecgpipe.stages.outcome import Outcome, raise_failures
+from ecgpipe.stages.outcome import Outcome, raise_failures, without_frames
 from ecgpipe.stages.shelves import Shelves
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.own_stream import own_stream, remark_on_cores, stream_of_this_run
+from ecgpipe.train_ecg.torch_errors import told
 from ecgpipe.train_ecg.training import train
 
 DONE = Outcome("train", True, "2 epochs", {})
@@ -173,6 +175,32 @@ def test_a_stop_is_told_before_a_failure_and_a_bug_before_both() -> None:
         raise_failures({"a": StoppedEarly("by SIGTERM"), "b": ZeroDivisionError()})
 
 
+def test_what_a_failed_run_held_does_not_live_to_the_end_of_a_sweep() -> None:
+    class Model:
+        pass
+
+    def fail(kind: type[Exception]) -> weakref.ref[Model]:
+        model = Model()
+        try:
+            try:
+                raise RuntimeError(model)
+            except RuntimeError as cause:
+                raise kind("the loss is not finite") from cause
+        except kind as error:
+            kept.append(without_frames(error))
+        return weakref.ref(model)
+
+    kept: list[Exception] = []
+    held = fail(EcgpipeError)
+    gc.collect()
+    assert held() is None
+    assert str(kept[0]) == "the loss is not finite"
+    fail(ZeroDivisionError)
+    assert (
+        kept[1].__traceback__ is not None
+    )  # nobody foresaw it: where it comes from is all there is
+
+
 def test_a_thread_that_is_one_of_several_shows_its_name_and_no_bar() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -263,7 +291,11 @@ def test_too_few_cores_for_all_runs_are_told_of_where_there_is_no_gpu(
 
 
 def test_a_gpu_that_is_too_small_for_all_names_the_way_out(fake_gpu: None) -> None:
-    with pytest.raises(EcgpipeError, match="smaller --at-once"), own_stream():
+    with (
+        pytest.raises(EcgpipeError, match=r"too small for so many runs at once \(--at-once\)"),
+        own_stream(),
+        told(CONFIG, 1),
+    ):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
     with own_stream():  # and its stream is free again
         assert stream_of_this_run() is not None

@@ -159,6 +159,41 @@ def test_a_run_that_fails_does_not_keep_the_rest_of_a_sweep(experiment: Experime
     assert not (runs / "toy+global_batch_size=4096").exists()
 
 
+def test_an_evaluation_that_fails_does_not_keep_the_rest_of_a_sweep(
+    experiment: Experiment,
+) -> None:
+    code, _, err = experiment.run(
+        "run", "--grid", "eval.sources=[nowhere],null", "--at-once", "2",
+        "--set", "train.encoder=cnn1d",
+    )  # fmt: skip
+    assert code == 1
+    assert "eval.sources names nowhere" in err
+    assert "1 of 2 runs failed, for the reasons above: toy+sources=-nowhere-." in err
+    runs = experiment.folder / "work" / "runs"
+    assert (runs / "toy+sources=null" / "eval" / "results.json").exists()
+
+
+@pytest.mark.parametrize("minutes", ["nan", "-nan", "inf", "0"])
+def test_a_time_limit_that_never_comes_is_none(experiment: Experiment, minutes: str) -> None:
+    code, _, err = experiment.run("train", "--max-minutes", minutes)
+    assert code == 2, err
+
+
+def test_a_run_of_an_earlier_version_is_gone_on_with(experiment: Experiment) -> None:
+    """Its card has no list of figures, its checkpoints no digest and no threads."""
+    run = experiment.folder / "work" / "runs" / "toy"
+    card = json.loads((run / "model" / "config.json").read_text())
+    del card["training"]["values"]
+    (run / "model" / "config.json").write_text(json.dumps(card))
+    for path in run.glob("checkpoints/*/state.json"):
+        state = json.loads(path.read_text())
+        del state["digest"], state["threads"]
+        path.write_text(json.dumps(state))
+    assert "train" not in worked(experiment.did())
+    assert worked(experiment.did("--set", "train.epochs=3")) == ["train", "eval"]
+    assert not run.with_name("toy.old-1").exists()
+
+
 def test_a_profile_is_of_one_run(experiment: Experiment) -> None:
     code, _, err = experiment.run("train", "--profile", "2", "--seeds", "0..1")
     assert code == 2

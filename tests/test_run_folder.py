@@ -1,6 +1,9 @@
 """A run's folder: nothing is overwritten, nothing moves in silence, what fits comes back."""
 
+import itertools
 import json
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +119,7 @@ def test_only_settings_that_count_are_told_and_long_ones_by_name(
     assert names(tmp_path) == {"toy": "k", "toy.old-1": "before"}
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "a: [", "{}"])
+@pytest.mark.parametrize("content", ["", "[1]", "a: ["])
 def test_a_run_whose_files_are_damaged_is_kept_all_the_same(
     tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +128,83 @@ def test_a_run_whose_files_are_damaged_is_kept_all_the_same(
     (run / "run.json").write_text(content)
     run_folder(tmp_path).begin()
     assert (tmp_path / "runs" / "toy.old-1" / "checkpoints").exists()
-    assert "it is kept as toy.old-1" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "has no settings that can be read; it is kept as toy.old-1" in said
+
+
+def test_a_model_without_its_checkpoints_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody made room on the disk."""
+    run = lay(tmp_path, "toy", "k", [0.1])
+    (run / "model").mkdir()
+    (run / "model" / "config.json").write_text("{}")
+    shutil.rmtree(run / "checkpoints")
+    run_folder(tmp_path).begin()
+    assert (tmp_path / "runs" / "toy.old-1" / "model" / "config.json").exists()
+    assert "has lost its checkpoints; it is kept as toy.old-1" in capsys.readouterr().err
+
+
+def test_before_training_only_a_run_that_is_done_comes_back(tmp_path: Path) -> None:
+    """Another may still be refused, and would have taken a finished run's place."""
+    lay(tmp_path, "toy", "other", [0.1])
+    lay(tmp_path, "toy.old-1", "k", [0.1, 0.2])
+    run_folder(tmp_path).take_back(done_only=True)
+    assert names(tmp_path) == {"toy": "other", "toy.old-1": "k"}
+    done = lay(tmp_path, "toy.old-2", "k", [0.1] * 5)
+    (done / "model").mkdir()
+    (done / "model" / "config.json").write_text("{}")
+    run_folder(tmp_path).take_back(done_only=True)
+    assert names(tmp_path) == {"toy": "k", "toy.old-1": "k", "toy.old-3": "other"}
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The n-th rename of a piece of a run, counted from 0, does not come about."""
+    renames, rename = itertools.count(), Path.rename
+
+    def counted(self: Path, target: Path) -> Path:
+        if next(renames) == n:
+            raise Killed
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", counted)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "jobs" and path.name != "config.yaml"
+    }
+
+
+@pytest.mark.parametrize("jobs", [True, False])
+def test_a_kill_while_runs_change_places_loses_nothing(
+    tmp_path: Path, jobs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(9):
+        work = tmp_path / str(n)
+        run = lay(work, "toy", "before", [0.3])
+        if jobs:
+            (run / "jobs").mkdir()
+            (run / "jobs" / "train.sh").write_text("exit 0")
+        wanted = contents(lay(work, "toy.old-1", "k", [0.1, 0.2]))
+        before = contents(run)
+        with monkeypatch.context() as patch:
+            killed_after(n, patch)
+            with suppress(Killed):
+                run_folder(work).take_back()
+        folder = run_folder(work)
+        folder.take_back()
+        assert folder.fits(), n
+        assert contents(run) == wanted, n
+        assert contents(work / "runs" / "toy.old-2") == before, n
+        assert len(list((work / "runs").iterdir())) == 2, n
+        assert (run / "jobs" / "train.sh").exists() is jobs
 
 
 def test_a_schedulers_scripts_stay_whichever_run_comes_and_goes(tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ def test_a_gpu_that_is_too_small_is_no_traceback() -> None:
     ],
 )
 def test_a_process_that_is_gone_is_told_by_those_that_wait(error: RuntimeError) -> None:
-    with pytest.raises(EcgpipeError, match="Another of the 2 processes"), told(CONFIG, 2):
+    with pytest.raises(EcgpipeError, match="Another of the 2 processes") as met, told(CONFIG, 2):
         raise error
+    assert str(error) in str(met.value)  # or nobody would know where nobody has ended
     with pytest.raises(RuntimeError), told(CONFIG, 1):
         raise error
 

@@ -59,7 +59,7 @@ def test_no_two_runs_of_a_sweep_share_a_folder(path: Path) -> None:
     """The second would set the first aside."""
     configs, _ = load_variants(path, [], None, ["text.separator=、,;", "train.lr=1e-3,1e-4"])
     names = [config.name for config in configs]
-    assert len(set(names)) == 4
+    assert len(set(names)) == 4, names
     assert all(name.startswith("trial+separator=--") for name in names)
     again, _ = load_variants(path, [], None, ["text.separator=;,、", "train.lr=1e-4,1e-3"])
     assert {c.name: c.text.separator for c in again} == {c.name: c.text.separator for c in configs}

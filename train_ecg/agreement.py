@@ -1,6 +1,6 @@
 """What several processes must decide as one: to stop, to save, and which figures count.
 
-Owns every exchange of a run that is not part of a step. All processes must ask the same in the same
+Owns the questions to which there must be one answer. All processes must ask the same in the same
 order, or they wait for each other for ever. One process agrees with itself at once.
 """
 

@@ -38,7 +38,7 @@ def own_stream() -> Iterator[None]:
     streams get next is no longer in use.
 
     Raises:
-        EcgpipeError: the GPU's memory is too small for so many runs, or all streams are taken.
+        EcgpipeError: all streams are taken.
     """
     if not torch.cuda.is_available():
         yield
@@ -49,11 +49,6 @@ def own_stream() -> Iterator[None]:
         with torch.cuda.stream(stream):
             yield
         stream.synchronize()
-    except torch.cuda.OutOfMemoryError as error:
-        raise EcgpipeError(
-            "The GPU's memory is too small for so many runs at once. What was saved is kept: run"
-            " the same command again with a smaller --at-once."
-        ) from error
     finally:
         _mine.reset(before)
         with _taking:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.optim import AdamW
 
 from ecgpipe.config import TrainConfig
@@ -72,6 +73,8 @@ class RunState:
         try:
             self._model.load_state_dict(found.tensors("model"))
             restore_optimizer(self._optimizer, found.tensors("optimizer"))
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError, IndexError) as error:
             raise CheckpointError(
                 f"{found.path} holds another model than these settings make: {error}"

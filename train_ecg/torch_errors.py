@@ -10,6 +10,7 @@ import torch
 
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import EcgpipeError
+from ecgpipe.train_ecg.own_stream import stream_of_this_run
 
 # What the allocator of main memory says; it has no exception of its own.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
@@ -23,7 +24,7 @@ def told(config: TrainConfig, processes: int) -> Iterator[None]:
 
     Args:
         config: what was asked for, of which something is too large.
-        processes: that train together.
+        processes: that train together, and have met already.
     """
     try:
         yield
@@ -36,8 +37,10 @@ def told(config: TrainConfig, processes: int) -> Iterator[None]:
             raise EcgpipeError(_too_small("This machine's memory", config)) from error
         if processes > 1 and _is_of_others(error):
             raise EcgpipeError(
-                f"Another of the {processes} processes has ended, so this one cannot go on; its own"
-                " message says why. What was saved is kept: run the same command again."
+                f"Another of the {processes} processes cannot be reached any more, so this one"
+                " cannot go on. Most likely it has ended, and its own message says why; what was"
+                " met here is:"
+                f" {_first_line(error)}. What was saved is kept: run the same command again."
             ) from error
         raise
 
@@ -47,9 +50,14 @@ def _is_of_others(error: RuntimeError) -> bool:
     return known or any(words in str(error) for words in _OTHER_IS_GONE)
 
 
+def _first_line(error: RuntimeError) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
 def _too_small(memory: str, config: TrainConfig) -> str:
+    beside = " so many runs at once (--at-once) of" if stream_of_this_run() is not None else ""
     return (
-        f"{memory} is too small for {config.encoder} with train.global_batch_size"
+        f"{memory} is too small for{beside} {config.encoder} with train.global_batch_size"
         f" {config.global_batch_size}, train.projection_dim {config.projection_dim} and"
         f" train.placement {config.placement}. What was saved is kept. Make one of them smaller, or"
         " take train.placement=stream; or free memory that something else holds."

@@ -26,7 +26,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from ecgpipe.config import TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.files import write_json_atomic
-from ecgpipe.processes import is_first, world
+from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.agreement import Agreement
@@ -98,32 +98,35 @@ def train(
         about: kept in the model folder's config.json.
         on_validate: figures of a model on the validation split; must hold config.best_by.
         stop: asked between steps.
-        on_begin: called by the first process once nothing can be refused any more, before `folder`
-            is looked at.
+        on_begin: called by the first process once no setting can be refused any more, before
+            `folder` is looked at.
 
     Raises:
         ConfigError: fewer records than a batch, a batch that does not divide by the processes, or a
             setting that this machine cannot honour.
-        CheckpointError: the checkpoints belong to another run, or all are damaged.
+        CheckpointError: the checkpoints belong to another run, or all are damaged, or the best
+            epoch's is.
         EcgpipeError: the loss or the weights are not finite, memory is too small, or another
             process has ended.
         StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
-    with _closed_in_peace(), told(config, world()):
-        # The first also places the signals for all; accelerate keeps one state for a process.
-        with one_run_at_a_time:
+    with _closed_in_peace():
+        with one_run_at_a_time:  # accelerate keeps one state for a process
             accelerator = make_accelerator()
-            run = _Run(config, shape, data, accelerator, folder, run_key)
-        if accelerator.is_main_process:
-            on_begin()
-        accelerator.wait_for_everyone()
-        resumed = run.resume()
-        with progress("train", run.steps_to_do(), "steps") as tick:
-            while not run.finished():
-                run.epoch(on_validate, stop, tick)
-        if accelerator.is_main_process:
-            run.state.export(folder / "model", run.model.shape, about, config)
-        accelerator.wait_for_everyone()
+        with told(config, accelerator.num_processes):
+            with one_run_at_a_time:  # the first places the signals for all
+                run = _Run(config, shape, data, accelerator, folder, run_key)
+            accelerator.wait_for_everyone()  # whoever still looks at the folder
+            if accelerator.is_main_process:
+                on_begin()
+            accelerator.wait_for_everyone()
+            resumed = run.resume()
+            with progress("train", run.steps_to_do(), "steps") as tick:
+                while not run.finished():
+                    run.epoch(on_validate, stop, tick)
+            if accelerator.is_main_process:
+                run.state.export(folder / "model", run.model.shape, about, config)
+            accelerator.wait_for_everyone()
     history = run.state.history
     best = best_epoch(run.state.values(config.best_by))
     return Trained(
@@ -249,11 +252,11 @@ class _Run:
         for problem in self.state.load_newest(self.config.best_by):
             self._log.say(f"train: {problem} Going on from an older one.")
         before = self.state.threads
-        if before is not None and before != self._threads:
+        if before and self._threads and before != self._threads:
             self._log.say(
-                f"train: it was begun on a CPU with {_threads(before)} a process. With others sums"
-                " round otherwise, so it will not end with the very bits of a run that was never"
-                f" stopped. OMP_NUM_THREADS={before} would."
+                f"train: it was last trained with {_threads(before)} a process, not"
+                f" {self._threads}. Sums round otherwise, so it will not end with the very bits of"
+                " a run that was never stopped. OMP_NUM_THREADS says how many."
             )
         self.state.threads = self._threads
         epochs, steps = len(self.state.history), len(self.state.figures)

@@ -16,7 +16,7 @@ from ecgpipe.errors import ConfigError, StoppedEarly
 from ecgpipe.processes import world
 from ecgpipe.progress import one_of_several, say
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.outcome import Outcome, Results
+from ecgpipe.stages.outcome import Outcome, Results, without_frames
 from ecgpipe.stages.shelves import Shelves
 from ecgpipe.stages.train_stage import run_train
 from ecgpipe.stopping import Stop
@@ -93,6 +93,6 @@ def _trained(config: PipelineConfig, shelves: Shelves, stop: Stop) -> Outcome | 
             outcome = run_train(Experiment(config, shelves, beside_others=True), stop)
         except Exception as error:
             say(f"{error if str(error) else type(error).__name__}")
-            return error
+            return without_frames(error)
         say(f"{outcome.stage}: {outcome.line}")
         return outcome

@@ -27,6 +27,14 @@ Results = Mapping[str, Outcome | Exception]
 """How each run of a sweep ended, by its name."""
 
 
+def without_frames(error: Exception) -> Exception:
+    """An error that is kept until a sweep ends, without what it was raised in: models would live on
+    in there. One that nobody foresaw keeps where it comes from."""
+    if isinstance(error, EcgpipeError | OSError):
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
+
+
 def raise_failures(ended: Results) -> None:
     """End the command as the runs ended; nothing where all went well.
 

@@ -16,7 +16,7 @@ import yaml
 from ecgpipe.config import PipelineConfig
 from ecgpipe.config_file import config_as_dict, config_as_yaml, load_yaml
 from ecgpipe.errors import StoreError
-from ecgpipe.files import read_json, storing, write_atomic, write_json_atomic
+from ecgpipe.files import fsync_folder, read_json, storing, write_atomic, write_json_atomic
 from ecgpipe.progress import say
 from ecgpipe.provenance import provenance
 from ecgpipe.train_ecg.kept_epoch import last_epoch
@@ -24,6 +24,9 @@ from ecgpipe.workspace import Workspace
 
 _TOLD = 3
 _LONGEST_TOLD = 40
+_MOVING_TO = ".moving-to"
+"""In a folder that is moved piece by piece, since something in it must stay: the name of where to.
+Whoever finds it goes on with the move."""
 
 
 @dataclass(frozen=True)
@@ -40,29 +43,40 @@ class RunFolder:
     def fits(self, folder: Path | None = None) -> bool:
         """Whether the run in this folder, by default the one in its place, can become this one."""
         folder = folder or self.workspace.run
-        return _key_in(folder) == self.key and not self._went_on(folder)
+        same = _key_in(folder) == self.key
+        return same and not _lost_its_checkpoints(folder) and not self._went_on(folder)
 
     def is_longer(self) -> bool:
         """Whether the run in its place is this one, but went on for longer than asked."""
         return _key_in(self.workspace.run) == self.key and self._went_on(self.workspace.run)
 
-    def take_back(self) -> None:
-        """Put a run of these settings that was set aside back into its place, if there is one, and
-        it is further on than the one there.
+    def waiting(self, done_only: bool = False) -> Path | None:
+        """A run of these settings that was set aside and is further on than the one in its place.
+
+        Args:
+            done_only: whether only one that is trained to its end will do.
+        """
+        aside = [folder for folder in self._set_aside() if self.fits(folder)]
+        if done_only:
+            aside = [folder for folder in aside if self._is_done(folder)]
+        if not aside:
+            return None
+        furthest = max(aside, key=lambda folder: len(self._values(folder)))
+        run = self.workspace.run
+        here = len(self._values(run)) if self.fits() else -1
+        return furthest if len(self._values(furthest)) > here else None
+
+    def take_back(self, done_only: bool = False) -> None:
+        """Put the `waiting` run back into its place, if there is one.
 
         Raises:
             StoreError: a folder cannot be moved.
         """
-        aside = [folder for folder in self._set_aside() if self.fits(folder)]
-        if not aside:
-            return
-        furthest = max(aside, key=lambda folder: len(self._values(folder)))
-        run = self.workspace.run
-        if self.fits() and len(self._values(run)) >= len(self._values(furthest)):
-            return
-        self._clear_place()
-        _move(furthest, run)
-        say(f"train: {furthest.name}, a run of these very settings, is back in its place")
+        self._end_moves()
+        if waiting := self.waiting(done_only):
+            self._clear_place()
+            self._move(waiting, self.workspace.run)
+            say(f"train: {waiting.name}, a run of these very settings, is back in its place")
 
     def begin(self) -> None:
         """Make the place free for this run, unless it lies there already, and sign it.
@@ -70,9 +84,10 @@ class RunFolder:
         Raises:
             StoreError: a folder cannot be moved or written.
         """
-        run = self.workspace.run
+        self._end_moves()
         if not self.fits():
             self._clear_place()
+        run = self.workspace.run
         write_atomic(run / "config.yaml", config_as_yaml(self.config).encode())
         about = {"format": "ecgpipe-run/1", "run_key": self.key, "provenance": provenance()}
         write_json_atomic(run / "run.json", about)
@@ -82,6 +97,11 @@ class RunFolder:
         values = self._values(folder)
         over = last_epoch(values, self.config.train.epochs, self.config.train.patience)
         return over is not None and over < len(values)
+
+    def _is_done(self, folder: Path) -> bool:
+        values = self._values(folder)
+        over = last_epoch(values, self.config.train.epochs, self.config.train.patience)
+        return over == len(values) and (folder / "model" / "config.json").exists()
 
     def _values(self, folder: Path) -> list[float | None]:
         """The validation figure of each epoch that was begun, as the newest checkpoint has them;
@@ -112,25 +132,59 @@ class RunFolder:
         taken = [int(folder.suffix.removeprefix(".old-")) for folder in self._set_aside()]
         old = run.with_name(f"{run.name}.old-{max(taken, default=0) + 1}")
         why = self._why_not()
-        _move(run, old, leaving=self.workspace.jobs)
+        self._move(run, old)
         say(f"train: the run that was here {why}; it is kept as {old.name}")
 
     def _why_not(self) -> str:
         """What the run in its place has that this one has not."""
         folder = self.workspace.run
-        if self.is_longer():
-            return "went on for longer than these settings ask for"
-        if self.fits():
+        if _key_in(folder) == self.key:
+            if _lost_its_checkpoints(folder):
+                return "has lost its checkpoints"
+            if self._went_on(folder):
+                return "went on for longer than these settings ask for"
             return "is not as far as one of the same settings"
         try:
             before = load_yaml((folder / "config.yaml").read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):
+            before = None
+        if not isinstance(before, Mapping):
             return "has no settings that can be read"
         told = list(_differences(before, config_as_dict(self.config), self.idle))
         if not told:
-            return "was of other data, texts or vectors"
+            return "was of other data, texts or vectors, or of another version of ecgpipe"
         more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
         return f"was of other settings ({', '.join(told[:_TOLD])}{more})"
+
+    def _move(self, source: Path, target: Path) -> None:
+        """A run's folder to another place, whole; or piece by piece where jobs/ must stay, or is
+        there already: then a kill leaves word of where the rest belongs."""
+        jobs = self.workspace.jobs
+        with storing(target):
+            if not jobs.exists() or self.workspace.run not in (source, target):
+                if target.exists():
+                    target.rmdir()  # it is empty
+                source.rename(target)
+            else:
+                write_atomic(source / _MOVING_TO, target.name.encode())
+                target.mkdir(exist_ok=True)
+                for piece in sorted(source.iterdir()):
+                    if piece != jobs and piece.name != _MOVING_TO:
+                        piece.rename(target / piece.name)
+                fsync_folder(target)
+                (source / _MOVING_TO).unlink()
+                if source != self.workspace.run:
+                    source.rmdir()
+            fsync_folder(self.workspace.runs)
+
+    def _end_moves(self) -> None:
+        """Go on with a move that was killed."""
+        for source in (self.workspace.run, *self._set_aside()):
+            with suppress(FileNotFoundError):
+                name = (source / _MOVING_TO).read_text(encoding="utf-8")
+                target = self.workspace.runs / Path(name).name
+                if target in (self.workspace.run, *self._set_aside()):
+                    self._move(source, target)
 
 
 def _key_in(folder: Path) -> str | None:
@@ -139,20 +193,10 @@ def _key_in(folder: Path) -> str | None:
     return None
 
 
-def _move(source: Path, target: Path, leaving: Path | None = None) -> None:
-    """A run's folder to another place; piece by piece where something must stay, or is there."""
-    with storing(target):
-        stays = leaving is not None and leaving.exists()
-        if not stays and not target.exists():
-            source.rename(target)
-            return
-        # run.json goes last: until then the pieces belong to no run of this key.
-        target.mkdir(exist_ok=True)
-        pieces = [path for path in source.iterdir() if path != leaving]
-        for path in sorted(pieces, key=lambda path: path.name == "run.json"):
-            path.rename(target / path.name)
-        if not stays:
-            source.rmdir()
+def _lost_its_checkpoints(folder: Path) -> bool:
+    """A model of which nothing can be gone on with: training would overwrite it."""
+    made = (folder / "model" / "config.json").exists()
+    return made and not any(folder.glob("checkpoints/step-*"))
 
 
 def _differences(before: Any, after: Any, idle: frozenset[str], place: str = "") -> Iterator[str]:

@@ -231,12 +231,16 @@ def _train(experiment: Experiment) -> StageStatus:
     key = _run_key(experiment)
     if key is None:
         return StageStatus("train", "unknown", f"{line}; whether it is up to date is not known")
+    folder = run_folder(experiment, key)
+    if waiting := folder.waiting():
+        said = f"{line}; {waiting.name} is a run of these very settings, and would come back"
+        return StageStatus("train", "stale", said, figures)
     if read_json(run / "run.json")["run_key"] != key:
         said = f"{line}; of other data or settings, so training begins anew"
         return StageStatus("train", "stale", said, figures)
     if finished_model(experiment, key) is not None:
         return StageStatus("train", "done", line, figures)
-    if run_folder(experiment, key).is_longer():
+    if folder.is_longer():
         said = f"{line}; longer than asked, so training would begin anew beside it"
         return StageStatus("train", "stale", said, figures)
     mean_s = figures.get("epoch_s")

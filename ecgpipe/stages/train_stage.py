@@ -5,6 +5,7 @@ number of epochs and the patience, since with a constant learning rate a longer 
 continued.
 """
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
@@ -34,7 +35,6 @@ _IDLE = (
     "log_every",
     "checkpoint_minutes",
     "keep_checkpoints",
-    "patience",
 )
 
 
@@ -73,7 +73,7 @@ def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
     """Train the run, unless one of these settings that was set aside is done; whether it was."""
     folder = run_folder(experiment, key)
     if world() == 1:  # several must not come to different answers
-        folder.take_back()
+        folder.take_back(done_only=True)
         if finished_model(experiment, key) is not None:
             return False
 
@@ -93,7 +93,7 @@ def run_folder(experiment: Experiment, key: str) -> RunFolder:
     config = experiment.config
     counted = "eval.min_positives"
     names = {
-        *(f"train.{name}" for name in _idle(config.train)),
+        *(f"train.{name}" for name in ("patience", *_idle(config.train))),
         *(f"eval.{field.name}" for field in fields(config.eval)),
         *("name", "work_dir", "notice"),
     }
@@ -114,7 +114,8 @@ def run_key(experiment: Experiment) -> str:
     return digest_of(
         {
             "version": _VERSION,
-            "train": experiment.settings("train", *_idle(train)),
+            # Patience counted once; without it the keys are those of before.
+            "train": experiment.settings("train", *_idle(train)) | {"patience": None},
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),
             "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
@@ -135,14 +136,20 @@ def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
         card = read_json_object(folder / "config.json", ("training", "sha256"), "")
         training = card["training"]
         _ = training["val"][training["best_by"]]
-        train = experiment.config.train
-        over = last_epoch(training["values"], train.epochs, train.patience)
-        if training["run_key"] != key or over != training["epochs"]:
+        if training["run_key"] != key or not _is_over(training, experiment.config.train):
             return None
         whole = sha256_file(folder / "model.safetensors") == card["sha256"]
     except (StoreError, OSError, KeyError, TypeError):
         return None  # none, or damaged: training goes on from its checkpoints and writes it anew
     return card if whole else None
+
+
+def _is_over(training: Mapping[str, Any], train: TrainConfig) -> bool:
+    """Whether training ends with these settings where it ended."""
+    epochs = training["epochs"]
+    if "values" not in training:  # of before 2026-11-28
+        return bool(epochs == train.epochs or epochs < min(training["epochs_asked"], train.epochs))
+    return bool(last_epoch(training["values"], train.epochs, train.patience) == epochs)
 
 
 def findings_task(experiment: Experiment) -> Task:
