@@ -45,13 +45,13 @@ class Contender:
 def compare_task(
     contenders: Sequence[Contender], min_positives: int, draws: int, seed: int
 ) -> dict[str, Any]:
-    """One task of several contenders, each against the first.
+    """One task of one contender or several, each against the first.
 
     A contender of several runs counts with the mean of its runs' figures; `between_runs` is their
     standard deviation, which the interval, being about patients, does not hold.
 
     Args:
-        contenders: at least two.
+        contenders: at least one.
         min_positives: the least ECGs of a class for macro figures and for a p-value.
         draws: resamplings of patients.
         seed: of the draws.

@@ -15,12 +15,14 @@ from ecgpipe.evaluate.results import shown
 
 Comparison = dict[str, Any]
 
-LEGEND = (
+_DIFFERENCES = (
     "Differences are to the first column, on the same ECGs and the same draws of patients, with"
     " their 95 % interval. p: two-sided, from the standard error of the draws; Holm's adjustment is"
-    " over the classes of a task, and for a task's macro AUROC over tasks and columns. A column of"
-    " several seeds is their mean; ± is the standard deviation between seeds, which no interval"
-    " holds."
+    " over the classes of a task, and for a task's macro AUROC over tasks and columns. "
+)
+_SEEDS = (
+    "A column of several seeds is their mean; ± is the standard deviation between seeds, which no"
+    " interval holds."
 )
 OTHER_DATA = "other data"
 
@@ -39,6 +41,11 @@ _SINGLE_LABEL_FIGURES = {
     "macro_auroc": "AUROC, macro",
     "macro_auprc": "AUPRC, macro",
 }
+
+
+def legend(comparison: Comparison) -> str:
+    """What the signs in the tables mean."""
+    return _DIFFERENCES + _SEEDS if len(comparison["contenders"]) > 1 else _SEEDS
 
 
 def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tuple[str, ...]:
@@ -106,8 +113,8 @@ def class_rows(
 
 def render_comparison(comparison: Comparison, papers: Sequence[Publication], language: str) -> str:
     """The whole comparison as Markdown."""
-    parts = ["# " + " · ".join(entry["name"] for entry in comparison["contenders"]), LEGEND]
-    parts += [_contenders(comparison)]
+    parts = ["# " + " · ".join(entry["name"] for entry in comparison["contenders"])]
+    parts += [legend(comparison), _contenders(comparison)]
     for name, task in comparison["tasks"].items():
         told = [paper for paper in papers if paper.tells_of(name)]
         parts += [
@@ -135,14 +142,15 @@ def print_comparison(
                 title, summary_columns(comparison, told_of), summary_rows(comparison, name, told_of)
             )
         )
-        told = _told_apart(task)
-        classes = ", ".join(task["names"][class_id][language] for class_id in told) or "none"
-        console.print(f"classes whose AUROC differs (p < .05 by Holm): {classes}")
+        if len(comparison["contenders"]) > 1:
+            told = _told_apart(task)
+            classes = ", ".join(task["names"][class_id][language] for class_id in told) or "none"
+            console.print(f"classes whose AUROC differs (p < .05 by Holm): {classes}")
     for name, why in comparison["left_out"].items():
         console.print(f"task {name} was left out: {why}")
     for paper in papers:
         console.print(f"{paper.name}: {paper.source}; {OTHER_DATA}: {paper.data}")
-    console.print(LEGEND)
+    console.print(legend(comparison))
 
 
 def _told_apart(task: dict[str, Any]) -> list[str]:

@@ -62,9 +62,24 @@ def test_each_seed_by_itself_and_a_run_by_its_folder(compared: Experiment, tmp_p
     assert "elsewhere" not in out or "toy" not in out
 
 
+def test_seeds_of_one_setting_alone_are_summed_up(compared: Experiment) -> None:
+    page = compared.folder / "seeds.md"
+    code, out, err = compared.run("compare", "--json", "-o", str(page), "fast+*")
+    assert code == 0, err
+    assert "±" in out
+    assert "differ" not in out.casefold().splitlines()[0] + page.read_text().casefold()
+    beside = compared.run("compare", "--json", "toy", "fast+*")[1]
+    alone, both = (json.loads(each.splitlines()[-1])["compare"] for each in (out, beside))
+    assert [(c["name"], len(c["runs"])) for c in alone["contenders"]] == [("fast", 2)]
+    summaries = (found["tasks"]["findings"]["summary"] for found in (alone, both))
+    for ours, theirs in zip(*(each.values() for each in summaries), strict=True):
+        assert ours["differences"] == []
+        assert ours["values"] == theirs["values"][1:]
+        assert ours["between_runs"] == theirs["between_runs"][1:]
+
+
 def test_what_cannot_be_compared_says_why(compared: Experiment) -> None:
     for names, message in (
-        (("fast+*",), "differ by their seed alone"),
         (("toy",), "A comparison needs two runs"),
         (("toy", "none"), "holds no run of that name"),
     ):

@@ -37,7 +37,7 @@ def run_compare(
     seed: int = 0,
     average_seeds: bool = True,
 ) -> dict[str, Any]:
-    """Compare evaluated runs, each with the first.
+    """Compare evaluated runs, each with the first; seeds of one setting alone are summed up.
 
     Args:
         names: folders of runs, or names of runs of the experiment's work_dir; `*` stands for
@@ -52,17 +52,16 @@ def run_compare(
         The comparison (`ecgpipe-comparison/1`), ready for JSON.
 
     Raises:
-        ComparisonError: a name means no run, there are fewer than two, or no task is common.
+        ComparisonError: a name means no run, there is only one, or no task is common.
         StoreError: a run is not evaluated, or what is kept of it is damaged.
     """
     runs = _evaluated_runs(names, open_experiment)
-    groups = _grouped(runs, average_seeds)
-    if len(groups) < 2:
-        alike = " (they differ by their seed alone: --each compares seeds)" if len(runs) > 1 else ""
+    if len(runs) < 2:
         raise ComparisonError(
-            f"A comparison needs two runs, not {', '.join(groups)}{alike}. Name two or more, or use"
-            " a pattern such as 'name+*'."
+            f"A comparison needs two runs, not {runs[0][0]} alone. Name two or more, or use a"
+            " pattern such as 'name+*'."
         )
+    groups = _grouped(runs, average_seeds)
     tasks, left_out = {}, {}
     for task in next(iter(groups.values()))[0][2]["tasks"]:
         try:
