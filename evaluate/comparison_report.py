@@ -53,7 +53,7 @@ def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tu
     names = comparison["contenders"]
     return (
         "figure",
-        *(entry["name"] for entry in names),
+        *(_column(entry) for entry in names),
         *(f"Δ {entry['name']}" for entry in names[1:]),
         *(f"{paper.name} ({OTHER_DATA})" for paper in papers),
     )
@@ -167,6 +167,11 @@ def _contenders(comparison: Comparison) -> str:
         for entry in comparison["contenders"]
     ]
     return markdown_lines(("column", "runs", "their names"), rows)
+
+
+def _column(contender: dict[str, Any]) -> str:
+    runs = len(contender["runs"])
+    return str(contender["name"]) + (f" ({runs} runs)" if runs > 1 else "")
 
 
 def _values(name: str, entry: dict[str, Any]) -> list[str]:

@@ -67,6 +67,7 @@ def test_seeds_of_one_setting_alone_are_summed_up(compared: Experiment) -> None:
     code, out, err = compared.run("compare", "--json", "-o", str(page), "fast+*")
     assert code == 0, err
     assert "±" in out
+    assert "fast (2 runs)" in out
     assert "differ" not in out.casefold().splitlines()[0] + page.read_text().casefold()
     beside = compared.run("compare", "--json", "toy", "fast+*")[1]
     alone, both = (json.loads(each.splitlines()[-1])["compare"] for each in (out, beside))
