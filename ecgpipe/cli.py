@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,12 +26,11 @@ from ecgpipe.processes import is_first, world
 
 if TYPE_CHECKING:
     from ecgpipe.config import PipelineConfig
+    from ecgpipe.stages.at_once import StageFunction
     from ecgpipe.stages.experiment import Experiment
-    from ecgpipe.stages.outcome import Outcome
+    from ecgpipe.stages.outcome import Outcome, Results
     from ecgpipe.stages.shelves import Shelves
     from ecgpipe.stopping import Stop
-
-    StageFunction = Callable[[Experiment, Stop], Outcome]
 
 
 class _Commands(click.Group):
@@ -41,12 +40,18 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EcgpipeError as error:
-            with contextlib.suppress(OSError):  # the terminal was closed; the exit code counts
-                click.echo(f"ecgpipe: {error}", err=True)
+            _tell(f"ecgpipe: {error}")
             ctx.exit(error.exit_code)
         except OSError as error:  # a disk or permission we did not foresee is still no bug
-            click.echo(f"ecgpipe: {error}.", err=True)
+            _tell(f"ecgpipe: {error}.")
             ctx.exit(EcgpipeError.exit_code)
+
+
+def _tell(line: str) -> None:
+    """One line on stderr, which ends nothing where the terminal was closed meanwhile."""
+    from ecgpipe.progress import say  # here, since it would be half of what --help imports
+
+    say(line)
 
 
 def _make_printable() -> None:
@@ -206,7 +211,7 @@ def check(
     if list_path is not None:
         # With a byte-order mark: Excel needs it to see UTF-8.
         write_atomic(list_path, as_list(report).encode("utf-8-sig"))
-        click.echo(f"check: every row is listed in {list_path}", err=True)
+        _tell(f"check: every row is listed in {list_path}")
     if as_json:
         click.echo(json.dumps({"check": to_json(report)}, ensure_ascii=False))
     if not report.ready:
@@ -702,11 +707,11 @@ def show(
     else:
         shown = run_show(records, _experiment_opener(path, overrides), out, style)
     for file in shown.files:
-        click.echo(f"show: wrote {file}", err=True)
+        _tell(f"show: wrote {file}")
     for remark in shown.remarks:
-        click.echo(f"show: {remark}", err=True)
+        _tell(f"show: {remark}")
     for name, message in shown.failed.items():
-        click.echo(f"ecgpipe: {name}: {message}", err=True)
+        _tell(f"ecgpipe: {name}: {message}")
     if as_json:
         files = [str(file) for file in shown.files]
         summary = {"show": {"files": files, "failed": shown.failed}}
@@ -731,7 +736,7 @@ def _experiment(path: Path, overrides: Sequence[str]) -> "Experiment":
 
 
 def _done(outcome: "Outcome", as_json: bool) -> None:
-    click.echo(f"{outcome.stage}: {outcome.line}", err=True)
+    _tell(f"{outcome.stage}: {outcome.line}")
     _report([outcome], as_json)
 
 
@@ -768,7 +773,7 @@ def _run_sweep(
     variants, left_out = load_variants(path, overrides, seeds, grids)
     shelves = Shelves()
     for line in left_out if is_first() else ():
-        click.echo(line, err=True)
+        _tell(line)
     with stop_on_signals(max_minutes) as stop:
         if at_once > 1:
             _run_at_once(stages, variants, at_once, shelves, stop, as_json)
@@ -776,14 +781,14 @@ def _run_sweep(
         ended: dict[str, Outcome | Exception] = {}
         for number, config in enumerate(variants, 1):
             if len(variants) > 1 and is_first():
-                click.echo(f"{config.name}: run {number} of {len(variants)}", err=True)
+                _tell(f"{config.name}: run {number} of {len(variants)}")
             try:
                 outcomes = _run_one(stages, Experiment(config, shelves), stop)
             except (EcgpipeError, OSError) as error:
                 # Of several processes perhaps this one alone failed, so they part.
                 if isinstance(error, StoppedEarly) or len(variants) == 1 or world() > 1:
                     raise
-                click.echo(f"ecgpipe: {error}", err=True)
+                _tell(f"ecgpipe: {error}")
                 ended[config.name] = without_frames(error)
                 continue
             ended[config.name] = outcomes[-1]
@@ -799,13 +804,11 @@ def _run_one(
     for stage in stages:
         outcomes.append(stage(experiment, stop))
         if is_first():
-            click.echo(f"{outcomes[-1].stage}: {outcomes[-1].line}", err=True)
+            _tell(f"{outcomes[-1].stage}: {outcomes[-1].line}")
     return outcomes
 
 
-def _end_sweep(
-    variants: "Sequence[PipelineConfig]", ended: "Mapping[str, Outcome | Exception]"
-) -> None:
+def _end_sweep(variants: "Sequence[PipelineConfig]", ended: "Results") -> None:
     """What was evaluated, side by side; then end as the runs ended."""
     from ecgpipe.stages.outcome import raise_failures
 
@@ -828,7 +831,7 @@ def _compare_variants(variants: "Sequence[PipelineConfig]", last: "Outcome") -> 
     try:
         _show_comparison(run_compare(folders, None), paper=False)
     except ComparisonError as error:
-        click.echo(f"compare: {error}", err=True)
+        _tell(f"compare: {error}")
 
 
 def _run_at_once(
@@ -840,44 +843,27 @@ def _run_at_once(
     as_json: bool,
 ) -> None:
     """Stage after stage for all variants; what fails is left out of what follows."""
-    from ecgpipe.progress import one_of_several, say
-    from ecgpipe.stages.at_once import check_at_once, train_at_once
-    from ecgpipe.stages.experiment import Experiment
-    from ecgpipe.stages.outcome import without_frames
+    from ecgpipe.stages.at_once import check_at_once, each_in_turn, train_at_once
     from ecgpipe.stages.train_stage import run_train
 
     check_at_once(variants)
     outcomes: dict[str, list[Outcome]] = {config.name: [] for config in variants}
-    ended: dict[str, Outcome | Exception] = {}
+    failed: dict[str, Exception] = {}
     for stage in stages:
+        left = [config for config in variants if config.name not in failed]
         if stage is run_train:
-            left = [config for config in variants if config.name in outcomes]
-            trained = train_at_once(left, at_once, shelves, stop)
-            ended.update(trained)
-            for name, result in trained.items():
-                if isinstance(result, Exception):
-                    outcomes.pop(name)
-                else:
-                    outcomes[name].append(result)
-            continue
-        for config in variants:
-            if config.name not in outcomes:
-                continue
-            with one_of_several(config.name):
-                try:
-                    outcome = stage(Experiment(config, shelves), stop)
-                except StoppedEarly:
-                    raise
-                except (EcgpipeError, OSError) as error:
-                    say(f"{error}")
-                    ended[config.name] = without_frames(error)
-                    outcomes.pop(config.name)
-                else:
-                    say(f"{outcome.stage}: {outcome.line}")
-                    outcomes[config.name].append(outcome)
-    for done in outcomes.values():
-        _report(done, as_json)
-    _end_sweep(variants, ended | {name: done[-1] for name, done in outcomes.items()})
+            ended = train_at_once(left, at_once, shelves, stop)
+        else:
+            ended = each_in_turn(stage, left, shelves, stop)
+        for name, result in ended.items():
+            if isinstance(result, Exception):
+                failed[name] = result
+            else:
+                outcomes[name].append(result)
+    for name, done in outcomes.items():
+        if name not in failed:
+            _report(done, as_json)
+    _end_sweep(variants, {name: failed.get(name) or done[-1] for name, done in outcomes.items()})
 
 
 def _show_comparison(comparison: dict[str, Any], paper: bool, out: Path | None = None) -> None:
@@ -896,7 +882,7 @@ def _show_comparison(comparison: dict[str, Any], paper: bool, out: Path | None =
         write_json_atomic(out, comparison)
     else:
         write_atomic(out, render_comparison(comparison, papers, language).encode())
-    click.echo(f"compare: wrote {out}", err=True)
+    _tell(f"compare: wrote {out}")
 
 
 def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
@@ -908,7 +894,7 @@ def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
 
 def _show(outcomes: "Sequence[Outcome]") -> None:
     if len(outcomes) > 1 and not any(outcome.did_work for outcome in outcomes):
-        click.echo("Everything is up to date; no work was done.", err=True)
+        _tell("Everything is up to date; no work was done.")
     if "results" in outcomes[-1].summary:
         from rich.console import Console
 

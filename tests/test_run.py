@@ -1,6 +1,7 @@
 """The command line, end to end: one experiment on simulated ECGs and a tiny Llama."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -171,6 +172,18 @@ def test_an_evaluation_that_fails_does_not_keep_the_rest_of_a_sweep(
     assert "1 of 2 runs failed, for the reasons above: toy+sources=-nowhere-." in err
     runs = experiment.folder / "work" / "runs"
     assert (runs / "toy+sources=null" / "eval" / "results.json").exists()
+
+
+def test_a_closed_terminal_does_not_make_a_failure_of_what_is_done(experiment: Experiment) -> None:
+    ours, theirs = os.openpty()
+    os.close(ours)
+    command = [*python(), "-m", "ecgpipe", "run", "--json", "-c", str(experiment.path)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT, text=True, check=False
+    )
+    os.close(theirs)
+    assert done.returncode == 0
+    assert worked(json.loads(done.stdout.splitlines()[-1])) == []
 
 
 @pytest.mark.parametrize("minutes", ["nan", "-nan", "inf", "0"])

@@ -1,18 +1,19 @@
 """Several runs of a sweep trained at the same time, as threads of this process.
 
-Owns the threads, and that a run which fails does not end the others. They are threads because the
-training signals are then there once, however many runs read them. A run's order of records, texts
+Owns the threads, the stages beside them that the runs go through in turn, and that a run which
+fails does not end the others. They are threads because the training signals are then there once,
+however many runs read them. A run's order of records, texts
 and variations are functions of its seed, so that what it ends with does not depend on its
 neighbours.
 """
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ecgpipe.config import PipelineConfig
-from ecgpipe.errors import ConfigError, StoppedEarly
+from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.processes import world
 from ecgpipe.progress import one_of_several, say
 from ecgpipe.stages.experiment import Experiment
@@ -21,6 +22,8 @@ from ecgpipe.stages.shelves import Shelves
 from ecgpipe.stages.train_stage import run_train
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.own_stream import remark_on_cores
+
+StageFunction = Callable[[Experiment, Stop], Outcome]
 
 _NOT_BEGUN = StoppedEarly("It was not begun.")
 
@@ -68,6 +71,35 @@ def train_at_once(
     return {config.name: ended[config.name] for config in configs}
 
 
+def each_in_turn(
+    stage: StageFunction, configs: Sequence[PipelineConfig], shelves: Shelves, stop: Stop
+) -> Results:
+    """A stage of each that is not for several at the same time; one that fails costs no other.
+
+    Args:
+        stage: what is done.
+        configs: the runs of a sweep; their names differ.
+        shelves: signals that they share.
+        stop: handed on.
+
+    Returns:
+        As `train_at_once`.
+
+    Raises:
+        StoppedEarly: one was stopped; those after it are not begun.
+    """
+    ended: dict[str, Outcome | Exception] = {}
+    for config in configs:
+        with one_of_several(config.name):
+            try:
+                ended[config.name] = _told(stage(Experiment(config, shelves), stop))
+            except StoppedEarly:
+                raise
+            except (EcgpipeError, OSError) as error:
+                ended[config.name] = _failed(error)
+    return ended
+
+
 def check_at_once(configs: Sequence[PipelineConfig]) -> None:
     """Refuse what cannot be trained at the same time in one process.
 
@@ -90,9 +122,16 @@ def check_at_once(configs: Sequence[PipelineConfig]) -> None:
 def _trained(config: PipelineConfig, shelves: Shelves, stop: Stop) -> Outcome | Exception:
     with one_of_several(config.name):
         try:
-            outcome = run_train(Experiment(config, shelves, beside_others=True), stop)
+            return _told(run_train(Experiment(config, shelves, beside_others=True), stop))
         except Exception as error:
-            say(f"{error if str(error) else type(error).__name__}")
-            return without_frames(error)
-        say(f"{outcome.stage}: {outcome.line}")
-        return outcome
+            return _failed(error)
+
+
+def _told(outcome: Outcome) -> Outcome:
+    say(f"{outcome.stage}: {outcome.line}")
+    return outcome
+
+
+def _failed(error: Exception) -> Exception:
+    say(str(error) or type(error).__name__)
+    return without_frames(error)
