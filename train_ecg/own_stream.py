@@ -80,13 +80,14 @@ def stream_of_this_run() -> Any:
 
 def _take() -> Any:
     with _taking:
-        if _left:
-            stream: Any = _left.pop()
-            _taken.add(stream.cuda_stream)
+        stream = _left.pop() if _left else _fresh()
+        _taken.add(stream.cuda_stream)
+        return stream
+
+
+def _fresh() -> Any:
+    for _ in range(_STREAMS_IN_TURN):
+        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
+        if stream.cuda_stream not in _taken:
             return stream
-        for _ in range(_STREAMS_IN_TURN):
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
-            if stream.cuda_stream not in _taken:
-                _taken.add(stream.cuda_stream)
-                return stream
     raise EcgpipeError(f"{len(_taken)} runs train on this GPU already. Lower --at-once.")

@@ -145,11 +145,10 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
         StoreError: a sentence has no vector yet.
     """
     text, style = experiment.config.text, experiment.config.train.text
-    records, texts = with_texts(
-        experiment.records.of_split("train"), experiment.taxonomy, text, style
-    )
-    if not experiment.records.of_split("train").records:
+    split = experiment.records.of_split("train")
+    if not split.records:
         raise SourceError("The training split is empty. Check data.split and split_column.")
+    records, texts = with_texts(split, experiment.taxonomy, text, style)
     if not texts:
         raise SourceError(
             f"No record of the training split has {text.source}, so there is nothing to learn from."

@@ -79,12 +79,12 @@ class RunFolder:
             say(f"train: {waiting.name}, a run of these very settings, is back in its place")
 
     def begin(self) -> None:
-        """Make the place free for this run, unless it lies there already, and sign it.
+        """Put this run into its place, as far as it ever came, or make the place free; and sign it.
 
         Raises:
             StoreError: a folder cannot be moved or written.
         """
-        self._end_moves()
+        self.take_back()
         if not self.fits():
             self._clear_place()
         run = self.workspace.run
@@ -94,14 +94,17 @@ class RunFolder:
 
     def _went_on(self, folder: Path) -> bool:
         """Whether it went on for longer than these settings would."""
-        values = self._values(folder)
-        over = last_epoch(values, self.config.train.epochs, self.config.train.patience)
-        return over is not None and over < len(values)
+        epochs, last = self._epochs(folder)
+        return last is not None and last < epochs
 
     def _is_done(self, folder: Path) -> bool:
-        values = self._values(folder)
-        over = last_epoch(values, self.config.train.epochs, self.config.train.patience)
-        return over == len(values) and (folder / "model" / "config.json").exists()
+        epochs, last = self._epochs(folder)
+        return last == epochs and (folder / "model" / "config.json").exists()
+
+    def _epochs(self, folder: Path) -> tuple[int, int | None]:
+        """How many were begun, and with which these settings would end."""
+        values, train = self._values(folder), self.config.train
+        return len(values), last_epoch(values, train.epochs, train.patience)
 
     def _values(self, folder: Path) -> list[float | None]:
         """The validation figure of each epoch that was begun, as the newest checkpoint has them;

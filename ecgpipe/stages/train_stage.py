@@ -77,14 +77,10 @@ def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
         if finished_model(experiment, key) is not None:
             return False
 
-    def begin() -> None:
-        folder.take_back()
-        folder.begin()
-
     # Imported here because torch takes seconds, and most runs find nothing to do.
     from ecgpipe.stages.model_joint import train_model
 
-    train_model(experiment, key, findings_task(experiment), stop, begin)
+    train_model(experiment, key, findings_task(experiment), stop, folder.begin)
     return True
 
 
