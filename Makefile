@@ -65,15 +65,15 @@ ablate-texts: $(VENV)/ready
 	$(BIN)/ecgpipe run -c $(SAMPLE) --set text.pooling=mean --grid text.model=$(SMOLLM2),$(MINILM)
 
 crash-embed: $(VENV)/ready-dev
-	$(BIN)/python tests/crash/campaign.py --kills 100 --prefixes --power-loss 300 \
+	$(BIN)/python tests/helpers/crash/campaign.py --kills 100 --prefixes --power-loss 300 \
 	  --strict-folders
 
 crash-prepare: $(VENV)/ready-dev
-	$(BIN)/python tests/crash/prepare_kills.py --kills 100
+	$(BIN)/python tests/helpers/crash/prepare_kills.py --kills 100
 
 crash-train: $(VENV)/ready-dev
-	$(BIN)/python tests/crash/train_kills.py --kills 50
-	$(BIN)/python tests/crash/train_kills.py --kills 50 --processes 2
+	$(BIN)/python tests/helpers/crash/train_kills.py --kills 50
+	$(BIN)/python tests/helpers/crash/train_kills.py --kills 50 --processes 2
 
 wheel-check: $(VENV)/ready-dev
 	sh tests/wheel_check.sh $(BIN)/python

@@ -28,20 +28,21 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.report import as_lines, conditions, table
-from ecgpipe.cache.vector_cache import VectorCache
-from ecgpipe.config import TextConfig, TrainConfig
+from ecgpipe.cache.vectors.reader import VectorCache
+from ecgpipe.config.text import TextConfig
+from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.embedding import EmbedJob, embed
 from ecgpipe.embed_text.model_files import find_model, fingerprint_of
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, keys_of
-from ecgpipe.evaluate.bootstrap import patient_weights
+from ecgpipe.evaluate.metrics.bootstrap import patient_weights
 from ecgpipe.evaluate.scoring import draw_figures, figure
-from ecgpipe.evaluate.taxonomy import load_taxonomy
+from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.objective import RecordTexts
-from ecgpipe.train_ecg.pairing import padded, truth_of
-from ecgpipe.train_ecg.placement import SignalShelf
+from ecgpipe.train_ecg.data.pairing import padded, truth_of
+from ecgpipe.train_ecg.data.placement import SignalShelf
+from ecgpipe.train_ecg.loop.training import TrainingData, train
+from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
-from ecgpipe.train_ecg.training import TrainingData, train
 from ecgpipe.train_ecg.two_towers import ModelShape
 
 RATE_HZ = 100

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecgpipe.read_ecg.preparation import Prepared
+    from ecgpipe.read_ecg.prepare.preparation import Prepared
 
 _SIMULATOR = Path(__file__).resolve().parents[1] / "examples" / "simulated"
 
@@ -60,9 +60,9 @@ def write_table(path: Path, sample: EcgSample, n_rows: int) -> None:
 def prepare_table(table: Path, root: Path, work: Path, workers: int, **settings: Any) -> "Prepared":
     """The prepare stage, into a work_dir that is not there yet."""
     # Not at the top: each process of prepare imports the script, and the command's imports little.
-    from ecgpipe.config import DataConfig, TableSource
-    from ecgpipe.evaluate.taxonomy import load_taxonomy
-    from ecgpipe.read_ecg.preparation import prepare
+    from ecgpipe.config.data import DataConfig, TableSource
+    from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+    from ecgpipe.read_ecg.prepare.preparation import prepare
     from ecgpipe.stopping import Stop
     from ecgpipe.workspace import Workspace
 

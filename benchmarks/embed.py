@@ -40,8 +40,8 @@ from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaModel, PreT
 
 import ecgpipe
 from benchmarks.report import as_lines, conditions, table, verdict
-from ecgpipe.cache.vector_cache import VectorCache
-from ecgpipe.config import TextConfig
+from ecgpipe.cache.vectors.reader import VectorCache
+from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text import embedding, language_model, tokens
 from ecgpipe.embed_text.model_files import find_model, fingerprint_of
 from ecgpipe.embed_text.pooling import pool

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from benchmarks.report import as_lines, conditions, table, verdict
-from ecgpipe.evaluate.bootstrap import PatientDraws
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.metrics.thresholds import best_f1_thresholds
 from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, n_threads
-from ecgpipe.evaluate.thresholds import best_f1_thresholds
 
 TARGET_S = 30.0
 LEAST = 10

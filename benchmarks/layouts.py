@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from benchmarks.report import as_lines, conditions, table, verdict
-from ecgpipe.train_ecg.resnet1d import ResNet1d, resnet1d18
-from ecgpipe.train_ecg.time_layers import Convolution, as_image
+from ecgpipe.train_ecg.encoders.layers import Convolution, as_image
+from ecgpipe.train_ecg.encoders.resnet1d import ResNet1d, resnet1d18
 
 Part = Callable[[ResNet1d, torch.Tensor], torch.Tensor]
 

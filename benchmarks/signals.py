@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 from benchmarks.ecg_sample import EcgSample, find_sample, prepare_table, write_table
 from benchmarks.report import as_lines, conditions, table, verdict
-from ecgpipe.cache.signal_reader import SignalStore
-from ecgpipe.read_ecg.wfdb_record import read_wfdb
+from ecgpipe.cache.signals.reader import SignalStore
+from ecgpipe.read_ecg.formats.wfdb import read_wfdb
 
 Slots = npt.NDArray[np.int64]
 Way = Callable[[Slots], npt.NDArray[Any]]

@@ -23,15 +23,15 @@ from accelerate import Accelerator
 
 from benchmarks.gpu.train_data import paper_config
 from benchmarks.report import as_lines, conditions, table, verdict
-from ecgpipe.cache.signal_reader import SignalStore
-from ecgpipe.cache.signal_writer import SignalResult, SignalStoreWriter, write_shard
-from ecgpipe.config import TrainConfig
-from ecgpipe.train_ecg.inputs import to_model_input
-from ecgpipe.train_ecg.objective import RecordTexts
-from ecgpipe.train_ecg.order import epoch_batches
-from ecgpipe.train_ecg.placement import SignalShelf
-from ecgpipe.train_ecg.step import make_optimizer, step_for
-from ecgpipe.train_ecg.training import TrainingData, make_accelerator, set_up
+from ecgpipe.cache.signals.reader import SignalStore
+from ecgpipe.cache.signals.writer import SignalResult, SignalStoreWriter, write_shard
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.train_ecg.data.inputs import to_model_input
+from ecgpipe.train_ecg.data.order import epoch_batches
+from ecgpipe.train_ecg.data.placement import SignalShelf
+from ecgpipe.train_ecg.loop.step import make_optimizer, step_for
+from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up
+from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")

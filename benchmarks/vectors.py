@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.report import as_lines, conditions, table, verdict
-from ecgpipe.cache.fingerprint import Fingerprint
-from ecgpipe.cache.vector_cache import VectorCache
-from ecgpipe.cache.vector_part import VectorRows, part_image
+from ecgpipe.cache.vectors.fingerprint import Fingerprint
+from ecgpipe.cache.vectors.part import VectorRows, part_image
+from ecgpipe.cache.vectors.reader import VectorCache
 
 Rows = npt.NDArray[np.int64]
 

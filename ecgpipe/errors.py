@@ -25,8 +25,8 @@ class SourceError(EcgpipeError):
 class RecordError(EcgpipeError):
     """One recording cannot be used; the others go on.
 
-    `reason` is one short word from `ecgpipe.read_ecg.record.Reason`, so that rejections can be
-    counted; the message says the rest.
+    `reason` is one short word from `ecgpipe.read_ecg.signal.record.Reason`, so that rejections can
+    be counted; the message says the rest.
     """
 
     def __init__(self, reason: str, message: str) -> None:

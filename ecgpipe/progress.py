@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO, cast
 
-from ecgpipe.life_signs import begin_progress
+from ecgpipe.heartbeat import begin_progress
 from ecgpipe.processes import is_first
 
 LINE_EVERY_S = 30.0

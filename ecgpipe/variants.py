@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from ecgpipe.config import PipelineConfig
-from ecgpipe.config_file import load_config, load_yaml
+from ecgpipe.config.file import load_config, load_yaml
+from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import ConfigError
 from ecgpipe.files import sha256_text
 

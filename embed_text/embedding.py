@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.cache.fingerprint import Fingerprint
-from ecgpipe.cache.vector_cache import Keys, VectorCache
-from ecgpipe.cache.vector_part import VectorRows, as_stored
-from ecgpipe.cache.vector_writer import BackgroundWriter, VectorWriter
-from ecgpipe.config import TextConfig
+from ecgpipe.cache.vectors.fingerprint import Fingerprint
+from ecgpipe.cache.vectors.part import VectorRows, as_stored
+from ecgpipe.cache.vectors.reader import Keys, VectorCache
+from ecgpipe.cache.vectors.writer import BackgroundWriter, VectorWriter
+from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.batches import Batch, plan_batches
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.prompts import keys_of

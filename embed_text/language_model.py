@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModel
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from ecgpipe.config import TextConfig, TextView
+from ecgpipe.config.text import TextConfig, TextView
 from ecgpipe.embed_text.loading import loading, loading_settings
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.pooling import pool

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecgpipe.cache.fingerprint import Fingerprint
-from ecgpipe.cache.vector_part import FORMAT
-from ecgpipe.config import TextConfig, TextView
+from ecgpipe.cache.vectors.fingerprint import Fingerprint
+from ecgpipe.cache.vectors.part import FORMAT
+from ecgpipe.config.text import TextConfig, TextView
 from ecgpipe.embed_text.batches import LENGTH_STEP
 from ecgpipe.errors import ModelError, StoreError
 from ecgpipe.files import (

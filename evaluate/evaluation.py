@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.cache.records_table import RecordsTable
-from ecgpipe.config import EvalConfig, Language
+from ecgpipe.config.evaluate import EvalConfig
+from ecgpipe.config.settings import Language
 from ecgpipe.errors import StoppedEarly
-from ecgpipe.evaluate.baselines import log_prior_adjusted, prior_scores, shuffles
-from ecgpipe.evaluate.bootstrap import Draws, PatientDraws
-from ecgpipe.evaluate.calibration import PairLogits, calibration
-from ecgpipe.evaluate.confusion import confusion
-from ecgpipe.evaluate.curves import curves
-from ecgpipe.evaluate.ensemble import class_scores, flattened
+from ecgpipe.evaluate.metrics.baselines import log_prior_adjusted, prior_scores, shuffles
+from ecgpipe.evaluate.metrics.bootstrap import Draws, PatientDraws
+from ecgpipe.evaluate.metrics.calibration import PairLogits, calibration
+from ecgpipe.evaluate.metrics.confusion import confusion
+from ecgpipe.evaluate.metrics.curves import curves
+from ecgpipe.evaluate.metrics.thresholds import best_f1_thresholds
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import (
     START_TEMPERATURE,
@@ -34,8 +35,8 @@ from ecgpipe.evaluate.scoring import (
     scored_records,
     scores_from_members,
 )
-from ecgpipe.evaluate.tasks import Task
-from ecgpipe.evaluate.thresholds import best_f1_thresholds
+from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
+from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.stopping import Stop
 
 Vectors = npt.NDArray[np.float32]

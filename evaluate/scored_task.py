@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.evaluate.tasks import Task
+from ecgpipe.evaluate.tasks.task import Task
 
 
 @dataclass(frozen=True)

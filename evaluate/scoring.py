@@ -15,14 +15,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.evaluate.bootstrap import (
+from ecgpipe.evaluate.metrics.bootstrap import (
     Draws,
     StatedDraws,
     percentile_interval,
     share_interval,
 )
-from ecgpipe.evaluate.metrics import RankedClass, f1_of_counts, ranks, wilson_interval
-from ecgpipe.evaluate.tasks import Kind
+from ecgpipe.evaluate.metrics.metrics import RankedClass, f1_of_counts, ranks, wilson_interval
+from ecgpipe.evaluate.tasks.task import Kind
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]

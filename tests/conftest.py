@@ -13,7 +13,7 @@ import torch
 from slurm_cluster import SlurmCluster, running_cluster, why_not
 from toy_experiment import Experiment, worked
 
-from ecgpipe.config import Analysis
+from ecgpipe.config.evaluate import Analysis
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from paths import HELPERS
 
-FOLDER = Path(__file__).parent / "no_network"
+FOLDER = HELPERS / "no_network"
 
 
 def run(program: str, log: Path) -> subprocess.CompletedProcess[str]:

@@ -15,16 +15,17 @@ venv/bin/ecgpipe --help >/dev/null
 venv/bin/python -W error::ImportWarning - <<'EOF'
 import importlib, importlib.util
 
-for room in ("read_ecg.preparation", "cache.vector_cache", "embed_text.language_model",
-             "train_ecg.training", "evaluate.evaluation", "stages.model_joint",
+for room in ("read_ecg.prepare.preparation", "cache.vectors.reader", "embed_text.language_model",
+             "train_ecg.loop.training", "evaluate.evaluation", "stages.model_bridge",
              "drawing.rendering"):
     importlib.import_module(f"ecgpipe.{room}")
 for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate"):
     assert importlib.util.find_spec(bare) is None, f"a bare {bare} was installed"
-from ecgpipe.evaluate.taxonomy import load_taxonomy
-from ecgpipe.evaluate.tasks import load_task
+from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.evaluate.tasks.task import load_task
 assert len(load_task("superclass", load_taxonomy("ptbxl"), None).classes) == 5
-from ecgpipe.evaluate import report_html, report_words
+from ecgpipe.evaluate.report import html as report_html
+from ecgpipe.evaluate.report import words as report_words
 assert report_words.all_words() and report_html._template()
 EOF
 venv/bin/ecgpipe init pipeline.yaml

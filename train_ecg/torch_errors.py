@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
-from ecgpipe.config import TrainConfig
+from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import EcgpipeError
-from ecgpipe.train_ecg.own_stream import stream_of_this_run
+from ecgpipe.train_ecg.loop.own_stream import stream_of_this_run
 
 # What the allocator of main memory says; it has no exception of its own.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")

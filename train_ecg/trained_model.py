@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.files import read_json, sha256_file, write_atomic, write_json_atomic
-from ecgpipe.train_ecg.checkpoint import Tensors, load_tensors
+from ecgpipe.train_ecg.loop.checkpoint import Tensors, load_tensors
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
 
 FORMAT = "ecgpipe-model/1"

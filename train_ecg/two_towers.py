@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ecgpipe.config import TrainConfig
-from ecgpipe.train_ecg.encoders import build_encoder
-from ecgpipe.train_ecg.inputs import to_model_input
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.train_ecg.data.inputs import to_model_input
+from ecgpipe.train_ecg.encoders.build import build_encoder
 
 _MAX_LOG_SCALE = math.log(100)
 

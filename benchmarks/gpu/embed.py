@@ -30,7 +30,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from benchmarks.gpu.card import RESULTS, device_name, matmul_flops, result_path
 from benchmarks.report import as_lines, conditions, table
-from ecgpipe.config import TextConfig
+from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text import embedding, language_model
 from ecgpipe.embed_text.batches import padded_length
 from ecgpipe.embed_text.language_model import LanguageModel

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, training_data
-from ecgpipe.config import TrainConfig
+from ecgpipe.config.train import TrainConfig
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.own_stream import own_stream
-from ecgpipe.train_ecg.training import TrainingData, train
+from ecgpipe.train_ecg.loop.own_stream import own_stream
+from ecgpipe.train_ecg.loop.training import TrainingData, train
 
 RUNS = 4
 

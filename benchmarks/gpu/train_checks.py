@@ -20,15 +20,15 @@ import torch
 
 from benchmarks.gpu.train_at_once import all_beside
 from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, training_data
-from ecgpipe.config import AugmentConfig, TrainConfig
+from ecgpipe.config.train import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.checkpoint import load_tensors
-from ecgpipe.train_ecg.counter_random import integers, normal, record_keys, uniform
-from ecgpipe.train_ecg.order import epoch_batches
-from ecgpipe.train_ecg.schedule import learning_rate
-from ecgpipe.train_ecg.step import EAGER_STEPS, CapturedStep
-from ecgpipe.train_ecg.training import make_accelerator, set_up, train
+from ecgpipe.train_ecg.data.counter_random import integers, normal, record_keys, uniform
+from ecgpipe.train_ecg.data.order import epoch_batches
+from ecgpipe.train_ecg.loop.checkpoint import load_tensors
+from ecgpipe.train_ecg.loop.schedule import learning_rate
+from ecgpipe.train_ecg.loop.step import EAGER_STEPS, CapturedStep
+from ecgpipe.train_ecg.loop.training import make_accelerator, set_up, train
 
 _EPOCHS = 3
 _SEEDS = (0, 1, 2)

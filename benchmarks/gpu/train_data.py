@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.config import PRESETS, TrainConfig
-from ecgpipe.train_ecg.inputs import NO_READING
-from ecgpipe.train_ecg.objective import RecordTexts
-from ecgpipe.train_ecg.placement import SignalShelf
-from ecgpipe.train_ecg.training import TrainingData
+from ecgpipe.config.presets import PRESETS
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.train_ecg.data.inputs import NO_READING
+from ecgpipe.train_ecg.data.placement import SignalShelf
+from ecgpipe.train_ecg.loop.training import TrainingData
+from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.two_towers import ModelShape
 
 N_LEADS = 12

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgpipe.cluster.job import Job
-from ecgpipe.cluster_config import ClusterConfig, StageJob
+from ecgpipe.config.cluster import ClusterConfig, StageJob
 from ecgpipe.errors import ConfigError
 
 STAGES = ("prepare", "embed", "train", "eval")

@@ -5,7 +5,7 @@ from ecgpipe.cluster.job import Dialect
 from ecgpipe.cluster.pbs import PBS
 from ecgpipe.cluster.pjm import PJM
 from ecgpipe.cluster.slurm import SLURM
-from ecgpipe.cluster_config import Scheduler
+from ecgpipe.config.cluster import Scheduler
 
 DIALECTS: dict[Scheduler, Dialect] = {
     "slurm": SLURM,

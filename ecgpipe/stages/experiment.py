@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecgpipe.cache.fingerprint import Fingerprint
 from ecgpipe.cache.records_table import RecordsTable, read_records
-from ecgpipe.cache.signal_reader import SignalStore
-from ecgpipe.cache.vector_cache import VectorCache
-from ecgpipe.config import PipelineConfig, TextView
+from ecgpipe.cache.signals.reader import SignalStore
+from ecgpipe.cache.vectors.fingerprint import Fingerprint
+from ecgpipe.cache.vectors.reader import VectorCache
+from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.text import TextView
 from ecgpipe.embed_text.model_files import (
     ModelFiles,
     find_model,
@@ -20,10 +21,10 @@ from ecgpipe.embed_text.model_files import (
     weights_are_known,
 )
 from ecgpipe.errors import SourceError, StoreError
-from ecgpipe.evaluate.tasks import Task, check_other_name, load_task, misfit
-from ecgpipe.evaluate.taxonomy import Taxonomy, load_taxonomy
-from ecgpipe.read_ecg.preparation import Prepared, find_prepared, inputs_digest
-from ecgpipe.stages.nearest import nearest_signals
+from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
+from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
+from ecgpipe.read_ecg.prepare.preparation import Prepared, find_prepared, inputs_digest
+from ecgpipe.stages.local_inputs import nearest_signals
 from ecgpipe.stages.shelves import Shelves
 from ecgpipe.workspace import Workspace
 

@@ -1,16 +1,16 @@
 """A stage that leaves signs of life while it works, and of how it ended.
 
-Owns which share of its work a stage's process has. What a sign is, is `ecgpipe.life_signs`'s.
+Owns which share of its work a stage's process has. What a sign is, is `ecgpipe.heartbeat`'s.
 """
 
 import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
-from ecgpipe.life_signs import sign_of_life
+from ecgpipe.heartbeat import sign_of_life
 from ecgpipe.processes import Share, share_of_work
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.outcome import Outcome
+from ecgpipe.stages.stage_result import Outcome
 from ecgpipe.stopping import Stop
 
 P = ParamSpec("P")

@@ -8,11 +8,13 @@ import re
 from collections.abc import Sequence
 
 from ecgpipe.cache.records_table import Record, RecordsTable
-from ecgpipe.config import Language, StepText, TextConfig
+from ecgpipe.config.settings import Language
+from ecgpipe.config.text import TextConfig
+from ecgpipe.config.train import StepText
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, normalise
-from ecgpipe.evaluate.ensemble import flattened
-from ecgpipe.evaluate.tasks import Task
-from ecgpipe.evaluate.taxonomy import Taxonomy
+from ecgpipe.evaluate.tasks.ensemble import flattened
+from ecgpipe.evaluate.tasks.task import Task
+from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 
 # The ends of Japanese and Western sentences, and lines. A point behind a digit is taken for an
 # ordinal's or a decimal's (AV-Block 1. Grades): cutting too little does no harm.

@@ -1,0 +1,218 @@
+"""Checking a whole signal store: every byte of it, and that its parts agree.
+
+Owns what can be wrong with a store, and saying of each damage which shard, slot and record it is.
+Reads one shard at a time, so that its memory does not grow with the store. Mends nothing: what is
+damaged is made again by `ecgpipe prepare`, whose input is still there.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from ecgpipe.cache.signals import format as fmt
+from ecgpipe.cache.signals.reader import SignalStore, check_layout, read_manifest
+from ecgpipe.errors import StoreError
+from ecgpipe.files import read_json, read_json_object
+
+Tick = Callable[[int], object]
+
+
+@dataclass
+class VerifiedSignals:
+    """What a look at every record found."""
+
+    shards: int = 0
+    records: int = 0
+    """Records whose samples are as they were written."""
+
+    unfinished: bool = False
+    """The store has no manifest: only the shards that are done were checked."""
+
+    problems: list[str] = field(default_factory=list)
+    """One sentence each, with shard, slot and record id as far as they are known."""
+
+
+def n_shards_there(folder: Path) -> int:
+    """How many shards a store says it has, for a progress bar; 0 where nothing can be believed."""
+    try:
+        return fmt.n_shards(int(_array(folder)["shape"][0]))
+    except (StoreError, LookupError, TypeError, ValueError):
+        return 0
+
+
+def verify_signals(folder: Path, tick: Tick) -> VerifiedSignals:
+    """Check a store, whole or under construction.
+
+    Args:
+        folder: the store.
+        tick: called for each shard that was checked.
+
+    Returns:
+        What was found. Nothing is changed.
+    """
+    found = VerifiedSignals(unfinished=not (folder / "manifest.json").exists())
+    try:
+        array = _array(folder)
+        n_slots, n_leads, samples = array["shape"]
+        wanted = fmt.array_metadata(n_slots, tuple(array["attributes"]["leads"]), samples)
+        if array != wanted:
+            raise StoreError(f"{folder}/signal/zarr.json describes another layout.")
+        digest = read_json_object(folder / "zarr.json", ("attributes",), "")["attributes"]["digest"]
+    except (StoreError, LookupError, TypeError, ValueError) as error:
+        found.problems.append(f"the store's own description is damaged: {error}")
+        return found
+    entries: list[dict[str, Any]] | None = None
+    if not found.unfinished:
+        try:
+            manifest = read_manifest(folder)
+            check_layout(folder, manifest, array)
+            entries = manifest["shards"]
+        except StoreError as error:
+            found.problems.append(f"the manifest is damaged: {error}")
+            return found
+        if manifest["digest"] != digest:
+            found.problems.append("manifest.json and zarr.json are of different stores")
+    rejected: list[dict[str, Any]] = []
+    for shard in range(fmt.n_shards(n_slots)):
+        n_planned = min(fmt.RECORDS_PER_SHARD, n_slots - shard * fmt.RECORDS_PER_SHARD)
+        entry = None if entries is None else entries[shard]
+        if entry is not None or _done_path(folder, shard).exists():
+            looked = _Shard(folder, shard, n_planned, 2 * n_leads * samples + fmt.CRC_BYTES, digest)
+            found.problems += looked.problems(entry)
+            found.records += looked.n_good
+            found.shards += 1
+            rejected += looked.rejected
+        tick(1)
+    if entries is not None and not found.problems and rejected != manifest["rejected"]:
+        found.problems.append("manifest.json and the done files name different rejected records")
+    return found
+
+
+def verify_slots(store: SignalStore, slots: Sequence[int], record_ids: Sequence[str]) -> list[str]:
+    """Whether the rows of a records table stand for the records that lie in their slots.
+
+    Args:
+        store: the store that the table belongs to.
+        slots: of each row.
+        record_ids: of each row.
+
+    Returns:
+        One sentence for each row that does not.
+    """
+    problems = []
+    rows = sorted(zip(slots, record_ids, strict=True))
+    ids: list[str | None] = []
+    shard_of_ids = -1
+    for place, (slot, record_id) in enumerate(rows):
+        if not 0 <= slot < store.n_slots:
+            problems.append(f"record {record_id}: its slot {slot} is not in the store")
+            continue
+        if place and rows[place - 1][0] == slot:
+            problems.append(f"record {record_id}: slot {slot} is another record's too")
+        shard, number = divmod(slot, fmt.RECORDS_PER_SHARD)
+        if shard != shard_of_ids:
+            ids, shard_of_ids = _stored_ids(store.folder, shard), shard
+        held = ids[number] if number < len(ids) else None
+        if held != record_id:
+            problems.append(f"record {record_id}: slot {slot} holds {held or 'no record'}")
+    return problems
+
+
+def _stored_ids(folder: Path, shard: int) -> list[str | None]:
+    """The record in each slot of a shard; None where it was rejected."""
+    try:
+        records = read_json(_done_path(folder, shard))["records"]
+        return [None if "rejected" in record else record["record_id"] for record in records]
+    except (StoreError, LookupError, TypeError):
+        return []  # reported with its shard already
+
+
+def _array(folder: Path) -> dict[str, Any]:
+    return read_json_object(folder / "signal" / "zarr.json", ("shape", "attributes"), "")
+
+
+def _done_path(folder: Path, shard: int) -> Path:
+    return folder / "done" / f"{shard}.json"
+
+
+class _Shard:
+    """One shard beside what its done file and the manifest say of it."""
+
+    def __init__(
+        self, folder: Path, shard: int, n_planned: int, chunk_length: int, digest: str
+    ) -> None:
+        self.n_good = 0
+        self.rejected: list[dict[str, Any]] = []
+        self._folder = folder
+        self._shard = shard
+        self._n_planned = n_planned
+        self._chunk_length = chunk_length
+        self._digest = digest
+        self._outcomes: list[dict[str, Any]] = []
+
+    def problems(self, entry: dict[str, Any] | None) -> list[str]:
+        """What is wrong with the shard; `entry` is the manifest's word on it."""
+        found, done = [], None
+        try:
+            done = self._read_done()
+            if entry is not None and entry != {key: done[key] for key in entry}:
+                found.append("its done file and the manifest disagree")
+            self._outcomes = done["records"]
+            self.rejected = [r["rejected"] for r in self._outcomes if "rejected" in r]
+        except (StoreError, LookupError, TypeError, AttributeError) as error:
+            found.append(f"its done file is damaged ({error})")
+        # The manifest first: it is under a sum, and stands where the done file is gone.
+        found += self._samples(entry or done)
+        return [f"shard {self._shard}: {problem}" for problem in found]
+
+    def _read_done(self) -> dict[str, Any]:
+        path = _done_path(self._folder, self._shard)
+        done = read_json_object(path, ("digest", "bytes", "xxh3_128", "records"), "")
+        if not fmt.matches_sum(done):
+            raise StoreError(f"{path} differs from its sum")
+        if done["digest"] != self._digest or len(done["records"]) != self._n_planned:
+            raise StoreError(f"{path} is of another store")
+        return done
+
+    def _samples(self, promised: dict[str, Any] | None) -> Iterator[str]:
+        path = self._folder / "signal" / "c" / str(self._shard) / "0" / "0"
+        if not path.exists():
+            yield f"{path} is missing"
+            return
+        n_bytes = path.stat().st_size
+        if promised is not None and n_bytes != promised["bytes"]:
+            yield f"{path} is {n_bytes:,} bytes long, not {promised['bytes']:,}"
+            return
+        content = np.memmap(path, np.uint8, "r") if n_bytes else np.empty(0, np.uint8)
+        try:
+            index = fmt.parse_index(content, self._chunk_length)
+        except ValueError as error:
+            yield f"{error}, so none of its {self._n_planned:,} records can be served"
+            return
+        bad = list(self._bad_records(content, index))
+        yield from bad
+        if promised is not None and not bad:
+            if xxhash.xxh3_128(content.data).hexdigest() != promised["xxh3_128"]:
+                yield "it is another shard than the one that was written"
+
+    def _bad_records(self, content: np.ndarray[Any, Any], index: fmt.Index) -> Iterator[str]:
+        is_stored = fmt.present(index)
+        for place in range(fmt.RECORDS_PER_SHARD):
+            slot = self._shard * fmt.RECORDS_PER_SHARD + place
+            outcome = self._outcomes[place] if place < len(self._outcomes) else None
+            named = f"slot {slot}" + (f", record {outcome['record_id']}" if outcome else "")
+            if self._outcomes and is_stored[place] != (
+                outcome is not None and "rejected" not in outcome
+            ):
+                yield f"{named}: index and done file disagree on whether it is stored"
+            elif is_stored[place]:
+                start = int(index[place, 0])
+                chunk = content[start : start + self._chunk_length].data
+                if fmt.matches_crc(chunk[: -fmt.CRC_BYTES], chunk[-fmt.CRC_BYTES :]):
+                    self.n_good += 1
+                else:
+                    yield f"{named}: its samples differ from what was written"

@@ -1,0 +1,298 @@
+"""Building a signal store so that a kill costs at most the shard in work.
+
+Owns the protocol of writing: one shard has one writer; the shard is synced and renamed, then its
+done file says what became of each record, then, when all are there, the manifest seals the store. A
+shard without a done file is not trusted and is written anew. The same plan and recordings give the
+same bytes, however often the work was interrupted.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ecgpipe.cache.signals import format as fmt
+from ecgpipe.errors import StoreError
+from ecgpipe.files import (
+    fsync_file,
+    fsync_folder,
+    make_folder,
+    open_atomic,
+    read_json,
+    read_json_object,
+    remove_leftovers,
+    storing,
+    write_json_atomic,
+)
+
+
+@dataclass(frozen=True)
+class SignalResult:
+    """What became of one planned record: its samples, or the reason there are none."""
+
+    record_id: str
+    signal: npt.NDArray[np.int16] | None = None
+    """(12, samples) in µV, or None if the record was rejected."""
+
+    notes: tuple[str, ...] = ()
+    """Decisions taken on the way, as short words that can be counted."""
+
+    rejected: "Rejection | None" = None
+    """Why there are none."""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A record that is not in the store, and why."""
+
+    record_id: str
+    reason: str
+    message: str
+    path: str = ""
+    """Where its recording was looked for; '' where the place itself was refused."""
+
+    state: str = ""
+    """What its files were like then. Another state now means that somebody mended them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPlan:
+    """One shard of a planned store; small, so that it can be sent to another process."""
+
+    folder: Path
+    """Of the store."""
+
+    shard: int
+    record_ids: tuple[str, ...]
+    shape: tuple[int, int]
+    """Leads and samples of each record."""
+
+    digest: str
+    """Of the store's plan and settings."""
+
+    @property
+    def path(self) -> Path:
+        """The shard's file."""
+        return _shard_path(self.folder, self.shard)
+
+    @property
+    def done_path(self) -> Path:
+        """What says that the shard is whole, and what became of each record."""
+        return _done_path(self.folder, self.shard)
+
+
+class SignalStoreWriter:
+    """Writes the shards of one planned store; the same plan continues where it stopped."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        record_ids: Sequence[str],
+        leads: tuple[str, ...],
+        samples: int,
+        attributes: dict[str, Any],
+    ) -> None:
+        """Plan a store.
+
+        Args:
+            folder: where the store is built.
+            record_ids: the frozen plan; a record's place in it is its slot. Not copied: there may
+                be a million, kept in less memory than a list's.
+            leads: the lead of each row.
+            samples: samples of each lead.
+            attributes: how the signals are made, with a `digest` over plan and settings. A folder
+                begun under another digest is refused.
+        """
+        self.folder = folder
+        self._record_ids = record_ids
+        self._leads = leads
+        self._samples = samples
+        self._attributes = {"format": fmt.FORMAT, **attributes}
+        self._begin()
+
+    def shards_to_do(self) -> list[int]:
+        """The shards that no finished work covers yet."""
+        return [k for k in range(fmt.n_shards(len(self._record_ids))) if not self._is_done(k)]
+
+    def planned(self, shard: int) -> range:
+        """The slots of a shard."""
+        first = shard * fmt.RECORDS_PER_SHARD
+        return range(first, min(first + fmt.RECORDS_PER_SHARD, len(self._record_ids)))
+
+    def shard_plan(self, shard: int) -> "ShardPlan":
+        """What is needed to write a shard, here or in another process."""
+        return ShardPlan(
+            folder=self.folder,
+            shard=shard,
+            record_ids=tuple(self._record_ids[slot] for slot in self.planned(shard)),
+            shape=(len(self._leads), self._samples),
+            digest=self._attributes["digest"],
+        )
+
+    def adopt_shard(self, shard: int, other: Path) -> None:
+        """Take over a finished shard of another store with the same plan and settings.
+
+        Raises:
+            StoreError: it cannot be linked or copied.
+        """
+        done = read_json(_done_path(other, shard))
+        source, target = _shard_path(other, shard), self._shard_path(shard)
+        with storing(target):
+            make_folder(target.parent)
+            target.unlink(missing_ok=True)
+            try:
+                target.hardlink_to(source)  # shards never change once they are written
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(source, target)
+            fsync_file(target)
+            fsync_folder(target.parent)
+        adopted = {key: value for key, value in done.items() if key != "sum"}
+        adopted["digest"] = self._attributes["digest"]
+        write_json_atomic(self._done_path(shard), fmt.with_sum(adopted))
+
+    def seal(self, made_by: dict[str, Any]) -> dict[str, Any]:
+        """Write the manifest, which makes the store complete; returns it.
+
+        Args:
+            made_by: provenance to keep in it.
+
+        Raises:
+            StoreError: a shard is still missing.
+        """
+        if missing := self.shards_to_do():
+            raise StoreError(f"{self.folder} lacks {len(missing)} shards. Run `ecgpipe prepare`.")
+        n_records, rejected, shards = 0, [], []
+        notes: Counter[str] = Counter()
+        for shard in range(fmt.n_shards(len(self._record_ids))):  # one at a time: there are many
+            done = read_json(self._done_path(shard))
+            n_records += len(done["records"])
+            rejected += [r["rejected"] for r in done["records"] if "rejected" in r]
+            notes.update(note for r in done["records"] for note in r.get("notes", ()))
+            shards.append({key: done[key] for key in ("shard", "bytes", "xxh3_128")})
+        manifest = fmt.with_sum(
+            {
+                "format": fmt.FORMAT,
+                "complete": True,
+                "digest": self._attributes["digest"],
+                "planned": n_records,
+                "stored": n_records - len(rejected),
+                "rejected": rejected,
+                "notes": dict(sorted(notes.items())),
+                "shards": shards,
+                "zarr_sums": {
+                    "zarr.json": fmt.sum_of(self._group()),
+                    "signal/zarr.json": fmt.sum_of(self._array()),
+                },
+                "provenance": made_by,
+            }
+        )
+        write_json_atomic(self.folder / "manifest.json", manifest)
+        return manifest
+
+    def _begin(self) -> None:
+        group = self._group()
+        path = self.folder / "zarr.json"
+        mend = f"Remove {self.folder} and run `ecgpipe prepare`."
+        if path.exists() and read_json_object(path, (), mend) != json.loads(json.dumps(group)):
+            raise StoreError(f"{self.folder} was begun for other recordings or settings. {mend}")
+        remove_leftovers(self.folder / "signal")
+        write_json_atomic(self.folder / "signal" / "zarr.json", self._array())
+        write_json_atomic(path, group)
+
+    def _group(self) -> dict[str, Any]:
+        return fmt.group_metadata(self._attributes)
+
+    def _array(self) -> dict[str, Any]:
+        return fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
+
+    def _is_done(self, shard: int) -> bool:
+        path = self._done_path(shard)
+        if not path.exists():
+            return False
+        file = self._shard_path(shard)
+        planned = [self._record_ids[slot] for slot in self.planned(shard)]
+        try:
+            done = read_json(path)
+            return bool(
+                fmt.matches_sum(done)
+                and done["digest"] == self._attributes["digest"]
+                and [record["record_id"] for record in done["records"]] == planned
+                and file.exists()
+                and file.stat().st_size == done["bytes"]
+            )
+        except (StoreError, KeyError, TypeError, AttributeError):
+            return False  # a damaged done file: its shard is written anew
+
+    def _shard_path(self, shard: int) -> Path:
+        return _shard_path(self.folder, shard)
+
+    def _done_path(self, shard: int) -> Path:
+        return _done_path(self.folder, shard)
+
+
+def _shard_path(folder: Path, shard: int) -> Path:
+    return folder / "signal" / "c" / str(shard) / "0" / "0"
+
+
+def _done_path(folder: Path, shard: int) -> Path:
+    return folder / "done" / f"{shard}.json"
+
+
+def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
+    """Write one shard and then its done file.
+
+    Args:
+        plan: of the shard.
+        results: one for each planned slot, in order; taken one at a time, never held together.
+
+    Raises:
+        StoreError: the disk is full or not writable. The shard then does not exist.
+    """
+    index, offset, hasher = fmt.empty_index(), 0, xxhash.xxh3_128()
+    outcomes: list[dict[str, Any]] = []
+    with open_atomic(plan.path) as file:
+        pairs = zip(plan.record_ids, results, strict=True)
+        for place, (record_id, result) in enumerate(pairs):
+            assert result.record_id == record_id, (place, result.record_id)
+            assert (result.signal is None) == (result.rejected is not None), record_id
+            if result.signal is not None:
+                assert result.signal.shape == plan.shape, result.signal.shape
+                assert result.signal.dtype == np.int16, result.signal.dtype
+                chunk = fmt.chunk_bytes(result.signal)
+                index[place] = offset, len(chunk)
+                offset += len(chunk)
+                hasher.update(chunk)
+                file.write(chunk)
+            outcomes.append(_outcome(result))
+        tail = fmt.index_bytes(index)
+        hasher.update(tail)
+        file.write(tail)
+    write_json_atomic(
+        plan.done_path,
+        fmt.with_sum(
+            {
+                "shard": plan.shard,
+                "digest": plan.digest,
+                "bytes": offset + len(tail),
+                "xxh3_128": hasher.hexdigest(),
+                "records": outcomes,
+            }
+        ),
+    )
+
+
+def _outcome(result: SignalResult) -> dict[str, Any]:
+    outcome: dict[str, Any] = {"record_id": result.record_id}
+    if result.notes:
+        outcome["notes"] = list(result.notes)
+    if result.rejected is not None:
+        outcome["rejected"] = asdict(result.rejected)
+    return outcome

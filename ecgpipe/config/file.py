@@ -1,0 +1,407 @@
+"""pipeline.yaml, read into `PipelineConfig` or refused with the way out.
+
+Owns reading, `--set` overrides, `${VARIABLE}`s, relative paths, presets, and the messages for a
+typing mistake. What a setting means and which values are good is `ecgpipe.config`'s.
+
+Types are checked by pydantic, in strict JSON mode: a string is not a number, true is not 1.
+"""
+
+import dataclasses
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from ecgpipe.config.cluster import ClusterConfig
+from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.presets import DEFAULT_PRESET, PRESETS, RECOMMENDED_FOR_REPORTS
+from ecgpipe.errors import ConfigError
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read pipeline.yaml, apply `key.path=value` overrides, and check everything.
+
+    Relative paths, in the file and in overrides, are relative to the file's folder. `${VAR}` and
+    `${VAR:-default}` in values are replaced from the environment.
+
+    Raises:
+        ConfigError: the file is missing or no YAML; a key is unknown (the nearest known one is
+            named), missing, or of the wrong type; a value is out of bounds; a variable is unset.
+    """
+    settings = _read_yaml(path)
+    for override in overrides:
+        _apply_override(settings, override)
+    origin = f"{path}, with what the command line changes," if overrides else str(path)
+    return parse_config(settings, path.resolve().parent, origin)
+
+
+def parse_config(settings: Mapping[str, Any], folder: Path, origin: str) -> PipelineConfig:
+    """Check plain `settings` and turn them into a `PipelineConfig` with absolute paths.
+
+    `folder` is what relative paths are relative to; `origin` names the file in messages. Raises as
+    `load_config`.
+    """
+    filled = _with_preset(_expand(dict(settings), origin))
+    try:
+        config = TypeAdapter(PipelineConfig).validate_json(
+            json.dumps(filled, default=str), strict=True
+        )
+    except ValidationError as error:
+        raise ConfigError(_explain(error, filled, origin)) from None
+    return _with_absolute_paths(config, folder)
+
+
+def load_cluster(path: Path, overrides: Sequence[str] = ()) -> ClusterConfig:
+    """How work is queued: pipeline.yaml's `cluster` block over the person's own file, key by key.
+
+    The own file is ecgpipe/cluster.yaml below $XDG_CONFIG_HOME, or ~/.config; it need not be there.
+    It holds what belongs under `cluster`, and its relative paths are relative to its folder.
+
+    Raises:
+        ConfigError: as `load_config`, of either file.
+    """
+    settings = _read_yaml(path)
+    for override in overrides:
+        _apply_override(settings, override)
+    own = _cluster_settings(settings.get("cluster"), path.resolve().parent, str(path), "cluster.")
+    file = own_cluster_file()
+    if file.exists():
+        own = _merged(_cluster_settings(_read_yaml(file), file.parent, str(file), ""), own)
+    return _cluster_config(own, str(path), "cluster.")
+
+
+def own_cluster_file() -> Path:
+    """Where a person keeps what is the same for all experiments on a cluster."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "ecgpipe" / "cluster.yaml"
+
+
+def _cluster_settings(block: Any, folder: Path, origin: str, prefix: str) -> dict[str, Any]:
+    """The keys that one file sets, checked by themselves, with absolute paths."""
+    if block is None:
+        return {}
+    filled = _expand(block, origin)
+    checked: ClusterConfig = _resolve_paths(_cluster_config(filled, origin, prefix), folder)
+    plain = {"container": checked.container, "binds": checked.binds}
+    return {key: _plain(plain.get(key, value)) for key, value in filled.items()}
+
+
+def _cluster_config(settings: Any, origin: str, prefix: str) -> ClusterConfig:
+    try:
+        text = json.dumps(settings, default=str)
+        return TypeAdapter(ClusterConfig).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, settings, origin, ClusterConfig, prefix)) from None
+
+
+def config_as_dict(config: PipelineConfig) -> dict[str, Any]:
+    """The resolved settings as plain values, ready for YAML or JSON; reads back to the same.
+
+    Without `cluster`: on whose account and in which queue it ran is no part of an experiment.
+    """
+    values = dataclasses.asdict(config)
+    return {key: _plain(value) for key, value in values.items() if key != "cluster"}
+
+
+def config_as_yaml(config: PipelineConfig) -> str:
+    """The resolved settings as YAML; reads back to the same."""
+    return yaml.safe_dump(config_as_dict(config), allow_unicode=True, sort_keys=False)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number (YAML 1.2) and refuses a key written twice."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]  # `<<: *name`
+    keys = [loader.construct_object(key) for key in nodes]
+    for key_node, key in zip(nodes, keys, strict=True):
+        if not isinstance(key, str):
+            raise yaml.MarkedYAMLError(
+                problem=f"the key {key!r} is not text", problem_mark=key_node.start_mark
+            )
+        if keys.count(key) > 1:
+            raise yaml.MarkedYAMLError(
+                problem=f"the key '{key}' is written twice", problem_mark=key_node.start_mark
+            )
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        settings = load_yaml(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} does not exist. Name your pipeline file with -c, or write one with"
+            " `ecgpipe init`."
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {_one_line(error)}.") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} holds no settings: it must be a mapping such as `name: ...`.")
+    return settings
+
+
+def load_yaml(text: str) -> Any:
+    """The value of YAML text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or not in a form that settings have.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain values only
+    except ValueError as error:  # such as a date that does not exist
+        raise yaml.YAMLError(str(error)) from error
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    return " ".join(str(error).split())
+
+
+def _apply_override(settings: dict[str, Any], override: str) -> None:
+    """Set `a.b.0.c=value` in nested settings; the value is read as YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write it as key=value, for example train.epochs=20.")
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {_one_line(error)}.") from None
+    *parents, last = key.split(".")
+    place: Any = settings
+    for part in parents:
+        place = _step_into(place, part, override)
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _step_into(place: Any, part: str, override: str) -> Any:
+    if isinstance(place, list):
+        inner = place[_index(place, part, override)]
+    else:
+        inner = place.setdefault(part, {})
+        if inner is None:
+            inner = place[part] = {}
+    if not isinstance(inner, dict | list):
+        raise ConfigError(f"--set {override}: {part} is a value, so nothing lies below it.")
+    return inner
+
+
+def _index(place: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise ConfigError(
+            f"--set {override}: '{part}' is no place in a list of {len(place)};"
+            " places are numbered from 0."
+        )
+    return int(part)
+
+
+def _expand(value: Any, origin: str) -> Any:
+    """Replace ${VAR} in every string, at any depth."""
+    if isinstance(value, dict):
+        return {key: _expand(inner, origin) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_expand(inner, origin) for inner in value]
+    if isinstance(value, str):
+        if "\0" in value or not _is_utf8(value):
+            raise ConfigError(f"{origin}: {value!r} holds a character that is no text.")
+        return _VARIABLE.sub(lambda match: _variable(match, origin), value)
+    return value
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _variable(match: re.Match[str], origin: str) -> str:
+    name, default = match.groups()
+    value = os.environ.get(name) or default
+    if value is None:
+        raise ConfigError(
+            f"{origin} uses ${{{name}}}, but that environment variable is not set. Set it, or give"
+            f" a default: ${{{name}:-...}}."
+        )
+    return value
+
+
+def _with_preset(settings: dict[str, Any]) -> dict[str, Any]:
+    """Put the preset's values under what the file itself sets in `train`."""
+    train, text = settings.get("train", {}), settings.get("text")
+    preset = train.get("preset", DEFAULT_PRESET) if isinstance(train, dict) else None
+    if not isinstance(preset, str) or preset not in PRESETS:
+        return settings  # the type check says what is wrong
+    values = PRESETS[preset] | {"preset": preset}
+    if preset == "recommended" and isinstance(text, dict) and text.get("source") == "report":
+        values |= RECOMMENDED_FOR_REPORTS
+    return settings | {"train": _merged(values, train)}
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` wins, block by block: to set train.augment.noise_mv keeps the preset's shift_s."""
+    both = {**under, **over}
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            both[key] = _merged(under[key], value)
+    return both
+
+
+def _explain(
+    error: ValidationError,
+    settings: Any,
+    origin: str,
+    known: type = PipelineConfig,
+    prefix: str = "",
+) -> str:
+    """Every mistake in one paragraph each, with the nearest known key where one was misspelt.
+
+    `known` is the class of settings that `settings` are read into; `prefix` stands before each
+    place, where it lies deeper in the file.
+    """
+    lines = [_explain_one(dict(mistake), settings, known, prefix) for mistake in error.errors()]
+    head = f"{origin} has a mistake:" if len(lines) == 1 else f"{origin} has {len(lines)} mistakes:"
+    return "\n".join([head, *(f"  - {line}" for line in lines)])
+
+
+def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: str) -> str:
+    inside = _written_place(mistake["loc"], settings)
+    place = prefix + inside if inside else prefix.rstrip(".")
+    kind, message = mistake["type"], str(mistake["msg"]).removeprefix("Value error, ")
+    met: Any = mistake.get("input")
+    if kind == "unexpected_keyword_argument":
+        return f"{place} is not a setting.{_nearest_setting(inside, known, prefix)}"
+    if kind in ("missing", "union_tag_not_found"):
+        missing = place + ".kind" if kind == "union_tag_not_found" else place
+        return f"{missing} is missing."
+    if kind == "union_tag_invalid":
+        return f"{place}.kind is {met['kind']!r}; {mistake['ctx']['expected_tags']} are known."
+    if kind == "value_error":
+        return f"{place}: {message}." if place else f"{message}."
+    if kind == "dataclass_type":
+        return f"{place} must hold settings (`key: value` lines), not {met!r}."
+    return f"{place} is {met!r}: {message[0].lower()}{message[1:]}."
+
+
+def _written_place(location: Sequence[int | str], settings: Any) -> str:
+    """The dotted place as the user wrote it: pydantic adds the tag of a source, which we drop."""
+    inner: Any = settings
+    for place, step in enumerate(location):
+        behind_number = place > 0 and isinstance(location[place - 1], int)
+        if behind_number and isinstance(inner, dict) and step == inner.get("kind"):
+            return ".".join(map(str, (*location[:place], *location[place + 1 :])))
+        try:
+            inner = inner[step]
+        except (KeyError, IndexError, TypeError):
+            break
+    return ".".join(map(str, location))
+
+
+def _nearest_setting(place: str, cls: type, prefix: str) -> str:
+    known = sorted(set(_known_settings(cls)))
+    plain = re.sub(r"\.\d+", "", place)
+    parent, _, last = plain.rpartition(".")
+    siblings = {
+        name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == parent
+    }
+    if near := difflib.get_close_matches(last, siblings, 1):
+        return f" Did you mean {prefix}{siblings[near[0]]}?"
+    if elsewhere := [name for name in known if name.rpartition(".")[2] == last]:
+        return f" Did you mean {prefix}{elsewhere[0]}?"
+    return f" Known here: {', '.join(siblings)}."
+
+
+def _known_settings(cls: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted setting name below a settings class."""
+    for item in dataclasses.fields(cls):
+        yield prefix + item.name
+        for inner in _settings_classes(item.type):
+            yield from _known_settings(inner, f"{prefix}{item.name}.")
+
+
+def _settings_classes(annotation: Any) -> Iterator[Any]:
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _settings_classes(argument)
+
+
+def _with_absolute_paths(config: PipelineConfig, folder: Path) -> PipelineConfig:
+    resolved: PipelineConfig = _resolve_paths(config, folder)
+    taxonomy = _resolve_named_file(config.data.taxonomy, folder, (".csv",))
+    tasks = tuple(_resolve_named_file(t, folder, (".yaml", ".yml")) for t in config.eval.tasks)
+    return dataclasses.replace(
+        resolved,
+        data=dataclasses.replace(resolved.data, taxonomy=taxonomy),
+        text=dataclasses.replace(resolved.text, model=_resolve_model(config.text.model, folder)),
+        eval=dataclasses.replace(resolved.eval, tasks=tasks),
+    )
+
+
+def _resolve_paths(value: Any, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return _absolute(value, folder)
+    if isinstance(value, tuple):
+        return tuple(_resolve_paths(inner, folder) for inner in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changes = {
+            item.name: _resolve_paths(getattr(value, item.name), folder)
+            for item in dataclasses.fields(value)
+        }
+        return dataclasses.replace(value, **changes)
+    return value
+
+
+def _absolute(path: Path, folder: Path) -> Path:
+    try:
+        return Path(os.path.normpath(folder / path.expanduser()))
+    except RuntimeError as error:
+        raise ConfigError(f"The path {path} means nothing here: {error}") from None
+
+
+def _resolve_named_file(name: str, folder: Path, suffixes: tuple[str, ...]) -> str:
+    """A setting that is a name or a file: a file becomes absolute, a name stays."""
+    is_file = Path(name).suffix.casefold() in suffixes
+    return str(_absolute(Path(name), folder)) if is_file else name
+
+
+def _resolve_model(model: str, folder: Path) -> str:
+    """A model named by a path that exists becomes absolute; a hub id or package: stays."""
+    path = _absolute(Path(model), folder)
+    return str(path) if not model.startswith("package:") and path.exists() else model
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,55 @@
+"""One experiment, complete: all blocks of pipeline.yaml."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ecgpipe.config.cluster import ClusterConfig
+from ecgpipe.config.data import DataConfig
+from ecgpipe.config.evaluate import EvalConfig
+from ecgpipe.config.settings import Settings, need
+from ecgpipe.config.text import TextConfig
+from ecgpipe.config.train import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig(Settings):
+    """One experiment, complete."""
+
+    name: str
+    """The run's folder under work_dir/runs."""
+
+    data: DataConfig
+    text: TextConfig
+
+    work_dir: Path = Path("work")
+    """Where everything made is kept."""
+
+    notice: str = ""
+    """One line shown above every result, for example that the ECGs are simulated."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    """How `ecgpipe submit` queues the stages; nothing that is made depends on it."""
+
+    def __post_init__(self) -> None:
+        good = (
+            bool(self.name) and self.name.isprintable() and not set(self.name) & set('/\\:*?"<>|')
+        )
+        need(
+            good and self.name[0] not in ". ",
+            f"name must be a plain folder name, not {self.name!r}",
+        )
+        need(len(self.name.encode()) <= 200, "name must be at most 200 bytes long")
+        augment = self.train.augment
+        need(
+            augment.mains_mv == 0 or self.data.rate_hz > 120,
+            f"train.augment.mains_mv needs data.rate_hz above 120, not {self.data.rate_hz}: a sine"
+            " of 60 Hz would alias",
+        )
+        need(
+            augment.crop_s <= self.data.duration_s,
+            f"train.augment.crop_s {augment.crop_s} is longer than data.duration_s"
+            f" {self.data.duration_s}",
+        )

@@ -1,0 +1,25 @@
+"""What every block of settings has in common.
+
+Owns the base class and the one way a setting is refused. Knows no setting.
+"""
+
+from typing import Any, ClassVar, Literal
+
+Language = Literal["ja", "en"]
+
+
+class Settings:
+    """Base of every block of settings: an unknown key is an error, never ignored."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
+
+
+def need(condition: bool, want: str) -> None:
+    """Refuse a setting at birth; `want` says what must hold, and what was met."""
+    if not condition:
+        raise ValueError(want)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes."""
+    need(0 <= seed < 2**63, f"seed must be 0 or a positive number below 2^63, not {seed}")

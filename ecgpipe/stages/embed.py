@@ -1,0 +1,149 @@
+"""embed: every distinct sentence gets a vector, unless it has one."""
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ecgpipe.cache.vectors.reader import Keys, VectorCache
+from ecgpipe.embed_text.embedding import Embedded, EmbedJob, embed, missing_texts
+from ecgpipe.embed_text.prompts import keys_of
+from ecgpipe.errors import StoreError
+from ecgpipe.files import write_atomic
+from ecgpipe.processes import Share, share_of_work
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.local_inputs import nearest_model
+from ecgpipe.stages.signed import signed
+from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.texts import all_sentences
+from ecgpipe.stopping import Stop
+
+_LOOK_EVERY_S = 2.0
+_PATIENCE_S = 900.0
+
+
+def run_embed(experiment: Experiment, stop: Stop) -> Outcome:
+    """Embed what is missing, and wait for the processes that were launched with this one.
+
+    Raises as `ecgpipe.embed_text.embedding.embed`.
+    """
+    outcome = run_embed_share(experiment, stop, share_of_work(None))
+    if outcome.summary["left_to_others"]:
+        _wait_for_others(experiment, stop)
+    return outcome
+
+
+@signed("embed")
+def run_embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
+    """Embed what is missing of one share. Raises as `ecgpipe.embed_text.embedding.embed`."""
+    done = embed(sentences_of(experiment), embed_job(experiment, share), stop)
+    folder = experiment.workspace.embeddings / experiment.fingerprint.short
+    summary = {
+        "distinct": done.distinct,
+        "embedded": done.embedded,
+        "left_to_others": done.left_to_others,
+        "cut": len(done.cut),
+        "folder": str(folder),
+    }
+    line = _line(done, share)
+    if len(done.cut):
+        path = folder / "cut-texts.csv"
+        write_atomic(path, _cut_list(done.cut, experiment.open_vectors()))
+        summary["cut_list"] = str(path)
+        limit = experiment.config.text.max_tokens
+        line += f"; {len(done.cut):,} were cut at text.max_tokens {limit}, listed in {path}"
+    return Outcome("embed", done.embedded > 0, line, summary)
+
+
+def explain(experiment: Experiment) -> str:
+    """What the vectors depend on, what is there, and how other caches here differ."""
+    sentences = list(dict.fromkeys(sentences_of(experiment)))
+    job = embed_job(experiment, Share())
+    missing = len(missing_texts(sentences, job))
+    lines = [
+        f"text.model   {experiment.model_files.named}",
+        f"texts        {len(sentences):,} distinct, {missing:,} without a vector",
+        f"fingerprint  {job.fingerprints[0].digest}",
+        f"folder       {job.root / job.fingerprints[0].short}",
+        *(f"  {name:<12} {value}" for name, value in job.fingerprints[0].fields.items()),
+    ]
+    for view, fingerprint in zip(job.config.all_views[1:], job.fingerprints[1:], strict=True):
+        lines += [f"also filled  {job.root / fingerprint.short}", f"  {view}"]
+    ours = {fingerprint.short for fingerprint in job.fingerprints}
+    for path in sorted(job.root.glob("*/fingerprint.json")):
+        if path.parent.name not in ours:
+            lines += [f"other cache  {path.parent}", *_differences(job, path)]
+    return "\n".join(lines)
+
+
+def sentences_of(experiment: Experiment) -> list[str]:
+    """Everything that needs a vector."""
+    config = experiment.config
+    return all_sentences(
+        experiment.records, experiment.taxonomy, experiment.tasks, config.text, config.train.text
+    )
+
+
+def embed_job(experiment: Experiment, share: Share) -> EmbedJob:
+    """The experiment's model, views and caches."""
+    return EmbedJob(
+        files=nearest_model(experiment.model_files, experiment.fingerprint),
+        config=experiment.config.text,
+        root=experiment.workspace.embeddings,
+        fingerprints=tuple(map(experiment.fingerprint_of, experiment.config.text.all_views)),
+        share=share,
+    )
+
+
+def _line(done: Embedded, share: Share) -> str:
+    if done.embedded:
+        line = f"{done.embedded:,} texts embedded, {done.already_there:,} were there"
+    elif done.left_to_others:
+        line = f"nothing to do: all texts of share {share} have a vector"
+    else:
+        line = f"nothing to do: all {done.distinct:,} distinct texts have a vector"
+    if done.left_to_others:
+        line += f"; {done.left_to_others:,} of other shares had none when this one began"
+    return line
+
+
+def _cut_list(cut: Keys, cache: VectorCache) -> bytes:
+    """Keys of texts that were cut; never the texts."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["key", "n_tokens_read"])
+    for key, n_tokens in zip(cut, cache.n_tokens(cache.rows(cut)), strict=True):
+        table.writerow([key.tobytes().hex(), n_tokens])
+    return text.getvalue().encode()
+
+
+def _differences(job: EmbedJob, path: Path) -> list[str]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return [f"  {line}" for line in job.fingerprints[0].differences(found)]
+    except (OSError, ValueError, AttributeError):
+        return ["  its fingerprint.json cannot be read"]
+
+
+def _wait_for_others(experiment: Experiment, stop: Stop) -> None:
+    """Until every share is done: looked up on the disk, since that is where they must be found.
+
+    Raises:
+        StoreError: nothing was added for a quarter of an hour.
+    """
+    keys = keys_of(sentences_of(experiment))
+    left, since = len(keys) + 1, time.monotonic()
+    while not stop:
+        now_left = len(experiment.open_vectors().missing(keys))
+        if now_left == 0:
+            return
+        if now_left < left:
+            left, since = now_left, time.monotonic()
+        if time.monotonic() - since > _PATIENCE_S:
+            raise StoreError(
+                f"{left:,} texts of other processes still have no vector, and none was added for"
+                f" {_PATIENCE_S / 60:.0f} minutes. Look at their logs, and run the command again."
+            )
+        time.sleep(_LOOK_EVERY_S)

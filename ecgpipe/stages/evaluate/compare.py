@@ -1,0 +1,211 @@
+"""compare: evaluated runs side by side.
+
+Owns which runs a name means, and which of them differ by their seed alone and are averaged.
+"""
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgpipe.errors import ComparisonError, StoreError
+from ecgpipe.evaluate.compare.comparison import (
+    Contender,
+    KeptScores,
+    adjust_over_tasks,
+    compare_task,
+)
+from ecgpipe.evaluate.results import Results, read_results
+from ecgpipe.evaluate.score_file import read_scores
+from ecgpipe.files import digest_of
+from ecgpipe.provenance import provenance
+from ecgpipe.stages.experiment import Experiment
+
+FORMAT = "ecgpipe-comparison/1"
+
+EvaluatedRun = tuple[str, Path, Results]
+"""Its name, its eval folder and its results."""
+
+
+def run_compare(
+    names: Sequence[str],
+    open_experiment: Callable[[], Experiment] | None,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    average_seeds: bool = True,
+) -> dict[str, Any]:
+    """Compare evaluated runs, each with the first; seeds of one setting alone are summed up.
+
+    Args:
+        names: folders of runs, or names of runs of the experiment's work_dir; `*` stands for
+            anything.
+        open_experiment: opens the experiment whose work_dir holds the runs; None where there is
+            none.
+        draws: resamplings of patients.
+        seed: of the draws.
+        average_seeds: whether runs that differ by train.seed alone count as one, with their mean.
+
+    Returns:
+        The comparison (`ecgpipe-comparison/1`), ready for JSON.
+
+    Raises:
+        ComparisonError: a name means no run, there is only one, or no task is common.
+        StoreError: a run is not evaluated, or what is kept of it is damaged.
+    """
+    runs = _evaluated_runs(names, open_experiment)
+    if len(runs) < 2:
+        raise ComparisonError(
+            f"A comparison needs two runs, not {runs[0][0]} alone. Name two or more, or use a"
+            " pattern such as 'name+*'."
+        )
+    groups = _grouped(runs, average_seeds)
+    tasks, left_out = {}, {}
+    for task in next(iter(groups.values()))[0][2]["tasks"]:
+        try:
+            tasks[task] = _compared(task, groups, draws, seed)
+        except ComparisonError as error:
+            left_out[task] = str(error)
+    if not tasks:
+        why = "\n".join(f"{task}: {why}" for task, why in left_out.items())
+        raise ComparisonError(f"These runs have no task in common that compares.\n{why}")
+    adjust_over_tasks(tasks)
+    return {
+        "format": FORMAT,
+        "contenders": [
+            {"name": name, "runs": [run for run, _, _ in members]}
+            for name, members in groups.items()
+        ],
+        "language": next(iter(groups.values()))[0][2]["config"]["text"]["language"],
+        "draws": draws,
+        "tasks": tasks,
+        "left_out": left_out,
+        "provenance": provenance(),
+    }
+
+
+def _compared(
+    task: str, groups: dict[str, list[EvaluatedRun]], draws: int, seed: int
+) -> dict[str, Any]:
+    about = next(iter(groups.values()))[0][2]["tasks"][task]
+    contenders = []
+    for name, members in groups.items():
+        runs = {}
+        for run, folder, results in members:
+            if task not in results["tasks"]:
+                raise ComparisonError(f"{run} was not scored on it; see eval.tasks.")
+            if not results["tasks"][task]["n"]:
+                raise ComparisonError(f"no ECG of {run} is scored by it.")
+            runs[run] = _kept_scores(folder / "scores.h5", task, results)
+        contenders.append(Contender(name, runs))
+    return {
+        "title": about["title"],
+        "kind": about["kind"],
+        "names": {class_id: entry["names"] for class_id, entry in about["classes"].items()},
+        **compare_task(contenders, about["min_positives"], draws, seed),
+    }
+
+
+def _kept_scores(path: Path, task: str, results: Results) -> KeptScores:
+    file = read_scores(path)
+    if file.key != results["key"] or task not in file.tasks:
+        raise StoreError(
+            f"{path} is of another evaluation than the results beside it. Run `ecgpipe eval` again."
+        )
+    kept = file.tasks[task]
+    rows = np.flatnonzero(kept.chosen_N).tolist()
+    return KeptScores(
+        class_ids=kept.class_ids,
+        record_ids=tuple(file.record_ids[row] for row in rows),
+        patients=file.patients_N[rows],
+        scores_NC=kept.scores_NC[rows],
+        truth_NC=kept.truth_NC[rows],
+    )
+
+
+def _evaluated_runs(
+    names: Sequence[str], open_experiment: Callable[[], Experiment] | None
+) -> list[EvaluatedRun]:
+    folders: dict[Path, str] = {}
+    for name in names:
+        for folder in _folders_of(name, open_experiment):
+            folders.setdefault(folder.resolve(), folder.name)
+    runs = []
+    for folder, name in folders.items():
+        evaluation = folder / "eval"
+        results = read_results(evaluation / "results.json")
+        if not (evaluation / "scores.h5").exists():
+            raise StoreError(
+                f"{evaluation} keeps no scores: it was evaluated by an older ecgpipe. Run"
+                " `ecgpipe eval`."
+            )
+        runs.append((name, evaluation, results))
+    return runs
+
+
+def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> list[Path]:
+    if (Path(name) / "eval" / "results.json").exists():
+        return [Path(name)]
+    if open_experiment is None:
+        raise ComparisonError(
+            f"{name} is no folder of an evaluated run (it would hold eval/results.json). To compare"
+            " runs by name, say with -c which pipeline.yaml they belong to."
+        )
+    runs = open_experiment().workspace.runs
+    found = sorted(
+        folder
+        for folder in runs.glob("*")
+        if fnmatch.fnmatchcase(folder.name, name) and not _is_set_aside(folder)
+    )
+    evaluated = [folder for folder in found if (folder / "eval" / "results.json").exists()]
+    if not evaluated:
+        what = "holds no run of that name" if not found else "has not evaluated it"
+        there = ", ".join(sorted(f.name for f in runs.glob("*") if (f / "eval").exists()))
+        raise ComparisonError(
+            f"{name}: {runs} {what}. Evaluated there: {there or 'none'}. Run `ecgpipe eval`."
+        )
+    return evaluated
+
+
+def _is_set_aside(folder: Path) -> bool:
+    """Whether training set the folder aside because its settings changed, as name.old-1."""
+    return folder.suffix.startswith(".old-") or folder.name.startswith(".")
+
+
+def _grouped(runs: Sequence[EvaluatedRun], average_seeds: bool) -> dict[str, list[EvaluatedRun]]:
+    """The runs by column: those of one setting and several seeds together, under one name."""
+    groups: dict[str, list[EvaluatedRun]] = {}
+    for run in runs:
+        key = _without_seed(run[2]) if average_seeds else run[0] + str(run[1])
+        groups.setdefault(key, []).append(run)
+    columns: dict[str, list[EvaluatedRun]] = {}
+    for members in groups.values():
+        name = _column_name(members)
+        # Runs of one name in two work_dirs.
+        columns[name if name not in columns else f"{name} ({len(columns) + 1})"] = members
+    return dict(zip(_without_common_part(list(columns)), columns.values(), strict=True))
+
+
+def _without_common_part(names: Sequence[str]) -> list[str]:
+    """sweep+lr=1 and sweep+lr=2 as lr=1 and lr=2; names that would be empty stay whole."""
+    parts = [name.split("+") for name in names]
+    common = 0
+    while all(len(each) > common + 1 for each in parts) and len({e[common] for e in parts}) == 1:
+        common += 1
+    return ["+".join(each[common:]) for each in parts]
+
+
+def _without_seed(results: Results) -> str:
+    config = {key: value for key, value in results["config"].items() if key != "name"}
+    config["train"] = {k: v for k, v in config.get("train", {}).items() if k != "seed"}
+    config.pop("work_dir", None)
+    return digest_of(config)
+
+
+def _column_name(members: Sequence[EvaluatedRun]) -> str:
+    name = members[0][0]
+    if len(members) == 1:
+        return name
+    return "+".join(part for part in name.split("+") if not part.startswith("seed="))

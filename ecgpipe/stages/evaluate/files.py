@@ -1,0 +1,80 @@
+"""Everything an evaluation leaves beside results.json.
+
+Owns the names: report.html, report.md, tables/*.csv, figures/*.png and *.svg. Each file is whole or
+absent; results.json is written after them by the stage, so where it stands they stand too. Tables
+and figures of an earlier evaluation that this one does not make are removed.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ecgpipe.drawing.fonts import find_fonts
+from ecgpipe.drawing.plot import CountGrid, Plot, Words
+from ecgpipe.drawing.plot_rendering import render_plot
+from ecgpipe.evaluate.report.charts import all_figures
+from ecgpipe.evaluate.report.csv_files import csv_bytes
+from ecgpipe.evaluate.report.html import render_html
+from ecgpipe.evaluate.report.markdown import render_report
+from ecgpipe.evaluate.report.tables import all_tables
+from ecgpipe.evaluate.results import Results
+from ecgpipe.files import storing, write_atomic
+from ecgpipe.stages.show.show import free_name
+
+REPORTS = ("report.md", "report.html")
+
+
+def write_report_files(folder: Path, results: Results, pictures: Mapping[str, bytes]) -> None:
+    """Write reports, tables and figures.
+
+    Args:
+        folder: the run's eval folder.
+        results: what is about to be results.json.
+        pictures: by record id, a PNG of each example ECG.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    tables = dict(_named(((t.name, csv_bytes(t)) for t in all_tables(results)), "csv"))
+    _replace(folder / "tables", tables)
+    _replace(folder / "figures", dict(_figure_files(results)))
+    write_atomic(folder / "report.md", render_report(results).encode())
+    write_atomic(folder / "report.html", render_html(results, pictures).encode())
+
+
+def _figure_files(results: Results) -> Iterator[tuple[str, bytes]]:
+    language = results["config"]["text"]["language"]
+    figures = list(all_figures(results))
+    letters = "".join(words[language] for figure in figures for words in _words(figure))
+    fonts = find_fonts(letters)
+    if not fonts.has_all(letters):
+        language = "en"
+    for format in ("png", "svg"):
+        drawn = ((f.name, render_plot(f, fonts, language, format)) for f in figures)
+        yield from _named(drawn, format)
+
+
+def _words(figure: Plot | CountGrid) -> Iterator[Words]:
+    yield figure.title
+    if isinstance(figure, CountGrid):
+        yield from (figure.rows, figure.columns, *figure.names)
+    else:
+        yield from (figure.x.label, figure.y.label)
+        yield from (series.name for series in figure.series)
+        yield from (label.text for label in figure.labels)
+
+
+def _named(contents: Iterator[tuple[str, bytes]], suffix: str) -> Iterator[tuple[str, bytes]]:
+    """Names that any disk takes: a task of one's own may be called anything."""
+    taken: set[str] = set()
+    for name, content in contents:
+        yield free_name(name, suffix, taken), content
+
+
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        write_atomic(folder / name, content)
+    with storing(folder), contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if path.name not in files and path.suffix in (".csv", ".png", ".svg"):
+                path.unlink()

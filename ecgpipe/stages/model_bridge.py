@@ -1,0 +1,238 @@
+"""Where torch meets the other rooms: building, training and asking a model.
+
+Owns the translation from wording to vector: evaluation speaks in words, the model in vectors of the
+language model, the cache in keys. Imported only when a model is really needed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.cache.vectors.reader import VectorCache
+from ecgpipe.config.settings import Language
+from ecgpipe.config.text import TextConfig
+from ecgpipe.embed_text.prompts import keys_of
+from ecgpipe.errors import CheckpointError, SourceError
+from ecgpipe.evaluate.evaluation import validation_figures
+from ecgpipe.evaluate.metrics.calibration import PairLogits
+from ecgpipe.evaluate.tasks.task import Task
+from ecgpipe.processes import is_first
+from ecgpipe.progress import say
+from ecgpipe.provenance import provenance
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
+from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.data.pairing import padded
+from ecgpipe.train_ecg.data.placement import SignalShelf
+from ecgpipe.train_ecg.loop.own_stream import own_stream
+from ecgpipe.train_ecg.loop.step_profile import StepProfile, profile_step
+from ecgpipe.train_ecg.loop.training import Trained, TrainingData, train
+from ecgpipe.train_ecg.losses.objective import RecordTexts
+from ecgpipe.train_ecg.trained_model import ChangeSignals, ModelEncoder, load_model
+from ecgpipe.train_ecg.two_towers import ModelShape, initialised
+
+
+class JointModel:
+    """A model that encodes stored ECGs, and class wordings through the kept vectors."""
+
+    def __init__(self, encoder: ModelEncoder, vectors: VectorCache, text: TextConfig) -> None:
+        self._encoder = encoder
+        self._vectors = vectors
+        self._text = text
+
+    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of the ECGs in these slots."""
+        return self._encoder.encode_ecg(slots)
+
+    def encode_text(
+        self, texts: Sequence[str], language: Language | None = None
+    ) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of wordings, put into the prompt of a language."""
+        return self.encode_sentences(class_sentences(texts, self._text, language))
+
+    def encode_sentences(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of whole sentences, as the language model read them."""
+        return self._encoder.encode_vectors(self._vectors.vectors(keys_of(sentences)))
+
+
+class SettledModel(JointModel):
+    """A model that learns no more: what it made of an ECG once is remembered.
+
+    Several analyses look at the same splits, and encoding is most of their time.
+    """
+
+    def __init__(self, encoder: ModelEncoder, vectors: VectorCache, text: TextConfig) -> None:
+        super().__init__(encoder, vectors, text)
+        self._features_of: dict[bytes, npt.NDArray[np.float32]] = {}
+
+    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of the ECGs in these slots."""
+        return self._encoder.project(self.features(slots))
+
+    def features(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(n, F) what the encoder makes of these ECGs, before the projection."""
+        key = slots.tobytes()
+        if key not in self._features_of:
+            self._features_of[key] = self._encoder.features(slots)
+        return self._features_of[key]
+
+    @property
+    def text_mean(self) -> npt.NDArray[np.float32]:
+        """(W,) what is subtracted from a vector of the language model."""
+        return self._encoder.text_mean
+
+    def encode_changed(
+        self, slots: npt.NDArray[np.int64], change: ChangeSignals
+    ) -> npt.NDArray[np.float32]:
+        """(n, D) unit vectors of these ECGs after `change`."""
+        return self._encoder.encode_changed(slots, change)
+
+    @property
+    def logits(self) -> PairLogits:
+        """How the model makes a logit of a cosine."""
+        return PairLogits(*self._encoder.pair_logits)
+
+
+def train_model(
+    experiment: Experiment, key: str, task: Task, stop: Stop, on_begin: Callable[[], None]
+) -> Trained:
+    """Train the experiment's model; `task` ranks checkpoints on the validation split.
+
+    `on_begin` is called once nothing can be refused any more, before the run's folder is changed.
+
+    Raises:
+        SourceError: no training record has a text.
+        Others as `ecgpipe.train_ecg.loop.training.train`.
+    """
+    config = experiment.config
+    vectors = experiment.open_vectors()
+    data = training_data(experiment, vectors)
+    validation, _ = with_sentence(
+        experiment.records.of_split("val"), experiment.taxonomy, config.text
+    )
+
+    def on_validate(encoder: ModelEncoder) -> Mapping[str, float]:
+        model = JointModel(encoder, vectors, config.text)
+        least = config.eval.min_positives
+        return validation_figures(model, task, validation, least, config.text.language)
+
+    shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
+    run = experiment.workspace.run
+    with own_stream() if experiment.beside_others else nullcontext():
+        about = _about(experiment)
+        return train(config.train, shape, data, run, key, about, on_validate, stop, on_begin)
+
+
+def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
+    """Where the time of a training step goes, with the experiment's model and data.
+
+    Raises as `train_model`; nothing is written.
+    """
+    data = training_data(experiment, experiment.open_vectors())
+    shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
+    return profile_step(experiment.config.train, shape, data, n_steps)
+
+
+def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
+    """The training split's signals, and the vectors of what may be said of each record.
+
+    Raises:
+        SourceError: no training record has a text.
+        StoreError: a sentence has no vector yet.
+    """
+    text, style = experiment.config.text, experiment.config.train.text
+    split = experiment.records.of_split("train")
+    if not split.records:
+        raise SourceError("The training split is empty. Check data.split and split_column.")
+    records, texts = with_texts(split, experiment.taxonomy, text, style)
+    if not texts:
+        raise SourceError(
+            f"No record of the training split has {text.source}, so there is nothing to learn from."
+            " Check data.split and text.source."
+        )
+    distinct = list(dict.fromkeys(sentence for sentences in texts for sentence in sentences))
+    if len(distinct) == 1 and is_first():
+        say(
+            f"train: all {len(texts)} records of the training split say the same, so there is"
+            " nothing to tell apart. Look at their findings, and at text.source."
+        )
+    row_of = {sentence: row for row, sentence in enumerate(distinct)}
+    number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
+    return TrainingData(
+        signals=_shelf(experiment, records),
+        texts=RecordTexts(
+            texts_NK=padded([[row_of[sentence] for sentence in sentences] for sentences in texts]),
+            labels_NL=padded([[number_of[f] for f in r.findings] for r in records.records]),
+            vectors_FW=vectors.vectors(keys_of(distinct)),
+        ),
+        read_signals=experiment.signals.read,
+        record_ids=[record.record_id for record in records.records],
+    )
+
+
+def _shelf(experiment: Experiment, records: RecordsTable) -> SignalShelf:
+    """Where the signals of these records lie; the shelf of another run of the sweep, if any."""
+    store, slots = experiment.signals, records.slots
+    shelf = experiment.shelves.shared(
+        (store.folder, slots.tobytes()),
+        lambda: SignalShelf(store.read, slots, len(store.leads), store.samples),
+    )
+    return cast(SignalShelf, shelf)
+
+
+def model_shape(experiment: Experiment, text_width: int) -> ModelShape:
+    """The model these settings and vectors ask for."""
+    config, signals = experiment.config, experiment.signals
+    n_leads, samples = len(signals.leads), signals.samples
+    return ModelShape.of(config.train, n_leads, samples, config.data.rate_hz, text_width)
+
+
+def load_models(experiment: Experiment, folder: Path) -> tuple[SettledModel, list[SettledModel]]:
+    """The trained model in `folder`, and untrained ones of its shape for the baseline.
+
+    Raises:
+        CheckpointError: the model is damaged, or was trained on other signals or vectors.
+    """
+    model, card = load_model(folder)
+    vectors = experiment.open_vectors()
+    expected = model_shape(experiment, vectors.dim)
+    if card.about["vectors"] != experiment.fingerprint.digest or card.shape != expected:
+        raise CheckpointError(
+            f"{folder} was trained on other signals, vectors or settings than these. Run"
+            " `ecgpipe train`."
+        )
+    # The text mean is data, not training: an untrained model gets it too, for a fair comparison.
+    seed = experiment.config.eval.seed
+    untrained = []
+    for number in range(experiment.config.eval.random_encoders):
+        other = initialised(card.shape, seed=1_000_003 * (seed + 1) + number)
+        other.text_mean_W.copy_(model.text_mean_W)
+        untrained.append(_joint(experiment, other.eval(), vectors))
+    return _joint(experiment, model, vectors), untrained
+
+
+def _joint(experiment: Experiment, model: Any, vectors: VectorCache) -> SettledModel:
+    encoder = ModelEncoder(model, experiment.signals.read)
+    return SettledModel(encoder, vectors, experiment.config.text)
+
+
+def _about(experiment: Experiment) -> dict[str, Any]:
+    text = experiment.config.text
+    return {
+        "leads": list(experiment.signals.leads),
+        "signals": experiment.prepared.signals_digest,
+        "vectors": experiment.fingerprint.digest,
+        "text": {
+            "model": experiment.model_files.named,
+            "revision": text.revision,
+            "prompt": text.prompt,
+            "language": text.language,
+        },
+        "notice": experiment.config.notice,
+        "provenance": provenance(),
+    }

@@ -1,0 +1,71 @@
+"""prepare: recordings to signals and records, unless they are there."""
+
+from typing import Any
+
+from ecgpipe.processes import Share
+from ecgpipe.read_ecg.prepare.preparation import (
+    Prepared,
+    ShareDone,
+    find_prepared,
+    inputs_digest,
+    prepare_share,
+)
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.signed import signed
+from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stopping import Stop
+
+
+def run_prepare(experiment: Experiment, stop: Stop) -> Outcome:
+    """Prepare what is missing or stale. Raises as `preparation.prepare` does."""
+    return run_prepare_share(experiment, stop, Share())
+
+
+@signed("prepare")
+def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
+    """Prepare what is missing of one share; whoever finds all shares done completes the data.
+
+    Raises as `ecgpipe.read_ecg.prepare.preparation.prepare`.
+    """
+    digest = inputs_digest(experiment.config.data, experiment.taxonomy)
+    prepared = find_prepared(digest, experiment.workspace)
+    did_work = prepared is None
+    if prepared is None:
+        found = prepare_share(
+            experiment.config.data, experiment.taxonomy, experiment.workspace, stop, share
+        )
+        if isinstance(found, ShareDone):
+            return _left_to_others(found, share)
+        prepared = found
+    summary = prepared.counts | {
+        "signals": str(experiment.workspace.signals(prepared.signals_digest)),
+        "records": str(experiment.workspace.records(prepared.digest)),
+        "rejected_list": str(experiment.workspace.rejected(prepared.digest)),
+    }
+    return Outcome("prepare", did_work, _line(prepared, summary, did_work), summary)
+
+
+def _left_to_others(done: ShareDone, share: Share) -> Outcome:
+    line = (
+        f"share {share} is done; {done.left_to_others:,} of the other shares' shards were not"
+        " finished, so whoever finishes last completes the data"
+    )
+    return Outcome("prepare", True, line, {"left_to_others": done.left_to_others})
+
+
+def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
+    counts = prepared.counts
+    splits = ", ".join(f"{name} {n:,}" for name, n in counts["splits"].items())
+    line = (
+        f"{'' if did_work else 'nothing to do: '}{counts['prepared']:,} records of"
+        f" {counts['patients']:,} patients prepared ({splits})"
+    )
+    if counts["rejected"]:
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in counts["rejected_by_reason"].items())
+        line += (
+            f"; {counts['rejected']:,} rejected ({reasons}), listed in {summary['rejected_list']}"
+        )
+    if left_out := list(counts.get("left_out", {}).items()):  # older data do not say
+        most = ", ".join(f"{what} {n:,}" for what, n in left_out[:3])
+        line += f"; left out: {most}{', ...' if len(left_out) > 3 else ''}"
+    return line

@@ -1,0 +1,238 @@
+"""The ECG that a name on the command line means, with what is known of it.
+
+Owns the order of looking: a record of the experiment, from the prepared store where it is there,
+else from its source's row; then a file. Hands out signals and findings, never a patient's id.
+"""
+
+import bisect
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.records_table import Record
+from ecgpipe.cache.signals.format import LEAST_SIGNIFICANT_BIT_UV, NO_READING
+from ecgpipe.config.data import DataConfig
+from ecgpipe.errors import RecordError, SourceError, TaxonomyError
+from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
+from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
+from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
+from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
+from ecgpipe.read_ecg.prepare.preparation import find_prepared, inputs_digest
+from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
+from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
+from ecgpipe.stages.experiment import Experiment
+
+_NEAREST = 3
+_COMPARED_IDS = 20_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """One ECG to be shown."""
+
+    title: str
+    record: EcgRecord
+    findings: tuple[Finding, ...] | None
+    """None where nobody knows them."""
+
+    n_not_named: int = 0
+    """Findings of the row that the taxonomy lacks; what the cell says is not shown."""
+
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where the signal comes from, in ja and en; empty where that is clear."""
+
+    start_s: float = 0.0
+    """Where the ECG is shown from, unless the user says."""
+
+    notice: str = ""
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Knows an experiment, or none."""
+
+    open_experiment: Callable[[], Experiment] | None
+    """Called when first needed, so that a file can be shown beside a broken pipeline.yaml."""
+
+    def find(self, name: str) -> Found:
+        """The ECG called `name`.
+
+        A record's id wins over a file of that name, unless a folder stands before it.
+
+        Raises:
+            RecordError: the recording cannot be read.
+            SourceError: there is no such record or file, or a table cannot be read.
+            StoreError: the prepared store is damaged.
+            ConfigError: pipeline.yaml has a mistake.
+        """
+        path = Path(name)
+        is_file = bool(recording_state(path))
+        if is_file and (self.open_experiment is None or path.name != name):
+            return _of_file(path)
+        if self.open_experiment is not None:
+            found = self._of_experiment(name)
+            if found is not None:
+                return found
+        if is_file:
+            return _of_file(path)
+        raise SourceError(self._unknown(name))
+
+    @cached_property
+    def _experiment(self) -> Experiment:
+        assert self.open_experiment is not None
+        return self.open_experiment()
+
+    @cached_property
+    def _prepared(self) -> dict[str, Record]:
+        """The prepared records by id; none where nothing is prepared."""
+        experiment = self._experiment
+        digest = inputs_digest(experiment.config.data, experiment.taxonomy)
+        if find_prepared(digest, experiment.workspace) is None:
+            return {}
+        return {record.record_id: record for record in experiment.records.records}
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[SourceRow, SourceRows]]:
+        """The rows of all sources by id; of an id that is there twice the first."""
+        config = self._experiment.config.data
+        rows: dict[str, tuple[SourceRow, SourceRows]] = {}
+        for settings in config.sources:
+            source = planned_rows(read_source(settings), config)
+            for row in source.rows:
+                rows.setdefault(row.record_id, (row, source))
+        return rows
+
+    def _of_experiment(self, name: str) -> Found | None:
+        if (record := self._prepared.get(name)) is not None:
+            return self._of_store(record)
+        if (row := self._rows.get(name)) is not None:
+            return found_in_source(*row, self._experiment)
+        return None
+
+    def _of_store(self, record: Record) -> Found:
+        experiment = self._experiment
+        window_uv = experiment.signals.read(np.array([record.slot]))[0]
+        return Found(
+            title=record.record_id,
+            record=EcgRecord(in_millivolts(window_uv), float(experiment.config.data.rate_hz)),
+            findings=tuple(experiment.taxonomy[finding] for finding in record.findings),
+            origin={"en": "as prepared", "ja": "prepare 後の信号"},
+            notice=experiment.config.notice,
+        )
+
+    def _unknown(self, name: str) -> str:
+        if self.open_experiment is None:
+            return (
+                f"{name} is no recording that is there, and there is no pipeline.yaml here whose"
+                " record it could be. Name a file, or the experiment with -c."
+            )
+        near = nearest_ids(name, [*self._prepared, *self._rows])
+        hint = f"the nearest are {', '.join(near)}" if near else "none is near"
+        return (
+            f"{self._experiment.config.name} has no record {name!r} ({hint}), and there is no"
+            " recording of that name."
+        )
+
+
+def found_in_source(row: SourceRow, source: SourceRows, experiment: Experiment) -> Found:
+    """The ECG of a source's row, read from its recording.
+
+    Raises:
+        RecordError: the recording cannot be read.
+    """
+    config = experiment.config.data
+    record = read_planned(PlannedRecording.of(row, source), config)
+    findings, n_not_named = _findings(row, experiment.taxonomy)
+    return Found(
+        title=row.record_id,
+        record=record,
+        findings=findings,
+        n_not_named=n_not_named,
+        origin={"en": "as recorded, not prepared", "ja": "元ファイルの信号"},
+        start_s=cropped_start_s(record, config),
+        notice=experiment.config.notice,
+    )
+
+
+def in_millivolts(window_uv: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    """Stored µV (12, samples) as mV; NaN where there is no reading."""
+    millivolts = window_uv.astype(np.float32) * np.float32(LEAST_SIGNIFICANT_BIT_UV / 1000)
+    return np.where(window_uv == NO_READING, np.float32(np.nan), millivolts)
+
+
+def cropped_start_s(record: EcgRecord, config: DataConfig) -> float:
+    """Where the window begins that the preparation takes of a longer recording."""
+    if config.crop == "first":
+        return 0.0
+    return max(0.0, record.duration_s - config.duration_s) / 2
+
+
+def shown_part(
+    record: EcgRecord, start_s: float, length_s: float
+) -> tuple[EcgRecord, tuple[str, ...]]:
+    """The part that is drawn, and the leads that were taken out because they do not move.
+
+    A lead without movement is an electrode that was off: drawn, it would be read as asystole.
+
+    Raises:
+        RecordError: the recording ends before `start_s`.
+    """
+    # One sample more, so that a trace reaches the end of its column.
+    first = round(start_s * record.rate_hz)
+    last = first + int(length_s * record.rate_hz + 1e-6) + 1
+    part_mv = record.signal_mv[:, first:last].copy()
+    if first < 0 or not part_mv.shape[1]:
+        raise RecordError(
+            Reason.TOO_SHORT,
+            f"it lasts {record.duration_s:.1f} s, so nothing of it lies behind {start_s:g} s",
+        )
+    flat = [number for number, lead_mv in enumerate(part_mv) if _is_flat(lead_mv)]
+    part_mv[flat] = np.nan
+    return EcgRecord(part_mv, record.rate_hz), tuple(LEADS[number] for number in flat)
+
+
+def nearest_ids(name: str, ids: Sequence[str]) -> list[str]:
+    """The ids with the same numbers (17 for 00017), then those that are spelt most like `name`.
+
+    Of very many ids only those near `name` in their order are compared by spelling.
+    """
+    known = sorted(set(ids))
+    numbers = _numbers(name)
+    same = [record_id for record_id in known if numbers and _numbers(record_id) == numbers]
+    if len(known) > _COMPARED_IDS:
+        place = bisect.bisect(known, name)
+        start = max(0, min(place - _COMPARED_IDS // 2, len(known) - _COMPARED_IDS))
+        known = known[start : start + _COMPARED_IDS]
+    near = difflib.get_close_matches(name, known, _NEAREST, 0.4)
+    return list(dict.fromkeys([*same, *near]))[:_NEAREST]
+
+
+def _numbers(record_id: str) -> list[int]:
+    return [int(digits) for digits in re.findall("[0-9]+", record_id)]
+
+
+def _of_file(path: Path) -> Found:
+    return Found(title=path.name, record=read_recording(path), findings=None)
+
+
+def _is_flat(lead_mv: npt.NDArray[np.float32]) -> bool:
+    readings = lead_mv[np.isfinite(lead_mv)]
+    return len(readings) > 1 and float(np.ptp(readings)) == 0
+
+
+def _findings(row: SourceRow, taxonomy: Taxonomy) -> tuple[tuple[Finding, ...], int]:
+    """What the row says, in the taxonomy's order, and how many findings it does not know."""
+    known: dict[str, None] = {}
+    n_not_named = 0
+    for name in row.findings:
+        try:
+            known[taxonomy.resolve(name).id] = None
+        except TaxonomyError:
+            n_not_named += 1
+    return tuple(taxonomy[finding] for finding in taxonomy.resolve_all(list(known))), n_not_named

@@ -1,0 +1,135 @@
+"""show --suspects: the recordings that look wrong, small, each with what is the matter.
+
+Owns which are shown and in which order: what makes results wrong comes first, and every kind of
+suspicion has its turn before any has a second. What is suspicious is `check`'s to say.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.drawing.contact_sheet import Small, contact_sheets
+from ecgpipe.drawing.ecg_chart import SHOWN_S, Ecg
+from ecgpipe.drawing.fonts import find_fonts
+from ecgpipe.drawing.rendering import render
+from ecgpipe.errors import RecordError, SourceError
+from ecgpipe.files import write_atomic
+from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
+from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
+from ecgpipe.read_ecg.signal.record import LEADS
+from ecgpipe.stages.check.check import all_rows
+from ecgpipe.stages.check.recordings import LookedAt, chosen_rows, look_at_recordings, singular
+from ecgpipe.stages.check.report import Problem
+from ecgpipe.stages.check.rows import CheckedRow
+from ecgpipe.stages.show.records import cropped_start_s, shown_part
+from ecgpipe.stages.show.show import Shown, Style, out_place
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A recording and everything that is suspicious about it."""
+
+    row: CheckedRow
+    reasons: tuple[str, ...]
+
+
+def run_show_suspects(
+    config: PipelineConfig,
+    most: int,
+    sample: int | None,
+    out: Path | None,
+    style: Style,
+) -> Shown:
+    """Draw pages of suspicious recordings.
+
+    Args:
+        config: the experiment.
+        most: how many are shown.
+        sample: how many recordings are looked at, always the same; None for all.
+        out: a file name ending in .png or .svg, or a folder; None: this folder. Several pages are
+            numbered.
+        style: format and font; the words are English, as `check`'s.
+
+    Raises:
+        SourceError: a table cannot be read.
+        ConfigError: `out` or the font cannot be what was asked for.
+    """
+    file, folder, format = out_place(out, style.format, one=True)
+    problems: list[Problem] = []
+    rows, _ = all_rows(config, problems)
+    if not rows:
+        raise SourceError(" ".join(["There is no row to look at.", *(p.summary for p in problems)]))
+    looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
+    found = suspects(looked_at, config)
+    shown = Shown()
+    smalls = []
+    for suspect in found[:most]:
+        try:
+            smalls.append(_small(suspect, config))
+        except (RecordError, OSError) as error:
+            shown.failed[suspect.row.row.record_id] = str(error)
+    heading = f"{config.name}: {len(smalls):,} of {len(found):,} suspects"
+    seen = f"{len(looked_at):,} of {len(rows):,} looked at"
+    pages = contact_sheets(smalls, f"{heading}, {seen}", config.notice)
+    letters = "".join({text.text for page in pages for text in page.all_texts()})
+    fonts = find_fonts("", letters, style.font)
+    name = file or folder / f"suspects.{format}"
+    for number, page in enumerate(pages, 1):
+        path = name.with_stem(f"{name.stem}-{number}") if len(pages) > 1 else name
+        write_atomic(path, render(page, fonts, format))
+        shown.files.append(path)
+    unreadable = sum(look.facts is None for look in looked_at)
+    shown.remark(
+        f"{heading}, {seen}" + (f"; {unreadable:,} could not be read" if unreadable else "")
+    )
+    return shown
+
+
+def suspects(looked_at: Sequence[LookedAt], config: PipelineConfig) -> list[Suspect]:
+    """Suspicious recordings with their reasons, in the order they should be looked at."""
+    with_facts = [look for look in looked_at if look.facts is not None]
+    reasons: dict[int, list[str]] = {}
+    queues = [*_queues(with_facts, config)]
+    for queue in queues:
+        for number, reason in queue:
+            reasons.setdefault(number, []).append(reason)
+    order: dict[int, None] = {}
+    for turn in range(max(map(len, queues), default=0)):
+        order |= {queue[turn][0]: None for queue in queues if turn < len(queue)}
+    return [Suspect(with_facts[number].row, tuple(reasons[number])) for number in order]
+
+
+def _queues(
+    looked_at: Sequence[LookedAt], config: PipelineConfig
+) -> Iterator[list[tuple[int, str]]]:
+    """The recordings of each kind of suspicion, with the reason; the grave kinds first."""
+    facts = [look.facts for look in looked_at if look.facts is not None]
+    found = suspicions(facts, config.data)
+    for suspicion in sorted(found, key=lambda s: not s.grave):
+        what = singular(suspicion.summary)
+        yield [
+            (case.number, f"{what}: {case.detail}" if case.detail else what)
+            for case in suspicion.cases
+        ]
+    same = duplicates([look.digest for look in looked_at])
+    yield [
+        (number, f"has the very waveform of {looked_at[group[0]].row.row.record_id}")
+        for group in same
+        for number in group[1:]
+    ]
+    yield [
+        (number, f"would be rejected: {look.reason}")
+        for number, look in enumerate(looked_at)
+        if look.reason is not None
+    ]
+
+
+def _small(suspect: Suspect, config: PipelineConfig) -> Small:
+    row, source = suspect.row.row, suspect.row.source
+    record = read_planned(PlannedRecording.of(row, source), config.data)
+    part, flat = shown_part(record, cropped_start_s(record, config.data), SHOWN_S)
+    reasons = suspect.reasons
+    if flat and not any("does not move" in reason for reason in reasons):
+        reasons = (*reasons, f"without movement, not drawn: {', '.join(flat)}")
+    return Small(Ecg(part.signal_mv, part.rate_hz, LEADS), row.record_id, reasons)

@@ -1,0 +1,116 @@
+"""The upkeep of an experiment's text vectors: verify, gc, compact, export, import."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ecgpipe.cache.vectors.exchange import read_export, write_export
+from ecgpipe.cache.vectors.reader import VectorCache, part_paths
+from ecgpipe.cache.vectors.upkeep import Verified, compact, verify
+from ecgpipe.cache.vectors.writer import VectorWriter
+from ecgpipe.embed_text.prompts import keys_of
+from ecgpipe.errors import StoreError
+from ecgpipe.files import canonical_json, remove_leftovers
+from ecgpipe.progress import progress
+from ecgpipe.provenance import provenance
+from ecgpipe.stages.embed import sentences_of
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.stage_result import Outcome
+
+
+def verify_vectors(experiment: Experiment, quarantine: bool) -> Outcome:
+    """Check every row of every view's cache, and that no text lacks a vector.
+
+    Raises:
+        StoreError: a part was bad, or a text has no vector; the message says which.
+    """
+    keys = keys_of(list(dict.fromkeys(sentences_of(experiment))))
+    root = experiment.workspace.embeddings
+    found: list[Verified] = []
+    problems: list[str] = []
+    for fingerprint in map(experiment.fingerprint_of, experiment.config.text.all_views):
+        folder = root / fingerprint.short
+        with progress(f"verify {fingerprint.short}", len(part_paths(folder)), "parts") as tick:
+            checked = verify(root, fingerprint, quarantine, tick)
+        found.append(checked)
+        problems += checked.bad.values()
+        if quarantine or not checked.bad:
+            missing = len(VectorCache.open(root, fingerprint).missing(keys))
+            if missing:
+                problems.append(f"{missing:,} texts have no vector in {folder}.")
+    if problems:
+        moved = " Bad parts were moved into bad/." if quarantine else ""
+        raise StoreError("\n  - ".join([f"{len(problems)} problems.{moved}", *problems]))
+    rows, parts = sum(check.rows for check in found), sum(check.parts for check in found)
+    cosines = [check.least_cosine for check in found if check.least_cosine is not None]
+    line = f"{rows:,} vectors in {parts:,} parts are as they were sealed; no text lacks one"
+    if cosines:
+        line += f"; where two parts hold a text, their vectors' least cosine is {min(cosines):.6f}"
+    return Outcome("verify", False, line, {"vectors": rows, "parts": parts})
+
+
+def collect_vector_garbage(experiment: Experiment) -> Outcome:
+    """Remove what killed writers left, in all caches of the work_dir."""
+    n_files, n_bytes = remove_leftovers(experiment.workspace.embeddings)
+    line = f"{n_files:,} files of killed writers removed ({n_bytes / 1e6:,.1f} MB)"
+    return Outcome("gc", n_files > 0, line, {"files": n_files, "bytes": n_bytes})
+
+
+def compact_vectors(experiment: Experiment) -> Outcome:
+    """Join the parts of every view's cache into few. Raises as `vector_upkeep.compact`."""
+    root, made_by = experiment.workspace.embeddings, {"provenance": canonical_json(provenance())}
+    before = after = 0
+    for fingerprint in map(experiment.fingerprint_of, experiment.config.text.all_views):
+        before += len(part_paths(root / fingerprint.short))
+        after += compact(root, fingerprint, made_by)
+    line = f"{before:,} parts became {after:,}"
+    return Outcome("compact", True, line, {"before": before, "after": after})
+
+
+def export_vectors(experiment: Experiment, path: Path, with_texts: bool, bits: bool) -> Outcome:
+    """Write the vectors of the experiment's texts into one plain HDF5 file.
+
+    Raises:
+        StoreError: a text has no vector, or the file exists or cannot be written.
+    """
+    texts = list(dict.fromkeys(sentences_of(experiment)))
+    keys, cache = keys_of(texts), experiment.open_vectors()
+    rows = cache.rows(keys)
+    if missing := int((rows < 0).sum()):
+        raise StoreError(f"{missing:,} of {len(keys):,} texts have no vector. Run `ecgpipe embed`.")
+    named = {key.tobytes(): text for key, text in zip(keys, texts, strict=True)}
+    made_by = {
+        "model": experiment.model_files.named,
+        "prompt": experiment.config.text.prompt,
+        "provenance": canonical_json(provenance()),
+    }
+    write_export(path, cache, rows, named if with_texts else None, bits, made_by)
+    line = f"{len(rows):,} vectors written to {path}" + (", with their texts" if with_texts else "")
+    return Outcome("export", True, line, {"vectors": len(rows), "file": str(path)})
+
+
+def import_vectors(experiment: Experiment, path: Path) -> Outcome:
+    """Add vectors made elsewhere to the cache of the view that is trained on.
+
+    Raises:
+        StoreError: the file is unusable.
+        CacheMismatchError: it is of another model or setting.
+    """
+    rows = read_export(path, experiment.fingerprint)
+    cache = experiment.open_vectors()
+    if len(cache) and len(rows.keys) and cache.dim != rows.vectors.shape[1]:
+        raise StoreError(
+            f"{path} holds vectors {rows.vectors.shape[1]} wide; those that are there are"
+            f" {cache.dim} wide."
+        )
+    _, first = np.unique(rows.keys.view("V32").reshape(-1), return_index=True)
+    new = np.sort(first[cache.rows(rows.keys[first]) < 0])
+    made_by = {"imported_from": path.name, "provenance": canonical_json(provenance())}
+    writer = VectorWriter(experiment.workspace.embeddings, experiment.fingerprint, made_by)
+    writer.add(rows.chosen(new))
+    writer.seal()
+    keys = keys_of(list(dict.fromkeys(sentences_of(experiment))))
+    left = len(experiment.open_vectors().missing(keys))
+    line = f"{len(new):,} vectors added, {len(rows.keys) - len(new):,} were there"
+    line += f"; {left:,} of this experiment's texts still have none" if left else ""
+    return Outcome("import", len(new) > 0, line, {"added": len(new), "missing": left})

@@ -1,0 +1,97 @@
+"""verify: whether everything that is kept for an experiment is as it was written.
+
+Owns the order (signals, records table, text vectors), and that damage in one does not hide damage
+in another.
+"""
+
+from pathlib import Path
+
+from ecgpipe.cache.records_table import read_records
+from ecgpipe.cache.signals.reader import SignalStore
+from ecgpipe.cache.signals.verify import (
+    VerifiedSignals,
+    n_shards_there,
+    verify_signals,
+    verify_slots,
+)
+from ecgpipe.errors import StoreError
+from ecgpipe.progress import progress
+from ecgpipe.read_ecg.prepare.preparation import find_signals, inputs_digest
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.vectors import verify_vectors
+
+_MOST_NAMED = 100
+
+
+def run_verify(experiment: Experiment, quarantine: bool) -> Outcome:
+    """Check every signal, the records table and every text vector.
+
+    Args:
+        experiment: whose data.
+        quarantine: whether bad vector parts are moved aside. Signals are never moved.
+
+    Raises:
+        StoreError: something is damaged or missing; the message names shard, slot and record.
+    """
+    digest = inputs_digest(experiment.config.data, experiment.taxonomy)
+    folder = find_signals(experiment.config.data, digest, experiment.workspace)
+    table = experiment.workspace.records(digest)
+    found = _signals(folder)
+    if not found.unfinished:
+        found.problems += _table(table, folder, whole=not found.problems)
+    said = _signals_line(found, folder, table)
+    if found.unfinished or not experiment.workspace.embeddings.exists():
+        if found.problems:
+            raise StoreError(said)
+        summary = {"signals": found.records, "shards": found.shards, "whole": not found.unfinished}
+        return Outcome("verify", False, f"{said}; text vectors are not there yet", summary)
+    try:
+        vectors = verify_vectors(experiment, quarantine)
+    except StoreError as error:
+        raise StoreError(f"{said}\nText vectors: {error}") from error
+    if found.problems:
+        raise StoreError(f"{said}\nText vectors: {vectors.line}")
+    summary = {"signals": found.records, "shards": found.shards, "whole": True, **vectors.summary}
+    return Outcome("verify", False, f"{said}; {vectors.line}", summary)
+
+
+def _signals(folder: Path) -> VerifiedSignals:
+    if not folder.exists():
+        raise StoreError(f"{folder} does not exist. Run `ecgpipe prepare`.")
+    with progress(f"verify {folder.name}", n_shards_there(folder), "shards") as tick:
+        return verify_signals(folder, tick)
+
+
+def _table(table: Path, folder: Path, whole: bool) -> list[str]:
+    """What is wrong with the records table, and whether its rows fit the store."""
+    try:
+        records = read_records(table).records
+        if not whole:
+            return []  # its rows can be compared only with a store that can be believed
+        store = SignalStore.open(folder)
+    except StoreError as error:
+        return [str(error)]
+    return verify_slots(store, [r.slot for r in records], [r.record_id for r in records])
+
+
+def _signals_line(found: VerifiedSignals, folder: Path, table: Path) -> str:
+    if found.problems:
+        more = len(found.problems) - _MOST_NAMED
+        return "\n  - ".join(
+            [
+                f"{len(found.problems):,} problems in {folder} or its table of records. Damaged"
+                f" signals are made again from the recordings: remove {folder} and {table}, and run"
+                " `ecgpipe prepare`.",
+                *found.problems[:_MOST_NAMED],
+                *([f"and {more:,} more"] if more > 0 else []),
+            ]
+        )
+    done = f"{found.records:,} signals in {found.shards:,} shards are as they were written"
+    if found.unfinished:
+        total = n_shards_there(folder)
+        return (
+            f"{folder} is unfinished: {found.shards:,} of {total:,} shards are done; {done}. Run"
+            " `ecgpipe prepare` to go on"
+        )
+    return done

@@ -1,0 +1,123 @@
+"""Who the figures hold for: the same figures by sex, age and site.
+
+Owns the groups: which there are, who belongs to which, and from how many ECGs on one has figures. A
+group's macro figures run over the classes of which the group itself has enough ECGs, so two groups'
+need not be over the same classes; how many they are stands beside them. N = records, D = draws.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.records_table import Record
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.scoring import draw_figures
+
+LEAST = 20
+"""ECGs from which on a group has figures."""
+
+OTHER, UNKNOWN = "other", "unknown"
+_AGE_BANDS = ((40, "<40"), (65, "40-64"), (80, "65-79"))
+
+
+def age_band(age: float | None) -> str | None:
+    """The band of an age in years; None where it is unknown or cannot be.
+
+    PTB-XL writes 300 for everybody above 89, so there is no upper limit.
+    """
+    if age is None or not age >= 0:
+        return None
+    return next((name for below, name in _AGE_BANDS if age < below), ">=80")
+
+
+ATTRIBUTES: Mapping[str, Callable[[Record], str | None]] = {
+    "sex": lambda record: record.sex,
+    "age": lambda record: age_band(record.age),
+    "site": lambda record: record.site,
+}
+
+
+def group_figures(
+    scored: ScoredTask,
+    records: Sequence[Record],
+    draws: PatientDraws,
+    min_positives: int,
+) -> dict[str, Any]:
+    """The figures of one task for every group, ready for JSON.
+
+    Args:
+        scored: the task's scores and truth.
+        records: (N,) the records of the split.
+        draws: bootstrap draws of the records.
+        min_positives: macro figures are over classes with at least so many ECGs in the group.
+
+    Returns:
+        By attribute, then by group: n, patients, summary, and how many classes are in the macro
+        figures. Groups below `LEAST` ECGs stand together as `other`, records without the value as
+        `unknown`, both without figures. An attribute that no record has is left out.
+    """
+    found: dict[str, Any] = {}
+    for attribute, value_of in ATTRIBUTES.items():
+        values = [value_of(r) or UNKNOWN for r in records]
+        if set(values) == {UNKNOWN}:
+            continue
+        groups = _groups(np.array(values, object), scored.chosen_N)
+        found[attribute] = {
+            name: _entry(name, chosen, scored, records, draws, min_positives)
+            for name, chosen in groups.items()
+        }
+    return found
+
+
+def _groups(
+    values_N: npt.NDArray[np.object_], chosen_N: npt.NDArray[np.bool_]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Who of the records that count belongs to which group; empty groups are not there."""
+    groups: dict[str, npt.NDArray[np.bool_]] = {}
+    other = np.zeros(len(values_N), np.bool_)
+    for name in sorted(set(values_N.tolist()) - {UNKNOWN}, key=_place):
+        members = chosen_N & (values_N == name)
+        if members.sum() >= LEAST and name != OTHER:
+            groups[name] = members
+        else:
+            other |= members
+    groups[OTHER] = other
+    groups[UNKNOWN] = chosen_N & (values_N == UNKNOWN)
+    return {name: members for name, members in groups.items() if members.any()}
+
+
+def _place(name: str) -> tuple[bool, int, str]:
+    """Age bands in their order, everything else by name."""
+    bands = [*(band for _, band in _AGE_BANDS), ">=80"]
+    return name not in bands, bands.index(name) if name in bands else 0, name
+
+
+def _entry(
+    name: str,
+    chosen_N: npt.NDArray[np.bool_],
+    scored: ScoredTask,
+    records: Sequence[Record],
+    draws: PatientDraws,
+    min_positives: int,
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "n": int(chosen_N.sum()),
+        "patients": len({records[place].patient_id for place in np.flatnonzero(chosen_N).tolist()}),
+        "classes_scored": 0,
+        "summary": {},
+    }
+    if name in (OTHER, UNKNOWN):
+        return entry
+    figures = draw_figures(
+        scored.scores_NC[chosen_N],
+        scored.truth_NC[chosen_N],
+        draws.chosen(chosen_N),
+        min_positives,
+    )
+    return entry | {
+        "classes_scored": int((figures.n_per_class >= min_positives).sum()),
+        "summary": figures.summary_figures(),
+    }

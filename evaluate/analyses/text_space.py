@@ -1,0 +1,193 @@
+"""What the language model itself thinks is alike: the class prompts' own vectors.
+
+Owns the question whether a confusion was there before any ECG was seen. C = classes, W = width of
+the language model's vectors.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.evaluate.metrics.metrics import mid_ranks
+
+Floats = npt.NDArray[np.float64]
+
+_NEAREST = 15
+
+# Opposites that one word tells apart. A pair counts where exchanging the words in one class's name
+# gives another's.
+OPPOSITES = {
+    "ja": (
+        ("左", "右"),
+        ("前", "後"),
+        ("下", "前"),
+        ("下", "側"),
+        ("心房", "心室"),
+        ("上室", "心室"),
+        ("頻脈", "徐脈"),
+        ("延長", "短縮"),
+        ("上昇", "低下"),
+        ("高", "低"),
+        ("完全", "不完全"),
+        ("時計", "反時計"),
+    ),
+    "en": (
+        ("left", "right"),
+        ("anterior", "posterior"),
+        ("inferior", "anterior"),
+        ("inferior", "lateral"),
+        ("atrial", "ventricular"),
+        ("supraventricular", "ventricular"),
+        ("tachycardia", "bradycardia"),
+        ("prolonged", "short"),
+        ("elevation", "depression"),
+        ("high", "low"),
+        ("complete", "incomplete"),
+        ("clockwise", "counterclockwise"),
+    ),
+}
+
+
+def text_space(
+    vectors_CW: npt.NDArray[np.float32],
+    projected_CD: npt.NDArray[np.float32],
+    mean_W: npt.NDArray[np.float32],
+    class_ids: Sequence[str],
+    names: Sequence[str],
+    language: str,
+) -> dict[str, Any]:
+    """The `text_space` block of the results file.
+
+    Args:
+        vectors_CW: the language model's vectors of the class prompts.
+        projected_CD: the same as the trained model sees them.
+        mean_W: what the trained model subtracts: the mean of the training texts.
+        class_ids: of the classes.
+        names: their wordings.
+        language: ja or en, for the opposites.
+    """
+    centred_CW = np.asarray(vectors_CW, np.float64) - mean_W
+    sides: dict[str, npt.NDArray[Any]] = {
+        "raw": vectors_CW,
+        "centred": centred_CW,
+        "projected": projected_CD,
+    }
+    spaces = {name: cosines(vectors) for name, vectors in sides.items()}
+    pairs = list(itertools.combinations(range(len(class_ids)), 2))
+    alike = sorted(pairs, key=lambda pair: -spaces["centred"][pair])
+    return {
+        "classes": list(class_ids),
+        "anisotropy": {
+            name: {
+                "mean_cosine": _mean_of_pairs(spaces[name], pairs),
+                "effective_dimensions": effective_dimensions(vectors),
+            }
+            for name, vectors in sides.items()
+        },
+        "nearest": [_pair_entry(pair, class_ids, spaces, pairs) for pair in alike[:_NEAREST]],
+        "opposites": [
+            _pair_entry(pair, class_ids, spaces, pairs) for pair in opposite_pairs(names, language)
+        ],
+        "similarity": np.round(spaces["centred"], 3).tolist(),
+    }
+
+
+def cosines(vectors_CW: npt.NDArray[Any]) -> Floats:
+    """(C, C) cosines; 0 where a vector is 0."""
+    vectors = np.asarray(vectors_CW, np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    similarity: Floats = units @ units.T
+    return similarity
+
+
+def effective_dimensions(vectors_CW: npt.NDArray[Any]) -> float | None:
+    """The participation ratio of the spectrum, (sum of variances)^2 / sum of their squares.
+
+    1 where all vectors lie on one line through 0, C where they are orthogonal and equally long.
+    """
+    energies = np.linalg.svd(np.asarray(vectors_CW, np.float64), compute_uv=False) ** 2
+    total = float((energies**2).sum())
+    return float(energies.sum() ** 2 / total) if total > 0 else None
+
+
+def opposite_pairs(names: Sequence[str], language: str) -> list[tuple[int, int]]:
+    """Classes whose names are each other's but for one exchanged word, each pair once."""
+    place = {name.casefold(): number for number, name in reversed(list(enumerate(names)))}
+    found = set()
+    for one, other in OPPOSITES.get(language, ()):
+        for name, number in place.items():
+            for this, that in ((one, other), (other, one)):
+                partner = place.get(_exchanged(name, this, that))
+                if partner is not None and partner != number:
+                    found.add((min(number, partner), max(number, partner)))
+    return sorted(found)
+
+
+def _exchanged(name: str, this: str, that: str) -> str:
+    """`name` with `that` in place of `this`; empty where it does not hold `this`."""
+    return name.replace(this, that, 1) if this in name else ""
+
+
+def text_confusion_correlation(
+    similarity_CC: Floats, overtaken_CC: Floats, permutations: int, seed: int
+) -> dict[str, float | int | None]:
+    """Whether findings that read alike are the ones mistaken for one another.
+
+    Spearman's correlation between cosine and rate of confusion over all ordered pairs of classes,
+    with a permutation test over classes (Mantel 1967), because pairs that share a class are no
+    independent witnesses.
+
+    Args:
+        similarity_CC: cosines of the class prompts.
+        overtaken_CC: see `ecgpipe.evaluate.analyses.failures.overtaken`; NaN where unknown.
+        permutations: shufflings of the classes.
+        seed: of the shufflings.
+    """
+    known = np.isfinite(overtaken_CC) & ~np.eye(len(overtaken_CC), dtype=bool)
+    if known.sum() < 3:
+        return {"value": None, "p": None, "pairs": int(known.sum())}
+    rates = mid_ranks(overtaken_CC[known])
+    value = _pearson(mid_ranks(similarity_CC[known]), rates)
+    if value is None:
+        return {"value": None, "p": None, "pairs": int(known.sum())}
+    rng = np.random.default_rng(seed)
+    as_far = 0
+    for _ in range(permutations):
+        order = rng.permutation(len(similarity_CC))
+        other = _pearson(mid_ranks(similarity_CC[np.ix_(order, order)][known]), rates)
+        as_far += other is not None and abs(other) >= abs(value) - 1e-12
+    return {
+        "value": value,
+        "p": (1 + as_far) / (1 + permutations),
+        "pairs": int(known.sum()),
+    }
+
+
+def _pair_entry(
+    pair: tuple[int, int],
+    class_ids: Sequence[str],
+    spaces: Mapping[str, Floats],
+    pairs: Sequence[tuple[int, int]],
+) -> dict[str, Any]:
+    """Both classes, their cosine in each space, and the share of pairs that are less alike."""
+    centred = spaces["centred"]
+    less = sum(centred[other] < centred[pair] for other in pairs)
+    return {
+        "classes": [class_ids[pair[0]], class_ids[pair[1]]],
+        **{name: float(space[pair]) for name, space in spaces.items()},
+        "alike_than": less / max(len(pairs) - 1, 1),
+    }
+
+
+def _mean_of_pairs(space: Floats, pairs: Sequence[tuple[int, int]]) -> float | None:
+    return float(np.mean([space[pair] for pair in pairs])) if pairs else None
+
+
+def _pearson(a: Floats, b: Floats) -> float | None:
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size > 0 else None

@@ -1,0 +1,8 @@
+"""Evaluated runs side by side, and beside published figures.
+
+Owns paired differences and their p-values. Must not know how a run was made.
+
+comparison  runs side by side: paired differences, p-values     (pure)
+report      a comparison -> Markdown and the terminal
+published   what others published, on other ECGs
+"""

@@ -1,0 +1,242 @@
+"""Runs side by side: differences between figures of the same ECGs, with intervals and p-values.
+
+Owns the statistics of a comparison. All runs are figured on the same draws of patients, so the luck
+that they share cancels in their difference. N = records, C = classes, D = draws.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.errors import ComparisonError
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, figure, share_figure
+
+Floats = npt.NDArray[np.float64]
+
+HEADLINE = "macro_auroc"
+"""The figure by which tasks are compared with one another."""
+
+
+@dataclass(frozen=True)
+class KeptScores:
+    """One run's scores of one task, of the ECGs that the task counts."""
+
+    class_ids: tuple[str, ...]
+    record_ids: tuple[str, ...]
+    patients: npt.NDArray[np.int64]
+    scores_NC: npt.NDArray[np.float32]
+    truth_NC: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One column of a comparison: a run, or several runs that differ by their seed."""
+
+    name: str
+    runs: Mapping[str, KeptScores]
+    """By name of the run."""
+
+
+def compare_task(
+    contenders: Sequence[Contender], min_positives: int, draws: int, seed: int
+) -> dict[str, Any]:
+    """One task of one contender or several, each against the first.
+
+    A contender of several runs counts with the mean of its runs' figures; `between_runs` is their
+    standard deviation, which the interval, being about patients, does not hold.
+
+    Args:
+        contenders: at least one.
+        min_positives: the least ECGs of a class for macro figures and for a p-value.
+        draws: resamplings of patients.
+        seed: of the draws.
+
+    Returns:
+        `n`, `patients`, `summary` and `classes`, ready for JSON. A difference is against the first
+        contender, with its 95 % interval, `p` (two-sided, normal with the draws' standard error)
+        and for classes `p_holm`, adjusted over the classes of the task (Holm 1979).
+
+    Raises:
+        ComparisonError: the runs were scored on other ECGs, or other classes competed.
+    """
+    aligned = _aligned(contenders)
+    first = next(iter(aligned[0].runs.values()))
+    drawn = PatientDraws.of([str(p) for p in first.patients], draws, seed)
+    by_run = [
+        [
+            draw_figures(run.scores_NC, run.truth_NC, drawn, min_positives)
+            for run in contender.runs.values()
+        ]
+        for contender in aligned
+    ]
+    means = [_mean_draws(runs) for runs in by_run]
+    n_per_class = means[0].n_per_class
+    classes: dict[str, Any] = {}
+    for number, class_id in enumerate(first.class_ids):
+        if n_per_class[number] == 0:
+            continue
+        entry: dict[str, Any] = {"n": int(n_per_class[number])}
+        for k in means[0].hits:
+            units = float(means[0].class_units["auprc"][number])
+            entry[f"hit@{k}"] = _beside([each.hits[k][:, number] for each in means], units)
+        units = float(means[0].class_units["auroc"][number])
+        entry["auroc"] = _beside([each.auroc[:, number] for each in means], units)
+        classes[class_id] = entry
+    _adjust_over_classes(classes, min_positives)
+    return {
+        "n": len(first.record_ids),
+        "patients": len(np.unique(first.patients)),
+        "classes": classes,
+        "summary": {
+            name: {
+                **_beside([each.summary[name] for each in means], means[0].summary_units[name]),
+                "between_runs": [
+                    _spread([run.summary[name][0] for run in runs]) for runs in by_run
+                ],
+            }
+            for name in means[0].summary
+            if not name.startswith("macro_f1")  # its thresholds are not kept
+        },
+    }
+
+
+def adjust_over_tasks(tasks: Mapping[str, dict[str, Any]]) -> None:
+    """Add `p_holm` to the headline's differences, adjusted over all tasks and contenders."""
+    entries = [
+        difference
+        for task in tasks.values()
+        for difference in task["summary"].get(HEADLINE, {}).get("differences", [])
+        if difference["p"] is not None
+    ]
+    for entry, p in zip(entries, holm([entry["p"] for entry in entries]), strict=True):
+        entry["p_holm"] = p
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """P-values adjusted so that the chance of any false one stays what it was.
+
+    Source: Holm 1979, A simple sequentially rejective multiple test procedure.
+    """
+    order = np.argsort(ps, kind="stable")
+    steps = np.asarray(ps, np.float64)[order] * np.arange(len(ps), 0, -1)
+    adjusted = np.empty(len(ps))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(ps) else steps
+    return [float(p) for p in adjusted]
+
+
+def difference(values: Floats, reference: Floats) -> dict[str, float | None]:
+    """values − reference of paired draws (row 0 the figures themselves), ready for JSON.
+
+    Raises nothing; `p` is None where the figure does not exist or never varies.
+    """
+    paired = values - reference
+    entry = figure(paired)
+    drawn = paired[1:][np.isfinite(paired[1:])]
+    error = float(np.std(drawn, ddof=1)) if len(drawn) > 1 else 0.0
+    if not np.isfinite(paired[0]):
+        p = None
+    elif error > 0:
+        p = math.erfc(abs(float(paired[0])) / error / math.sqrt(2))
+    else:
+        p = 1.0 if paired[0] == 0 else None
+    return {**entry, "p": p}
+
+
+def _aligned(contenders: Sequence[Contender]) -> list[Contender]:
+    """The same contenders with every run's records in the first run's order."""
+    reference_name, reference = next(iter(contenders[0].runs.items()))
+    return [
+        replace(
+            contender,
+            runs={
+                name: _in_order_of(reference, run, reference_name, name)
+                for name, run in contender.runs.items()
+            },
+        )
+        for contender in contenders
+    ]
+
+
+def _in_order_of(
+    reference: KeptScores, run: KeptScores, reference_name: str, name: str
+) -> KeptScores:
+    if set(run.class_ids) != set(reference.class_ids):
+        other = sorted(set(run.class_ids) ^ set(reference.class_ids))
+        raise ComparisonError(
+            f"{reference_name} and {name} let other classes compete ({len(other)} are in one of"
+            f" them only: {', '.join(other[:5])}{', …' if len(other) > 5 else ''}), so their ranks"
+            " do not compare. Evaluate both with the same taxonomy and eval.candidates."
+        )
+    if set(run.record_ids) != set(reference.record_ids):
+        common = len(set(run.record_ids) & set(reference.record_ids))
+        raise ComparisonError(
+            f"{reference_name} was scored on {len(reference.record_ids):,} ECGs, {name} on"
+            f" {len(run.record_ids):,}, and {common:,} are the same. Evaluate both on the same"
+            " split of the same records."
+        )
+    place = {record: row for row, record in enumerate(run.record_ids)}
+    rows = [place[record] for record in reference.record_ids]
+    columns = [run.class_ids.index(class_id) for class_id in reference.class_ids]
+    truth = run.truth_NC[np.ix_(rows, columns)]
+    if not np.array_equal(truth, reference.truth_NC):
+        raise ComparisonError(
+            f"{reference_name} and {name} were scored on the same ECGs with other findings."
+            " Evaluate both anew on the present table."
+        )
+    return replace(reference, scores_NC=run.scores_NC[np.ix_(rows, columns)], truth_NC=truth)
+
+
+def _mean_draws(runs: Sequence[TaskDraws]) -> TaskDraws:
+    """The mean over runs, draw by draw."""
+    first = runs[0]
+    return replace(
+        first,
+        hits={k: np.mean([run.hits[k] for run in runs], axis=0) for k in first.hits},
+        auroc=np.mean([run.auroc for run in runs], axis=0),
+        auprc=np.mean([run.auprc for run in runs], axis=0),
+        summary={
+            name: np.mean([run.summary[name] for run in runs], axis=0) for name in first.summary
+        },
+    )
+
+
+def _beside(columns: Sequence[Floats], units: float) -> dict[str, Any]:
+    """Each column's figure, being a share of so many patients, and its difference to the first."""
+    return {
+        "values": [share_figure(column, units) for column in columns],
+        "differences": [difference(column, columns[0]) for column in columns[1:]],
+    }
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    """The standard deviation between runs; None for one run."""
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    return float(np.std(values, ddof=1))
+
+
+def _adjust_over_classes(classes: Mapping[str, dict[str, Any]], min_positives: int) -> None:
+    """Add `p_holm` to every difference of a class, adjusted over the classes with enough ECGs.
+
+    Of fewer ECGs the draws know too little: such a class has no p-value at all.
+    """
+    for entry in classes.values():
+        if entry["n"] < min_positives:
+            for figures in (each for each in entry.values() if isinstance(each, dict)):
+                for change in figures["differences"]:
+                    change["p"] = None
+    enough = [entry for entry in classes.values() if entry["n"] >= min_positives]
+    if not enough:
+        return
+    names = [name for name in enough[0] if name != "n"]
+    for name in names:
+        for number in range(len(enough[0][name]["differences"])):
+            found = [entry[name]["differences"][number] for entry in enough]
+            known = [each for each in found if each["p"] is not None]
+            for each, p in zip(known, holm([each["p"] for each in known]), strict=True):
+                each["p_holm"] = p

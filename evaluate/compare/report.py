@@ -1,0 +1,232 @@
+"""A comparison to rows, Markdown and the terminal.
+
+Owns its order and wording. Drawn from the comparison's JSON alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ecgpipe.evaluate.compare.published import Publication
+from ecgpipe.evaluate.report.markdown import markdown_lines
+from ecgpipe.evaluate.results import shown
+
+Comparison = dict[str, Any]
+
+_DIFFERENCES = (
+    "Differences are to the first column, on the same ECGs and the same draws of patients, with"
+    " their 95 % interval. p: two-sided, from the standard error of the draws; Holm's adjustment is"
+    " over the classes of a task, and for a task's macro AUROC over tasks and columns. "
+)
+_SEEDS = (
+    "A column of several seeds is their mean; ± is the standard deviation between seeds, which no"
+    " interval holds."
+)
+OTHER_DATA = "other data"
+
+_FIGURES = {
+    "hit@1_any": "any-hit@1",
+    "hit@1_micro": "hit@1, micro",
+    "hit@1_macro": "hit@1, macro",
+    "hit@5_any": "any-hit@5",
+    "hit@5_macro": "hit@5, macro",
+    "macro_auroc": "AUROC, macro",
+    "macro_auprc": "AUPRC, macro",
+}
+_SINGLE_LABEL_FIGURES = {
+    "hit@1_micro": "accuracy",
+    "hit@1_macro": "mean recall",
+    "macro_auroc": "AUROC, macro",
+    "macro_auprc": "AUPRC, macro",
+}
+
+
+def legend(comparison: Comparison) -> str:
+    """What the signs in the tables mean."""
+    return _DIFFERENCES + _SEEDS if len(comparison["contenders"]) > 1 else _SEEDS
+
+
+def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tuple[str, ...]:
+    """The header of `summary_rows`."""
+    names = comparison["contenders"]
+    return (
+        "figure",
+        *(_column(entry) for entry in names),
+        *(f"Δ {entry['name']}" for entry in names[1:]),
+        *(f"{paper.name} ({OTHER_DATA})" for paper in papers),
+    )
+
+
+def summary_rows(
+    comparison: Comparison, task: str, papers: Sequence[Publication]
+) -> list[tuple[str, ...]]:
+    """One row a figure of the task: each contender, each difference, each paper."""
+    entry = comparison["tasks"][task]
+    names = _SINGLE_LABEL_FIGURES if entry["kind"] == "single_label" else _FIGURES
+    return [
+        (
+            label,
+            *_values(name, entry["summary"][name]),
+            *(_shown_difference(name, each) for each in entry["summary"][name]["differences"]),
+            *(_published(name, paper.value(task, name)) for paper in papers),
+        )
+        for name, label in names.items()
+        if name in entry["summary"]
+    ]
+
+
+def class_columns(comparison: Comparison, papers: Sequence[Publication]) -> tuple[str, ...]:
+    """The header of `class_rows`."""
+    return ("class", "n", *summary_columns(comparison, papers))
+
+
+def class_rows(
+    comparison: Comparison,
+    task: str,
+    figure_name: str,
+    papers: Sequence[Publication],
+    language: str,
+) -> list[tuple[str, ...]]:
+    """One row a class, the largest difference in the first pair first; `figure_name`: auroc..."""
+    entry = comparison["tasks"][task]
+    rows = []
+    for class_id, each in sorted(
+        entry["classes"].items(), key=lambda item: _size(item, figure_name)
+    ):
+        if figure_name not in each:
+            continue
+        figures = each[figure_name]
+        rows.append(
+            (
+                entry["names"][class_id][language],
+                str(each["n"]),
+                figure_name.upper() if figure_name == "auroc" else figure_name,
+                *(shown(figure_name, value, interval=False) for value in figures["values"]),
+                *(_shown_difference(figure_name, change) for change in figures["differences"]),
+                *(_published(figure_name, p.value(task, figure_name, class_id)) for p in papers),
+            )
+        )
+    return rows
+
+
+def render_comparison(comparison: Comparison, papers: Sequence[Publication], language: str) -> str:
+    """The whole comparison as Markdown."""
+    parts = ["# " + " · ".join(entry["name"] for entry in comparison["contenders"])]
+    parts += [legend(comparison), _contenders(comparison)]
+    for name, task in comparison["tasks"].items():
+        told = [paper for paper in papers if paper.tells_of(name)]
+        parts += [
+            f"## {name} ({task['title'][language]})",
+            f"{task['n']:,} ECGs of {task['patients']:,} patients.",
+            markdown_lines(summary_columns(comparison, told), summary_rows(comparison, name, told)),
+        ]
+        for figure_name in ("auroc", "hit@1"):
+            rows = class_rows(comparison, name, figure_name, told, language)
+            parts.append(markdown_lines(class_columns(comparison, told), rows))
+    parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
+    parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
+    return "\n\n".join(parts) + "\n"
+
+
+def print_comparison(
+    comparison: Comparison, papers: Sequence[Publication], language: str, console: Console
+) -> None:
+    """Print every task's summary, and the classes whose difference is beyond doubt."""
+    for name, task in comparison["tasks"].items():
+        told_of = [paper for paper in papers if paper.tells_of(name)]
+        title = f"{name} · {task['title'][language]} · {task['n']:,} ECGs"
+        console.print(
+            _table(
+                title, summary_columns(comparison, told_of), summary_rows(comparison, name, told_of)
+            )
+        )
+        if len(comparison["contenders"]) > 1:
+            told = _told_apart(task)
+            classes = ", ".join(task["names"][class_id][language] for class_id in told) or "none"
+            console.print(f"classes whose AUROC differs (p < .05 by Holm): {classes}")
+    for name, why in comparison["left_out"].items():
+        console.print(f"task {name} was left out: {why}")
+    for paper in papers:
+        console.print(f"{paper.name}: {paper.source}; {OTHER_DATA}: {paper.data}")
+    console.print(legend(comparison))
+
+
+def _told_apart(task: dict[str, Any]) -> list[str]:
+    return [
+        class_id
+        for class_id, entry in task["classes"].items()
+        if any(change.get("p_holm", 1.0) < 0.05 for change in entry["auroc"]["differences"])
+    ]
+
+
+def _contenders(comparison: Comparison) -> str:
+    rows = [
+        (entry["name"], str(len(entry["runs"])), ", ".join(entry["runs"]))
+        for entry in comparison["contenders"]
+    ]
+    return markdown_lines(("column", "runs", "their names"), rows)
+
+
+def _column(contender: dict[str, Any]) -> str:
+    runs = len(contender["runs"])
+    return str(contender["name"]) + (f" ({runs} runs)" if runs > 1 else "")
+
+
+def _values(name: str, entry: dict[str, Any]) -> list[str]:
+    texts = []
+    for value, spread in zip(entry["values"], entry["between_runs"], strict=True):
+        text = shown(name, value)
+        if spread is not None:
+            text += f" ± {_scaled(name, spread).removeprefix('+')}"
+        texts.append(text)
+    return texts
+
+
+def _shown_difference(name: str, entry: dict[str, Any]) -> str:
+    """Such as '+2.3 (+0.4, +4.1), p .018, Holm .090'; shares in percentage points."""
+    if entry["value"] is None:
+        return "–"
+    text = _scaled(name, entry["value"])
+    if entry["low"] is not None and entry["high"] is not None:
+        text += f" ({_scaled(name, entry['low'])}, {_scaled(name, entry['high'])})"
+    if entry["p"] is not None:
+        text += f", p {_probability(entry['p'])}"
+    if entry.get("p_holm") is not None:
+        text += f", Holm {_probability(entry['p_holm'])}"
+    return text
+
+
+def _scaled(name: str, value: float) -> str:
+    if "auroc" in name or "auprc" in name:
+        sign, digits = ("-" if value < 0 else "+"), f"{abs(value):.3f}".removeprefix("0")
+        return sign + digits
+    return f"{100 * value:+.1f}"
+
+
+def _probability(p: float) -> str:
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _published(name: str, value: float | None) -> str:
+    entry = None if value is None else {"value": value, "low": None, "high": None}
+    return shown(name, entry, interval=False)
+
+
+def _size(item: tuple[str, dict[str, Any]], figure_name: str) -> float:
+    """Sorts by the first difference, the greatest first; then classes with too few ECGs for a p."""
+    changes = item[1].get(figure_name, {}).get("differences", [])
+    value: float | None = changes[0]["value"] if changes else None
+    if value is None:
+        return float("inf")
+    return -abs(value) if changes[0]["p"] is not None else 2 - abs(value)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,227 @@
+"""Results to report.md: what was scored, the summary with baselines, every class, the analyses.
+
+Owns the report's order and what of it is left to the page and the CSV files: curves, and the dots
+of the map. Drawn from the results file alone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ecgpipe.evaluate.report.failure_tables import FAILURE_BLOCKS, failure_tables
+from ecgpipe.evaluate.report.table import Column, Table
+from ecgpipe.evaluate.report.tables import (
+    absent_classes,
+    analysis_table,
+    classes_table,
+    confusion_table,
+    examples_table,
+    glance,
+    group_table,
+    mistakes_table,
+    summary_table,
+    variants_table,
+)
+from ecgpipe.evaluate.report.words import Words
+from ecgpipe.evaluate.results import Results, area, percent
+
+LEGEND = (
+    "hit@k of a class: the share of its ECGs for which it is among the k best candidates."
+    " any-hit@k: the share of ECGs with one of their findings among the k best. macro: the mean"
+    " over classes; micro: over all pairs of ECG and finding."
+)
+LIGHTS = (
+    "● above: the lower bound lies above the best baseline's upper bound; ◐ uncertain: above it,"
+    " but the intervals overlap; ○ not above."
+)
+_MOST_CONFUSED = 8
+_NAMES_OF_FINDINGS = ("class", "truth", "predicted", "candidate", "findings")
+
+
+def render_report(results: Results) -> str:
+    """The whole report as Markdown."""
+    parts = [f"# {results['run']}", _notice(results), *_data(results), *_glance(results), LEGEND]
+    for name, task in results["tasks"].items():
+        parts += _task(name, task)
+    parts += _analyses(results)
+    parts += [
+        f"{what} {name} was left out: {why}."
+        for what, block in (("Task", "tasks_left_out"), ("Analysis", "analyses_left_out"))
+        for name, why in results.get(block, {}).items()
+    ]
+    parts += _made(results)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _notice(results: Results) -> str:
+    return f"**{results['notice']}**" if results["notice"] else ""
+
+
+def _data(results: Results) -> list[str]:
+    data, text, training = results["data"], results["text"], results["training"]
+    rejected = ", ".join(f"{reason} {n:,}" for reason, n in data["rejected_by_reason"].items())
+    rows = [
+        ("records planned", f"{data['planned']:,}"),
+        ("records prepared", f"{data['prepared']:,} of {data['patients']:,} patients"),
+        ("records rejected", f"{data['rejected']:,}" + (f" ({rejected})" if rejected else "")),
+        ("split by patient", ", ".join(f"{k} {n:,}" for k, n in data["splits"].items())),
+        ("notes on signals", ", ".join(f"{k} {n:,}" for k, n in data["notes"].items()) or "none"),
+        (
+            "distinct texts embedded",
+            f"{text['distinct']:,} ({text['distinct_of_records']:,} of records, the rest of"
+            f" classes), {text['width']} wide",
+        ),
+        ("language model", f"`{text['model']}`"),
+        ("prompt", text["prompt"]),
+        (
+            "training",
+            f"{training['epochs']} epochs; epoch {training['best_epoch']} kept, by validation"
+            f" {training['best_by']}",
+        ),
+    ]
+    return ["## Data, texts, training", markdown_lines(("", ""), rows)]
+
+
+def _glance(results: Results) -> Iterator[str]:
+    table = glance(results)
+    if table.rows:
+        yield "## Against the baselines"
+        yield markdown(table)
+        yield LIGHTS
+
+
+def _task(name: str, task: dict[str, Any]) -> Iterator[str]:
+    classes = task["classes"]
+    n_macro = sum(entry["n"] >= task["min_positives"] for entry in classes.values())
+    yield f"## {name} ({task['title']['ja']})"
+    yield (
+        f"{task['n']:,} ECGs of the {task['split']} split, {len(classes)} candidates;"
+        f" {task['n_left_out']:,} ECGs left out ({_why_left_out(task)}). Macro figures are over the"
+        f" {n_macro} classes with at least {task['min_positives']} ECGs. Intervals are 95 %: of"
+        " summaries and areas by resampling patients, of hit@k by Wilson."
+        f" {_baselines(task)} Source: {task['source']}."
+    )
+    yield markdown(summary_table(name, task))
+    yield markdown(_without_absent(classes_table(name, task)))
+    if absent := absent_classes(task):
+        yield f"Candidates that no scored ECG shows: {'、'.join(words['ja'] for words in absent)}."
+    if (variants := variants_table(name, task)) is not None:
+        yield markdown(variants)
+    if task.get("confusion") and task["confusion"]["n"]:
+        yield "Truth (rows) and first choice (columns) of ECGs with exactly one class:"
+        small = len(task["confusion"]["classes"]) <= _MOST_CONFUSED
+        yield markdown(confusion_table(name, task) if small else mistakes_table(name, task))
+    if calibration := task.get("calibration"):
+        yield (
+            f"Expected calibration error {area(calibration['ece'])}, before calibration"
+            f" {area(calibration['ece_uncalibrated'])} ({calibration['method']}, on"
+            f" {calibration['n_val']:,} validation ECGs)."
+        )
+    for kind, groups in task.get("groups", {}).items():
+        if groups:
+            yield markdown(group_table(name, task, kind, groups))
+
+
+def _without_absent(table: Table) -> Table:
+    place = [column.key for column in table.columns].index("n")
+    rows = tuple(row for row in table.rows if row[place])
+    return Table(table.name, table.title, table.columns, rows, table.row_figures)
+
+
+def _baselines(task: Mapping[str, Any]) -> str:
+    baselines = task["baselines"]
+    parts = []
+    if "random_encoder" in baselines:
+        n_models = baselines["random_encoder"]["models"]
+        parts.append(f"random encoder ({n_models} untrained models)")
+    if "shuffled_text" in baselines:
+        n = baselines["shuffled_text"]["permutations"]
+        parts.append(f"shuffled text ({n} permutations of the wordings)")
+    if "class_prior" in baselines:
+        parts.append(f"class prior (of {baselines['class_prior']['records']:,} training ECGs)")
+    return f"Baselines: {', '.join(parts)}." if parts else ""
+
+
+def _why_left_out(task: dict[str, Any]) -> str:
+    if task["kind"] == "single_label":
+        return "none or several of these classes"
+    return "none of these classes"
+
+
+def _analyses(results: Results) -> Iterator[str]:
+    for name in ("retrieval", "probe", "neighbours", "robustness"):
+        if results.get(name):
+            for number, table in enumerate(analysis_table(results, name)):
+                if not number:
+                    yield f"## {table.title['en']}"
+                yield markdown(table)
+    for name in FAILURE_BLOCKS:
+        for number, table in enumerate(failure_tables(results, name)):
+            yield f"{'##' if not number else '###'} {table.title['en']}"
+            yield markdown(table)
+    for name, chosen in results.get("examples", {}).items():
+        if chosen:
+            yield f"## Example ECGs ({name})"
+            yield markdown(examples_table(results, name, chosen))
+
+
+def _made(results: Results) -> list[str]:
+    made = results["provenance"]
+    packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+    return [
+        "## How this was made",
+        f"ecgpipe {made['ecgpipe']} (commit {made['git_commit'] or 'unknown'}) on"
+        f" {made['created']}, Python {made['python']}, {packages}. Fingerprint of the text vectors:"
+        f" `{results['text']['fingerprint'][:16]}`. The settings stand in results.json.",
+        "Not a medical device: for research, not for the care of a patient.",
+    ]
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown: its words in English, names of findings as the prompts spell them."""
+    right = [column.kind not in ("text", "words") for column in table.columns]
+    header = [column.label["en"] for column in table.columns]
+    rows = [
+        [
+            cell_text(table.shown_as(column, number), value, _language(column))
+            for column, value in zip(table.columns, row, strict=True)
+        ]
+        for number, row in enumerate(table.rows)
+    ]
+    return markdown_lines(header, rows, right)
+
+
+def cell_text(kind: str, value: Any, language: str, *, interval: bool = True) -> str:
+    """One cell in plain text."""
+    if kind == "words":
+        words: Words = value
+        return words[language]
+    if kind in ("share", "area"):
+        entry = {"value": value, "low": None, "high": None} if _is_number(value) else value
+        return (area if kind == "area" else percent)(entry, interval=interval)
+    if isinstance(value, Mapping):
+        value = value.get("value")
+    if value is None:
+        return "–"
+    if kind == "count":
+        return f"{value:,}"
+    return f"{value:.4g}" if kind == "number" else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _language(column: Column) -> str:
+    return "ja" if column.key in _NAMES_OF_FINDINGS else "en"
+
+
+def markdown_lines(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool] = ()
+) -> str:
+    """Header and rows; the columns that are `right` are set to the right."""
+    ends = [*right, *[False] * (len(header) - len(right))]
+    rule = ["---:" if end else "---" for end in ends]
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
+        for line in (header, rule, *rows)
+    )

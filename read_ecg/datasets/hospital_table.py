@@ -1,0 +1,94 @@
+"""Adapter: a hospital's own table, one row an ECG.
+
+Owns the columns' names. `findings` and `report` may both be there; which one is learnt from is
+text.source's to say.
+"""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ecgpipe.config.data import TableSource
+from ecgpipe.errors import SourceError
+from ecgpipe.read_ecg.datasets.packed_rows import PackedRows
+from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, parse_number, parse_split
+from ecgpipe.read_ecg.datasets.table_file import NumberedRow, Row, read_table, require_columns
+
+_SEPARATORS = re.compile("[;、\n]")
+
+
+def read_hospital_table(
+    source: TableSource, bad_rows: list[tuple[str, SourceError]] | None = None
+) -> SourceRows:
+    """All rows of the table.
+
+    Args:
+        source: its settings.
+        bad_rows: if given, receives the places of rows that cannot be read and what is wrong there,
+            and the other rows are returned; else the first is raised.
+
+    Raises:
+        SourceError: the table cannot be read, or lacks record_id, patient_id, path, both of
+            findings and report, or the split column that was named; or a row has no record_id or a
+            split nobody knows.
+    """
+    rows = read_table(source.table)
+    require_columns(source.table, rows, ("record_id", "patient_id", "path"))
+    if "findings" not in rows.columns and "report" not in rows.columns:
+        raise SourceError(
+            f"The table {source.table} has neither a column findings nor a column report, so there"
+            " is nothing to learn from."
+        )
+    if source.split_column is not None:
+        require_columns(source.table, rows, (source.split_column,))
+    column = source.split_column or "split"
+    return SourceRows(
+        name=source.table.name,
+        root=source.root or source.table.parent,
+        table=source.table,
+        rows=PackedRows(_rows(rows, source.table, column, bad_rows)),
+    )
+
+
+def _rows(
+    rows: Iterable[NumberedRow],
+    table: Path,
+    split_column: str,
+    bad_rows: list[tuple[str, SourceError]] | None,
+) -> Iterator[SourceRow]:
+    for number, row in rows:
+        try:
+            yield _row(row, number, table, split_column)
+        except SourceError as error:
+            if bad_rows is None:
+                raise
+            bad_rows.append((f"row {number} of {table.name}", error))
+
+
+@functools.lru_cache(4096)  # many rows say the same, and then share one tuple
+def split_findings(cell: str) -> tuple[str, ...]:
+    """The findings of a cell: separated by ; or 、 or a line break, each once, in order."""
+    parts = _SEPARATORS.split(unicodedata.normalize("NFKC", cell))
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _row(row: Row, number: int, table: Path, split_column: str) -> SourceRow:
+    place = f"row {number} of {table.name}"
+    if not row["record_id"]:
+        raise SourceError(f"The table {table}, row {number}, has no record_id.")
+    split = row.get(split_column, "")
+    return SourceRow(
+        record_id=row["record_id"],
+        patient_id=row["patient_id"],
+        path=row["path"],
+        findings=split_findings(row.get("findings", "")),
+        report=row.get("report") or None,
+        split=parse_split(split, place) if split else None,
+        age=parse_number(row.get("age", "")),
+        sex=row.get("sex") or None,
+        site=row.get("site") or None,
+        recorded_at=row.get("recorded_at") or None,
+        place=place,
+    )

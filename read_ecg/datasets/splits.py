@@ -1,0 +1,101 @@
+"""Train, val and test, always by patient.
+
+Owns the drawing, and the refusal of a patient in two parts.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.config.data import SplitConfig
+from ecgpipe.errors import SourceError
+from ecgpipe.read_ecg.datasets.packed_rows import packed
+from ecgpipe.read_ecg.datasets.source import SourceRow
+
+_NAMES = ("train", "val", "test")
+
+
+def draw_split(patient_id: str, config: SplitConfig) -> str:
+    """The part a patient falls into.
+
+    A hash of seed and patient decides, so a patient keeps its part when others come or go.
+    """
+    digest = hashlib.sha256(f"{config.seed}\0{patient_id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    train, val, _ = config.fractions
+    return _NAMES[(place >= train) + (place >= train + val)]
+
+
+def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
+    """The part of each row: the source's own where it states one, else drawn by patient.
+
+    Raises:
+        SourceError: a source states a split for some of its rows only.
+    """
+    splits, patients = packed(rows).column("split"), packed(rows).column("patient_id")
+    stated = sum(split is not None for split in splits)
+    if 0 < stated < len(rows):
+        row = rows[list(splits).index(None)]
+        raise SourceError(
+            f"{row.place} states no split, {stated:,} other rows do. Fill the column, or"
+            " remove it to have the split drawn by patient."
+        )
+    return [
+        split or draw_split(patient, config)
+        for split, patient in zip(splits, patients, strict=True)
+    ]
+
+
+def perhaps_in_two_splits(
+    patients: npt.NDArray[np.int64], splits: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int64]:
+    """The places of the rows whose patient has rows in other parts as well, and of few others.
+
+    Args:
+        patients: (n,) a hash of each row's patient, so that no table of names is needed. Two
+            patients may share one.
+        splits: (n,) the part of each row, as a number.
+    """
+    order = np.argsort(patients)
+    ordered = patients[order]
+    begins = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(ordered)])
+    if not len(begins):
+        return begins
+    parts = splits[order]
+    several = np.minimum.reduceat(parts, begins) < np.maximum.reduceat(parts, begins)
+    n_rows = np.diff(np.append(begins, len(order)))
+    return np.sort(order[np.repeat(several, n_rows)])
+
+
+Leak = tuple[SourceRow, str, SourceRow, str]
+
+
+def patients_in_two_splits(rows: Iterable[tuple[SourceRow, str]]) -> list[Leak]:
+    """Rows whose patient has an earlier row in another part: that row and its part, this one and
+    its part."""
+    first: dict[str, tuple[SourceRow, str]] = {}
+    leaks = []
+    for row, split in rows:
+        other, other_split = first.setdefault(row.patient_id, (row, split))
+        if other_split != split:
+            leaks.append((other, other_split, row, split))
+    return leaks
+
+
+def check_patients(rows: Iterable[tuple[SourceRow, str]]) -> None:
+    """Refuse a patient whose ECGs lie in two parts: the test would have been trained on.
+
+    Raises:
+        SourceError: naming two rows of one such patient; ids stay unsaid.
+    """
+    leaks = patients_in_two_splits(rows)
+    if leaks:
+        other, other_split, row, split = leaks[0]
+        raise SourceError(
+            f"{len(leaks):,} records are of a patient who also has records in another split, so the"
+            f" test would be on people the model was trained on. For one, {other.place} is in"
+            f" {other_split} and {row.place}, of the same patient, in {split}. Put all ECGs of a"
+            " patient into one split."
+        )

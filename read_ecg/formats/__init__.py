@@ -1,0 +1,24 @@
+"""One file in any format -> one EcgRecord.
+
+Owns how each format is recognised by its content and read strictly. Must not know data sets,
+tables or stores.
+
+detect       which format a file has, by its content
+recording    any recording file -> EcgRecord
+wfdb         WFDB recordings
+wfdb_header  the .hea file, read strictly: a missing gain is refused, not guessed
+dicom        DICOM waveforms
+aecg         HL7 annotated ECG
+scp          SCP-ECG
+muse         GE MUSE XML
+philips      Philips XML
+mfer         MFER
+edf          EDF and EDF+
+csv_file     CSV and TSV
+numpy_file   .npy and .npz
+hdf5         HDF5, as CODE-15 keeps its exams
+matlab       .mat of version 5 to 7
+bare_array   bare numbers, once rate, units and leads are said
+clinical     what the clinical formats share: limits, reasons, the way to EcgRecord
+xml          XML from outside, read safely
+"""

@@ -1,0 +1,302 @@
+"""What the readers of clinical formats share: limits, reasons, and the way to EcgRecord.
+
+Owns how a lead that ecgdatakit or pydicom decoded becomes one of ours: by name, in millivolts, at
+one rate, with nothing that says who the person is; and that whatever goes wrong in a foreign parser
+ends as a RecordError. Must not know any one format.
+"""
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg.signal.leads import arrange_leads, canonical_lead
+from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
+from ecgpipe.read_ecg.signal.units import MV_PER_UNIT
+
+if TYPE_CHECKING:
+    import ecgdatakit
+
+# A resting ECG has 0.1 to 1 MB; these hold 40 minutes of twelve leads, and keep what a hostile or
+# damaged file can cost under 1 GB and some seconds.
+MAX_FILE_BYTES = 32 << 20
+MAX_SAMPLES = 5_000_000  # of one lead
+MAX_CHANNELS = 64
+
+_MV_PER = {**MV_PER_UNIT, "nv": 1e-6}  # MFER and SCP-ECG count in nanovolts
+_LEAST_MV, _MOST_MV = 1e-9, 1e6  # of one stored unit; beyond, it is no gain
+_MOST_SIGNAL_MV = 1e6
+_TRUNCATED = re.compile(
+    r"truncat|too small|ends after|but the file has|\d+ remain|is empty|"
+    r"holds \d+|has \d+ bytes, expected|outside the \d+-byte|no data records",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"""b?'[^']*'|b?"[^"]*\"""")
+_SIGNED_BY = re.compile(
+    r"\b(?:confirmed|overread|over-read|reviewed|referred|edited|signed)\b.*\bby\b.*", re.IGNORECASE
+)
+_MAX_STATEMENTS = 4000  # characters
+
+
+class Parser(Protocol):
+    """What we use of a parser of ecgdatakit."""
+
+    def parse(self, file_path: Path) -> "ecgdatakit.ECGRecord":
+        """Read a file."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One decoded signal, with what its file says of its scale."""
+
+    name: str
+    values: npt.NDArray[np.float64]
+    rate_hz: float
+    units_per_value: float
+    """The size of one stored unit, in `unit`; 0 where the file does not say."""
+
+    unit: str
+    offset: float = 0.0
+    """In `unit`."""
+
+
+def check_size(path: Path, limit: int = MAX_FILE_BYTES) -> None:
+    """Refuse a file that is too large for an ECG, before any of it is read."""
+    size = path.stat().st_size
+    if size > limit:
+        raise RecordError(
+            Reason.UNREADABLE,
+            f"{path.name} has {size / 2**20:,.0f} MB; up to {limit >> 20} MB are read as an ECG",
+        )
+
+
+def checked_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """The file's content, unless it is too large."""
+    check_size(path, limit)
+    return path.read_bytes()
+
+
+@contextlib.contextmanager
+def reasons(path: Path, form: str) -> Iterator[None]:
+    """Turn whatever a parser raises into a RecordError that names file, format and reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except RecordError:
+        raise
+    except FileNotFoundError:
+        raise RecordError(Reason.MISSING_FILE, f"{path} does not exist") from None
+    except Exception as error:  # a parser raises whatever a damaged file leads it into
+        said = _what_was_said(error, path)
+        reason = Reason.TRUNCATED if _TRUNCATED.search(said) else Reason.UNREADABLE
+        # `from None`: the parser's own message may quote what a field held.
+        raise RecordError(reason, f"{path.name} cannot be read as {form}: {said}") from None
+
+
+def _what_was_said(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if type(error).__module__ != "ecgdatakit.exceptions":
+        return type(error).__name__
+    said = str(error).replace(str(path), path.name)
+    return _QUOTED.sub("'…'", " ".join(said.split()))[:200]
+
+
+def parse_with(
+    parser: Parser, path: Path, verdicts: Mapping[str, Reason | str]
+) -> tuple["ecgdatakit.ECGRecord", tuple[str, ...]]:
+    """Run a parser of ecgdatakit and judge its warnings.
+
+    Args:
+        parser: of the file's format.
+        path: the file.
+        verdicts: part of a warning's text -> the reason for which the file is refused, or the note
+            that goes with the record. Other warnings are dropped; a checksum's always refuses.
+
+    Returns:
+        What it read, and notes.
+    """
+    from ecgdatakit import ChecksumWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parsed = parser.parse(path)
+    notes = []
+    for warning in caught:
+        if issubclass(warning.category, ChecksumWarning):
+            raise RecordError(
+                Reason.CHECKSUM, f"{path.name} does not match its own checksum; it was damaged"
+            )
+        said = str(warning.message)
+        for verdict in (verdict for part, verdict in verdicts.items() if part in said):
+            if isinstance(verdict, Reason):
+                plain = _QUOTED.sub("'…'", said.replace(str(path), path.name))
+                raise RecordError(verdict, f"{path.name}: {plain}")
+            notes.append(verdict)
+    return parsed, tuple(dict.fromkeys(notes))
+
+
+def channels_of(
+    parsed: "ecgdatakit.ECGRecord", rates_hz: Sequence[float] | None = None
+) -> list[Channel]:
+    """The leads that a parser of ecgdatakit read, none of them scaled yet.
+
+    Args:
+        parsed: its record.
+        rates_hz: one for each lead, where ecgdatakit's own are rounded.
+    """
+    rates = [lead.sampling_rate for lead in parsed.leads] if rates_hz is None else rates_hz
+    return [
+        Channel(
+            name=_without_number(lead.label),
+            values=np.asarray(lead.samples, np.float64),
+            rate_hz=float(rate),
+            # ecgdatakit fills a missing or impossible scale with 1, and then leaves out the unit.
+            units_per_value=_stated_scale(lead),
+            unit=lead.resolution_unit or lead.adc_resolution_unit,
+            offset=float(lead.offset),
+        )
+        for lead, rate in zip(parsed.leads, rates, strict=True)
+    ]
+
+
+def _stated_scale(lead: "ecgdatakit.Lead") -> float:
+    return float(lead.resolution) if lead.adc_resolution and lead.resolution_unit else 0.0
+
+
+def to_record(
+    channels: Sequence[Channel],
+    path: Path,
+    notes: Sequence[str] = (),
+    about: Mapping[str, str] | None = None,
+) -> EcgRecord:
+    """Bring decoded channels to an EcgRecord.
+
+    Raises:
+        RecordError: no channel is a known lead or one is there twice, the leads differ in rate or
+            length, a lead has no scale or is no voltage, or there are too many samples.
+    """
+    known = [channel for channel in channels if canonical_lead(channel.name)]
+    if not known:
+        arrange_leads([channel.name for channel in channels], [])  # says what it found
+    rate_hz = _common_rate(known, path)
+    signals = [_millivolts(channel, path) for channel in known]
+    signal_mv, made = arrange_leads([channel.name for channel in known], signals)
+    left_out = ("other signals left out",) if len(known) < len(channels) else ()
+    return EcgRecord(signal_mv, rate_hz, (*notes, *left_out, *made), about or {})
+
+
+def describe(form: str, parsed: "ecgdatakit.ECGRecord") -> dict[str, str]:
+    """What ecgdatakit's record says of the recording, without who the person is."""
+    person, recording = parsed.patient, parsed.recording
+    told = [" ".join(filter(None, statement)) for statement in parsed.interpretation.statements]
+    names = (person.first_name, person.last_name, person.patient_id)
+    filters = recording.acquisition.filters
+    return about(
+        format=form,
+        device=f"{recording.device.manufacturer} {recording.device.model}",
+        filters=filter_words(filters.highpass, filters.lowpass, filters.notch),
+        statements=statement_words(told, names),
+        recorded_at=recording.date.isoformat(" ", "seconds") if recording.date else "",
+        sex=person.sex,
+        age=person.age,
+    )
+
+
+def about(
+    *,
+    format: str,
+    device: str = "",
+    filters: str = "",
+    statements: str = "",
+    recorded_at: str = "",
+    sex: str = "",
+    age: int | None = None,
+) -> dict[str, str]:
+    """The entries of EcgRecord.about, as far as the file states them."""
+    said = {
+        "format": format,
+        "device": device,
+        "filters": filters,
+        "statements": statements,
+        "recorded_at": recorded_at,
+        "sex": sex if sex in ("M", "F") else "",
+        "age": str(age) if age is not None and 0 <= age <= 130 else "",
+    }
+    return {key: plain for key, text in said.items() if (plain := _one_line(text))}
+
+
+def filter_words(high_pass: Any, low_pass: Any, notch: Any) -> str:
+    """The filters in Hz, as one line."""
+    parts = (("high-pass", high_pass), ("low-pass", low_pass), ("notch", notch))
+    return ", ".join(f"{name} {float(hz):g} Hz" for name, hz in parts if hz)
+
+
+def statement_words(statements: Sequence[str], names: Sequence[str]) -> str:
+    """The device's statements as one line, without signatures and without the person's names."""
+    people = [name.casefold() for name in names if len(name.strip()) > 1]
+    kept = [
+        plain
+        for statement in statements
+        if (plain := _SIGNED_BY.sub("", _one_line(statement)).strip())
+        and not any(name in plain.casefold() for name in people)
+    ]
+    return "; ".join(kept)[:_MAX_STATEMENTS]
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _without_number(label: str) -> str:
+    """ecgdatakit names a second lead II 'II_2'; for us it is II twice, and refused."""
+    base = re.sub(r"_\d+$", "", label)
+    return base if canonical_lead(base) else label
+
+
+def _common_rate(channels: Sequence[Channel], path: Path) -> float:
+    rates = {channel.rate_hz for channel in channels}
+    lengths = {len(channel.values) for channel in channels}
+    if len(rates) > 1:
+        found = ", ".join(f"{rate:g}" for rate in sorted(rates))
+        raise RecordError(Reason.LEADS, f"{path.name}: its leads have several rates ({found} Hz)")
+    if len(lengths) > 1:
+        found = ", ".join(f"{length:,}" for length in sorted(lengths))
+        raise RecordError(
+            Reason.LEADS, f"{path.name}: its leads differ in length ({found} samples)"
+        )
+    rate_hz, length = rates.pop(), lengths.pop()
+    if not 1 <= rate_hz <= 1e5:
+        raise RecordError(Reason.UNREADABLE, f"{path.name}: {rate_hz:g} is no sampling rate in Hz")
+    if not 1 <= length <= MAX_SAMPLES:
+        raise RecordError(
+            Reason.UNREADABLE,
+            f"{path.name} holds {length:,} samples a lead; 1 to {MAX_SAMPLES:,} are read as an ECG",
+        )
+    return rate_hz
+
+
+def _millivolts(channel: Channel, path: Path) -> npt.NDArray[np.float32]:
+    name = canonical_lead(channel.name)
+    unit = channel.unit.strip().casefold()
+    if unit and unit not in _MV_PER:
+        raise RecordError(Reason.UNITS, f"{path.name}: the unit of lead {name} is not a voltage")
+    mv_per_value = channel.units_per_value * _MV_PER.get(unit, 0.0)
+    if not _LEAST_MV <= abs(mv_per_value) <= _MOST_MV:
+        raise RecordError(
+            Reason.NO_GAIN, f"{path.name} does not state how many millivolts lead {name} has a unit"
+        )
+    millivolts = channel.values * mv_per_value + channel.offset * _MV_PER[unit]
+    if np.isinf(millivolts).any() or (np.abs(millivolts) > _MOST_SIGNAL_MV).any():
+        raise RecordError(
+            Reason.AMPLITUDE, f"{path.name}: lead {name} holds values that are no voltage of an ECG"
+        )
+    return millivolts.astype(np.float32)

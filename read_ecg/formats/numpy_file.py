@@ -1,0 +1,123 @@
+"""NumPy files: one array in .npy, or .npz with the arrays signal, leads, rate_hz and units.
+
+Owns reading them without ever unpickling: numpy refuses an array of objects unless told otherwise,
+and here nobody tells it. What a bare array lacks stands beside it (see array_record).
+"""
+
+import math
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg.formats.bare_array import (
+    MAX_VALUES,
+    Facts,
+    check_shape,
+    mv_per_unit,
+    read_facts,
+    reading,
+    to_record,
+)
+from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
+
+_NPY = b"\x93NUMPY"
+_ZIP = b"PK\x03\x04"
+_MAX_BYTES_PER_VALUE = 8
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def is_numpy(head: bytes, path: Path) -> bool:
+    """Whether a file begins as .npy does, or as a zip archive whose first member is an .npy."""
+    if head.startswith(_ZIP) and len(head) >= 30:
+        (name_bytes,) = struct.unpack("<H", head[26:28])
+        return head[30 : 30 + name_bytes].endswith(b".npy")
+    return head.startswith(_NPY)
+
+
+def read_numpy(path: Path) -> EcgRecord:
+    """Read one recording from an .npy or .npz file.
+
+    Raises:
+        RecordError: it is damaged or holds objects, or rate, units or leads are said nowhere.
+    """
+    with reading(path, "is no whole NumPy file"):
+        with path.open("rb") as file:
+            is_archive = file.read(4) == _ZIP
+        return _read_archive(path) if is_archive else _read_array(path)
+
+
+def _read_array(path: Path) -> EcgRecord:
+    stored = np.load(path, mmap_mode="r")  # a map: nothing is read yet
+    check_shape(stored.shape, stored.dtype, path)
+    return to_record(np.array(stored), read_facts(path), path, "NumPy")
+
+
+def _read_archive(path: Path) -> EcgRecord:
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > (
+            MAX_VALUES * _MAX_BYTES_PER_VALUE
+        ):
+            raise RecordError(
+                Reason.UNREADABLE, f"{path.name} unpacks to more than {MAX_VALUES:,} values"
+            )
+    with np.load(path) as arrays:
+        facts = read_facts(path, _own_facts(arrays, path))
+        name = facts.variable or ("signal" if "signal" in arrays.files else "")
+        if not name and len(arrays.files) == 1:
+            name = arrays.files[0]
+        if name not in arrays.files:
+            raise RecordError(
+                Reason.UNREADABLE,
+                f"{path.name} holds {len(arrays.files)} arrays and none is named"
+                f" {name or 'signal'!r}; name it so, or in `variable` of the JSON beside it",
+            )
+        return to_record(_array(arrays, name, path), facts, path, "NumPy")
+
+
+def _array(arrays: Any, name: str, path: Path) -> npt.NDArray[Any]:
+    """An array of an archive; NumPy would make room for whatever its header claims."""
+    member = name if name in arrays.zip.namelist() else f"{name}.npy"
+    with arrays.zip.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = _HEADERS.get(version)
+        shape, _, dtype = read_header(stream) if read_header else ((), False, np.dtype(object))
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > arrays.zip.getinfo(member).file_size:
+        raise RecordError(
+            Reason.TRUNCATED, f"{path.name}: its array {name[:40]!r} is shorter than it claims"
+        )
+    found: npt.NDArray[Any] = arrays[name]
+    return found
+
+
+def _own_facts(arrays: Any, path: Path) -> Facts:
+    """What the archive's arrays leads, rate_hz and units say."""
+    scale, rate_hz, leads = None, None, None
+    if "units" in arrays.files:
+        units = str(_single(_array(arrays, "units", path), "units", path))
+        scale = mv_per_unit(units)
+        if scale is None:
+            raise RecordError(
+                Reason.UNITS, f"{path.name}: units is {units[:20]!r}; V, mV and uV are known"
+            )
+    if "rate_hz" in arrays.files:
+        rate_hz = float(_single(_array(arrays, "rate_hz", path), "rate_hz", path))
+        if not (math.isfinite(rate_hz) and 1 <= rate_hz <= 1e5):
+            raise RecordError(Reason.UNREADABLE, f"{path.name}: rate_hz is no sampling rate in Hz")
+    if "leads" in arrays.files:
+        leads = tuple(str(name) for name in _array(arrays, "leads", path).reshape(-1))
+    return Facts(rate_hz=rate_hz, mv_per_unit=scale, leads=leads)
+
+
+def _single(array: npt.NDArray[Any], name: str, path: Path) -> Any:
+    if array.size != 1:
+        raise RecordError(Reason.UNREADABLE, f"{path.name}: {name} must be one value")
+    return array.reshape(-1)[0]

@@ -1,0 +1,139 @@
+"""Planned rows to the rows of the records table, one at a time, and what became of the others.
+
+Owns which record has a usable text, the list of rejected records, and what is counted on the way.
+Knows findings only through the `FindingList` it is handed.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ecgpipe.cache.records_table import SPLITS, Record
+from ecgpipe.cache.signals.writer import Rejection
+from ecgpipe.errors import RecordError, TaxonomyError
+from ecgpipe.read_ecg.prepare.plan import Plan, Planned
+from ecgpipe.read_ecg.signal.record import Reason
+
+
+class FindingList(Protocol):
+    """What the preparation needs of a taxonomy."""
+
+    @property
+    def digest(self) -> str:
+        """Changes when the list does."""
+
+    def resolve_all(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Ids of findings, in the list's order.
+
+        Raises:
+            TaxonomyError: a name is unknown; the message holds the nearest known one.
+        """
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that is not in the table, why, and where its row stands."""
+
+    rejection: Rejection
+    place: str
+
+
+class RecordRows:
+    """The rows whose signal is stored and whose text is usable; the others gather meanwhile."""
+
+    def __init__(
+        self, plan: Plan, without_signal: Sequence[Rejection], findings: FindingList
+    ) -> None:
+        self.refused: list[Refused] = []
+        """In the order of the plan, which is that of the ids."""
+
+        self._plan = plan
+        self._without_signal = {rejection.record_id: rejection for rejection in without_signal}
+        self._findings = findings
+        self._codes = plan.public_codes()
+        self._known = {code for code in self._codes if self._is_known(code)}
+        self._splits: Counter[str] = Counter()
+        self._is_in = np.zeros(len(plan), np.bool_)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Each record, in the order of the plan."""
+        for slot, planned in enumerate(self._plan):
+            record_id = planned.row.record_id
+            try:
+                if record_id in self._without_signal:
+                    self._refuse(self._without_signal[record_id], planned)
+                    continue
+                record = self._record(slot, planned)
+            except RecordError as error:
+                self._refuse(Rejection(record_id, str(error.reason), str(error)), planned)
+                continue
+            self._splits[record.split] += 1
+            self._is_in[slot] = True
+            yield record
+
+    def counts(self, notes: Mapping[str, int]) -> dict[str, Any]:
+        """What became of the plan, once all records were taken; `notes` are those of the store."""
+        reasons = Counter(refused.rejection.reason for refused in self.refused)
+        return {
+            "planned": len(self._plan),
+            "prepared": sum(self._splits.values()),
+            "rejected": len(self.refused),
+            "rejected_by_reason": dict(reasons.most_common()),
+            "notes": notes,
+            "patients": len(np.unique(self._plan.patients()[self._is_in])),
+            "splits": {name: self._splits[name] for name in SPLITS},
+            "left_out": self._left_out(),
+        }
+
+    def _refuse(self, rejection: Rejection, planned: Planned) -> None:
+        self.refused.append(Refused(rejection, planned.row.place))
+
+    def _record(self, slot: int, planned: Planned) -> Record:
+        row = planned.row
+        names = row.findings
+        if row.public_codes:
+            names = tuple(name for name in names if name in self._known)
+        if not row.patient_id:
+            raise RecordError(
+                Reason.NO_PATIENT, "patient_id is empty, so it cannot be kept in one split"
+            )
+        if not row.findings and not row.report:
+            raise RecordError(Reason.NO_TEXT, "findings and report are both empty")
+        if not names and not row.report:
+            raise RecordError(Reason.NO_TEXT, "none of its codes is a finding of data.taxonomy")
+        try:
+            ids = self._findings.resolve_all(names)
+        except TaxonomyError as error:
+            raise RecordError(Reason.UNKNOWN_FINDING, str(error)) from error
+        return Record(
+            slot=slot,
+            record_id=row.record_id,
+            patient_id=row.patient_id,
+            source=planned.source.name,
+            split=planned.split,
+            findings=ids,
+            report=row.report,
+            age=row.age,
+            sex=row.sex,
+            site=row.site,
+            recorded_at=row.recorded_at,
+        )
+
+    def _is_known(self, code: str) -> bool:
+        with contextlib.suppress(TaxonomyError):
+            self._findings.resolve_all((code,))
+            return True
+        return False
+
+    def _left_out(self) -> dict[str, int]:
+        """What of the sources is not in the records though nothing was wrong with it."""
+        counts = {what: n for s in self._plan.sources for what, n in s.left_out.items()}
+        codes: Counter[str] = Counter()
+        for code, n in self._codes.items():
+            if code not in self._known:  # a cell may hold anything
+                codes[f"code {code}" if code.isdigit() else "other codes"] += n
+        return counts | dict(codes.most_common())

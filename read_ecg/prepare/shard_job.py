@@ -1,0 +1,116 @@
+"""One shard of the signal store, from recordings to bytes.
+
+Owns what a process needs for it, and nothing else: a job is small, is sent to other processes, and
+gives the same bytes in each. Which jobs there are is `preparation`'s; who does them, `workers`'.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.signals.writer import Rejection, ShardPlan, SignalResult, write_shard
+from ecgpipe.config.data import DataConfig
+from ecgpipe.errors import RecordError, StoppedEarly
+from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_path
+from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
+from ecgpipe.read_ecg.quality.measures import quality_notes
+from ecgpipe.read_ecg.signal.excerpt import excerpt
+from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
+from ecgpipe.read_ecg.signal.window import to_window
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecording:
+    """A recording to be read: where it lies, and which part of it is wanted."""
+
+    record_id: str
+    root: Path
+    path: str
+    start_s: float | None
+    length_s: float | None
+    read: Callable[[Path], EcgRecord] | None
+    """The data set's own reader; None: by the file's content."""
+
+    @classmethod
+    def of(cls, row: SourceRow, source: SourceRows) -> "PlannedRecording":
+        """The recording of a row."""
+        return cls(row.record_id, source.root, row.path, row.start_s, row.length_s, source.read)
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """A shard, its recordings in order, and the settings of the window."""
+
+    plan: ShardPlan
+    recordings: tuple[PlannedRecording, ...]
+    config: DataConfig
+
+
+def do_job(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object]) -> None:
+    """Write the shard.
+
+    Args:
+        job: what to write.
+        stop: asked before each recording.
+        tick: told of each recording that is done.
+
+    Raises:
+        StoreError: the disk is full or not writable.
+        StoppedEarly: `stop` said so; the shard does not exist.
+    """
+
+    def results() -> Iterator[SignalResult]:
+        for recording in job.recordings:
+            if stop():
+                raise StoppedEarly("Stopped while preparing.")
+            yield signal_of(recording, job.config)
+            tick(1)
+
+    write_shard(job.plan, results())
+
+
+def signal_of(recording: PlannedRecording, config: DataConfig) -> SignalResult:
+    """The window of a recording, or the reason why there is none."""
+    try:
+        return SignalResult(recording.record_id, *_window_of(recording, config))
+    except (RecordError, OSError):
+        # Once more, now with the state of its files from before: what somebody mends meanwhile
+        # must not pass for what was rejected. Asked for each good recording, it took a tenth.
+        return _second_look(recording, config)
+
+
+def _second_look(recording: PlannedRecording, config: DataConfig) -> SignalResult:
+    record_id, path, state = recording.record_id, "", ""
+    try:
+        found = recording_path(recording.root, recording.path)
+        path, state = str(found), recording_state(found)
+        return SignalResult(record_id, *_window_of(recording, config))
+    except RecordError as error:
+        reason, message = str(error.reason), str(error)
+    except OSError as error:  # a folder that may not be entered, a name too long, a lost mount
+        reason, message = str(Reason.UNREADABLE), f"it cannot be read: {error}"
+    return SignalResult(record_id, rejected=Rejection(record_id, reason, message, path, state))
+
+
+def _window_of(
+    recording: PlannedRecording, config: DataConfig
+) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    record = read_planned(recording, config)
+    signal_uv, notes = to_window(record, config)
+    return signal_uv, notes + quality_notes(record)
+
+
+def read_planned(recording: PlannedRecording, config: DataConfig) -> EcgRecord:
+    """The recording, or the part of it that is wanted.
+
+    Raises:
+        RecordError: it is missing or damaged, its path leaves the root, or the part is not in it.
+    """
+    path = recording_path(recording.root, recording.path)
+    record = (recording.read or read_recording)(path)
+    if recording.start_s is None:
+        return record
+    return excerpt(record, recording.start_s, recording.length_s or config.duration_s)

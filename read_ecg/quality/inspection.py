@@ -1,0 +1,203 @@
+"""The facts of one recording that a person would look at before trusting it.
+
+Owns how heart rate and polarity are measured, and the digest of the stored window. What the
+preparation counts as well (flat leads, clipping, mains noise, limb leads) is measured by `quality`.
+Judges nothing: what is suspicious, and beside which other recordings, is `suspicion`'s to say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ecgpipe.read_ecg.quality.einthoven import LimbCheck
+from ecgpipe.read_ecg.quality.measures import looked_at, measure, move, spans
+from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, in_millivolts
+
+_STEEPNESS_HZ = 100.0
+_BEAT_FROM = 0.4  # of the way from the usual steepness to a beat's
+_REFRACTORY_S = 0.22
+
+Signal = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was measured on one recording."""
+
+    rate_hz: float
+    samples: int
+    absent: tuple[str, ...]
+    """Leads without any reading."""
+
+    flat: tuple[str, ...]
+    """Leads that are there and hardly move."""
+
+    missing_share: float
+    """Of the samples of the leads that are there."""
+
+    span_mv: tuple[float, ...]
+    """Of the middle 99 % of each lead's samples, in the order of LEADS; NaN for an absent lead."""
+
+    clipped: tuple[str, ...]
+    """Leads that stand still again and again at their own end."""
+
+    mains_hz: float
+    """50 or 60, whichever is stronger."""
+
+    mains_share: float
+    """Of the power above 1.5 Hz; 0 where the rate is too low to tell."""
+
+    limb: LimbCheck | None
+    """None where fewer than three limb leads allow no test."""
+
+    arms_reversed: bool
+    """Lead I mostly negative and unlike V6, aVR upright: it may be."""
+
+    heart_rate_bpm: float | None
+    """None where no rhythm is clear."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording."""
+        return self.samples / self.rate_hz
+
+    @property
+    def typical_span_mv(self) -> float:
+        """The median over the leads that move; NaN without any."""
+        spans = [
+            span
+            for lead, span in zip(LEADS, self.span_mv, strict=True)
+            if np.isfinite(span) and lead not in self.flat
+        ]
+        return float(np.median(spans)) if spans else float("nan")
+
+
+def inspect(record: EcgRecord) -> Facts:
+    """Measure one recording; of a long one its first minute."""
+    signal = looked_at(record)
+    signal_mv = in_millivolts(signal)
+    there = _mask(np.isfinite(signal_mv).any(axis=1))
+    spans_mv = spans(signal_mv, there)
+    moves = move(spans_mv, there)
+    moving = dict(zip(_names(moves), _without_offset(signal_mv[moves]), strict=True))
+    centred_mv = np.array(list(moving.values())).reshape(len(moving), signal_mv.shape[1])
+    quality = measure(signal, record.rate_hz, moves)
+    return Facts(
+        rate_hz=record.rate_hz,
+        samples=record.signal.shape[1],
+        absent=_names(~there),
+        flat=_names(there & ~moves),
+        missing_share=float((~np.isfinite(signal_mv[there])).mean()) if there.any() else 1.0,
+        span_mv=tuple(map(float, spans_mv)),
+        clipped=quality.clipped,
+        mains_hz=quality.mains_hz,
+        mains_share=quality.mains_share,
+        limb=quality.limb,
+        arms_reversed=_arms_may_be_reversed(moving),
+        heart_rate_bpm=heart_rate(centred_mv, record.rate_hz),
+    )
+
+
+def window_digest(window_uv: npt.NDArray[np.int16]) -> str:
+    """Equal for equal stored windows: a recording that is there under two ids."""
+    return xxhash.xxh3_128_hexdigest(window_uv.tobytes())
+
+
+def heart_rate(signal_mv: Array, rate_hz: float) -> float | None:
+    """Beats a minute, counted where the steep parts of all leads together stand out.
+
+    Args:
+        signal_mv: (leads, samples) that move, finite.
+        rate_hz: their rate.
+
+    Returns:
+        None where the recording is too short, or nothing stands out three times.
+    """
+    steepness = _steepness(signal_mv, rate_hz)
+    if steepness is None:
+        return None
+    seconds = round(2 * _STEEPNESS_HZ)
+    starts = range(0, len(steepness) - seconds + 1, seconds // 2)
+    height = float(np.median([steepness[start : start + seconds].max() for start in starts]))
+    usual = float(np.median(steepness))
+    if height < 2 * usual:
+        return None
+    beats = _beats(steepness, usual + _BEAT_FROM * (height - usual))
+    if len(beats) < 3:
+        return None
+    return 60 * _STEEPNESS_HZ * (len(beats) - 1) / (beats[-1] - beats[0])
+
+
+def _mask(which: npt.ArrayLike) -> Mask:
+    return np.asarray(which, np.bool_)
+
+
+def _names(which: Mask) -> tuple[str, ...]:
+    return tuple(lead for lead, here in zip(LEADS, which, strict=True) if here)
+
+
+def _without_offset(signal_mv: Signal) -> Array:
+    """Each lead around its median, with 0 where there is no reading."""
+    known = np.isfinite(signal_mv)
+    middle = np.median if known.all() else np.nanmedian  # the latter takes five times as long
+    centred = signal_mv.astype(np.float64) - middle(signal_mv, axis=1, keepdims=True)
+    return np.where(known, centred, 0.0)
+
+
+def _arms_may_be_reversed(moving: Mapping[str, Array]) -> bool:
+    """Arm electrodes exchanged: I is upside down against V6, and aVR is upright.
+
+    They keep Einthoven's relations, so only the heart's usual direction can tell. V6 sees nearly
+    what I sees; a right axis turns both, or leaves aVR downward.
+    """
+    if not {"I", "aVR", "V6"} <= set(moving):
+        return False
+    leads = np.stack([moving["I"], moving["aVR"], moving["V6"]])
+    low, high = np.percentile(leads, [0.5, 99.5], axis=1)
+    negative_one = -low[0] > 2 * high[0]
+    upright_right_arm = high[1] > 2 * -low[1]
+    unlike_six = float(np.corrcoef(leads[0], leads[2])[0, 1]) < -0.5
+    return bool(negative_one and upright_right_arm and unlike_six)
+
+
+def _steepness(signal_mv: Array, rate_hz: float) -> Array | None:
+    """How steep all leads are together, 100 times a second; None where it is too short."""
+    n = int(signal_mv.shape[1] / rate_hz * _STEEPNESS_HZ)
+    if not len(signal_mv) or n < 3 * _STEEPNESS_HZ or rate_hz < _STEEPNESS_HZ / 2:
+        return None
+    slopes = np.diff(_smooth(signal_mv, round(0.02 * rate_hz)), axis=1)
+    size = np.sqrt((slopes**2).mean(axis=1, keepdims=True))
+    # Each lead counts alike, and a spike no more than ten times its lead's usual size.
+    energy = (np.minimum(np.abs(slopes) / np.where(size > 0, size, 1), 10) ** 2).sum(axis=0)
+    edges = (np.arange(n + 1) * (len(energy) / n)).astype(int)
+    sums = np.concatenate(([0.0], np.cumsum(energy)))[edges]
+    smoothed = _smooth(np.diff(sums)[None], round(0.1 * _STEEPNESS_HZ))[0]
+    steepness: Array = np.sqrt(np.maximum(smoothed, 0))
+    return steepness
+
+
+def _smooth(signals: Array, samples: int) -> Array:
+    """A moving mean along time, of the same length."""
+    width = max(1, samples)
+    padded = np.pad(signals, ((0, 0), (width // 2 + 1, width - width // 2 - 1)), "edge")
+    sums = np.cumsum(padded, axis=1)
+    means: Array = (sums[:, width:] - sums[:, :-width]) / width
+    return means
+
+
+def _beats(steepness: Array, level: float) -> list[int]:
+    """Places of the peaks above `level`, of two closer than a beat can be only the higher."""
+    inner = steepness[1:-1]
+    peaks = np.flatnonzero((inner >= steepness[:-2]) & (inner > steepness[2:]) & (inner >= level))
+    beats: list[int] = []
+    for peak in (peaks + 1).tolist():
+        if not beats or peak - beats[-1] >= _REFRACTORY_S * _STEEPNESS_HZ:
+            beats.append(peak)
+        elif steepness[peak] > steepness[beats[-1]]:
+            beats[-1] = peak
+    return beats

@@ -1,0 +1,247 @@
+"""What is measured of every recording: mains noise, clipping, limb leads that disagree.
+
+Owns how each is measured and from where on it is worth a note. The check looks at the recordings of
+a sample, the preparation counts the notes of all of them; both measure here, so they agree. Changes
+no sample. It must cost little beside reading a recording: float32, no sorting, no spectrum.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.read_ecg.quality.einthoven import LimbCheck, check_limb_leads, means
+from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Signal, in_millivolts, steps_per_mv
+
+# Ten seconds say what there is to say; a tape of hours is looked at where it begins.
+LOOKED_AT_S = 60.0
+
+_MAINS_SHARE = 0.1
+
+# Rounding leaves 0.007 of the limb leads' size in 99 % of the PTB-XL records, 0.09 in the worst.
+_CONTRADICTION = 0.1
+_CONTRADICTION_MV = 0.02
+_EXPLAINED = 0.05
+_EXPLAINED_MV = 0.01
+
+_FLAT_SPAN_MV = 0.005
+_FLAT_BESIDE = 0.02  # of the largest span: a whole recording may be in volts
+_CLIPPED_FROM_MV = 1.0
+_CLIPPED_RUN_S = 0.008
+_CLIPPED_RUNS = 3
+_MAINS_HZ = (50.0, 60.0)
+_BESIDE_HZ = 4.0  # so far from the mains a Hann window of one second sees nothing of it
+_HANN_LINE = 1.5  # the power of a line over all bins of a Hann window, to that of its own bin
+
+Float = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured on one recording."""
+
+    clipped: tuple[str, ...]
+    """Leads that stand still again and again at their own end."""
+
+    mains_hz: float
+    """50 or 60, whichever is stronger."""
+
+    mains_share: float
+    """Of the power above 1.5 Hz; 0 where the rate is too low to tell."""
+
+    limb: LimbCheck | None
+    """None where fewer than three limb leads allow no test."""
+
+
+def quality_notes(record: EcgRecord) -> tuple[str, ...]:
+    """What the report of the preparation counts: 'mains noise', 'clipping' and 'limb leads
+    disagree', the last with the mistake that would explain it."""
+    signal = looked_at(record)
+    quality = measure(signal, record.rate_hz, moving_leads(signal))
+    notes = []
+    if is_full_of_mains(quality.mains_share):
+        notes.append("mains noise")
+    if quality.clipped:
+        notes.append("clipping")
+    if disagree(quality.limb):
+        mistake = quality.limb.explanation if quality.limb else ""
+        notes.append(f"limb leads disagree ({mistake})" if mistake else "limb leads disagree")
+    return tuple(notes)
+
+
+def is_full_of_mains(share: float) -> bool:
+    """Whether mains noise is worth a word."""
+    return share >= _MAINS_SHARE
+
+
+def disagree(limb: LimbCheck | None) -> bool:
+    """Whether limb leads contradict each other; with an explanation, less of it is enough."""
+    if limb is None:
+        return False
+    if limb.explanation and limb.residual >= _EXPLAINED and limb.residual_mv >= _EXPLAINED_MV:
+        return True
+    return limb.residual >= _CONTRADICTION and limb.residual_mv >= _CONTRADICTION_MV
+
+
+def looked_at(record: EcgRecord) -> Signal:
+    """(12, samples) of the first minute."""
+    return record.signal[:, : max(1, int(LOOKED_AT_S * record.rate_hz))]
+
+
+def measure(signal: Signal, rate_hz: float, moves: Mask) -> Quality:
+    """Measure one recording.
+
+    Args:
+        signal: (12, samples).
+        rate_hz: their rate.
+        moves: (12,) which leads hold a reading and move.
+    """
+    moving = signal if moves.all() else signal[moves]
+    mains_hz, share = mains(_centred(moving), rate_hz)
+    names = [lead for lead, moving in zip(LEADS, moves, strict=True) if moving]
+    return Quality(
+        clipped=tuple(names[row] for row in _clipped_rows(moving, rate_hz)),
+        mains_hz=mains_hz,
+        mains_share=share,
+        limb=check_limb_leads(signal, moves.tolist()),
+    )
+
+
+def spans(signal_mv: Float, there: Mask) -> Array:
+    """(12,) spans of the middle 99 % of the known samples; NaN for a lead that is not there."""
+    found = np.full(len(LEADS), np.nan)
+    if there.any():
+        known = np.isfinite(signal_mv[there]).all()
+        percentile = np.percentile if known else np.nanpercentile
+        low, high = percentile(signal_mv[there], [0.5, 99.5], axis=1)
+        found[there] = high - low
+    return found
+
+
+def move(spans_mv: Array, there: Mask) -> Mask:
+    """(12,) which leads move more than an electrode that is off."""
+    largest = float(spans_mv[there].max()) if there.any() else 0.0
+    enough = min(_FLAT_SPAN_MV, _FLAT_BESIDE * largest)
+    return np.asarray(there & (spans_mv > enough), np.bool_)
+
+
+def moving_leads(signal: Signal) -> Mask:
+    """(12,) `move(spans(...))`, without sorting all samples where a twentieth of them says it.
+
+    Were the middle 99 % of a lead within the span of a flat one, at most 1 % of all samples, that
+    is a fifth of every twentieth, could lie outside, and the middle 60 % of those would not.
+    """
+    few = signal[:, ::20]
+    cut = -(-signal.shape[1] // 100)
+    if 2 * cut < few.shape[1]:
+        ordered = np.sort(few, axis=1)  # so few are sorted faster than they are parted
+        low, high = ordered[:, (cut, -1 - cut)].T.astype(np.float32)
+        if (high - low > _FLAT_SPAN_MV * steps_per_mv(signal)).all():
+            return np.ones(len(LEADS), np.bool_)
+    signal_mv = in_millivolts(signal)
+    there = np.asarray(np.isfinite(signal_mv).any(axis=1), np.bool_)
+    return move(spans(signal_mv, there), there)
+
+
+def mains(centred: Float, rate_hz: float) -> tuple[float, float]:
+    """The stronger of 50 and 60 Hz, and its share of the power above 1.5 Hz.
+
+    Seconds are looked at one by one through a Hann window: the power at the mains frequency above
+    the lesser of what stands 4 Hz below and above, so that a muscle's broad noise is none.
+
+    Args:
+        centred: (leads, samples), around zero, finite; in any unit, for the share has none.
+        rate_hz: their rate.
+    """
+    second = round(rate_hz)
+    n_seconds = centred.shape[1] // second
+    if not len(centred) or rate_hz <= 2 * (max(_MAINS_HZ) + _BESIDE_HZ) or n_seconds < 2:
+        return _MAINS_HZ[0], 0.0
+    waves, window_squared = _waves(second, rate_hz)
+    seconds = centred[:, : n_seconds * second].reshape(-1, second)
+    bins = ((seconds @ waves) ** 2).sum(axis=0, dtype=np.float64).reshape(2, -1).sum(axis=0)
+    # By Parseval, of the spectrum's one side, without the bins in which the baseline wanders.
+    whole = second / 2 * float(np.einsum("ns,ns->s", seconds, seconds) @ window_squared)
+    total = whole - float(bins[0]) / 2 - float(bins[1])
+    if total <= 0:
+        return _MAINS_HZ[0], 0.0
+    shares = {}
+    for number, mains_hz in enumerate(_MAINS_HZ):
+        line, below, above = bins[2 + 3 * number : 5 + 3 * number]
+        shares[mains_hz] = min(
+            max(_HANN_LINE * float(line - (below + above) / 2) / total, 0.0), 1.0
+        )
+    strongest = max(shares, key=shares.__getitem__)
+    return strongest, shares[strongest]
+
+
+@functools.lru_cache(maxsize=16)
+def _waves(second: int, rate_hz: float) -> tuple[Float, Array]:
+    """(second, 16): cosines, then sines, of 0 and 1 Hz and of each mains with what is beside it,
+    in a Hann window; and (second,) the window squared."""
+    hertz = [0.0, 1.0]
+    for mains_hz in _MAINS_HZ:
+        hertz += [mains_hz, mains_hz - _BESIDE_HZ, mains_hz + _BESIDE_HZ]
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(second) / second)
+    angles = 2 * np.pi / rate_hz * np.arange(second)[:, None] * hertz
+    waves = np.hstack((np.cos(angles), np.sin(angles))) * window[:, None]
+    return waves.astype(np.float32), window**2
+
+
+def _centred(signal: Signal) -> Float:
+    """Each lead around its mean, in the signal's own steps, with 0 where there is no reading."""
+    centred = signal.astype(np.float32)
+    mean = means(centred)
+    if np.isfinite(mean).all():  # a single gap would show
+        centred -= mean
+        return centred
+    known = np.isfinite(signal)
+    kept = np.where(known, centred, np.float32(0))
+    middle = kept.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, kept - middle, np.float32(0)).astype(np.float32)
+
+
+def _clipped_rows(signal: Signal, rate_hz: float) -> list[int]:
+    """The leads that stay at their highest or lowest value, far from their middle, several times.
+
+    Of samples so far apart as the shortest such stay is long, one lies in each; hardly any lead has
+    its highest value at several of them, so counting there comes first.
+    """
+    least = max(3, round(_CLIPPED_RUN_S * rate_hz))
+    some = np.ascontiguousarray(signal[:, ::least])
+    clipped = set()
+    for end in _ends(signal):
+        times = (some == end[:, None]).sum(axis=1, dtype=np.int32)
+        for row in np.flatnonzero(times >= _CLIPPED_RUNS).tolist():
+            stays = np.count_nonzero(_run_lengths(signal[row] == end[row]) >= least)
+            if stays >= _CLIPPED_RUNS and _is_far(signal[row], end[row]):
+                clipped.add(row)
+    return sorted(clipped)
+
+
+def _is_far(lead: Signal, end: float) -> bool:
+    """Whether an end lies where an amplifier's may, and not where a quiet lead's does."""
+    return abs(float(end) - float(np.nanmedian(lead))) >= _CLIPPED_FROM_MV * steps_per_mv(lead)
+
+
+def _ends(signal: Signal) -> tuple[Signal, Signal]:
+    """(leads,) the highest and the lowest values."""
+    if not signal.size:
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    high, low = signal.max(axis=1), signal.min(axis=1)
+    if signal.dtype == np.int16 or (np.isfinite(high).all() and np.isfinite(low).all()):
+        return high, low
+    known = np.isfinite(signal)
+    return (
+        np.where(known, signal, -np.inf).max(axis=1).astype(np.float32),
+        np.where(known, signal, np.inf).min(axis=1).astype(np.float32),
+    )
+
+
+def _run_lengths(which: Mask) -> npt.NDArray[np.int64]:
+    """Lengths of the stretches of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], which.astype(np.int8), [0]))))
+    return edges[1::2] - edges[::2]

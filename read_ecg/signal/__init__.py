@@ -1,0 +1,11 @@
+"""What an ECG is here: twelve named leads in millivolts, at one rate, for one window.
+
+Owns leads, units, windows and resampling. Must not know files, data sets or stores.
+
+record      EcgRecord: what every format is read into, and the reasons for rejection
+excerpt     a part of a longer recording
+leads       lead names, and the limb leads that follow from others
+units       units of voltage in millivolts
+window      EcgRecord -> the fixed window of int16 µV that is stored
+resampling  another sampling rate, by soxr
+"""

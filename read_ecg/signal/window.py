@@ -1,0 +1,186 @@
+"""EcgRecord to the fixed window of int16 µV that the store keeps.
+
+Owns what makes a signal fit or unfit: gaps, flat and absent leads, length, amplitude. Everything is
+decided here once, so that training and scoring see the same signals.
+"""
+
+import math
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.config.data import DataConfig
+from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg.signal.record import (
+    LEADS,
+    EcgRecord,
+    Reason,
+    Signal,
+    in_millivolts,
+    steps_per_mv,
+)
+from ecgpipe.read_ecg.signal.resampling import resample
+
+NO_READING = -32768
+_MAX_UV = 32767
+
+# The middle 99 % of an ECG spans some tenths of a millivolt to a few millivolts. Far outside of
+# that the gain or the units are wrong: µV read as mV is 1000 times too much.
+_PLAUSIBLE_SPAN_MV = (0.02, 20.0)
+_GLANCE_STEP = 10
+
+Float = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+def to_window(
+    record: EcgRecord, config: DataConfig
+) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    """Bring a recording to the window that is stored.
+
+    Args:
+        record: (12, any) at any rate.
+        config: rate, duration, crop, and the limits for rejection.
+
+    Returns:
+        (12, config.samples) int16 in µV, -32768 where there is no reading (absent or flat leads,
+        padding behind a short recording); and notes on what was done.
+
+    Raises:
+        RecordError: it is too short, has too few leads, is flat, or its amplitude is no ECG's.
+    """
+    if record.duration_s < config.min_duration_s:
+        raise RecordError(
+            Reason.TOO_SHORT,
+            f"it lasts {record.duration_s:.1f} s; data.min_duration_s is {config.min_duration_s} s",
+        )
+    raw, crop_notes = _crop(record, config)
+    signal, usable, gap_notes = _without_gaps(raw, config.max_missing_fraction)
+    _check_lead_count(usable, raw, config)
+    usable, flat_notes = _without_flat_leads(signal, usable)
+    _check_amplitude(signal if usable.all() else signal[usable])
+    signal, rate_notes = _at_rate(signal, record.rate_hz, config.rate_hz)
+    signal_uv, clip_notes = _quantise(signal, usable)
+    window, pad_notes = _fit_length(signal_uv, config.samples)
+    done = crop_notes + gap_notes + flat_notes + rate_notes + clip_notes + pad_notes
+    return window, record.notes + done
+
+
+def _crop(record: EcgRecord, config: DataConfig) -> tuple[Signal, tuple[str, ...]]:
+    """The part of a longer recording that is kept, at its own rate."""
+    surplus = record.signal.shape[1] - math.ceil(config.duration_s * record.rate_hz)
+    if surplus <= 0:
+        return record.signal, ()
+    start = surplus // 2 if config.crop == "centre" else 0
+    end = record.signal.shape[1] - (surplus - start)
+    return record.signal[:, start:end], ("cropped",)
+
+
+def _without_gaps(raw: Signal, max_missing_fraction: float) -> tuple[Signal, Mask, tuple[str, ...]]:
+    """Fill small gaps along time; say which leads are usable. Unusable leads become 0."""
+    if raw.dtype == np.int16 or (finite := np.isfinite(raw)).all():  # nearly always
+        return raw, np.ones(len(raw), np.bool_), ()
+    signal_mv = in_millivolts(raw)
+    missing = ~finite
+    share = missing.mean(axis=1)
+    usable = (share <= max_missing_fraction) & (share < 1)
+    filled = np.where(usable[:, None], signal_mv, np.float32(0))
+    times = np.arange(signal_mv.shape[1])
+    gappy = np.flatnonzero(usable & missing.any(axis=1))
+    for lead in gappy:
+        gap = missing[lead]
+        filled[lead, gap] = np.interp(times[gap], times[~gap], signal_mv[lead, ~gap])
+    return filled, usable, ("gap filled",) if len(gappy) else ()
+
+
+def _check_lead_count(usable: Mask, raw: Signal, config: DataConfig) -> None:
+    if usable.sum() >= config.min_leads:
+        return
+    gaps = [
+        f"{lead} lacks {share:.0%} of its samples"
+        for lead, share in zip(LEADS, (~np.isfinite(raw)).mean(axis=1), strict=True)
+        if config.max_missing_fraction < share < 1
+    ]
+    have = ", ".join(lead for lead, good in zip(LEADS, usable, strict=True) if good) or "none"
+    raise RecordError(
+        Reason.LEADS,
+        f"{usable.sum()} of 12 leads are usable ({have}{'; ' if gaps else ''}{', '.join(gaps)});"
+        f" data.min_leads is {config.min_leads}",
+    )
+
+
+def _without_flat_leads(signal: Signal, usable: Mask) -> tuple[Mask, tuple[str, ...]]:
+    """A lead that never moves carries no reading; one record may have some, not all."""
+    flat = usable & (signal == signal[:, :1]).all(axis=1)
+    if (flat == usable).all():
+        raise RecordError(Reason.FLAT, "every lead is flat: the recording holds no ECG")
+    return usable & ~flat, ("flat lead masked",) if flat.any() else ()
+
+
+def _check_amplitude(signal: Signal) -> None:
+    if _is_plausible_at_a_glance(signal):
+        return
+    low, high = np.percentile(in_millivolts(signal), [0.5, 99.5], axis=1)
+    span_mv = float(np.median(high - low))
+    least, most = _PLAUSIBLE_SPAN_MV
+    if not least <= span_mv <= most:
+        raise RecordError(
+            Reason.AMPLITUDE,
+            f"its leads span {span_mv:.3g} mV, an ECG's {least} to {most} mV: the gain or the units"
+            " in the file are wrong",
+        )
+
+
+def _is_plausible_at_a_glance(signal: Signal) -> bool:
+    """Whether bounds of the span already show that it is plausible; False shows nothing.
+
+    Percentiles of all samples took a third of the preparation. A lead spans at most what lies
+    between its extremes; and where more than 0.5 % of the samples lie so far below its mean, and as
+    many so far above, it spans at least twice that. The factors of two are far beyond what rounding
+    can do.
+    """
+    least, most = (limit * steps_per_mv(signal) for limit in _PLAUSIBLE_SPAN_MV)
+    some = np.ascontiguousarray(signal[:, ::_GLANCE_STEP])
+    beyond = signal.shape[1] // 200 + 2
+    from_mean = some - some.mean(axis=1, keepdims=True, dtype=np.float32)
+    wide = (from_mean >= least).sum(axis=1, dtype=np.int32) >= beyond
+    wide &= (from_mean <= -least).sum(axis=1, dtype=np.int32) >= beyond
+    wide &= signal.max(axis=1).astype(np.float32) - signal.min(axis=1) <= most / 2
+    return bool(2 * np.count_nonzero(wide) > len(wide))  # then the median lead is such a one
+
+
+def _at_rate(signal: Signal, from_hz: float, to_hz: float) -> tuple[Signal, tuple[str, ...]]:
+    if from_hz == to_hz:
+        return signal, ()
+    return resample(in_millivolts(signal), from_hz, to_hz), ("resampled",)
+
+
+def _quantise(signal: Signal, usable: Mask) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    signal_uv, notes = _rounded(signal)
+    if not usable.all():
+        signal_uv = np.where(usable[:, None], signal_uv, np.int16(NO_READING))
+    return signal_uv, notes
+
+
+def _rounded(signal: Signal) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    """In whole µV; a recording that is kept so is left as it is."""
+    if signal.dtype == np.int16:
+        return cast(npt.NDArray[np.int16], signal), ()
+    microvolts = signal * np.float32(1000)
+    np.rint(microvolts, out=microvolts)
+    clipped = bool(max(microvolts.max(), -microvolts.min()) > _MAX_UV)
+    if clipped:
+        np.clip(microvolts, -_MAX_UV, _MAX_UV, out=microvolts)
+    return microvolts.astype(np.int16), ("clipped at 32.8 mV",) if clipped else ()
+
+
+def _fit_length(
+    signal_uv: npt.NDArray[np.int16], samples: int
+) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    """Pad a shorter signal behind with 'no reading'; cut the sample that rounding may add."""
+    short = samples - signal_uv.shape[1]
+    if short <= 0:
+        return np.ascontiguousarray(signal_uv[:, :samples]), ()
+    padding = ((0, 0), (0, short))
+    return np.pad(signal_uv, padding, constant_values=NO_READING), ("padded",)

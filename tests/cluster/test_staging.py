@@ -1,0 +1,218 @@
+"""Copies on a node's own disk: one copier, whole or absent, never another content."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy_experiment import ENVIRONMENT, Experiment
+
+from ecgpipe import local_copy as scratch
+from ecgpipe.errors import StoreError
+from ecgpipe.local_copy import Original, remove_staged, scratch_root, stage, staged_copy
+
+_COPY = """
+import sys
+from pathlib import Path
+from ecgpipe import local_copy as scratch
+scratch._BLOCK_BYTES = 1 << 16
+files = {path.name: path for path in sorted(Path(sys.argv[1]).iterdir())}
+print(scratch.stage(scratch.Original("copy", files), Path(sys.argv[2])).copied)
+"""
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Original:
+    folder = tmp_path / "original"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"f{number}").write_bytes(os.urandom(3_000_000))
+    return Original("copy", {path.name: path for path in sorted(folder.iterdir())})
+
+
+def holds(folder: Path, original: Original) -> bool:
+    return all((folder / n).read_bytes() == p.read_bytes() for n, p in original.files.items())
+
+
+def start(original: Original, to: Path) -> subprocess.Popen[str]:
+    source = next(iter(original.files.values())).parent
+    command = [sys.executable, "-c", _COPY, str(source), str(to)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+
+def test_of_several_processes_one_copies_and_the_others_wait(
+    original: Original, tmp_path: Path
+) -> None:
+    processes = [start(original, tmp_path / "disk") for _ in range(5)]
+    said = sorted(process.communicate(timeout=120)[0].strip() for process in processes)
+    assert said == ["False"] * 4 + ["True"]
+    assert holds(scratch_root(tmp_path / "disk") / "copy", original)
+
+
+def test_after_a_copier_that_was_killed_the_next_one_copies(
+    original: Original, tmp_path: Path
+) -> None:
+    with next(iter(original.files.values())).open("ab") as file:
+        file.truncate(1 << 30)  # a long hole, so that there is time to kill
+    root = scratch_root(tmp_path / "disk")
+    process = start(original, tmp_path / "disk")
+    end = time.monotonic() + 60
+    while not list(root.glob(".copy.*.tmp/f0")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert list(root.glob(".copy.*.tmp"))
+    with next(iter(original.files.values())).open("ab") as file:
+        file.truncate(1_000_000)
+    assert stage(original, tmp_path / "disk").copied
+    assert not list(root.glob(".copy.*.tmp"))
+    assert holds(root / "copy", original)
+
+
+def test_a_damaged_copy_is_not_used_and_made_anew(
+    original: Original, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = stage(original, tmp_path).folder
+    assert staged_copy("copy", "signals", tmp_path) == folder
+    for damage in ("shorter", "changed", "missing", "no manifest"):
+        path = folder / ("ecgpipe-staged.json" if damage == "no manifest" else "f1")
+        if damage == "shorter":
+            path.write_bytes(path.read_bytes()[:-1])
+        elif damage == "changed":
+            path.write_bytes(bytes(path.stat().st_size))
+        else:
+            path.unlink()
+        capfd.readouterr()
+        assert staged_copy("copy", "signals", tmp_path) is None
+        assert "signals are not read from" in capfd.readouterr().err
+        assert stage(original, tmp_path).copied
+        assert holds(folder, original)
+    assert not stage(original, tmp_path).copied
+
+
+def test_an_original_that_differs_from_its_sum_is_not_copied(
+    original: Original, tmp_path: Path
+) -> None:
+    told = Original("copy", original.files, {"f2": "0" * 32})
+    with pytest.raises(StoreError, match=r"f2 differs from what was written there"):
+        stage(told, tmp_path)
+    assert [p.name for p in scratch_root(tmp_path).iterdir()] == [".copy.lock"]
+
+
+def test_a_disk_that_does_not_keep_what_is_written(
+    original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = scratch._copy_file
+
+    def flawed(source: Path, target: Path) -> str:
+        read = copy(source, target)
+        content = bytearray(target.read_bytes())
+        content[100] ^= 1
+        target.write_bytes(content)
+        return read
+
+    monkeypatch.setattr(scratch, "_copy_file", flawed)
+    with pytest.raises(StoreError, match="does not keep what is written"):
+        stage(original, tmp_path)
+    assert not (scratch_root(tmp_path) / "copy").exists()
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_copied(
+    original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = scratch.shutil.disk_usage(tmp_path)._replace(free=8_000_000)
+    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(StoreError, match=r"too small for the copy.*read from work_dir"):
+        stage(original, tmp_path)
+
+
+def test_a_disk_that_fills_up_keeps_nothing_half(
+    original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = scratch._copy_file
+
+    def full(source: Path, target: Path) -> str:
+        if target.name == "f1":
+            target.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy(source, target)
+
+    monkeypatch.setattr(scratch, "_copy_file", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        stage(original, tmp_path)
+    assert [p.name for p in scratch_root(tmp_path).iterdir()] == [".copy.lock"]
+
+
+def test_a_folder_of_somebody_else_is_neither_read_nor_written(
+    original: Original, tmp_path: Path
+) -> None:
+    folder = stage(original, tmp_path).folder
+    root = scratch_root(tmp_path)
+    assert root.stat().st_mode & 0o777 == 0o700
+    root.rename(tmp_path / "elsewhere")
+    root.symlink_to(tmp_path / "elsewhere")
+    assert staged_copy("copy", "signals", tmp_path) is None
+    with pytest.raises(StoreError, match="not a folder of this user's own"):
+        stage(original, tmp_path)
+    with pytest.raises(StoreError, match="not a folder of this user's own"):
+        remove_staged(tmp_path)
+    assert holds(tmp_path / "elsewhere" / folder.name, original)
+    if os.geteuid() == 0:
+        root.unlink()
+        (tmp_path / "elsewhere").rename(root)
+        os.chown(root, 12345, 12345)
+        assert staged_copy("copy", "signals", tmp_path) is None
+
+
+def test_the_command_copies_both_and_training_and_embedding_read_them(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "node disk"
+    code, out, err = experiment.run("stage", "--to", str(disk))
+    assert (code, out) == (0, f"export ECGPIPE_SCRATCH='{disk}'\n"), err
+    [part] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
+    before = part.read_bytes()
+    part.unlink()
+    monkeypatch.setenv("ECGPIPE_SCRATCH", str(disk))
+    code, out, err = experiment.run("run", "--json")
+    assert code == 0, err
+    assert "the language model's files are read from" in err
+    # The same fingerprint, so the same vectors in the same place, and the model is still the model.
+    summary = json.loads(out.splitlines()[-1])
+    assert [summary[s]["did_work"] for s in ("prepare", "embed", "train", "eval")] == [
+        False, True, False, False,
+    ]  # fmt: skip
+    [again] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
+    assert again.parent == part.parent
+    assert len(again.read_bytes()) == len(before)
+    # Signals are read from the copy: the originals' shards are not even there.
+    for shard in (experiment.folder / "work" / "signals").glob("*/signal/c/*/0/0"):
+        shard.rename(shard.with_name("moved"))
+    code, _, err = experiment.run("eval", "--set", "eval.seed=5")
+    assert code == 0, err
+    assert "signals are read from" in err
+    code, _, err = experiment.run("stage", "--clean", "--to", str(disk))
+    assert code == 0, err
+    assert list(disk.iterdir()) == []
+
+
+def test_signals_that_are_damaged_are_not_staged(experiment: Experiment, tmp_path: Path) -> None:
+    [shard] = (experiment.folder / "work" / "signals").glob("*/signal/c/*/0/0")
+    content = bytearray(shard.read_bytes())
+    content[1000] ^= 1
+    shard.write_bytes(content)
+    code, out, err = experiment.run("stage", "--signals", "--to", str(tmp_path / "disk"))
+    assert (code, out) == (1, "")
+    assert "differs from what was written there" in err
+
+
+def test_without_a_place_it_asks_for_one(experiment: Experiment) -> None:
+    code, _, err = experiment.run("stage")
+    assert code == 2
+    assert "ECGPIPE_SCRATCH" in err

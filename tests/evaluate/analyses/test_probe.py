@@ -1,0 +1,218 @@
+"""The linear probe: who learns from what, and that it is scikit-learn's regression and no other."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ecgpipe.cache.records_table import Record, RecordsTable
+from ecgpipe.evaluate.analyses.probe import (
+    STRENGTHS,
+    Fitted,
+    Part,
+    Probe,
+    ProbedEncoder,
+    choose_strength,
+    distinct_classes,
+    fit,
+    nested_shares,
+)
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.tasks.task import Task, TaskClass
+from ecgpipe.stopping import Stop
+
+SIZES = {"train": 300, "val": 80, "test": 120}
+
+
+def task(name: str, classes: dict[str, str], kind: str = "multi_label") -> Task:
+    made = [TaskClass(i, {"ja": i, "en": i}, frozenset(m)) for i, m in classes.items()]
+    return Task(name, {"ja": "", "en": ""}, "", kind, tuple(made))
+
+
+TASKS = [task("fine", {"a": "a", "b": "b", "c": "c"}), task("coarse", {"A": "a", "BC": "bc"})]
+
+
+def world(seed: int = 0) -> tuple[dict[str, RecordsTable], dict[str, np.ndarray]]:
+    """Records with findings a, b, c, and features that tell a and b apart, but not c."""
+    rng = np.random.default_rng(seed)
+    tables, features = {}, {}
+    for split, n in SIZES.items():
+        truth = rng.random((n, 3)) < (0.5, 0.3, 0.1)
+        records = [
+            Record(
+                slot=k, record_id=f"{split}{k}", patient_id=f"{split}{k // 2}", source="t",
+                split=split, findings=tuple(np.array(["a", "b", "c"])[truth[k]]),
+            )
+            for k in range(n)
+        ]  # fmt: skip
+        signal = truth[:, :2] @ np.array([[1.5, 0, 1], [0, 1.5, 1]])
+        noise = rng.normal(size=(n, 3))
+        features[split] = np.concatenate(
+            [signal + noise, rng.normal(size=(n, 5)), np.full((n, 1), 7.0)], axis=1
+        ).astype(np.float32)
+        tables[split] = RecordsTable(tuple(records))
+    return tables, features
+
+
+def block(tables: dict[str, RecordsTable], features: dict[str, np.ndarray], tasks=TASKS) -> dict:
+    splits = (tables["train"], tables["val"], tables["test"])
+    draws = PatientDraws.of(tables["test"].patients, 100, 0)
+    probe = Probe(tasks, splits, draws, 5, seed=0)
+    rng = np.random.default_rng(9)
+    noise = [rng.normal(size=part.shape).astype(np.float32) for part in features.values()]
+    return probe.block(ProbedEncoder(*features.values()), ProbedEncoder(*noise), Stop())
+
+
+def test_shares_are_nested_hold_whole_patients_and_stay_the_same() -> None:
+    rng = np.random.default_rng(0)
+    patients = [f"p{k}" for k in rng.integers(0, 200, 500)]
+    truth = rng.random((500, 12)) < 0.05
+    shares = nested_shares(patients, truth, (0.01, 0.1, 1.0), seed=3)
+    small, middle, whole = (set(shares[s].tolist()) for s in (0.01, 0.1, 1.0))
+    assert small < middle < whole == set(range(500))
+    for share in (small, middle):
+        inside = {patients[k] for k in share}
+        assert share == {k for k in range(500) if patients[k] in inside}
+    most = max(np.unique(patients, return_counts=True)[1])
+    assert 5 <= len(small) < 5 + most
+    assert 50 <= len(middle) < 50 + most
+    again = nested_shares(patients, truth, (0.01, 0.1, 1.0), seed=3)
+    assert all(np.array_equal(shares[s], again[s]) for s in shares)
+    other = nested_shares(patients, truth, (0.01, 0.1, 1.0), seed=4)
+    assert not np.array_equal(shares[0.1], other[0.1])
+
+
+def test_rare_classes_are_in_a_share_where_there_is_room() -> None:
+    # 20 classes with three ECGs each of 1,000: by chance a tenth shows some 27 % of them.
+    truth = np.zeros((1000, 20), bool)
+    for k in range(20):
+        truth[np.random.default_rng(k).choice(1000, 3, replace=False), k] = True
+    shares = nested_shares([str(k) for k in range(1000)], truth, (0.01, 0.1, 1.0), seed=0)
+    assert truth[shares[0.1]].any(axis=0).all()
+    assert 5 <= truth[shares[0.01]].any(axis=0).sum() <= 12  # 10 ECGs, half of them for classes
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_every_class_is_scikit_learns_regression_on_standardised_features(strength: float) -> None:
+    tables, features = world()
+    truth = {s: np.array([[f in r.findings for f in "abc"] for r in t.records])
+             for s, t in tables.items()}  # fmt: skip
+    share = np.arange(0, 300, 3)
+    parts = [Part(features[s], truth[s]) for s in SIZES]
+    found = fit(parts[0], share, parts[1], parts[2])
+    for k in range(3):
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(C=strength, tol=1e-10, max_iter=10_000)
+        )
+        model.fit(features["train"][share].astype(float), truth["train"][share, k])
+        for split, odds in (("val", found.validation), ("test", found.scored)):
+            expected = model.decision_function(features[split].astype(float))
+            np.testing.assert_allclose(odds[strength][:, k], expected, atol=5e-3)
+
+
+def test_the_penalty_is_chosen_on_validation_alone_as_worked_by_hand() -> None:
+    truth = np.array([[True], [False], [True], [False]])
+    right, wrong = np.array([[4], [1], [3], [2]], np.float32), np.array([[1], [4], [2], [3]])
+    half = np.array([[4], [3], [1], [2]], np.float32)
+    validation = dict(zip(STRENGTHS, (wrong.astype(np.float32), half, right, right), strict=True))
+    everybody, one = np.ones(4, bool), np.array([0])
+    fitted = Fitted(np.array([True]), validation, {})
+    assert choose_strength(fitted, one, everybody, truth) == STRENGTHS[2]  # the first of equals
+    # Only the first two ECGs count: there `half` is right as well.
+    assert choose_strength(fitted, one, np.array([1, 1, 0, 0], bool), truth) == STRENGTHS[1]
+    middle = STRENGTHS[len(STRENGTHS) // 2]
+    assert choose_strength(fitted, one, everybody, np.zeros((4, 1), bool)) == middle
+    unlearnt = Fitted(np.array([False]), validation, {})
+    assert choose_strength(unlearnt, one, everybody, truth) == middle
+
+
+def test_features_that_tell_are_told_from_features_that_do_not() -> None:
+    found = block(*world())["tasks"]
+    assert set(found["fine"]["shares"]) == {"0.01", "0.1", "1"}
+    whole = found["coarse"]["shares"]["1"]
+    assert whole["n_train"] == 300
+    assert whole["macro_auroc"]["low"] > 0.6
+    noise = whole["random_encoder"]["macro_auroc"]
+    assert noise["low"] < 0.5 < noise["high"]
+
+
+def test_the_figure_is_the_auroc_of_the_chosen_regression() -> None:
+    tables, features = world()
+    entry = block(tables, features)["tasks"]["fine"]["shares"]["1"]
+    truth = {s: np.array([[f in r.findings for f in "abc"] for r in t.records])
+             for s, t in tables.items()}  # fmt: skip
+    shown = truth["test"].any(axis=1)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=entry["strength"], tol=1e-10))
+    areas = []
+    for k in range(3):
+        model.fit(features["train"].astype(float), truth["train"][:, k])
+        odds = model.decision_function(features["test"].astype(float))
+        areas.append(roc_auc_score(truth["test"][shown, k], odds[shown]))
+    assert entry["macro_auroc"]["value"] == pytest.approx(np.mean(areas), abs=2e-3)
+
+
+def test_scored_labels_change_nothing_that_is_chosen() -> None:
+    tables, features = world()
+    first = block(tables, features)["tasks"]
+    mixed = np.random.default_rng(1).permutation(SIZES["test"])
+    tables["test"] = RecordsTable(tuple(tables["test"].records[k] for k in mixed))
+    second = block(tables, features)["tasks"]
+    for name in first:
+        for share, entry in first[name]["shares"].items():
+            assert entry["strength"] == second[name]["shares"][share]["strength"]
+    assert second["coarse"]["shares"]["1"]["macro_auroc"]["value"] < 0.65  # no leak
+
+
+def test_a_class_the_share_does_not_show_is_named_and_not_scored() -> None:
+    tables, features = world()
+    tasks = [task("odd", {"a": "a", "never": "x"})]
+    entry = block(tables, features, tasks)["tasks"]["odd"]["shares"]["1"]
+    assert entry["not_learnt"] == ["never"]
+    assert entry["classes_scored"] == 1
+
+
+def test_one_class_for_everybody_has_no_figure() -> None:
+    tables, features = world()
+    everybody = [task("all", {"abc": "abcz"})]
+    for split, table in tables.items():
+        rows = [Record(slot=r.slot, record_id=r.record_id, patient_id=r.patient_id, source="t",
+                       split=split, findings=("z",)) for r in table.records]  # fmt: skip
+        tables[split] = RecordsTable(tuple(rows))
+    entry = block(tables, features, everybody)["tasks"]["all"]["shares"]["1"]
+    assert entry["not_learnt"] == ["abc"]
+    assert entry["macro_auroc"] == {"value": None, "low": None, "high": None}
+    assert entry["random_encoder"]["macro_auroc"]["value"] is None
+
+
+def test_one_ecg_of_one_patient_everywhere_is_no_error() -> None:
+    tables, features = world()
+    small = {s: RecordsTable(t.records[:1]) for s, t in tables.items()}
+    found = block(small, {s: f[:1] for s, f in features.items()})["tasks"]
+    assert found["fine"]["shares"]["1"]["n_train"] == 1
+    assert found["fine"]["shares"]["1"]["macro_auroc"]["value"] is None
+
+
+def test_without_validation_the_penalty_is_the_middle_one() -> None:
+    tables, features = world()
+    tables["val"], features["val"] = RecordsTable(()), features["val"][:0]
+    entry = block(tables, features)["tasks"]["fine"]["shares"]["1"]
+    assert entry["strength"] == STRENGTHS[len(STRENGTHS) // 2]
+    assert entry["macro_auroc"]["value"] > 0.5
+
+
+def test_classes_of_the_same_findings_are_learnt_once() -> None:
+    first_of, classes_of = distinct_classes(TASKS)
+    assert first_of.tolist() == [0, 1, 2, 4]  # coarse's A is fine's a
+    assert [c.tolist() for c in classes_of] == [[0, 1, 2], [0, 3]]
+
+
+def test_a_stop_ends_it_between_shares() -> None:
+    tables, features = world()
+    stop = Stop()
+    stop.request("SIGTERM")
+    splits = (tables["train"], tables["val"], tables["test"])
+    probe = Probe(TASKS, splits, PatientDraws.of(tables["test"].patients, 100, 0), 5, 0)
+    encoder = ProbedEncoder(*features.values())
+    assert probe.block(encoder, encoder, stop)["tasks"]["fine"]["shares"] == {}

@@ -1,0 +1,47 @@
+"""Baselines: the prior, shuffled prompts, and scores adjusted by the prior."""
+
+import numpy as np
+import pytest
+
+from ecgpipe.evaluate.metrics.baselines import (
+    N_SHUFFLES,
+    log_prior_adjusted,
+    prior_scores,
+    shuffles,
+)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "expected"), [(1, 0), (2, 1), (3, 2), (4, 9), (5, N_SHUFFLES), (98, N_SHUFFLES)]
+)
+def test_no_class_keeps_its_own_prompt_and_no_order_comes_twice(
+    n_classes: int, expected: int
+) -> None:
+    orders = shuffles(n_classes, seed=0)
+    assert len(orders) == expected
+    assert len({tuple(order) for order in orders}) == expected
+    for order in orders:
+        assert sorted(order) == list(range(n_classes))
+        assert (order != np.arange(n_classes)).all()
+
+
+def test_the_prior_prefers_frequent_classes_and_of_equals_the_first() -> None:
+    scores = prior_scores(np.array([3, 9, 3]), 2)
+    assert np.argsort(-scores, axis=1).tolist() == [[1, 0, 2], [1, 0, 2]]
+
+
+def test_adjusting_is_bayes_rule_for_a_prior_the_model_was_not_told() -> None:
+    # Chances that the model gives with equal priors, times the frequencies, are the adjusted ones.
+    cosines = np.array([[0.1, 0.3, -0.2]], np.float32)
+    counts, n = np.array([80, 15, 4]), 99
+    logits = log_prior_adjusted(cosines, 10.0, counts, n).astype(float)
+    adjusted = np.exp(logits) / np.exp(logits).sum()
+    raw = np.exp(10 * cosines.astype(float))
+    expected = raw * (counts + 0.5)
+    np.testing.assert_allclose(adjusted, expected / expected.sum(), rtol=1e-5)
+
+
+def test_a_class_never_trained_on_can_still_be_scored() -> None:
+    assert np.isfinite(
+        log_prior_adjusted(np.zeros((1, 2), np.float32), 10, np.array([0, 5]), 5)
+    ).all()

@@ -1,0 +1,248 @@
+"""pipeline.yaml: read into settings, or refused with the way out."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ecgpipe.config.data import PtbxlSource, TableSource
+from ecgpipe.config.file import config_as_yaml, load_config, parse_config
+from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.presets import PRESETS
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.errors import ConfigError
+
+SMALL = """
+name: small
+data:
+  sources:
+    - {kind: table, table: records.csv}
+text:
+  model: org/model
+"""
+
+
+def load(tmp_path: Path, text: str = SMALL, *overrides: str) -> PipelineConfig:
+    (tmp_path / "pipeline.yaml").write_text(text)
+    return load_config(tmp_path / "pipeline.yaml", overrides)
+
+
+def refusal(tmp_path: Path, text: str = SMALL, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text, *overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_the_shipped_experiment_is_the_papers() -> None:
+    config = load_config(Path("pipeline.yaml"))
+    assert config.text.model == "EQUES/MedLLama3-JP-v2"
+    assert len(config.text.revision or "") == 40
+    assert config.text.prompt == "この心電図は{text}を示しています。"
+    assert (config.data.rate_hz, config.data.samples) == (500, 5000)
+    train = config.train
+    assert (train.encoder, train.loss, train.text) == ("resnet1d18", "clip", "sentence")
+    assert (train.lr, train.weight_decay, train.temperature) == (1e-3, 1e-3, 0.07)
+    assert (train.global_batch_size, train.epochs) == (32, 200)
+
+
+def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
+    shown = yaml.safe_load(Path("pipeline.yaml").read_text())
+    config = load_config(Path("pipeline.yaml"))
+    for block in ("data", "text", "train", "eval"):
+        assert set(shown[block]) == {
+            item.name for item in dataclasses.fields(getattr(config, block))
+        }
+    source = config.data.sources[0]
+    assert set(shown["data"]["sources"][0]) == {item.name for item in dataclasses.fields(source)}
+    # What is left out has the value shown, but for what names this experiment.
+    sparse = {
+        "name": shown["name"],
+        "data": {"sources": [{"kind": "ptbxl", "root": shown["data"]["sources"][0]["root"]}]},
+        "text": {key: shown["text"][key] for key in ("model", "revision")},
+        "train": {"preset": "paper"},
+    }
+    assert parse_config(sparse, Path.cwd(), "sparse") == config
+
+
+def test_every_example_is_valid() -> None:
+    examples = sorted(Path("examples").rglob("pipeline.yaml"))
+    assert len(examples) >= 3
+    for path in examples:
+        load_config(path)
+
+
+def test_the_papers_preset_is_the_papers(tmp_path: Path) -> None:
+    config = load(tmp_path, SMALL + "train: {preset: paper}\n")
+    assert config.train == TrainConfig(**PRESETS["paper"])
+
+
+def test_a_minimal_file_gets_what_is_recommended(tmp_path: Path) -> None:
+    train = load(tmp_path).train
+    assert (train.preset, train.text, train.loss) == ("recommended", "all_findings", "siglip")
+    assert train.augment.shift_s == 0.5
+    # A report has sentences of its own: all of all records cannot be compared in a step.
+    reports = load(tmp_path, SMALL, "text.source=report").train
+    assert (reports.text, reports.loss, reports.duplicates) == ("sampled_finding", "clip", "mask")
+    assert reports.augment.shift_s == 0.5
+
+
+def test_one_setting_of_a_block_keeps_the_presets_others(tmp_path: Path) -> None:
+    augment = load(tmp_path, SMALL, "train.augment.noise_mv=0").train.augment
+    assert (augment.noise_mv, augment.shift_s) == (0, 0.5)
+
+
+def test_what_is_set_wins_over_the_preset(tmp_path: Path) -> None:
+    config = load(tmp_path, SMALL + "train: {preset: paper, epochs: 3}\n")
+    assert (config.train.epochs, config.train.lr) == (3, 1e-3)
+
+
+def test_resolved_settings_read_back_to_themselves(tmp_path: Path) -> None:
+    config = load(tmp_path, SMALL, "train.epochs=7", "data.split.fractions=[0.5, 0.25, 0.25]")
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere" / "config.yaml"
+    path.write_text(config_as_yaml(config))
+    assert load_config(path) == config
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    source = config.data.sources[0]
+    assert isinstance(source, TableSource)
+    assert source.table == tmp_path / "records.csv"
+    assert config.work_dir == tmp_path / "work"
+    assert load(tmp_path, SMALL, "work_dir=../w").work_dir == tmp_path.parent / "w"
+
+
+def test_a_local_model_folder_becomes_absolute_and_a_hub_id_stays(tmp_path: Path) -> None:
+    (tmp_path / "models" / "llama").mkdir(parents=True)
+    config = load(tmp_path, SMALL, "text.model=models/llama")
+    assert config.text.model == str(tmp_path / "models" / "llama")
+    assert load(tmp_path).text.model == "org/model"
+
+
+def test_own_lists_and_tasks_are_relative_to_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, SMALL, "data.taxonomy=lists/own.csv", "eval.tasks=[findings, own.yaml]")
+    assert config.data.taxonomy == str(tmp_path / "lists" / "own.csv")
+    assert config.eval.tasks == ("findings", str(tmp_path / "own.yaml"))
+
+
+def test_overrides_reach_lists_and_missing_blocks(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        SMALL,
+        "data.sources.0={kind: ptbxl, root: p}",
+        "data.sources.0.files=records100",
+        "eval.bootstrap_draws=200",
+        "train.lr=1e-4",
+    )
+    source = config.data.sources[0]
+    assert isinstance(source, PtbxlSource)
+    assert source.files == "records100"
+    assert (config.eval.bootstrap_draws, config.train.lr) == (200, 1e-4)
+
+
+def test_variables_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECG_SCRATCH", "/scratch/me")
+    text = SMALL + "work_dir: ${ECG_SCRATCH}/w\nnotice: ${ECG_UNSET:-none}\n"
+    config = load(tmp_path, text)
+    assert (config.work_dir, config.notice) == (Path("/scratch/me/w"), "none")
+    monkeypatch.delenv("ECG_SCRATCH")
+    assert "${ECG_SCRATCH}, but that environment variable is not set" in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", "train.epoch is not a setting. Did you mean train.epochs?"),
+        ("trian.epochs=3", "trian is not a setting. Did you mean train?"),
+        ("data.rate=100", "data.rate is not a setting. Did you mean data.rate_hz?"),
+        ("lr=1", "lr is not a setting. Did you mean train.lr?"),
+        ("data.sources.0.rot=x", "data.sources.0.rot is not a setting. Did you mean"),
+        ("data.sources.0.kind=mimic", "kind is 'mimic'; 'ptbxl', 'table', 'cinc2021', 'mitbih',"),
+        ("data.sources=[{table: x}]", "data.sources.0.kind is missing"),
+        ("data.sources=[]", "sources must name at least one"),
+        ("data.sources.3.root=x", "'3' is no place in a list of 1"),
+        ("name.x=3", "name is a value, so nothing lies below it"),
+        ("train.epochs=many", "train.epochs is 'many': input should be a valid integer"),
+        ("train.epochs=true", "train.epochs is True: input should be a valid integer"),
+        ("train.epochs=2.5", "train.epochs is 2.5: input should be a valid integer"),
+        ("train.epochs=0", "train: epochs must be at least 1, not 0"),
+        ("train.lr=-1", "train: lr must be above 0"),
+        ("train.loss=cilp", "train.loss is 'cilp': input should be 'clip'"),
+        ("train.preset=papr", "train.preset is 'papr': input should be 'paper' or 'recommended'"),
+        ("train=3", "train must hold settings"),
+        ("text.prompt=no place", "prompt must hold {text} exactly once"),
+        ("data.duration_s=0.3331", "must be a whole number"),
+        ("data.split.fractions=[0.5, 0.6, 0.1]", "fractions must sum to 1"),
+        ("name=../x", "name must be a plain folder name"),
+        ("train.epochs", "write it as key=value"),
+        ("train.epochs=[", "the value is not YAML"),
+        ("train.seed=-1", "seed must be 0 or a positive number"),
+        ("eval.seed=99999999999999999999999", "seed must be 0 or a positive number"),
+        ("train.lr=.inf", "train.lr is inf"),
+        ("data.min_duration_s=.nan", "data.min_duration_s is nan"),
+        ("data.min_duration_s=-4", "min_duration_s must be 0 or more"),
+        ("train.temperature=5", "temperature must lie in 0.01 to 1"),
+        ("train.preset=[1]", "train.preset is [1]"),
+        ("work_dir=~nosuchuser/x", "The path ~nosuchuser/x means nothing here"),
+        ('work_dir="a\\0b"', "holds a character that is no text"),
+        ('name="\\ud800"', "holds a character that is no text"),
+        ("name=" + "x" * 300, "name must be at most 200 bytes long"),
+        ("notice=2001-99-99", "the value is not YAML"),
+        ("data.split={2001-01-01: 3}", "is not text"),
+        ("text.model=", "text.model is None"),
+        ('text.model=""', "model must not be empty"),
+    ],
+)
+def test_a_mistake_names_its_place_and_the_way_out(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    assert message in refusal(tmp_path, SMALL, override)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    message = refusal(tmp_path, SMALL, "train.epoch=3", "data.rate=1", "eval.tasks=3")
+    assert "has 3 mistakes" in message
+    assert message.count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "is not valid YAML"),
+        ("- a\n- b\n", "holds no settings"),
+        ("", "holds no settings"),
+        ("name: a\nname: b\n", "the key 'name' is written twice"),
+        ("name: a\n", "data is missing"),
+        ("name: " + "[" * 3000, "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="write one with `ecgpipe init`"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_home_is_expanded(tmp_path: Path) -> None:
+    assert load(tmp_path, SMALL, "work_dir=~/w").work_dir == Path(os.path.expanduser("~/w"))
+
+
+def test_yaml_merge_keys_work_and_may_be_overridden(tmp_path: Path) -> None:
+    text = SMALL + "train: &t {epochs: 3, lr: 0.5}\n"
+    merged = load(tmp_path, text.replace("train: &t {", "train: {<<: {epochs: 9, seed: 4}, "))
+    assert (merged.train.epochs, merged.train.seed) == (3, 4)
+
+
+def test_a_file_in_another_encoding_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_bytes((SMALL + "notice: 模擬心電図\n").encode("cp932"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load_config(path)

@@ -1,0 +1,102 @@
+"""One small experiment on disk, and the command run on it.
+
+Most tests run the command in their own process: it is the same command, and a new Python would
+spend three quarters of its time on importing torch. What is about processes (signals, kills,
+closed outputs, several at once) starts real ones.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from click.testing import CliRunner
+
+from ecgpipe.commands.main import main
+
+# One thread, as the tests themselves have (conftest): sums in another order are other weights.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def python(processes: int = 1) -> list[str]:
+    """The beginning of a command that starts Python, in several processes by torchrun."""
+    if processes == 1:
+        return [sys.executable]
+    return [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)),
+    ]
+
+
+def ecgpipe(config: Path, *arguments: str) -> tuple[int, str, str]:
+    """The exit code, output and messages of the command, run in this process beside its settings.
+
+    What the command does not handle itself is raised.
+    """
+    with contextlib.chdir(config.parent):
+        done = CliRunner(catch_exceptions=False).invoke(main, [*arguments, "-c", str(config)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+class Experiment:
+    """A pipeline.yaml on disk and the command run on it."""
+
+    def __init__(self, folder: Path, model: Path, ecgs: Path) -> None:
+        self.folder = folder
+        self.path = folder / "pipeline.yaml"
+        settings = {
+            "name": "toy",
+            "notice": "SIMULATED",
+            "data": {
+                "sources": [{"kind": "table", "table": str(ecgs / "records.csv")}],
+                "taxonomy": "findings98",
+                "rate_hz": 100,
+                "split": {"fractions": [0.6, 0.2, 0.2]},
+            },
+            "text": {"model": str(model), "dtype": "float32"},
+            "train": {"preset": "paper", "epochs": 2, "global_batch_size": 16},
+            "eval": {
+                "bootstrap_draws": 100,
+                "random_encoders": 2,
+                "min_positives": 2,
+                "analyses": ["subgroups"],  # the others take longer than all that comes before
+            },
+        }
+        self.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+
+    def start(self, *arguments: str, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """The command in a process of its own."""
+        command = [*(launcher or (*python(), "-m", "ecgpipe")), *arguments]
+        return subprocess.Popen(
+            [*command, "-c", str(self.path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=self.folder,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """The command in this process."""
+        return ecgpipe(self.path, *arguments)
+
+    def did(self, *arguments: str) -> dict[str, Any]:
+        """What `run` did, by stage."""
+        code, out, err = self.run("run", "--json", *arguments)
+        assert code == 0, err
+        summary: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return summary
+
+    def results(self) -> dict[str, Any]:
+        path = self.folder / "work" / "runs" / "toy" / "eval" / "results.json"
+        results: dict[str, Any] = json.loads(path.read_text())
+        return results
+
+
+def worked(summary: dict[str, Any]) -> list[str]:
+    return [stage for stage, entry in summary.items() if entry["did_work"]]

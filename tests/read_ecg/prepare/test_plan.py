@@ -1,0 +1,144 @@
+"""The plan: rows come back as they were, in order, in little memory."""
+
+import random
+import tracemalloc
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from ecgpipe.cache.records_table import read_records, write_records
+from ecgpipe.config.data import DataConfig, TableSource
+from ecgpipe.errors import SourceError
+from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.read_ecg.datasets.packed_rows import PackedRows
+from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
+from ecgpipe.read_ecg.prepare.plan import Plan, read_plan
+from ecgpipe.read_ecg.prepare.record_rows import RecordRows
+
+LETTERS = "aAzZ09-_ é洞𝄞\udcff\n"
+
+
+def rows(n: int, seed: int = 0) -> list[SourceRow]:
+    """Rows whose every field is filled in some of them, many with values that no other has."""
+    drawn = random.Random(seed)
+
+    def text(most: int = 9) -> str:
+        return "".join(drawn.choices(LETTERS, k=drawn.randint(0, most)))
+
+    return [
+        SourceRow(
+            record_id=f"{text()}{number}",
+            patient_id=text(3),
+            path=text(),
+            findings=tuple(text() for _ in range(drawn.randint(0, 3))),
+            public_codes=drawn.random() < 0.5,
+            also_in=drawn.choice([None, "ptbxl"]),
+            start_s=drawn.choice([None, 0.0, drawn.random()]),
+            length_s=drawn.choice([None, 10.0]),
+            report=drawn.choice([None, "", text(30)]),
+            split=drawn.choice([None, "train", "val", "test"]),
+            age=None if number < n // 2 else drawn.choice([None, 63.5]),
+            sex=drawn.choice([None, "F"]),
+            site=drawn.choice([None, text(2)]),
+            recorded_at=text(),
+            place=f"row {number}",
+        )
+        for number in range(n)
+    ]
+
+
+def source(found: list[SourceRow], name: str = "x") -> SourceRows:
+    return SourceRows(name=name, root=Path("/r"), table=Path("/r/t.csv"), rows=PackedRows(found))
+
+
+def test_packed_rows_are_the_rows_that_were_given() -> None:
+    found = rows(12_000)  # more values than are remembered, and more than two bytes count
+    packed = PackedRows(found)
+    assert list(packed) == found
+    assert packed[-1] == found[-1]
+    assert list(packed[5:9]) == found[5:9]
+    assert list(packed.column("age")) == [row.age for row in found]
+
+
+def test_seventy_thousand_different_reports_come_back() -> None:
+    reports = [f"report {number}" for number in range(70_000)]
+    packed = PackedRows(
+        SourceRow(record_id=r, patient_id="", path="", findings=(), report=r) for r in reports
+    )
+    assert list(packed.column("report")) == reports
+
+
+def test_the_plan_is_in_the_order_that_python_gives_the_ids() -> None:
+    first, second = rows(700, seed=1), rows(300, seed=2)
+    second = [row for row in second if row.record_id not in {r.record_id for r in first}]
+    splits = [row.split or "train" for row in (*first, *second)]
+    plan = Plan([(source(first, "one"), splits[:700]), (source(second, "two"), splits[700:])])
+    wanted = sorted(
+        zip((*first, *second), splits, ["one"] * 700 + ["two"] * 300, strict=False),
+        key=lambda each: each[0].record_id,
+    )
+    assert [(p.row, p.split, p.source.name) for p in plan] == wanted
+    assert list(plan.record_ids) == [row.record_id for row, _, _ in wanted]
+
+
+def test_of_ids_that_are_there_twice_the_first_in_the_tables_are_named() -> None:
+    found = rows(60, seed=3)
+    ids = {40: 30, 50: 5, 55: 5}
+    found = [
+        SourceRow(
+            record_id=found[ids.get(number, number)].record_id,
+            patient_id="p",
+            path="",
+            findings=(),
+            place=row.place,
+        )
+        for number, row in enumerate(found)
+    ]
+    with pytest.raises(SourceError, match="there twice: row 30 and row 40"):
+        Plan([(source(found), ["train"] * 60)])
+
+
+def test_suspects_are_the_records_of_patients_in_two_splits() -> None:
+    found = rows(2_000, seed=4)
+    drawn = random.Random(5)
+    splits = [drawn.choice(["train", "val", "test"]) for _ in found]
+    parts = defaultdict(set)
+    for row, split in zip(found, splits, strict=True):
+        parts[row.patient_id].add(split)
+    wanted = {r.record_id for r in found if r.patient_id and len(parts[r.patient_id]) > 1}
+    assert 0 < len(wanted) < 2_000
+    plan = Plan([(source(found), splits)])
+    suspects = [planned.row.record_id for planned in plan.suspects()]
+    assert suspects == sorted(wanted)
+    assert list(Plan([]).suspects()) == []
+
+
+def held_and_peak(folder: Path, n_rows: int) -> tuple[int, int]:
+    """Bytes held by a plan of so many rows, and the most while it was made and written."""
+    lines = ["record_id,patient_id,path,findings,age,sex"]
+    lines += [f"r{n:07d},p{n // 2:07d},a/folder/{n},洞調律,{n % 90},F" for n in range(n_rows)]
+    table = folder / "records.csv"
+    table.write_text("\n".join(lines))
+    config = DataConfig(sources=(TableSource(kind="table", table=table, root=folder),))
+    findings = load_taxonomy("findings98")
+    findings.resolve_all(("洞調律",))
+    tracemalloc.start()
+    try:
+        plan = read_plan(config)
+        held = tracemalloc.get_traced_memory()[0]
+        found = RecordRows(plan, (), findings)
+        write_records(folder / "r.parquet", found, lambda: {"counts": found.counts({})})
+        return held, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_planned_record_takes_little_memory(tmp_path: Path) -> None:
+    held_and_peak(tmp_path, 100)  # what is imported and cached once
+    few, many = held_and_peak(tmp_path, 2_000), held_and_peak(tmp_path, 20_000)
+    held, peak = ((b - a) / 18_000 for a, b in zip(few, many, strict=True))
+    print(f"{held:.0f} bytes a record, {peak:.0f} at the peak")
+    assert held < 150  # as Python objects it was 1,100
+    assert peak < 220
+    assert len(read_records(tmp_path / "r.parquet")) == 20_000

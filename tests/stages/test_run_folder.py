@@ -1,0 +1,234 @@
+"""A run's folder: nothing is overwritten, nothing moves in silence, what fits comes back."""
+
+import itertools
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecgpipe.config.data import DataConfig, TableSource
+from ecgpipe.config.file import config_as_yaml
+from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.text import TextConfig
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.stages.train.run_folder import RunFolder
+from ecgpipe.workspace import Workspace
+
+IDLE = frozenset({"name", "work_dir", "notice", "train.placement", "eval"})
+
+
+def config(text: str = "some/model", **train: Any) -> PipelineConfig:
+    return PipelineConfig(
+        name="toy",
+        data=DataConfig(sources=(TableSource(kind="table", table=Path("records.csv")),)),
+        text=TextConfig(model=text),
+        train=TrainConfig(**{"epochs": 5, **train}),
+    )
+
+
+def run_folder(work: Path, key: str = "k", **settings: Any) -> RunFolder:
+    return RunFolder(Workspace(work, "toy"), config(**settings), key, IDLE)
+
+
+def lay(
+    work: Path, name: str, key: str, values: list[float], *, begun: bool = False, **settings: Any
+) -> Path:
+    """A run as training leaves it, with a checkpoint after so many epochs."""
+    run = work / "runs" / name
+    step = run / "checkpoints" / f"step-{10 * len(values):08d}"
+    step.mkdir(parents=True)
+    history = [{"val": {"macro_auroc": value}} for value in values]
+    state = {"history": history, "figures": [[1.0, 1.0, 1.0]] if begun else []}
+    (step / "state.json").write_text(json.dumps(state))
+    (run / "run.json").write_text(json.dumps({"run_key": key}))
+    (run / "config.yaml").write_text(config_as_yaml(config(**settings)))
+    return run
+
+
+def names(work: Path) -> dict[str, str]:
+    """Which folders there are, and the key of each."""
+    return {
+        path.parent.name: json.loads(path.read_text())["run_key"]
+        for path in (work / "runs").glob("*/run.json")
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "begun", "settings", "fits"),
+    [
+        ([0.1, 0.2], False, {}, True),
+        ([0.1] * 5, False, {}, True),  # done
+        ([0.1] * 5, True, {}, False),  # a sixth epoch was begun, and five are asked for
+        ([0.1] * 6, False, {}, False),
+        ([0.5, 0.1, 0.1], False, {"patience": 2}, True),  # ended by itself
+        ([0.5, 0.1, 0.1, 0.9], False, {"patience": 2}, False),  # would have ended before
+        ([0.5, 0.1, 0.1, 0.9], False, {"patience": 3}, True),
+    ],
+)
+def test_a_run_can_become_this_one_unless_it_went_on_for_longer(
+    tmp_path: Path, values: list[float], begun: bool, settings: dict[str, Any], fits: bool
+) -> None:
+    lay(tmp_path, "toy", "k", values, begun=begun)
+    assert run_folder(tmp_path, **settings).fits() is fits
+    assert run_folder(tmp_path, **settings).is_longer() is not fits
+    assert not run_folder(tmp_path, "other", **settings).fits()
+
+
+def test_the_furthest_of_these_settings_comes_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay(tmp_path, "toy", "k", [0.1])
+    lay(tmp_path, "toy.old-1", "k", [0.1, 0.2, 0.3])
+    lay(tmp_path, "toy.old-2", "k", [0.1, 0.2])
+    lay(tmp_path, "toy.old-10", "k", [0.1] * 9)  # longer than asked
+    lay(tmp_path, "toy.old-11", "other", [0.1] * 4)
+    lay(tmp_path, "toy+seed=1.old-1", "k", [0.1] * 4)  # another run's
+    run_folder(tmp_path).take_back()
+    run = tmp_path / "runs" / "toy"
+    assert (run / "checkpoints" / "step-00000030").exists()
+    assert set(names(tmp_path)) == {
+        "toy", "toy.old-2", "toy.old-10", "toy.old-11", "toy.old-12", "toy+seed=1.old-1",
+    }  # fmt: skip
+    said = capsys.readouterr().err
+    assert "is not as far as one of the same settings; it is kept as toy.old-12" in said
+    assert "toy.old-1, a run of these very settings, is back in its place" in said
+
+
+def test_what_is_as_far_as_any_stays_where_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay(tmp_path, "toy", "k", [0.1, 0.2])
+    lay(tmp_path, "toy.old-1", "k", [0.1, 0.2])
+    folder = run_folder(tmp_path)
+    folder.take_back()
+    folder.begin()
+    assert names(tmp_path) == {"toy": "k", "toy.old-1": "k"}
+    assert capsys.readouterr().err == ""
+
+
+def test_only_settings_that_count_are_told_and_long_ones_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay(tmp_path, "toy", "before", [0.1], text="x" * 90, lr=0.1, placement="stream", loss="siglip")
+    run_folder(tmp_path, "k", encoder="cnn1d").begin()
+    said = capsys.readouterr().err
+    assert "of other settings (text.model, train.encoder was resnet1d18 and is cnn1d," in said
+    assert "and 1 more); it is kept as toy.old-1" in said
+    assert "xxx" not in said
+    assert "placement" not in said
+    assert names(tmp_path) == {"toy": "k", "toy.old-1": "before"}
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "a: ["])
+def test_a_run_whose_files_are_damaged_is_kept_all_the_same(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = lay(tmp_path, "toy", "before", [0.1])
+    (run / "config.yaml").write_text(content)
+    (run / "run.json").write_text(content)
+    run_folder(tmp_path).begin()
+    assert (tmp_path / "runs" / "toy.old-1" / "checkpoints").exists()
+    said = capsys.readouterr().err
+    assert "has no settings that can be read; it is kept as toy.old-1" in said
+
+
+def test_a_model_without_its_checkpoints_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody made room on the disk."""
+    run = lay(tmp_path, "toy", "k", [0.1])
+    (run / "model").mkdir()
+    (run / "model" / "config.json").write_text("{}")
+    shutil.rmtree(run / "checkpoints")
+    run_folder(tmp_path).begin()
+    assert (tmp_path / "runs" / "toy.old-1" / "model" / "config.json").exists()
+    assert "has lost its checkpoints; it is kept as toy.old-1" in capsys.readouterr().err
+
+
+def test_before_training_only_a_run_that_is_done_comes_back(tmp_path: Path) -> None:
+    """Another may still be refused, and would have taken a finished run's place."""
+    lay(tmp_path, "toy", "other", [0.1])
+    lay(tmp_path, "toy.old-1", "k", [0.1, 0.2])
+    run_folder(tmp_path).take_back(done_only=True)
+    assert names(tmp_path) == {"toy": "other", "toy.old-1": "k"}
+    done = lay(tmp_path, "toy.old-2", "k", [0.1] * 5)
+    (done / "model").mkdir()
+    (done / "model" / "config.json").write_text("{}")
+    run_folder(tmp_path).take_back(done_only=True)
+    assert names(tmp_path) == {"toy": "k", "toy.old-1": "k", "toy.old-3": "other"}
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The n-th rename of a piece of a run, counted from 0, does not come about."""
+    renames, rename = itertools.count(), Path.rename
+
+    def counted(self: Path, target: Path) -> Path:
+        if next(renames) == n:
+            raise Killed
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", counted)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "jobs" and path.name != "config.yaml"
+    }
+
+
+@pytest.mark.parametrize("jobs", [True, False])
+def test_a_kill_while_runs_change_places_loses_nothing(
+    tmp_path: Path, jobs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(9):
+        work = tmp_path / str(n)
+        run = lay(work, "toy", "before", [0.3])
+        if jobs:
+            (run / "jobs").mkdir()
+            (run / "jobs" / "train.sh").write_text("exit 0")
+        wanted = contents(lay(work, "toy.old-1", "k", [0.1, 0.2]))
+        before = contents(run)
+        with monkeypatch.context() as patch:
+            killed_after(n, patch)
+            with suppress(Killed):
+                run_folder(work).take_back()
+        folder = run_folder(work)
+        folder.take_back()
+        assert folder.fits(), n
+        assert contents(run) == wanted, n
+        assert contents(work / "runs" / "toy.old-2") == before, n
+        assert len(list((work / "runs").iterdir())) == 2, n
+        assert (run / "jobs" / "train.sh").exists() is jobs
+
+
+def test_a_schedulers_scripts_stay_whichever_run_comes_and_goes(tmp_path: Path) -> None:
+    run = lay(tmp_path, "toy", "before", [0.1])
+    (run / "jobs").mkdir()
+    (run / "jobs" / "train.sh").write_text("exit 0")
+    lay(tmp_path, "toy.old-3", "k", [0.1, 0.2])
+    run_folder(tmp_path).take_back()
+    assert names(tmp_path) == {"toy": "k", "toy.old-4": "before"}
+    assert (run / "jobs" / "train.sh").exists()
+    assert (run / "checkpoints" / "step-00000020" / "state.json").exists()
+    assert not (tmp_path / "runs" / "toy.old-4" / "jobs").exists()
+    assert not (tmp_path / "runs" / "toy.old-3").exists()
+
+
+def test_an_empty_place_is_begun_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_folder(tmp_path)
+    folder.take_back()
+    folder.begin()
+    assert names(tmp_path) == {"toy": "k"}
+    assert folder.fits()
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,99 @@
+"""What a step says of an ECG: drawn fairly, the same whoever draws, and known to be true."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from ecgpipe.cache.records_table import Record, RecordsTable
+from ecgpipe.config.text import TextConfig
+from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.stages.texts import report_sentences, with_texts
+from ecgpipe.train_ecg.data.pairing import also_true, drawn_texts, padded, truth_of
+
+TAXONOMY = load_taxonomy("findings98")
+TWO = [finding.id for finding in TAXONOMY.findings[3:5]]
+TEXT = TextConfig(model="m", prompt="所見：{text}。")
+
+
+def record(findings: tuple[str, ...], report: str | None = None) -> Record:
+    return Record(
+        record_id="r",
+        source="s",
+        patient_id="p",
+        split="train",
+        slot=0,
+        findings=findings,
+        report=report,
+    )
+
+
+def test_each_of_a_records_texts_is_drawn_as_often_as_the_others() -> None:
+    texts = padded([[4, 7, 9], [2], [5, 6]])
+    drawn = np.array([drawn_texts(texts, 3, epoch) for epoch in range(3000)])
+    assert set(drawn[:, 1]) == {2}
+    for column, own in ((0, [4, 7, 9]), (2, [5, 6])):
+        counts = [int((drawn[:, column] == text).sum()) for text in own]
+        assert sum(counts) == 3000
+        assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_a_draw_depends_on_seed_and_epoch_alone() -> None:
+    texts = padded([[0, 1, 2, 3]] * 200)
+    first = drawn_texts(texts, 0, 5)
+    assert np.array_equal(first, drawn_texts(texts, 0, 5))
+    assert not np.array_equal(first, drawn_texts(texts, 0, 6))
+    assert not np.array_equal(first, drawn_texts(texts, 1, 5))
+    # Records draw independently: four equal records do not all say the same.
+    assert len(set(first.tolist())) == 4
+
+
+def test_a_column_is_also_true_where_its_text_is_one_of_the_records() -> None:
+    texts = torch.from_numpy(padded([[0, 2], [1], [2, 3]]))
+    found = also_true(texts, torch.tensor([2, 1, 2, 0]))
+    assert found.tolist() == [
+        [True, False, True, True],
+        [False, True, False, False],
+        [True, False, True, False],
+    ]
+
+
+def test_the_truth_over_all_texts_has_no_place_for_what_is_absent() -> None:
+    truth = truth_of(torch.from_numpy(padded([[0, 2], [1], []])), 4)
+    expected = [[True, False, True, False], [False, True, False, False], [False] * 4]
+    assert truth.tolist() == expected
+
+
+def test_findings_by_themselves_are_said_in_the_words_of_label_prompts() -> None:
+    table = RecordsTable((record(tuple(TWO)), record(())))
+    kept, texts = with_texts(table, TAXONOMY, TEXT, "sampled_finding")
+    assert len(kept) == 1
+    names = [TAXONOMY[finding].japanese for finding in TWO]
+    assert texts == [[f"所見：{name}。" for name in names]]
+    _, whole = with_texts(table, TAXONOMY, TEXT, "sentence")
+    assert whole == [[f"所見：{'、'.join(names)}。"]]
+
+
+@pytest.mark.parametrize(
+    ("report", "sentences"),
+    [
+        ("洞調律。左室肥大を認める。", ["洞調律", "左室肥大を認める"]),
+        (
+            "Sinus rhythm. ST 0.2 mV in V1. No ectopy",
+            ["Sinus rhythm", "ST 0.2 mV in V1. No ectopy"],
+        ),
+        ("AV-Block 1. Grades; Linkstyp", ["AV-Block 1. Grades", "Linkstyp"]),
+        ("line one\r\n\r\nline two\n", ["line one", "line two"]),
+        ("。．!?\n ", []),
+    ],
+)
+def test_a_report_falls_into_its_sentences(report: str, sentences: list[str]) -> None:
+    assert report_sentences(report) == sentences
+
+
+def test_the_sentences_of_a_report_are_said_singly_and_once() -> None:
+    config = TextConfig(model="m", prompt="{text}", source="report")
+    table = RecordsTable((record((), "洞調律。期外収縮。洞調律。"), record((), "。")))
+    kept, texts = with_texts(table, TAXONOMY, config, "sampled_finding")
+    assert len(kept) == 1
+    assert texts == [["洞調律", "期外収縮"]]

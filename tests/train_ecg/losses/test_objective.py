@@ -1,0 +1,157 @@
+"""What a step makes small: every combination of the settings learns, and says how well."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.train_ecg.data.pairing import padded
+from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
+from ecgpipe.train_ecg.two_towers import TowerOutputs
+
+FINDINGS = [[0, 1], [1], [2], [0, 1], [2, 3], [3]]
+VECTORS = np.eye(4, dtype=np.float32)
+SENTENCES = [[0], [1], [2], [0], [3], [4]]
+PLACES = torch.arange(6)
+CPU = torch.device("cpu")
+ONE, ZERO = torch.tensor(5.0), torch.tensor(0.0)
+
+
+def objective(**settings: Any) -> Objective:
+    config = TrainConfig(global_batch_size=6, **settings)
+    single = config.text != "sentence"
+    texts = RecordTexts(
+        texts_NK=padded(FINDINGS if single else SENTENCES),
+        labels_NL=padded(FINDINGS),
+        vectors_FW=VECTORS if single else np.eye(5, dtype=np.float32),
+    )
+    built = Objective(config, texts, CPU)
+    built.draw(0)
+    return built
+
+
+def of_whole_batch(
+    target: Objective,
+    ecg_BD: torch.Tensor,
+    text_TD: torch.Tensor,
+    scale: torch.Tensor = ONE,
+    bias: torch.Tensor = ZERO,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    outputs = TowerOutputs(ecg_BD, text_TD, scale, bias)
+    return target(outputs, ecg_BD, PLACES, slice(0, 6))
+
+
+ALL = [
+    {"text": text, "loss": loss, "duplicates": duplicates}
+    for text in ("sentence", "sampled_finding")
+    for loss, modes in (
+        ("clip", ("infonce", "mask", "unique", "soft")),
+        ("siglip", ("infonce", "mask", "soft")),
+    )
+    for duplicates in modes
+] + [
+    {"text": "all_findings", "loss": "siglip", "balance": balance}
+    for balance in ("none", "sqrt", "inverse")
+]
+
+
+@pytest.mark.parametrize("settings", ALL, ids=lambda s: "-".join(s.values()))
+def test_every_combination_can_be_learnt(settings: dict[str, Any]) -> None:
+    """Free vectors on the sphere: what remains of the loss is what the settings leave."""
+    torch.manual_seed(0)
+    target = objective(**settings)
+    text_TW = target.text_vectors(PLACES)
+    ecg = torch.randn(6, 8, requires_grad=True)
+    projection = torch.randn(text_TW.shape[1], 8, requires_grad=True)
+    bias = torch.tensor(target.start_bias(), requires_grad=True)
+    optimizer = torch.optim.Adam([ecg, projection, bias], lr=0.1)
+    seen = []
+    for _ in range(120):
+        optimizer.zero_grad()
+        loss, accuracy = of_whole_batch(
+            target,
+            functional.normalize(ecg, dim=1),
+            functional.normalize(text_TW @ projection, dim=1),
+            torch.tensor(10.0),
+            bias,
+        )
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
+    assert np.isfinite(seen).all()
+    assert seen[-1] < 0.6 * seen[0]
+    assert accuracy.item() == 1
+
+
+def test_what_is_also_true_of_an_ecg_is_none_of_its_negatives() -> None:
+    """Against the definition, written out with loops."""
+    torch.manual_seed(2)
+    target = objective(text="sampled_finding", duplicates="mask")
+    drawn = target.text_ids(PLACES).tolist()
+    ecg_BD = functional.normalize(torch.randn(6, 4), dim=1)
+    text_BD = functional.normalize(target.text_vectors(PLACES) + 0.1, dim=1)
+    found, _ = of_whole_batch(target, ecg_BD, text_BD)
+    weights = np.exp(5 * (ecg_BD @ text_BD.T).double().numpy())
+    costs = []
+    for own in range(6):
+        texts = [j for j in range(6) if j == own or drawn[j] not in FINDINGS[own]]
+        ecgs = [i for i in range(6) if i == own or drawn[own] not in FINDINGS[i]]
+        costs.append(-np.log(weights[own, own] / weights[own, texts].sum()))
+        costs.append(-np.log(weights[own, own] / weights[ecgs, own].sum()))
+    assert found.item() == pytest.approx(np.mean(costs), rel=1e-5)
+    assert any(drawn[j] in FINDINGS[i] for i in range(6) for j in range(6) if i != j)
+
+
+def test_all_findings_compare_every_ecg_with_every_prompt() -> None:
+    target = objective(text="all_findings", loss="siglip")
+    assert target.text_vectors(PLACES).shape == (4, 4)
+    ecg = functional.normalize(torch.tensor([[1.0, 1, 0, 0]]), dim=1).repeat(6, 1)
+    loss, accuracy = of_whole_batch(target, ecg, torch.eye(4))
+    truth = np.zeros((6, 4))
+    for record, own in enumerate(FINDINGS):
+        truth[record, own] = 1
+    logits = 5 * np.array([2**-0.5, 2**-0.5, 0, 0])
+    by_hand = np.mean(np.log1p(np.exp(-logits)) * truth + np.log1p(np.exp(logits)) * (1 - truth))
+    assert loss.item() == pytest.approx(by_hand, rel=1e-5)
+    # The nearest prompt of all is finding 0 (of two equal the first): true of records 0 and 3.
+    assert accuracy.item() == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize("settings", ALL, ids=lambda s: "-".join(s.values()))
+def test_the_mean_over_parts_is_the_loss_of_the_whole(settings: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    target = objective(**settings)
+    text_TW = target.text_vectors(PLACES)
+    text_TD = functional.normalize(text_TW @ torch.randn(text_TW.shape[1], 8), dim=1)
+    ecg_BD = functional.normalize(torch.randn(6, 8), dim=1)
+    whole = of_whole_batch(target, ecg_BD, text_TD)
+    parts = []
+    for part in (slice(0, 2), slice(2, 4), slice(4, 6)):
+        own = TowerOutputs(ecg_BD[part], text_TD, ONE, ZERO)
+        parts.append(target(own, ecg_BD, PLACES, part))
+    for figure, expected in zip(zip(*parts, strict=True), whole, strict=True):
+        assert torch.stack(figure).mean().item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_bias_begins_at_the_log_odds_of_a_true_pair() -> None:
+    assert objective(loss="siglip").start_bias() == pytest.approx(np.log(1 / 5))
+    # 9 findings of 6 records, 4 possible: 9 / 24.
+    found = objective(text="all_findings", loss="siglip").start_bias()
+    assert found == pytest.approx(np.log(9 / 15))
+
+
+def test_equal_texts_of_an_epoch_are_counted_with_the_floor_they_set() -> None:
+    found = objective().duplicates_of_epoch(PLACES[None].numpy())
+    assert found["duplicate_share"] == pytest.approx(2 / 6)
+    assert found["loss_floor"] == pytest.approx(2 * np.log(2) / 6)
+    none = {"duplicate_share": None, "loss_floor": None}
+    everything = objective(text="all_findings", loss="siglip")
+    assert everything.duplicates_of_epoch(PLACES[None].numpy()) == none
+
+
+def test_the_mean_text_is_that_of_what_is_said() -> None:
+    texts = RecordTexts(texts_NK=padded(FINDINGS), labels_NL=padded(FINDINGS), vectors_FW=VECTORS)
+    np.testing.assert_allclose(texts.mean_vector(), np.array([2, 3, 2, 2]) / 9, rtol=1e-6)

@@ -1,0 +1,16 @@
+"""The training loop: steps, epochs, checkpoints, resume, several processes.
+
+Owns when what happens. Must not know tasks or metrics: it is handed a callable that validates.
+
+training        the stage: epochs, validation, resume
+step            one step: precision, capture as a CUDA graph
+rank_consensus  what several processes must decide as one
+schedule        the learning rate of every step                     (pure)
+early_stopping  which epoch's model is kept, and where training ends   (pure)
+run_state       where a run stands, and what is kept of it
+checkpoint      saving and finding states that are whole
+run_log         log.jsonl, steps.jsonl, TensorBoard
+step_profile    where the time of a step goes
+batch_parts     the global batch in parts, and sums over them, alike on any processes
+own_stream      a CUDA stream for each of several runs at once
+"""

@@ -1,0 +1,152 @@
+"""Where a run stands: weights, optimiser, the epochs behind it and the steps of the one in work.
+
+Owns what a checkpoint holds and which are kept. There is no random state to keep: order, texts and
+augmentation are functions of (seed, epoch, record).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import AdamW
+
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.errors import CheckpointError
+from ecgpipe.train_ecg.loop.checkpoint import (
+    checkpoint_path,
+    newest_checkpoint,
+    prune,
+    read_checkpoint,
+    save_checkpoint,
+)
+from ecgpipe.train_ecg.loop.early_stopping import best_epoch
+from ecgpipe.train_ecg.loop.step import optimizer_tensors, restore_optimizer
+from ecgpipe.train_ecg.trained_model import save_model
+from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
+
+
+class RunState:
+    """A run's model and optimiser with what lies behind them."""
+
+    def __init__(self, model: TwoTowers, optimizer: AdamW, folder: Path, run_key: str) -> None:
+        self.history: list[dict[str, Any]] = []
+        """An entry for each finished epoch."""
+        self.figures: list[tuple[float, ...]] = []
+        """Those of each step of the epoch in work."""
+        self.threads: int | None = None
+        """Of each process, on a CPU: their number decides how sums round."""
+        self._model = model
+        self._optimizer = optimizer
+        self._folder = folder
+        self._run_key = run_key
+        self._saved_steps = -1
+
+    def values(self, best_by: str) -> list[float | None]:
+        """The validation figure of each finished epoch; None where it was undefined."""
+        return [entry["val"][best_by] for entry in self.history]
+
+    def load_newest(self, best_by: str) -> list[str]:
+        """Continue from the newest whole checkpoint, if there is any.
+
+        Returns:
+            What is wrong with newer ones.
+
+        Raises:
+            CheckpointError: they are another run's, or all are damaged, or the one of the best
+                epoch is.
+        """
+        found, problems = newest_checkpoint(self._folder)
+        if found is None:
+            if problems:
+                raise CheckpointError(
+                    f"No checkpoint in {self._folder} can be read: {problems[0]} Move"
+                    f" {self._folder.parent} away to start anew."
+                )
+            return []
+        needed = {"history", "figures"} - set(found.state)
+        if found.state.get("run_key") != self._run_key or needed:
+            raise CheckpointError(
+                f"{found.path} belongs to a run with other data or settings. Give this experiment"
+                " another name, or move the folder away."
+            )
+        try:
+            self._model.load_state_dict(found.tensors("model"))
+            restore_optimizer(self._optimizer, found.tensors("optimizer"))
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise CheckpointError(
+                f"{found.path} holds another model than these settings make: {error}"
+            ) from error
+        self.history[:] = found.state["history"]
+        self.figures[:] = [tuple(row) for row in found.state["figures"]]
+        self.threads = found.state.get("threads")
+        self._saved_steps = int(found.state["steps_done"])
+        self._check_best(best_by, int(found.state["steps_per_epoch"]))
+        return problems
+
+    def _check_best(self, best_by: str, steps_per_epoch: int) -> None:
+        """Now, and not after the last epoch, when it would be wanted."""
+        best = best_epoch(self.values(best_by))
+        if best * steps_per_epoch in (0, self._saved_steps):
+            return
+        try:
+            read_checkpoint(checkpoint_path(self._folder, best * steps_per_epoch))
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error} It held the best epoch up to now, {best}, so this run cannot end with its"
+                " best model any more. Put it back from a copy, or move"
+                f" {self._folder.parent} away to start anew."
+            ) from error
+
+    def save(self, steps_per_epoch: int, config: TrainConfig) -> None:
+        """Keep this state, and remove those that nobody needs any more.
+
+        Raises:
+            StoreError: the disk is full or not writable; the earlier checkpoints are untouched.
+        """
+        epochs = len(self.history)
+        best = best_epoch(self.values(config.best_by)) * steps_per_epoch
+        steps = epochs * steps_per_epoch + len(self.figures)
+        if steps == self._saved_steps:
+            return
+        save_checkpoint(
+            self._folder,
+            steps,
+            {"model": self._model.state_dict(), "optimizer": optimizer_tensors(self._optimizer)},
+            {
+                "run_key": self._run_key,
+                "history": self.history,
+                "figures": self.figures,
+                "threads": self.threads,
+                "best_step": best,
+                "steps_per_epoch": steps_per_epoch,
+            },
+        )
+        self._saved_steps = steps
+        prune(self._folder, config.keep_checkpoints)
+
+    def export(
+        self, folder: Path, shape: ModelShape, about: Mapping[str, Any], config: TrainConfig
+    ) -> None:
+        """The best epoch's weights become the run's model.
+
+        Raises:
+            CheckpointError: its checkpoint is damaged.
+        """
+        best = best_epoch(self.values(config.best_by))
+        newest, _ = newest_checkpoint(self._folder)
+        assert newest is not None, "a run that ends has saved its state"
+        path = checkpoint_path(self._folder, best * int(newest.state["steps_per_epoch"]))
+        checkpoint = read_checkpoint(path)
+        training = {
+            "run_key": self._run_key,
+            "epochs": len(self.history),
+            "epochs_asked": config.epochs,
+            "best_epoch": best,
+            "best_by": config.best_by,
+            "val": self.history[best - 1]["val"],
+            "values": self.values(config.best_by),
+        }
+        save_model(folder, checkpoint.tensors("model"), shape, {"training": training, **about})

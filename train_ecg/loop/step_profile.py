@@ -1,0 +1,165 @@
+"""Where the time of a training step goes.
+
+Owns the measurement: each part alone, waited for before the next, then whole steps undisturbed.
+Changes the weights of a model that nobody keeps.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.train_ecg.data.order import epoch_batches
+from ecgpipe.train_ecg.loop.step import EAGER_STEPS, step_for
+from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up
+from ecgpipe.train_ecg.two_towers import ModelShape
+
+PARTS = ("load", "copy", "prepare", "forward", "backward", "update")
+_MEANING = {
+    "load": "signals of the batch from where they lie",
+    "copy": "to the device",
+    "prepare": "millivolts, augmentation, normalisation",
+    "forward": "encoder, projections, loss",
+    "backward": "gradients",
+    "update": "gradient norm, AdamW",
+}
+_WARM_UP = EAGER_STEPS + 2  # the capture itself takes a second, and is no step
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """Medians over steps."""
+
+    parts_s: dict[str, float]
+    """By part, each waited for."""
+
+    step_s: float
+    """A whole step as training takes it: parts overlap, nothing is waited for."""
+
+    wait_s: float
+    """Of that, waiting for signals."""
+
+    batch: int
+    device: str
+    precision: str
+    placement: str
+
+    def table(self) -> str:
+        """For a terminal."""
+        total = sum(self.parts_s.values())
+        lines = [
+            f"{name:<9}{1000 * seconds:>10.2f} ms {seconds / total:>6.1%}   {_MEANING[name]}"
+            for name, seconds in self.parts_s.items()
+        ]
+        return "\n".join(
+            [
+                f"One step of {self.batch} ECGs on {self.device}, {self.precision}, signals in"
+                f" {self.placement}; medians, each part waited for:",
+                *lines,
+                f"{'together':<9}{1000 * total:>10.2f} ms",
+                f"{'a step':<9}{1000 * self.step_s:>10.2f} ms          as training takes it, of"
+                f" which {1000 * self.wait_s:.2f} ms wait for signals;"
+                f" {self.batch / self.step_s:,.0f} ECGs/s",
+            ]
+        )
+
+
+def profile_step(
+    config: TrainConfig, shape: ModelShape, data: TrainingData, n_steps: int
+) -> StepProfile:
+    """Take `n_steps` in parts, and as many whole, on this process's share of batches.
+
+    Raises:
+        ConfigError: as `ecgpipe.train_ecg.loop.training.train`.
+        StoreError: a record is damaged.
+    """
+    accelerator = make_accelerator()
+    bench = set_up(config, shape, data, accelerator)
+    step, signals = bench.step, bench.signals
+    device = accelerator.device
+    places_nB = epoch_batches(len(signals), config.global_batch_size, config.seed, 0)
+    repeats = -(-(n_steps + _WARM_UP) // len(places_nB))
+    places_nB = places_nB.repeat(repeats, axis=0)[: n_steps + _WARM_UP]
+    mine_nb = places_nB[:, step.parts.own_rows]
+    on_device_nB = torch.from_numpy(places_nB).to(device)
+    step.model.train()
+    step.begin_epoch(0)
+    clock = _Clock(device)
+    for places_b, places_B in zip(mine_nb, on_device_nB, strict=True):
+        with clock("load"):
+            signal = signals.gather(places_b)
+        with clock("copy"):
+            signal = signal.to(device)
+        with clock("prepare"):
+            inputs = step.inputs(signal, places_B)
+        with clock("forward"):
+            passed = step.forward(inputs, places_B)
+        with clock("backward"):
+            step.backward(passed)
+        with clock("update"):
+            step.update()
+        # What autograd remembers of it names the stream it ran in, which breaks a capture off.
+        del passed
+    whole_s, wait_s = _whole_steps(
+        step_for(step, config), signals.batches(mine_nb), on_device_nB, clock.wait
+    )
+    return StepProfile(
+        parts_s={name: statistics.median(clock.seconds[name][_WARM_UP:]) for name in PARTS},
+        step_s=whole_s,
+        wait_s=wait_s,
+        batch=mine_nb.shape[1],
+        device=_name(device),
+        precision=step.precision,
+        placement=signals.placement.kind,
+    )
+
+
+def _whole_steps(
+    take_step: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    batches: Iterator[torch.Tensor],
+    on_device_nB: torch.Tensor,
+    wait_for_device: Callable[[], None],
+) -> tuple[float, float]:
+    """Mean seconds of a step that is not watched, and the median of waiting for signals in it."""
+    waits = []
+    started = time.perf_counter()
+    for number, places_B in enumerate(on_device_nB):
+        if number == _WARM_UP:
+            wait_for_device()
+            started = time.perf_counter()
+        asked = time.perf_counter()
+        signal = next(batches)
+        waits.append(time.perf_counter() - asked)
+        take_step(signal, places_B)
+    wait_for_device()
+    n_timed = len(on_device_nB) - _WARM_UP
+    return (time.perf_counter() - started) / n_timed, statistics.median(waits[_WARM_UP:])
+
+
+class _Clock:
+    """Seconds by part, with the device waited for at the end of each."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, list[float]] = {name: [] for name in PARTS}
+        self._device = device
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.wait()
+        self.seconds[part].append(time.perf_counter() - started)
+
+    def wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} with {torch.get_num_threads()} threads"

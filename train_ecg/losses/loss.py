@@ -1,0 +1,274 @@
+"""The losses: which ECG belongs to which text, as numbers to make small.
+
+Owns four answers to one question (what if two rows of a batch have the same text?), and two losses
+that judge every pair on its own. Knows no model and no processes: it is handed unit vectors, those
+of a part of the batch and those of all. The mean of a loss over equal parts is the loss of the
+global batch, and so are its gradients, where each part's reach the vectors of all.
+
+b = rows of a part, B = rows of the global batch, D = joint width, F = findings.
+A matrix over pairs has ECGs in its rows and texts in its columns.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from ecgpipe.train_ecg.losses.text_overlap import equal_texts
+
+Duplicates = Literal["infonce", "mask", "unique", "soft"]
+AlsoTrue = Literal["positive", "left_out"]
+Balance = Literal["none", "sqrt", "inverse"]
+
+SIGLIP_LOG_SCALE = math.log(10)
+SIGLIP_BIAS = -10.0
+"""Where the SigLIP paper begins: nearly all pairs are negative, and the loss starts out small."""
+
+
+class Pairs(NamedTuple):
+    """As much of a (B, B) matrix over (ECG, text) as one part needs for both directions."""
+
+    rows_bB: torch.Tensor
+    """The part's ECGs against all texts."""
+
+    columns_Bb: torch.Tensor
+    """All ECGs against the part's texts."""
+
+    @classmethod
+    def symmetric(cls, rows_bB: torch.Tensor) -> "Pairs":
+        """Of a matrix that is its own transpose, such as the Jaccard index of the labels."""
+        return cls(rows_bB, rows_bB.T)
+
+
+def clip_loss(
+    ecg_bD: torch.Tensor,
+    text_bD: torch.Tensor,
+    ecg_BD: torch.Tensor,
+    text_BD: torch.Tensor,
+    scale: torch.Tensor,
+    first_row: int = 0,
+    *,
+    duplicates: Duplicates = "infonce",
+    text_ids_B: torch.Tensor | None = None,
+    target: Pairs | None = None,
+    also_true: Pairs | None = None,
+) -> torch.Tensor:
+    """The loss of a part's rows against the whole global batch: the mean of two directions.
+
+    With s_ij = scale e_i . t_j, and p(j|i) = exp(s_ij) / sum_k exp(s_ik) from ECG i to the texts,
+    p(i|j) = exp(s_ij) / sum_k exp(s_kj) from text j to the ECGs:
+
+        infonce   ECG to text   mean_i -log p(i|i)
+                  text to ECG   mean_j -log p(j|j)
+        mask      as infonce, and k leaves out the rows with the row's own text, but for the row
+                  itself: no ECG is pushed away from its own words.
+        unique    ECG to text   mean_i -log p(text of i|i), where k runs over distinct texts
+                  text to ECG   mean_u mean_(i with text u) -log p(i|u), where u runs over distinct
+                                texts and k over all ECGs: a common text weighs as much as a rare.
+        soft      ECG to text   mean_i -sum_j q_ij log p(j|i),  q_ij = T_ij / sum_k T_ik
+                  text to ECG   mean_j -sum_i r_ij log p(i|j),  r_ij = T_ij / sum_k T_kj
+                  with the targets T of the caller.
+
+    `soft` with T = 1 where the texts are equal has, with equal vectors for equal texts, the value
+    and the gradients of `infonce`: sharing the target out among duplicates changes nothing.
+
+    Args:
+        ecg_bD: the part's ECGs, unit vectors.
+        text_bD: their texts.
+        ecg_BD: all parts' ECGs; it may be `ecg_bD` itself where that is the whole batch.
+        text_BD: all parts' texts.
+        scale: 1/temperature.
+        first_row: where the part's rows stand in the global batch.
+        duplicates: which of the four.
+        text_ids_B: int64 of the global batch; equal ids are equal texts. All differ by default.
+        target: T, at least 0; for `soft`. A row without any costs nothing.
+        also_true: bool; true where text j holds for ECG i though it is not its text of this step.
+            Those pairs are left out of k in both directions (and have no target). A row's own pair
+            and pairs with equal texts stay: of these `duplicates` decides.
+
+    Returns:
+        A scalar; its mean over parts is the loss of the global batch.
+
+    Raises:
+        ValueError: `mask` or `unique` without `text_ids_B`, `soft` without `target`.
+
+    Source: infonce is arXiv 2504.09302 equations 2-4 (METS equations 2-4).
+    """
+    logits = scale * ecg_bD @ text_BD.T, scale * text_bD @ ecg_BD.T
+    rows = len(ecg_bD)
+    own_b = torch.arange(rows, device=ecg_bD.device) + first_row
+    if text_ids_B is not None:
+        equal_bB = equal_texts(text_ids_B, first_row, rows)
+    elif duplicates in ("mask", "unique"):
+        raise ValueError(f"duplicates={duplicates!r} needs text_ids_B")
+    else:
+        equal_bB = own_b[:, None] == torch.arange(len(ecg_BD), device=ecg_bD.device)
+    if also_true is not None:
+        logits = (
+            _without(logits[0], also_true.rows_bB & ~equal_bB),
+            _without(logits[1], also_true.columns_Bb.T & ~equal_bB),
+        )
+    if duplicates == "soft":
+        if target is None:
+            raise ValueError("duplicates='soft' needs target")
+        ecg_to_text = _soft_cross_entropy(logits[0], target.rows_bB)
+        text_to_ecg = _soft_cross_entropy(logits[1], target.columns_Bb.T)
+    elif duplicates == "unique":
+        assert text_ids_B is not None
+        ecg_to_text, text_to_ecg = _over_distinct_texts(logits, text_ids_B, equal_bB, own_b)
+    else:
+        if duplicates == "mask":
+            others_bB = equal_bB.scatter(1, own_b[:, None], False)
+            logits = _without(logits[0], others_bB), _without(logits[1], others_bB)
+        ecg_to_text = functional.cross_entropy(logits[0], own_b)
+        text_to_ecg = functional.cross_entropy(logits[1], own_b)
+    return (ecg_to_text + text_to_ecg) / 2
+
+
+def siglip_loss(
+    ecg_bD: torch.Tensor,
+    text_BD: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    first_row: int = 0,
+    *,
+    target_bB: torch.Tensor | None = None,
+    also_true_bB: torch.Tensor | None = None,
+    also_true_as: AlsoTrue = "left_out",
+) -> torch.Tensor:
+    """Every pair judged on its own: is this text true of this ECG?
+
+    With x_ij = scale e_i . t_j + bias and targets y_ij in 0 to 1:
+
+        -1/b sum_i sum_j  y_ij log sigmoid(x_ij) + (1 - y_ij) log sigmoid(-x_ij)
+
+    which is SigLIP's where y_ij is 1 for i = j and 0 elsewhere. It divides by ECGs, not by pairs.
+    Each pair of the global batch is judged once, by the process that has its ECG; so all texts must
+    be gathered, the ECGs need not be.
+
+    Args:
+        ecg_bD: the part's ECGs, unit vectors.
+        text_BD: all parts' texts.
+        scale: SigLIP begins with exp(SIGLIP_LOG_SCALE).
+        bias: SigLIP begins with SIGLIP_BIAS.
+        first_row: where the part's rows stand in the global batch.
+        target_bB: y, for instance `equal_texts` or `label_jaccard`. By default a row's own pair
+            alone is true: then two rows with one text contradict each other.
+        also_true_bB: bool; text j holds for ECG i though it is not its text of this step.
+        also_true_as: `positive` makes the target 1 there; `left_out` leaves the pair out, except a
+            row's own.
+
+    Returns:
+        A scalar; its mean over parts is the loss of the global batch.
+
+    Source: Zhai et al. 2023 (arXiv 2303.15343), algorithm 1; graded targets are cross-entropies.
+    """
+    logits_bB = scale * ecg_bD @ text_BD.T + bias
+    columns_B = torch.arange(len(text_BD), device=ecg_bD.device)
+    own_bB = columns_B[: len(ecg_bD), None] + first_row == columns_B
+    target_bB = (own_bB if target_bB is None else target_bB).to(logits_bB.dtype)
+    if also_true_bB is not None and also_true_as == "positive":
+        target_bB = target_bB.masked_fill(also_true_bB, 1)
+    costs_bB = functional.binary_cross_entropy_with_logits(logits_bB, target_bB, reduction="none")
+    if also_true_bB is not None and also_true_as == "left_out":
+        costs_bB = costs_bB.masked_fill(also_true_bB & ~own_bB, 0)
+    return costs_bB.sum() / len(ecg_bD)
+
+
+def findings_loss(
+    ecg_bD: torch.Tensor,
+    prompt_FD: torch.Tensor,
+    truth_bF: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    positive_weight_F: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Every ECG against every finding's prompt: does the ECG have it?
+
+    With x_if = scale e_i . t_f + bias, truth y_if, and weights w_f:
+
+        mean over i and f of  -w_f y_if log sigmoid(x_if) - (1 - y_if) log sigmoid(-x_if)
+
+    The mean over findings keeps its size comparable between lists of findings. Nothing is gathered:
+    an ECG's loss does not depend on the other rows.
+
+    Args:
+        ecg_bD: the part's ECGs, unit vectors.
+        prompt_FD: the findings' prompts, unit vectors.
+        truth_bF: 1 or true where the ECG has the finding.
+        scale: 1/temperature.
+        bias: added to every pair; negative, since most findings are absent.
+        positive_weight_F: see `positive_weights`; 1 by default.
+
+    Returns:
+        A scalar; its mean over parts is the loss of the global batch.
+    """
+    logits_bF = scale * ecg_bD @ prompt_FD.T + bias
+    return functional.binary_cross_entropy_with_logits(
+        logits_bF, truth_bF.to(logits_bF.dtype), pos_weight=positive_weight_F
+    )
+
+
+def positive_weights(counts_F: torch.Tensor, n_records: int, balance: Balance) -> torch.Tensor:
+    """How much an ECG that has a finding counts, against one that has not; (F,) float32.
+
+    none: 1. inverse: (N - n) / n, with which those who have it weigh as much as those who have not;
+    a finding of one in ten thousand then weighs 9,999, and a single wrong label with it. sqrt: the
+    square root of that. A finding that nobody has gets 1.
+
+    Args:
+        counts_F: n, how many training records have each finding.
+        n_records: N, training records.
+        balance: which of the three.
+
+    Raises:
+        ValueError: a count is negative or beyond N, or another value of `balance`.
+    """
+    if bool(((counts_F < 0) | (counts_F > n_records)).any()):
+        raise ValueError(f"counts of findings must be 0 to {n_records}, the number of records")
+    if balance == "none":
+        return torch.ones_like(counts_F, dtype=torch.float32)
+    odds_F = (n_records - counts_F).double() / counts_F.clamp(min=1)
+    weights_F = {"sqrt": odds_F.sqrt(), "inverse": odds_F}.get(balance)
+    if weights_F is None:
+        raise ValueError(f"balance={balance!r}; wanted none, sqrt or inverse")
+    return torch.where(counts_F > 0, weights_F, 1.0).float()
+
+
+def _without(logits_bB: torch.Tensor, left_out_bB: torch.Tensor) -> torch.Tensor:
+    return logits_bB.masked_fill(left_out_bB, -math.inf)
+
+
+def _soft_cross_entropy(logits_bB: torch.Tensor, target_bB: torch.Tensor) -> torch.Tensor:
+    """Mean over rows, with targets normalised over what was not left out."""
+    left_out_bB = logits_bB == -math.inf
+    target_bB = target_bB.to(logits_bB.dtype).masked_fill(left_out_bB, 0)
+    sum_b = target_bB.sum(dim=1, keepdim=True)
+    target_bB = target_bB / sum_b.clamp(min=torch.finfo(target_bB.dtype).tiny)
+    # 0 times minus infinity would be NaN.
+    log_share_bB = logits_bB.log_softmax(dim=1).masked_fill(left_out_bB, 0)
+    return -(target_bB * log_share_bB).sum(dim=1).mean()
+
+
+def _over_distinct_texts(
+    logits: tuple[torch.Tensor, torch.Tensor],
+    text_ids_B: torch.Tensor,
+    equal_bB: torch.Tensor,
+    own_b: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both directions of `unique`. A distinct text is represented by the first row that has it.
+
+    Not by torch.unique: the number of distinct texts is not known in advance, so that a GPU would
+    have to be waited for.
+    """
+    n_rows = len(text_ids_B)
+    is_repeat_B = equal_texts(text_ids_B).tril(diagonal=-1).any(dim=1)
+    columns_B = torch.arange(n_rows, device=text_ids_B.device)
+    first_b = torch.where(equal_bB, columns_B, n_rows).amin(dim=1)
+    ecg_to_text = functional.cross_entropy(_without(logits[0], is_repeat_B), first_b)
+    costs_b = functional.cross_entropy(logits[1], own_b, reduction="none")
+    # A mean over distinct texts of means over their rows, as weights of rows with mean 1.
+    n_texts = (~is_repeat_B).sum()
+    weights_b = n_rows / (n_texts * equal_bB.sum(dim=1)).to(costs_b.dtype)
+    return ecg_to_text, (weights_b * costs_b).mean()

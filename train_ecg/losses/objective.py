@@ -1,0 +1,192 @@
+"""What a step makes small: texts, loss and duplicates put together as the settings say.
+
+Owns which texts a batch needs and which pairs are true. Every process knows the whole global batch
+by its places, so nothing but the ECGs' vectors is ever gathered, and on a device that holds the
+tables nothing is waited for. Knows no processes: a part of the batch is judged beside the whole.
+N = records, K = texts of one record, L = labels of one record, G = labels in all, F = texts in all,
+W = width of a text vector, B = global batch, b = rows of a part, T = texts of a step, D = joint
+width.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ecgpipe.config.train import TrainConfig
+from ecgpipe.train_ecg.data.pairing import Rows, also_true, drawn_texts, truth_of
+from ecgpipe.train_ecg.losses.loss import (
+    Pairs,
+    clip_loss,
+    findings_loss,
+    positive_weights,
+    siglip_loss,
+)
+from ecgpipe.train_ecg.losses.text_overlap import (
+    duplicate_floor,
+    duplicate_share,
+    equal_texts,
+    label_jaccard,
+)
+from ecgpipe.train_ecg.two_towers import TowerOutputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordTexts:
+    """What may be said of the training records, and how similar they are."""
+
+    texts_NK: Rows
+    """Rows of `vectors_FW`; -1 where a record has fewer."""
+
+    labels_NL: Rows
+    """Numbers of findings; -1 where a record has fewer. Only `duplicates: soft` looks at them."""
+
+    vectors_FW: npt.NDArray[np.float32]
+    """The language model's vectors of the distinct texts."""
+
+    def mean_vector(self) -> npt.NDArray[np.float32]:
+        """(W,) the mean over records and their texts: the part that all texts share."""
+        spoken = self.texts_NK[self.texts_NK >= 0]
+        counts_F = np.bincount(spoken, minlength=len(self.vectors_FW)).astype(np.float64)
+        mean: npt.NDArray[np.float32] = (counts_F @ self.vectors_FW / counts_F.sum()).astype("f4")
+        return mean
+
+
+class Objective:
+    """The loss of a batch, given by the places of its records."""
+
+    def __init__(self, config: TrainConfig, texts: RecordTexts, device: torch.device) -> None:
+        self._config = config
+        self._texts_NK_host = texts.texts_NK
+        self._texts_NK = torch.from_numpy(texts.texts_NK).to(device)
+        self._labels_NL = torch.from_numpy(texts.labels_NL).to(device)
+        self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
+        self._vectors_FW = torch.from_numpy(texts.vectors_FW).to(device, torch.get_default_dtype())
+        self._drawn_N = self._texts_NK[:, 0].clone()
+        spoken = texts.texts_NK[texts.texts_NK >= 0]
+        counts_F = torch.from_numpy(np.bincount(spoken, minlength=len(texts.vectors_FW)))
+        weights_F = positive_weights(counts_F, len(texts.texts_NK), config.balance)
+        self._positive_weight_F = None if config.balance == "none" else weights_F.to(device)
+
+    def draw(self, epoch: int) -> None:
+        """Choose what is said of each record in this epoch, counted from 0."""
+        drawn_N = drawn_texts(self._texts_NK_host, self._config.seed, epoch)
+        # Into the same memory: a captured CUDA graph reads from there.
+        self._drawn_N.copy_(torch.from_numpy(drawn_N))
+
+    def duplicates_of_epoch(self, places_nB: Rows) -> dict[str, float | None]:
+        """How much equal texts meet in the batches of the epoch drawn last, and what it costs.
+
+        Returns:
+            `duplicate_share`: of rows that meet their own text in another row. `loss_floor`: what
+            the loss cannot fall below for that reason; None where there is no such number.
+        """
+        if self._config.text == "all_findings":
+            return {"duplicate_share": None, "loss_floor": None}
+        ids_nB = self._drawn_N.cpu().numpy()[places_nB]
+        has_floor = self._config.loss == "clip" and self._config.duplicates != "soft"
+        return {
+            "duplicate_share": float(duplicate_share(ids_nB)),
+            "loss_floor": duplicate_floor(ids_nB, self._config.duplicates) if has_floor else None,
+        }
+
+    def start_bias(self) -> float:
+        """The log-odds of a true pair, from where SigLIP's bias sets out.
+
+        The source's -10 is for batches of 32,768 and takes thousands of steps to leave.
+        """
+        if self._config.text == "all_findings":
+            share = float((self._texts_NK_host >= 0).sum(axis=1).mean()) / len(self._vectors_FW)
+        else:
+            share = 1 / self._config.global_batch_size
+        share = min(max(share, 1e-4), 1 - 1e-4)
+        return math.log(share / (1 - share))
+
+    def text_ids(self, places: torch.Tensor) -> torch.Tensor:
+        """(n,) which text is said of each of these records in this epoch."""
+        return self._drawn_N[places]
+
+    def text_vectors(self, places_B: torch.Tensor) -> torch.Tensor:
+        """(T, W): of the whole global batch, or of all findings."""
+        if self._config.text == "all_findings":
+            return self._vectors_FW
+        return self._vectors_FW[self.text_ids(places_B)]
+
+    @property
+    def compares_all_ecgs(self) -> bool:
+        """Whether the loss of a part looks at the ECGs of all, which must then be gathered."""
+        return self._config.loss == "clip"
+
+    def __call__(
+        self,
+        own: TowerOutputs,
+        ecg_BD: torch.Tensor,
+        places_B: torch.Tensor,
+        part: slice,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss of a part, and the share of its ECGs whose nearest text of the step is true.
+
+        Args:
+            own: of the part's ECGs, and `text_vectors`.
+            ecg_BD: unit vectors of the global batch's ECGs; not looked at unless
+                `compares_all_ecgs`.
+            places_B: the records of the global batch.
+            part: the part's rows in it.
+
+        Returns:
+            Two scalars; their means over equal parts are those of the global batch.
+        """
+        texts_bK = self._texts_NK[places_B[part]]
+        if self._config.text == "all_findings":
+            true_bT = truth_of(texts_bK, len(own.text_TD))
+            loss = findings_loss(
+                own.ecg_BD, own.text_TD, true_bT, own.scale, own.bias, self._positive_weight_F
+            )
+        else:
+            true_bT = also_true(texts_bK, self.text_ids(places_B))
+            loss = self._pair_loss(own, ecg_BD, places_B, part, true_bT)
+        with torch.no_grad():
+            nearest_b = (own.ecg_BD @ own.text_TD.T).argmax(dim=1, keepdim=True)
+            accuracy = true_bT.gather(1, nearest_b).float().mean()
+        return loss, accuracy
+
+    def _pair_loss(
+        self,
+        own: TowerOutputs,
+        ecg_BD: torch.Tensor,
+        places_B: torch.Tensor,
+        part: slice,
+        true_bB: torch.Tensor,
+    ) -> torch.Tensor:
+        config, (ecg_bD, text_BD, scale, bias) = self._config, own
+        ids_B = self.text_ids(places_B)
+        target_bB = None
+        if config.duplicates == "soft":
+            labels_BG = truth_of(self._labels_NL[places_B], self._n_labels)
+            target_bB = label_jaccard(labels_BG[part], labels_BG)
+        several = self._texts_NK.shape[1] > 1
+        if config.loss == "siglip":
+            equal_bB = equal_texts(ids_B, part.start, len(ecg_bD))
+            # With one text a record nothing but the same text is true besides its own.
+            out_bB = true_bB if config.duplicates == "mask" else true_bB & ~equal_bB
+            return siglip_loss(
+                ecg_bD, text_BD, scale, bias, part.start, target_bB=target_bB, also_true_bB=out_bB
+            )
+        also = None
+        if several:
+            true_Bb = also_true(self._texts_NK[places_B], ids_B[part])
+            also = Pairs(true_bB, true_Bb)
+        return clip_loss(
+            ecg_bD,
+            text_BD[part],
+            ecg_BD,
+            text_BD,
+            scale,
+            part.start,
+            duplicates=config.duplicates,
+            text_ids_B=ids_B,
+            target=None if target_bB is None else Pairs.symmetric(target_bB),
+            also_true=also,
+        )
