@@ -97,7 +97,14 @@ def files_no_larger_than(n_bytes: int) -> Iterator[None]:
 def run_here(what: str, *arguments: object) -> dict[str, str]:
     """Run a function of this file in a process of its own, since a limit is for a process."""
     command = [sys.executable, "-W", "error", __file__, what, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    paths = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
     assert done.returncode == 0, f"{done.returncode}\n{done.stderr}"
     outcomes: dict[str, str] = json.loads(done.stdout)
     return outcomes

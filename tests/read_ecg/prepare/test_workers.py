@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from paths import HELPERS
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.signals import writer as signal_writer
@@ -105,7 +104,7 @@ def test_a_stop_ends_all_processes_and_the_rest_is_done_later(
 PROGRAM = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = sys.argv[3].split(":")
 from test_workers import jobs
 from ecgpipe.read_ecg.prepare.workers import do_jobs
 from ecgpipe.stopping import Stop
@@ -122,7 +121,7 @@ def start(program: Path, store: Path, recordings: Path) -> subprocess.Popen[str]
         str(program),
         str(store),
         str(recordings),
-        str(HELPERS),
+        ":".join(sys.path),
     ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

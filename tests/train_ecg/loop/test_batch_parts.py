@@ -25,7 +25,7 @@ BATCH = 16
 PARTS = 4
 PROGRAM = """
 import os, sys
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests/helpers", "tests/train_ecg/loop"]
 import torch
 from pathlib import Path
 torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from ecgpipe.config.train import AugmentConfig, TrainConfig
 
 PROGRAM = """
 import atexit, json, os, sys
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests/helpers", "tests/train_ecg/loop"]
 import torch
 torch.set_num_threads(1)
 torch.set_default_dtype(getattr(torch, sys.argv[3]))
