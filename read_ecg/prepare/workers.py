@@ -1,189 +1,156 @@
-"""Shards by several processes at once.
+"""Writes several shards at once, each in a worker process.
 
-Owns the processes: how they are started, stopped and watched. Each shard has one writer, so they
-share nothing but the folder, and the bytes are those of one process. A worker ends with its parent,
-however that ends.
+Owns the pool of processes: how it stops and what happens when a process is killed. Each shard has
+one writer, so the workers share only the folder, and the bytes equal those of a single process. A
+worker exits when its parent does, however that ends.
 """
 
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from typing import Any
 
 from ecgpipe.errors import StoppedEarly, StoreError
 from ecgpipe.read_ecg.prepare.shard_job import ShardJob, do_job
 from ecgpipe.stopping import STOP_SIGNALS, Stop
 
-_LOOK_EVERY_S = 0.2
-_GRACE_S = 2.0
+_POLL_S = 0.2
+
+# What the parent tells its workers.
+_GO_ON = 0
+_STOP = 1
+"""Finish the current recording, drop the shard, and report."""
+_EXIT = 2
+"""Exit now: a killed worker may hold a lock of the pool's queues that the others wait for."""
 
 
 def available_cores() -> int:
-    """The cores that this process may use, which a scheduler may have limited."""
+    """The number of cores this process may use, which a scheduler may have limited."""
     return len(os.sched_getaffinity(0))
 
 
 def do_jobs(
     jobs: Sequence[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
 ) -> None:
-    """Write all shards; with one worker or one job in this very process.
+    """Write all shards; with one worker or one job, in this process.
 
     Raises:
         StoreError: the disk is full or not writable, or a worker was killed.
-        StoppedEarly: a signal came; finished shards are kept.
+        StoppedEarly: `stop` was requested; finished shards are kept.
     """
-    if min(n_workers, len(jobs)) <= 1:
-        _do_here(jobs, stop, tick)
+    n_workers = min(n_workers, len(jobs))
+    if n_workers > 1:
+        all_written = _do_in_processes(jobs, n_workers, stop, tick)
     else:
-        _do_in_processes(jobs, min(n_workers, len(jobs)), stop, tick)
+        all_written = all(_is_written(job, lambda: bool(stop), tick) for job in jobs)
+    if not all_written:
+        raise StoppedEarly(
+            f"Stopped by {stop.cause} while preparing. Finished shards are kept: run the same"
+            " command again to continue."
+        )
 
 
-def _do_here(jobs: Sequence[ShardJob], stop: Stop, tick: Callable[[int], object]) -> None:
-    for job in jobs:
-        try:
-            do_job(job, lambda: bool(stop), tick)
-        except StoppedEarly:
-            raise _stopped(stop) from None
-
-
-class _Worker:
-    """A process, and a pipe to it that nobody else has: if it is killed, nobody else notices.
-
-    (A pool's queues have locks that all workers share; one killed within such a lock, or while
-    another is being started, leaves the pool waiting for ever.)
-    """
-
-    def __init__(self, context: SpawnContext, asked: Any, counts: Any) -> None:
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, asked, counts), daemon=True)
-        self.process.start()
-        theirs.close()  # so that its end is heard
-        self.is_busy = False
-
-    def give(self, job: ShardJob, place: int) -> None:
-        self.is_busy = True
-        self.pipe.send((job, place))
-
-    def answer(self) -> BaseException | None:
-        """What became of its job; None if the shard was written.
-
-        Raises:
-            EOFError, OSError: it is dead.
-        """
-        outcome: BaseException | None = self.pipe.recv()
-        self.is_busy = False
-        return outcome
-
-    def end(self) -> None:
-        """Let it end if it waits for a job, and make it if it does not."""
-        self.pipe.close()
-        self.process.join(0 if self.is_busy else _GRACE_S)
-        self.process.kill()
-        self.process.join()
+def _is_written(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object]) -> bool:
+    """Do a job; False if it was stopped."""
+    try:
+        do_job(job, stop, tick)
+    except StoppedEarly:
+        return False
+    return True
 
 
 def _do_in_processes(
     jobs: Sequence[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
-) -> None:
-    # Not forked: threads of numpy and torch do not survive it.
+) -> bool:
+    """Whether all shards were written; False after a stop."""
+    # Spawned, not forked: the threads of numpy and torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    asked, counts = context.RawValue("b", 0), context.RawArray("q", len(jobs))
-    workers: list[_Worker] = []
+    command, counts = context.RawValue("b", _GO_ON), context.RawArray("q", len(jobs))
+    pool = ProcessPoolExecutor(n_workers, context, _begin_worker, (command, counts))
     try:
-        workers += [_Worker(context, asked, counts) for _ in range(n_workers)]
-        is_whole = _hand_out(jobs, workers, asked, counts, stop, tick)
-    except (EOFError, OSError) as error:
-        if not stop:
-            raise StoreError(
-                "A worker of prepare was killed, perhaps for lack of memory. Finished shards are"
-                " kept: run the same command again, or with a smaller data.workers."
-            ) from error
-        is_whole = False
+        return _hand_out(jobs, pool, n_workers, command, counts, stop, tick)
+    except (BrokenProcessPool, BrokenPipeError) as error:
+        command.value = _EXIT
+        if stop:
+            return False
+        raise StoreError(
+            "A worker of prepare was killed, perhaps for lack of memory. Finished shards are kept:"
+            " run the same command again, or with a smaller data.workers."
+        ) from error
     finally:
-        for worker in workers:
-            worker.end()
-    if not is_whole:
-        raise _stopped(stop)
+        command.value = max(command.value, _STOP)
+        pool.shutdown(cancel_futures=True)
 
 
 def _hand_out(
     jobs: Sequence[ShardJob],
-    workers: Sequence[_Worker],
-    asked: Any,
+    pool: ProcessPoolExecutor,
+    n_workers: int,
+    command: Any,
     counts: Any,
     stop: Stop,
     tick: Callable[[int], object],
 ) -> bool:
-    """Give jobs to whoever has none until all are done, or somebody asks for a stop.
+    """Submit jobs, few at a time because each names a thousand recordings.
 
     Returns:
-        Whether all shards were written.
+        Whether all shards were written; False after a stop.
 
     Raises:
-        EOFError, OSError: a worker is dead.
+        BrokenProcessPool, BrokenPipeError: a worker was killed.
         Others as `do_job`.
     """
-    started, written, told = 0, 0, 0
+    places = iter(range(len(jobs)))
+    pending: set[Future[bool]] = set()
+    n_written, n_ticked = 0, 0
     while True:
-        for worker in workers:
-            if not worker.is_busy and started < len(jobs) and not stop:
-                worker.give(jobs[started], started)
-                started += 1
-        busy = [worker for worker in workers if worker.is_busy]
-        if not busy:
-            return written == len(jobs)
-        asked.value = bool(stop)
-        # A pipe is ready when there is an answer in it, and when its other end is gone.
-        ready = wait([worker.pipe for worker in busy], _LOOK_EVERY_S)
-        for worker in busy:
-            if worker.pipe in ready:
-                outcome = worker.answer()
-                if outcome is None:
-                    written += 1
-                elif not isinstance(outcome, StoppedEarly):
-                    raise outcome
-        now_done = sum(counts)
-        tick(now_done - told)
-        told = now_done
+        if stop:
+            command.value = _STOP
+        else:
+            # One more than there are workers, so that none waits for its next job.
+            for place in itertools.islice(places, n_workers + 1 - len(pending)):
+                pending.add(pool.submit(_do_in_worker, jobs[place], place))
+        if not pending:
+            return n_written == len(jobs)
+        finished, pending = wait(pending, _POLL_S, FIRST_COMPLETED)
+        n_written += sum(future.result() for future in finished)
+        n_done = sum(counts)
+        tick(n_done - n_ticked)
+        n_ticked = n_done
 
 
-def _stopped(stop: Stop) -> StoppedEarly:
-    return StoppedEarly(
-        f"Stopped by {stop.cause} while preparing. Finished shards are kept: run the same command"
-        " again to go on."
-    )
+class _Shared:
+    """In a worker: memory shared with the parent."""
+
+    command: Any
+    counts: Any
+    """Records done, per job; each has one writer, so no lock is needed."""
 
 
-def _work(pipe: Connection, asked: Any, counts: Any) -> None:
-    """In a worker: leave signals to the parent, do what comes through the pipe, end with it."""
+def _begin_worker(command: Any, counts: Any) -> None:
+    """In a worker: leave signals to the parent, obey its command, and exit with it."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        try:
-            job, place = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(_outcome(job, place, asked, counts))
+    _Shared.command, _Shared.counts = command, counts
+    threading.Thread(target=_watch_parent, daemon=True).start()
 
 
-def _outcome(job: ShardJob, place: int, asked: Any, counts: Any) -> BaseException | None:
-    def tick(n: int) -> None:
-        counts[place] += n  # nobody else writes there
-
-    try:
-        do_job(job, lambda: bool(asked.value), tick)
-    except Exception as error:
-        return error
-    return None
-
-
-def _end_with_parent() -> None:
+def _watch_parent() -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    assert parent is not None, "this is no worker"
+    while not connection.wait([parent.sentinel], _POLL_S) and _Shared.command.value != _EXIT:
+        pass
+    os._exit(1)
+
+
+def _do_in_worker(job: ShardJob, place: int) -> bool:
+    def tick(n: int) -> None:
+        _Shared.counts[place] += n
+
+    return _is_written(job, lambda: bool(_Shared.command.value), tick)
