@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from crash.prepare_kills import contents
-from test_preparation import TAXONOMY, Hospital
+from hospital import TAXONOMY, Hospital
 
 from ecgpipe.cache.signals import format as signal_format
 from ecgpipe.cache.signals.reader import SignalStore

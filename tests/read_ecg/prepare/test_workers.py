@@ -9,21 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from shard_jobs import N_RECORDS, jobs
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.signals import writer as signal_writer
-from ecgpipe.cache.signals.writer import SignalStoreWriter
-from ecgpipe.config.data import DataConfig, TableSource
 from ecgpipe.errors import StoppedEarly, StoreError
-from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, ShardJob
 from ecgpipe.read_ecg.prepare.workers import available_cores, do_jobs
-from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stopping import Stop
-
-N_RECORDS = 1024 * 3 + 40
-CONFIG = DataConfig(
-    sources=(TableSource(kind="table", table=Path("t.csv")),), rate_hz=50, duration_s=5.0
-)
 
 
 @pytest.fixture(scope="module")
@@ -32,27 +24,6 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(4):
         write_wfdb(folder, f"r{number}", ecg_like(seed=number)[:, :2500])
     return folder
-
-
-def jobs(store: Path, root: Path) -> tuple[SignalStoreWriter, list[ShardJob]]:
-    """Four shards over sixteen recordings, of which four are there."""
-    ids = [f"id{number:05}" for number in range(N_RECORDS)]
-    writer = SignalStoreWriter(
-        store, record_ids=ids, leads=LEADS, samples=CONFIG.samples, attributes={"digest": "d"}
-    )
-    config = dataclasses.replace(CONFIG)
-    planned = [
-        PlannedRecording(name, root, f"r{number % 16}", None, None, None)
-        for number, name in enumerate(ids)
-    ]
-    return writer, [
-        ShardJob(
-            writer.shard_plan(shard),
-            tuple(planned[slot] for slot in writer.planned(shard)),
-            config,
-        )
-        for shard in writer.shards_to_do()
-    ]
 
 
 def shard_bytes(store: Path) -> dict[str, bytes]:
@@ -105,7 +76,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3].split(":")
-from test_workers import jobs
+from shard_jobs import jobs
 from ecgpipe.read_ecg.prepare.workers import do_jobs
 from ecgpipe.stopping import Stop
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_inspection import ecg
-from test_preparation import Hospital
+from hospital import Hospital
+from synthetic_ecg import ecg
 from wfdb_files import write_wfdb
 
 from ecgpipe.cache.signals.reader import SignalStore
