@@ -24,7 +24,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from benchmarks.report import as_lines, conditions, table, verdict
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.thresholds import best_f1_thresholds
-from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, n_threads
+from ecgpipe.evaluate.scoring import TaskDraws, bootstrap_metrics, n_threads
 
 TARGET_S = 30.0
 LEAST = 10
@@ -60,8 +60,8 @@ def ours(case: Case, n_draws: int) -> tuple[TaskDraws, float]:
     """All figures, and the seconds they took, drawing patients and intervals included."""
     started = time.perf_counter()
     draws = PatientDraws.of(case.patients, n_draws, seed=0)
-    found = draw_figures(case.scores_NC, case.truth_NC, draws, LEAST, case.thresholds_C)
-    found.summary_figures()
+    found = bootstrap_metrics(case.scores_NC, case.truth_NC, draws, LEAST, case.thresholds_C)
+    found.summary_metrics()
     return found, time.perf_counter() - started
 
 

@@ -7,11 +7,11 @@ tasks/       what is scored: lists of findings and tasks, as files
 metrics/     scores and truth -> metrics, intervals, thresholds, calibration, baselines
 analyses/    what is looked at beside the tasks
 report/      results -> tables, charts, HTML, Markdown, CSV, terminal
-compare/     evaluated runs side by side, and beside published figures
+compare/     evaluated runs side by side, and beside published metrics
 taxonomies/  *.csv, lists of findings: id, names, synonyms, codes, coarse classes
 evaluation   the stage: model and records -> results
 results      the results file, ecgpipe-results/2; reads /1 too
-score_file   the scores behind the figures, ecgpipe-scores/1
+score_file   the scores behind the metrics, ecgpipe-scores/1
 scored_task  one task as the model scored it
-scoring      the figures of one task from scores and truth       (pure)
+scoring      the metrics of one task from scores and truth       (pure)
 """

@@ -1,4 +1,4 @@
-"""The evaluation stage: a model and records to the figures of every task.
+"""The evaluation stage: a model and records to the metrics of every task.
 
 Owns what is compared with what: the model, untrained models of the same shape, the class prior,
 the model with its prompts shuffled, and apart from these its scores adjusted by the prior; all on
@@ -29,8 +29,8 @@ from ecgpipe.evaluate.scoring import (
     START_TEMPERATURE,
     FromMembers,
     TaskDraws,
-    class_figures,
-    draw_figures,
+    bootstrap_metrics,
+    class_metrics,
     pooled,
     scored_records,
     scores_from_members,
@@ -60,7 +60,7 @@ class Evaluation:
     """The `tasks` block of the results file."""
 
     scored: dict[str, ScoredTask]
-    """By name of the task, what the figures were computed from."""
+    """By name of the task, what the metrics were computed from."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def evaluate(
             **_about(task, setting, config),
             "language": task.language or language,
             "ensemble": task.ensemble,
-            **_model_figures(task, setting, scores, language),
+            **_model_metrics(task, setting, scores, language),
             "baselines": _baselines(setting, scores, noise),
             "from_members": by_members,
             "adjusted": {"log_prior": _adjusted(setting, scores, logits)},
@@ -165,12 +165,12 @@ def evaluate(
     return Evaluation(results, kept)
 
 
-def validation_figures(
+def validation_metrics(
     model: TwoSidedModel, task: Task, records: RecordsTable, min_positives: int, language: str
 ) -> dict[str, float]:
-    """The summary figures of one task without intervals, for choosing a checkpoint.
+    """The summary metrics of one task without intervals, for choosing a checkpoint.
 
-    A macro figure falls back to all classes where none has `min_positives` records. NaN where there
+    A macro metric falls back to all classes where none has `min_positives` records. NaN where there
     is nothing to score.
     """
     truth = task.truth([record.findings for record in records.records])
@@ -179,7 +179,7 @@ def validation_figures(
     texts_MD = model.encode_text(texts, task.language)
     scores = class_scores(model.encode_ecg(records.slots), texts_MD, class_of_M, task.ensemble)
     no_draws = np.empty((0, int(chosen.sum())))
-    summary = draw_figures(scores[chosen], truth[chosen], no_draws, min_positives).summary
+    summary = bootstrap_metrics(scores[chosen], truth[chosen], no_draws, min_positives).summary
     values = {name: float(value[0]) for name, value in summary.items()}
     return {
         name: values[f"{name}_all"] if np.isnan(value) and f"{name}_all" in values else value
@@ -248,9 +248,9 @@ class _Setting:
         """Scores and truth of the validation records that would count."""
         return scores.validation_VC[self.chosen_V], self.truth_VC[self.chosen_V]
 
-    def figures(self, scores: SplitScores) -> TaskDraws:
-        """All figures with all draws."""
-        return self._figures(scores, self.draws)
+    def metrics(self, scores: SplitScores) -> TaskDraws:
+        """All metrics with all draws."""
+        return self._metrics(scores, self.draws)
 
     def pooled(self, models: Sequence[SplitScores]) -> dict[str, Any]:
         """Summaries of several models of one kind, the draws divided among them.
@@ -263,14 +263,14 @@ class _Setting:
             return {}
         return pooled(
             [
-                self._figures(scores, self.draws.part(number, parts)).summary
+                self._metrics(scores, self.draws.part(number, parts)).summary
                 for number, scores in enumerate(models)
             ]
         )
 
-    def _figures(self, scores: SplitScores, draws: Draws) -> TaskDraws:
+    def _metrics(self, scores: SplitScores, draws: Draws) -> TaskDraws:
         thresholds_C = best_f1_thresholds(*self.validation(scores))
-        return draw_figures(*self.scored(scores), draws, self.min_positives, thresholds_C)
+        return bootstrap_metrics(*self.scored(scores), draws, self.min_positives, thresholds_C)
 
 
 def _scores(coder: TwoSidedModel, ecgs: SplitVectors, task: Task, language: str) -> SplitScores:
@@ -284,27 +284,27 @@ def _scores(coder: TwoSidedModel, ecgs: SplitVectors, task: Task, language: str)
     return SplitScores(scored_NC, validation_VC)
 
 
-def _model_figures(
+def _model_metrics(
     task: Task, setting: _Setting, scores: SplitScores, language: str
 ) -> dict[str, Any]:
     """`classes` and `summary`."""
-    draws = setting.figures(scores)
+    draws = setting.metrics(scores)
     n, n_val = int(setting.chosen_N.sum()), setting.truth_VC[setting.chosen_V].sum(axis=0)
     n_patients = setting.draws.n_patients(setting.truth_NC[setting.chosen_N])
     classes = {}
     for number, c in enumerate(task.classes):
-        figures, threshold = class_figures(draws, number), float(draws.thresholds_C[number])
+        metrics, threshold = class_metrics(draws, number), float(draws.thresholds_C[number])
         classes[c.id] = {
             "names": dict(c.names),
             "wordings": task.wordings(language)[number],
-            "n": figures["n"],
+            "n": metrics["n"],
             "patients": int(n_patients[number]),
             "n_val": int(n_val[number]),
-            "prevalence": figures["n"] / n if n else None,
-            **figures,
+            "prevalence": metrics["n"] / n if n else None,
+            **metrics,
             "threshold": None if np.isnan(threshold) else threshold,
         }
-    return {"classes": classes, "summary": draws.summary_figures()}
+    return {"classes": classes, "summary": draws.summary_metrics()}
 
 
 def _baselines(
@@ -320,7 +320,7 @@ def _baselines(
         "random_encoder": {"models": len(noise), "summary": setting.pooled(noise)},
         "class_prior": {
             "records": setting.n_trained_on,
-            "summary": setting.figures(prior).summary_figures(),
+            "summary": setting.metrics(prior).summary_metrics(),
         },
         "shuffled_text": {
             "permutations": len(orders),
@@ -339,7 +339,7 @@ def _adjusted(setting: _Setting, scores: SplitScores, logits: PairLogits) -> dic
     )
     return {
         "records": setting.n_trained_on,
-        "summary": setting.figures(adjusted).summary_figures(),
+        "summary": setting.metrics(adjusted).summary_metrics(),
     }
 
 
@@ -379,7 +379,7 @@ def _from_members(
         ]
         found[how] = {
             "members": {c.id: len(c.member_names) for c in task.classes},
-            "summary": setting.figures(of_classes).summary_figures(),
+            "summary": setting.metrics(of_classes).summary_metrics(),
             "random_encoder": {"summary": setting.pooled(noise)},
         }
     return found

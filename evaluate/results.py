@@ -1,6 +1,6 @@
 """The results file, `ecgpipe-results/2`: what was scored, how well, against which baselines.
 
-Owns its format, which docs/results.schema.json describes, and how figures are written. Reports and
+Owns its format, which docs/results.schema.json describes, and how metrics are written. Reports and
 tables are drawn from it alone, so an old file still renders: one of `ecgpipe-results/1` is read as
 one that lacks the newer blocks.
 """
@@ -60,12 +60,12 @@ def area(entry: dict[str, float | None] | None, *, interval: bool = True) -> str
 
 
 def shown(name: str, entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
-    """A figure in the way its name asks for."""
+    """A metric in the way its name asks for."""
     return (area if is_area(name) else percent)(entry, interval=interval)
 
 
 def is_area(name: str) -> bool:
-    """Whether a figure is written as .912 and not as 91.2 %."""
+    """Whether a metric is written as .912 and not as 91.2 %."""
     return any(part in name for part in ("auroc", "auprc", "f1", "ece", "threshold"))
 
 

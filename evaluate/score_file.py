@@ -1,4 +1,4 @@
-"""The scores behind the figures, `ecgpipe-scores/1`: what `compare` reads.
+"""The scores behind the metrics, `ecgpipe-scores/1`: what `compare` reads.
 
 Owns the layout. One HDF5 file, built in memory and written whole or not at all. Its user block (512
 bytes before HDF5's own, which every HDF5 reader skips) is a line with the format and the xxh3-128
@@ -10,7 +10,7 @@ for ever. N = records of the split, C = classes.
     tasks/NAME/class_ids (C,)   fixed-length UTF-8
     tasks/NAME/scores   (N, C)  <f4  cosine of each record and each class
     tasks/NAME/truth    (N, C)  u1   1: the record shows the class
-    tasks/NAME/chosen   (N,)    u1   1: the record counts in the task's figures
+    tasks/NAME/chosen   (N,)    u1   1: the record counts in the task's metrics
 """
 
 import io

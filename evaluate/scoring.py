@@ -1,6 +1,6 @@
-"""The figures of one task, from scores and truth.
+"""The metrics of one task, from scores and truth.
 
-Owns which figures a task has and over which records and classes they run. Every figure is computed
+Owns which metrics a task has and over which records and classes they run. Every metric is computed
 with record weights, so that the value (all weights 1) and its bootstrap draws are one computation,
 done for a few draws at a time: their weights are taken through every class while they are in the
 processor's cache. N = records, C = classes, D = draws.
@@ -27,7 +27,7 @@ from ecgpipe.evaluate.tasks.task import Kind
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 Summary = dict[str, Floats]
-Figure = dict[str, float | None]
+Metric = dict[str, float | None]
 FromMembers = Literal["max", "mean", "logsumexp"]
 
 START_TEMPERATURE = 0.07  # of the cosine, where training begins
@@ -38,7 +38,7 @@ _EXACT_RECORDS = 1 << 21  # weights of as many records sum exactly in float32, h
 
 @dataclass(frozen=True)
 class TaskDraws:
-    """Every figure of a task for each draw; row 0 is the figure itself."""
+    """Every metric of a task for each draw; row 0 is the metric itself."""
 
     n_per_class: npt.NDArray[np.int64]
     """(C,) records that show each class."""
@@ -61,16 +61,16 @@ class TaskDraws:
     thresholds_C: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     """From which score on a class was said to be present; NaN for none."""
 
-    class_units: dict[str, Floats] = field(default_factory=dict)
-    """By name of a class's figure: (C,) of how many independent patients it is a share at least."""
+    class_n_effective: dict[str, Floats] = field(default_factory=dict)
+    """By name of a class's metric: (C,) of how many independent patients it is a share at least."""
 
-    summary_units: dict[str, float] = field(default_factory=dict)
+    summary_n_effective: dict[str, float] = field(default_factory=dict)
     """The same of each summary."""
 
-    def summary_figures(self) -> dict[str, Figure]:
+    def summary_metrics(self) -> dict[str, Metric]:
         """Each summary with its interval, ready for JSON."""
         return {
-            name: share_figure(values, self.summary_units[name])
+            name: share_metric(values, self.summary_n_effective[name])
             for name, values in self.summary.items()
         }
 
@@ -82,20 +82,20 @@ def scored_records(kind: Kind, truth_NC: npt.NDArray[np.bool_]) -> npt.NDArray[n
     return scored
 
 
-def draw_figures(
+def bootstrap_metrics(
     scores_NC: npt.NDArray[np.float32],
     truth_NC: Booleans,
     draws: Draws | npt.NDArray[Any],
     min_positives: int,
     thresholds_C: npt.NDArray[np.float32] | None = None,
 ) -> TaskDraws:
-    """All figures of a task.
+    """All metrics of a task.
 
     Args:
         scores_NC: similarity of each record to each class.
         truth_NC: which classes each record shows; at least one for every record.
-        draws: bootstrap draws, or their weights (D, N); none (0 rows) gives the figures alone.
-        min_positives: macro figures are over classes with at least so many records; beside them
+        draws: bootstrap draws, or their weights (D, N); none (0 rows) gives the metrics alone.
+        min_positives: macro metrics are over classes with at least so many records; beside them
             stand those over all classes with any, under names that end in `_all`.
         thresholds_C: from which score on a class is said to be present, chosen on other records;
             NaN for none. Without them there is no macro F1.
@@ -132,20 +132,20 @@ def scores_from_members(
     return scores_NC.astype(np.float32)
 
 
-def figure(draws: Floats) -> Figure:
+def percentile_metric(draws: Floats) -> Metric:
     """A value with the percentile interval of its draws, for JSON; None where it does not exist."""
     low, high = percentile_interval(draws[1:])
     return {"value": _number(draws[0]), "low": _number(low), "high": _number(high)}
 
 
-def share_figure(draws: Floats, units: float) -> Figure:
+def share_metric(draws: Floats, n_effective: float) -> Metric:
     """A value with the interval of a share (`share_interval`), for JSON; None where none exists."""
-    low, high = share_interval(float(draws[0]), draws[1:], units)
+    low, high = share_interval(float(draws[0]), draws[1:], n_effective)
     return {"value": _number(draws[0]), "low": _number(low), "high": _number(high)}
 
 
-def class_figures(draws: TaskDraws, number: int) -> dict[str, Any]:
-    """The figures of one class, for JSON: n, hit@k with Wilson intervals, AUROC, AUPRC, F1."""
+def class_metrics(draws: TaskDraws, number: int) -> dict[str, Any]:
+    """The metrics of one class, for JSON: n, hit@k with Wilson intervals, AUROC, AUPRC, F1."""
     n = int(draws.n_per_class[number])
     entry: dict[str, Any] = {"n": n}
     for k, hits in draws.hits.items():
@@ -154,24 +154,24 @@ def class_figures(draws: TaskDraws, number: int) -> dict[str, Any]:
         entry[f"hit@{k}"] = {"value": value, "low": low, "high": high} if n else None
     for name, values in (("auroc", draws.auroc), ("auprc", draws.auprc), ("f1", draws.f1)):
         known = n > 0 and (name != "f1" or np.isfinite(values[0, number]))
-        units = float(draws.class_units[name][number])
-        entry[name] = share_figure(values[:, number], units) if known else None
+        n_effective = float(draws.class_n_effective[name][number])
+        entry[name] = share_metric(values[:, number], n_effective) if known else None
     return entry
 
 
-def pooled(summaries: Sequence[Summary]) -> dict[str, Figure]:
+def pooled(summaries: Sequence[Summary]) -> dict[str, Metric]:
     """Summaries of several models of one kind: the mean, and the interval of all their draws."""
     together = {}
     for name in summaries[0]:
         values = np.array([summary[name][0] for summary in summaries])
         draws = np.concatenate([summary[name][1:] for summary in summaries])
-        together[name] = figure(np.concatenate([[values.mean()], draws]))
+        together[name] = percentile_metric(np.concatenate([[values.mean()], draws]))
     return together
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What of the records matters to the figures, arranged for sums of weights."""
+    """What of the records matters to the metrics, arranged for sums of weights."""
 
     truth_NC: Booleans
     thresholds_C: npt.NDArray[np.float32]
@@ -211,7 +211,7 @@ class _Layout:
 
 @dataclass(frozen=True)
 class _Piece:
-    """The figures of a few draws: (draws, C) or (draws,)."""
+    """The metrics of a few draws: (draws, C) or (draws,)."""
 
     hits: dict[int, Floats]
     auroc: Floats
@@ -221,7 +221,7 @@ class _Piece:
 
 
 def _pieces(layout: _Layout, draws: Draws) -> Iterator[_Piece]:
-    """The figures themselves, then those of the draws, a few at a time on all processors."""
+    """The metrics themselves, then those of the draws, a few at a time on all processors."""
     n_records, n_classes = layout.truth_NC.shape
     yield _piece(layout, np.ones((n_records, 1), layout.counted.dtype))
     at_once = max(16, _WEIGHTS_AT_ONCE // max(n_records, 1))
@@ -297,23 +297,23 @@ def _joined(
     by_class = {f"hit@{k}": hits[k] for k in layout.ks}
     for name in ("auroc", "auprc", "f1"):
         by_class[name] = np.concatenate([getattr(piece, name) for piece in pieces])
-    class_units, n_patients = _units(layout.truth_NC, draws)
+    class_n_effective, n_patients = _n_effective(layout.truth_NC, draws)
     summary: Summary = {}
-    summary_units: dict[str, float] = {}
+    summary_n_effective: dict[str, float] = {}
     for name in pieces[0].overall:
         summary[name] = np.concatenate([piece.overall[name] for piece in pieces])
-        summary_units[name] = n_patients
+        summary_n_effective[name] = n_patients
     for suffix, least in (("", min_positives), ("_all", 1)):
-        for name, figures in by_class.items():
+        for name, metrics in by_class.items():
             if name == "f1" and not with_f1:
                 continue
             chosen = n_per_class >= least
             if name == "f1":
                 chosen &= ~np.isnan(layout.thresholds_C)
             full = (f"{name}_macro" if name.startswith("hit") else f"macro_{name}") + suffix
-            summary[full] = _mean_over(figures, chosen)
-            units = class_units["auroc" if name == "auroc" else "auprc"][chosen]
-            summary_units[full] = _units_of_mean(units, n_patients)
+            summary[full] = _mean_over(metrics, chosen)
+            n_effective = class_n_effective["auroc" if name == "auroc" else "auprc"][chosen]
+            summary_n_effective[full] = _n_effective_of_mean(n_effective, n_patients)
     return TaskDraws(
         n_per_class=n_per_class,
         hits=hits,
@@ -322,13 +322,13 @@ def _joined(
         auprc=by_class["auprc"],
         f1=by_class["f1"],
         thresholds_C=layout.thresholds_C,
-        class_units=class_units,
-        summary_units=summary_units,
+        class_n_effective=class_n_effective,
+        summary_n_effective=summary_n_effective,
     )
 
 
-def _units(truth_NC: Booleans, draws: Draws) -> tuple[dict[str, Floats], float]:
-    """Of how many patients each class's figures are a share, at least; and how many there are.
+def _n_effective(truth_NC: Booleans, draws: Draws) -> tuple[dict[str, Floats], float]:
+    """Of how many patients each class's metrics are a share, at least; and how many there are.
 
     An AUROC has two sides, and no more certainty than the smaller one.
     """
@@ -338,19 +338,19 @@ def _units(truth_NC: Booleans, draws: Draws) -> tuple[dict[str, Floats], float]:
     return {"auroc": np.minimum(showing, others), "auprc": showing, "f1": showing}, everybody
 
 
-def _units_of_mean(units_C: Floats, most: float) -> float:
+def _n_effective_of_mean(n_effective_C: Floats, most: float) -> float:
     """C²/Σ(1/n): a mean over C classes is as certain as a share of so many patients, if all classes
     have one share; never more than there are, since a patient may count in several classes.
     """
-    known = units_C[units_C > 0]
+    known = n_effective_C[n_effective_C > 0]
     return min(most, len(known) ** 2 / float(np.sum(1 / known))) if len(known) else 0.0
 
 
-def _mean_over(figures: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
+def _mean_over(metrics: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
     """The mean over the chosen classes that exist in each draw; NaN where none does."""
     if not chosen.any():
-        return np.full(len(figures), np.nan)
-    values = figures[:, chosen]
+        return np.full(len(metrics), np.nan)
+    values = metrics[:, chosen]
     known = ~np.isnan(values)
     values[~known] = 0
     # np.nanmean warns of a draw without any such class, and warnings are silenced for all threads.

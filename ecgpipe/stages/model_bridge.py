@@ -18,7 +18,7 @@ from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError, SourceError
-from ecgpipe.evaluate.evaluation import validation_figures
+from ecgpipe.evaluate.evaluation import validation_metrics
 from ecgpipe.evaluate.metrics.calibration import PairLogits
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.processes import is_first
@@ -119,7 +119,7 @@ def train_model(
     def on_validate(encoder: ModelEncoder) -> Mapping[str, float]:
         model = JointModel(encoder, vectors, config.text)
         least = config.eval.min_positives
-        return validation_figures(model, task, validation, least, config.text.language)
+        return validation_metrics(model, task, validation, least, config.text.language)
 
     shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
     run = experiment.workspace.run

@@ -17,7 +17,7 @@ import yaml
 from ecgpipe.evaluate.metrics.bootstrap import patient_weights
 from ecgpipe.evaluate.metrics.metrics import mid_ranks, weighted_auroc
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import figure, share_figure
+from ecgpipe.evaluate.scoring import percentile_metric, share_metric
 
 Floats = npt.NDArray[np.float64]
 
@@ -133,15 +133,15 @@ def _finding_entry(
     if n_positive < min_positives or n_positive == len(truth):
         return None
     weights = np.concatenate([np.ones((1, len(truth))), weights_DP[:, known]])
-    units = float(min(n_positive, len(truth) - n_positive))  # ECGs: few patients have several
+    n_effective = float(min(n_positive, len(truth) - n_positive))  # ECGs: few patients have several
     model = weighted_auroc(scores, truth, weights)
     ruler = weighted_auroc(extent.astype(np.float32), truth, weights)
     return {
         "n": len(truth),
         "n_positive": n_positive,
-        "model_auroc": share_figure(model, units),
-        "ruler_auroc": share_figure(ruler, units),
-        "correlation": figure(weighted_rank_correlation(scores, extent, weights)),
+        "model_auroc": share_metric(model, n_effective),
+        "ruler_auroc": share_metric(ruler, n_effective),
+        "correlation": percentile_metric(weighted_rank_correlation(scores, extent, weights)),
         "median_positive": float(np.median(values_P[known][truth])),
         "median_negative": float(np.median(values_P[known][~truth])),
     }

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.metrics import auroc
-from ecgpipe.evaluate.scoring import draw_figures, scored_records
+from ecgpipe.evaluate.scoring import bootstrap_metrics, scored_records
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.stopping import Stop
 
@@ -31,8 +31,8 @@ SHARES = (0.01, 0.1, 1.0)
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """scikit-learn's C; fixed, so that probes of different encoders are one protocol."""
 
-FIGURES = ("macro_auroc", "macro_auprc")
-NO_FIGURE = {"value": None, "low": None, "high": None}
+METRICS = ("macro_auroc", "macro_auprc")
+NO_METRIC = {"value": None, "low": None, "high": None}
 
 PROTOCOL = (
     "Logistic regression by class on the frozen encoder's features before the projection,"
@@ -90,7 +90,7 @@ class Probe:
             tasks: what is scored; a class that two tasks have is learnt once.
             splits: of training, of validation, and the scored one.
             draws: bootstrap draws of the scored records.
-            min_positives: macro figures are over classes with at least so many scored ECGs.
+            min_positives: macro metrics are over classes with at least so many scored ECGs.
             seed: of the shares.
         """
         self._tasks, self._draws, self._min_positives = tasks, draws, min_positives
@@ -99,7 +99,7 @@ class Probe:
         self.shares = nested_shares(splits[0].patients, self._truths[0], SHARES, seed)
 
     def block(self, model: ProbedEncoder, untrained: ProbedEncoder, stop: Stop) -> dict[str, Any]:
-        """The figures of both by task and share, ready for JSON; unfinished where `stop` is set."""
+        """The metrics of both by task and share, ready for JSON; unfinished where `stop` is set."""
         tasks: dict[str, Any] = {task.name: {"shares": {}} for task in self._tasks}
         for share, places in self.shares.items():
             if stop:
@@ -133,14 +133,14 @@ class Probe:
         }
 
     def _summary(self, task: Task, classes: Places, fitted: Fitted) -> dict[str, Any]:
-        """The macro figures over the classes that were learnt; without a value where none was."""
+        """The macro metrics over the classes that were learnt; without a value where none was."""
         chosen, learnt = self._chosen(task, classes), classes[fitted.learnt_K[classes]]
         if not len(learnt) or not chosen.any():
-            return {name: NO_FIGURE for name in FIGURES}
+            return {name: NO_METRIC for name in METRICS}
         odds = fitted.scored[self._strength(task, classes, fitted)][chosen][:, learnt]
         truth, draws = self._truths[2][chosen][:, learnt], self._draws.chosen(chosen)
-        figures = draw_figures(odds, truth, draws, self._min_positives).summary_figures()
-        return {name: figures[name] for name in FIGURES}
+        metrics = bootstrap_metrics(odds, truth, draws, self._min_positives).summary_metrics()
+        return {name: metrics[name] for name in METRICS}
 
     def _strength(self, task: Task, classes: Places, fitted: Fitted) -> float:
         truth_VC = self._truths[1][:, classes]

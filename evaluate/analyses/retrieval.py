@@ -64,7 +64,7 @@ def recalls(ranks_N: Ranks, weights_DN: npt.NDArray[np.float64]) -> Summary:
         weights_DN: bootstrap weights of the ECGs.
 
     Returns:
-        By name (1 + D,); row 0 is the figure itself.
+        By name (1 + D,); row 0 is the metric itself.
     """
     weights = np.concatenate([np.ones((1, len(ranks_N))), weights_DN])
     return {f"R@{k}": (weights @ (ranks_N <= k)) / weights.sum(axis=1) for k in AT}

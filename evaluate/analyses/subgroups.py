@@ -1,7 +1,7 @@
-"""Who the figures hold for: the same figures by sex, age and site.
+"""Who the metrics hold for: the same metrics by sex, age and site.
 
-Owns the groups: which there are, who belongs to which, and from how many ECGs on one has figures. A
-group's macro figures run over the classes of which the group itself has enough ECGs, so two groups'
+Owns the groups: which there are, who belongs to which, and from how many ECGs on one has metrics. A
+group's macro metrics run over the classes of which the group itself has enough ECGs, so two groups'
 need not be over the same classes; how many they are stands beside them. N = records, D = draws.
 """
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 from ecgpipe.cache.records_table import Record
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import draw_figures
+from ecgpipe.evaluate.scoring import bootstrap_metrics
 
 LEAST = 20
-"""ECGs from which on a group has figures."""
+"""ECGs from which on a group has metrics."""
 
 OTHER, UNKNOWN = "other", "unknown"
 _AGE_BANDS = ((40, "<40"), (65, "40-64"), (80, "65-79"))
@@ -40,24 +40,24 @@ ATTRIBUTES: Mapping[str, Callable[[Record], str | None]] = {
 }
 
 
-def group_figures(
+def group_metrics(
     scored: ScoredTask,
     records: Sequence[Record],
     draws: PatientDraws,
     min_positives: int,
 ) -> dict[str, Any]:
-    """The figures of one task for every group, ready for JSON.
+    """The metrics of one task for every group, ready for JSON.
 
     Args:
         scored: the task's scores and truth.
         records: (N,) the records of the split.
         draws: bootstrap draws of the records.
-        min_positives: macro figures are over classes with at least so many ECGs in the group.
+        min_positives: macro metrics are over classes with at least so many ECGs in the group.
 
     Returns:
         By attribute, then by group: n, patients, summary, and how many classes are in the macro
-        figures. Groups below `LEAST` ECGs stand together as `other`, records without the value as
-        `unknown`, both without figures. An attribute that no record has is left out.
+        metrics. Groups below `LEAST` ECGs stand together as `other`, records without the value as
+        `unknown`, both without metrics. An attribute that no record has is left out.
     """
     found: dict[str, Any] = {}
     for attribute, value_of in ATTRIBUTES.items():
@@ -111,13 +111,13 @@ def _entry(
     }
     if name in (OTHER, UNKNOWN):
         return entry
-    figures = draw_figures(
+    metrics = bootstrap_metrics(
         scored.scores_NC[chosen_N],
         scored.truth_NC[chosen_N],
         draws.chosen(chosen_N),
         min_positives,
     )
     return entry | {
-        "classes_scored": int((figures.n_per_class >= min_positives).sum()),
-        "summary": figures.summary_figures(),
+        "classes_scored": int((metrics.n_per_class >= min_positives).sum()),
+        "summary": metrics.summary_metrics(),
     }

@@ -1,4 +1,4 @@
-"""Evaluated runs side by side, and beside published figures.
+"""Evaluated runs side by side, and beside published metrics.
 
 Owns paired differences and their p-values. Must not know how a run was made.
 

@@ -1,4 +1,4 @@
-"""Runs side by side: differences between figures of the same ECGs, with intervals and p-values.
+"""Runs side by side: differences between metrics of the same ECGs, with intervals and p-values.
 
 Owns the statistics of a comparison. All runs are figured on the same draws of patients, so the luck
 that they share cancels in their difference. N = records, C = classes, D = draws.
@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from ecgpipe.errors import ComparisonError
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
-from ecgpipe.evaluate.scoring import TaskDraws, draw_figures, figure, share_figure
+from ecgpipe.evaluate.scoring import TaskDraws, bootstrap_metrics, percentile_metric, share_metric
 
 Floats = npt.NDArray[np.float64]
 
 HEADLINE = "macro_auroc"
-"""The figure by which tasks are compared with one another."""
+"""The metric by which tasks are compared with one another."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def compare_task(
 ) -> dict[str, Any]:
     """One task of one contender or several, each against the first.
 
-    A contender of several runs counts with the mean of its runs' figures; `between_runs` is their
+    A contender of several runs counts with the mean of its runs' metrics; `between_runs` is their
     standard deviation, which the interval, being about patients, does not hold.
 
     Args:
         contenders: at least one.
-        min_positives: the least ECGs of a class for macro figures and for a p-value.
+        min_positives: the least ECGs of a class for macro metrics and for a p-value.
         draws: resamplings of patients.
         seed: of the draws.
 
@@ -69,7 +69,7 @@ def compare_task(
     drawn = PatientDraws.of([str(p) for p in first.patients], draws, seed)
     by_run = [
         [
-            draw_figures(run.scores_NC, run.truth_NC, drawn, min_positives)
+            bootstrap_metrics(run.scores_NC, run.truth_NC, drawn, min_positives)
             for run in contender.runs.values()
         ]
         for contender in aligned
@@ -82,10 +82,10 @@ def compare_task(
             continue
         entry: dict[str, Any] = {"n": int(n_per_class[number])}
         for k in means[0].hits:
-            units = float(means[0].class_units["auprc"][number])
-            entry[f"hit@{k}"] = _beside([each.hits[k][:, number] for each in means], units)
-        units = float(means[0].class_units["auroc"][number])
-        entry["auroc"] = _beside([each.auroc[:, number] for each in means], units)
+            n_effective = float(means[0].class_n_effective["auprc"][number])
+            entry[f"hit@{k}"] = _beside([each.hits[k][:, number] for each in means], n_effective)
+        n_effective = float(means[0].class_n_effective["auroc"][number])
+        entry["auroc"] = _beside([each.auroc[:, number] for each in means], n_effective)
         classes[class_id] = entry
     _adjust_over_classes(classes, min_positives)
     return {
@@ -94,7 +94,9 @@ def compare_task(
         "classes": classes,
         "summary": {
             name: {
-                **_beside([each.summary[name] for each in means], means[0].summary_units[name]),
+                **_beside(
+                    [each.summary[name] for each in means], means[0].summary_n_effective[name]
+                ),
                 "between_runs": [
                     _spread([run.summary[name][0] for run in runs]) for runs in by_run
                 ],
@@ -130,12 +132,12 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def difference(values: Floats, reference: Floats) -> dict[str, float | None]:
-    """values − reference of paired draws (row 0 the figures themselves), ready for JSON.
+    """values − reference of paired draws (row 0 the metrics themselves), ready for JSON.
 
-    Raises nothing; `p` is None where the figure does not exist or never varies.
+    Raises nothing; `p` is None where the metric does not exist or never varies.
     """
     paired = values - reference
-    entry = figure(paired)
+    entry = percentile_metric(paired)
     drawn = paired[1:][np.isfinite(paired[1:])]
     error = float(np.std(drawn, ddof=1)) if len(drawn) > 1 else 0.0
     if not np.isfinite(paired[0]):
@@ -205,10 +207,10 @@ def _mean_draws(runs: Sequence[TaskDraws]) -> TaskDraws:
     )
 
 
-def _beside(columns: Sequence[Floats], units: float) -> dict[str, Any]:
-    """Each column's figure, being a share of so many patients, and its difference to the first."""
+def _beside(columns: Sequence[Floats], n_effective: float) -> dict[str, Any]:
+    """Each column's metric, being a share of so many patients, and its difference to the first."""
     return {
-        "values": [share_figure(column, units) for column in columns],
+        "values": [share_metric(column, n_effective) for column in columns],
         "differences": [difference(column, columns[0]) for column in columns[1:]],
     }
 
@@ -227,8 +229,8 @@ def _adjust_over_classes(classes: Mapping[str, dict[str, Any]], min_positives: i
     """
     for entry in classes.values():
         if entry["n"] < min_positives:
-            for figures in (each for each in entry.values() if isinstance(each, dict)):
-                for change in figures["differences"]:
+            for metrics in (each for each in entry.values() if isinstance(each, dict)):
+                for change in metrics["differences"]:
                     change["p"] = None
     enough = [entry for entry in classes.values() if entry["n"] >= min_positives]
     if not enough:

@@ -1,6 +1,6 @@
 """What others have published for tasks of the same names, on other ECGs.
 
-Owns the file published.yaml. Its figures are shown beside ours and never computed with.
+Owns the file published.yaml. Its metrics are shown beside ours and never computed with.
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ import yaml
 
 
 @dataclass(frozen=True)
-class PublishedFigure:
+class PublishedMetric:
     """One number of a paper."""
 
     task: str
-    figure: str
+    metric: str
     value: float
     classes: tuple[str, ...] = ()
     """Ids of the class it is about, in the shipped taxonomies; none for the whole task."""
@@ -27,17 +27,17 @@ class Publication:
     name: str
     source: str
     data: str
-    figures: tuple[PublishedFigure, ...]
+    metrics: tuple[PublishedMetric, ...]
 
     def tells_of(self, task: str) -> bool:
-        """Whether it has any figure of a task."""
-        return any(entry.task == task for entry in self.figures)
+        """Whether it has any metric of a task."""
+        return any(entry.task == task for entry in self.metrics)
 
-    def value(self, task: str, figure: str, class_id: str | None = None) -> float | None:
-        """What it says of a figure of a task or of one of its classes; None where it is silent."""
-        for entry in self.figures:
+    def value(self, task: str, metric: str, class_id: str | None = None) -> float | None:
+        """What it says of a metric of a task or of one of its classes; None where it is silent."""
+        for entry in self.metrics:
             about_class = class_id in entry.classes if class_id is not None else not entry.classes
-            if (entry.task, entry.figure) == (task, figure) and about_class:
+            if (entry.task, entry.metric) == (task, metric) and about_class:
                 return entry.value
         return None
 
@@ -52,14 +52,14 @@ def publications() -> tuple[Publication, ...]:
             name=entry["name"],
             source=entry["source"],
             data=entry["data"],
-            figures=tuple(
-                PublishedFigure(
-                    task=figure["task"],
-                    figure=figure["figure"],
-                    value=float(figure["value"]),
-                    classes=tuple(figure.get("class", ())),
+            metrics=tuple(
+                PublishedMetric(
+                    task=metric["task"],
+                    metric=metric["metric"],
+                    value=float(metric["value"]),
+                    classes=tuple(metric.get("class", ())),
                 )
-                for figure in entry["figures"]
+                for metric in entry["metrics"]
             ),
         )
         for entry in yaml.safe_load(text)

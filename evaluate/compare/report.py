@@ -26,7 +26,7 @@ _SEEDS = (
 )
 OTHER_DATA = "other data"
 
-_FIGURES = {
+_METRICS = {
     "hit@1_any": "any-hit@1",
     "hit@1_micro": "hit@1, micro",
     "hit@1_macro": "hit@1, macro",
@@ -35,7 +35,7 @@ _FIGURES = {
     "macro_auroc": "AUROC, macro",
     "macro_auprc": "AUPRC, macro",
 }
-_SINGLE_LABEL_FIGURES = {
+_SINGLE_LABEL_METRICS = {
     "hit@1_micro": "accuracy",
     "hit@1_macro": "mean recall",
     "macro_auroc": "AUROC, macro",
@@ -52,7 +52,7 @@ def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tu
     """The header of `summary_rows`."""
     names = comparison["contenders"]
     return (
-        "figure",
+        "metric",
         *(_column(entry) for entry in names),
         *(f"Δ {entry['name']}" for entry in names[1:]),
         *(f"{paper.name} ({OTHER_DATA})" for paper in papers),
@@ -62,9 +62,9 @@ def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tu
 def summary_rows(
     comparison: Comparison, task: str, papers: Sequence[Publication]
 ) -> list[tuple[str, ...]]:
-    """One row a figure of the task: each contender, each difference, each paper."""
+    """One row a metric of the task: each contender, each difference, each paper."""
     entry = comparison["tasks"][task]
-    names = _SINGLE_LABEL_FIGURES if entry["kind"] == "single_label" else _FIGURES
+    names = _SINGLE_LABEL_METRICS if entry["kind"] == "single_label" else _METRICS
     return [
         (
             label,
@@ -85,27 +85,27 @@ def class_columns(comparison: Comparison, papers: Sequence[Publication]) -> tupl
 def class_rows(
     comparison: Comparison,
     task: str,
-    figure_name: str,
+    metric_name: str,
     papers: Sequence[Publication],
     language: str,
 ) -> list[tuple[str, ...]]:
-    """One row a class, the largest difference in the first pair first; `figure_name`: auroc..."""
+    """One row a class, the largest difference in the first pair first; `metric_name`: auroc..."""
     entry = comparison["tasks"][task]
     rows = []
     for class_id, each in sorted(
-        entry["classes"].items(), key=lambda item: _size(item, figure_name)
+        entry["classes"].items(), key=lambda item: _size(item, metric_name)
     ):
-        if figure_name not in each:
+        if metric_name not in each:
             continue
-        figures = each[figure_name]
+        metrics = each[metric_name]
         rows.append(
             (
                 entry["names"][class_id][language],
                 str(each["n"]),
-                figure_name.upper() if figure_name == "auroc" else figure_name,
-                *(shown(figure_name, value, interval=False) for value in figures["values"]),
-                *(_shown_difference(figure_name, change) for change in figures["differences"]),
-                *(_published(figure_name, p.value(task, figure_name, class_id)) for p in papers),
+                metric_name.upper() if metric_name == "auroc" else metric_name,
+                *(shown(metric_name, value, interval=False) for value in metrics["values"]),
+                *(_shown_difference(metric_name, change) for change in metrics["differences"]),
+                *(_published(metric_name, p.value(task, metric_name, class_id)) for p in papers),
             )
         )
     return rows
@@ -122,8 +122,8 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
             f"{task['n']:,} ECGs of {task['patients']:,} patients.",
             markdown_lines(summary_columns(comparison, told), summary_rows(comparison, name, told)),
         ]
-        for figure_name in ("auroc", "hit@1"):
-            rows = class_rows(comparison, name, figure_name, told, language)
+        for metric_name in ("auroc", "hit@1"):
+            rows = class_rows(comparison, name, metric_name, told, language)
             parts.append(markdown_lines(class_columns(comparison, told), rows))
     parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
     parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
@@ -214,9 +214,9 @@ def _published(name: str, value: float | None) -> str:
     return shown(name, entry, interval=False)
 
 
-def _size(item: tuple[str, dict[str, Any]], figure_name: str) -> float:
+def _size(item: tuple[str, dict[str, Any]], metric_name: str) -> float:
     """Sorts by the first difference, the greatest first; then classes with too few ECGs for a p."""
-    changes = item[1].get(figure_name, {}).get("differences", [])
+    changes = item[1].get(metric_name, {}).get("differences", [])
     value: float | None = changes[0]["value"] if changes else None
     if value is None:
         return float("inf")

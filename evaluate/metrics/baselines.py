@@ -1,6 +1,6 @@
-"""Scores of models that know less: what every figure must be compared with.
+"""Scores of models that know less: what every metric must be compared with.
 
-Owns the baselines' scores; the figures are `scoring`'s. N = records, C = classes.
+Owns the baselines' scores; the metrics are `scoring`'s. N = records, C = classes.
 """
 
 import itertools

@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
 _ADDED_PATIENTS = 0.25
-_CONSTANT = 1e-12  # of a figure at most 1: below it, draws differ by rounding alone
+_CONSTANT = 1e-12  # of a metric at most 1: below it, draws differ by rounding alone
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def patient_weights(patients: Sequence[str], draws: int, seed: int) -> Floats:
 
 
 def percentile_interval(values: Floats) -> tuple[float, float]:
-    """The middle 95 % of the draws in which the figure exists; NaNs where it never does."""
+    """The middle 95 % of the draws in which the metric exists; NaNs where it never does."""
     known = values[np.isfinite(values)]
     if len(known) == 0:
         return float("nan"), float("nan")
@@ -138,48 +138,50 @@ def percentile_interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def share_interval(value: float, draws: Floats, units: float) -> tuple[float, float]:
-    """The 95 % interval of a figure between 0 and 1: Wilson's, with the draws' standard error.
+def share_interval(value: float, draws: Floats, n_effective: float) -> tuple[float, float]:
+    """The 95 % interval of a metric between 0 and 1: Wilson's, with the draws' standard error.
 
     Wilson's score interval needs the number of independent patients behind a share. Here it is the
     number at which a share p would have the variance v of the draws, p(1 - p)/v, so that several
     ECGs of a patient, pairs, or a mean over classes count for what resampling says they are worth.
-    Near 0 and 1 the draws know little, and of a figure of 0 or 1 nothing: so a quarter of a patient
+    Near 0 and 1 the draws know little, and of a metric of 0 or 1 nothing: so a quarter of a patient
     is added above and below,
 
         n = (p(1 - p) + 1/4u) / (v + 1/4u²)
 
-    with u the `units`. A share of u independent patients, v = p(1 - p)/u, has n = u and Wilson's
-    own interval; so has a figure of 0 or 1; and for many patients the addition vanishes.
+    with u = `n_effective`. A share of u independent patients, v = p(1 - p)/u, has n = u and
+    Wilson's own interval; so has a metric of 0 or 1; for many patients the addition vanishes.
 
     Args:
-        value: the figure.
-        draws: (D,) the figure in each draw; where it does not exist it is left out.
-        units: of how many independent patients it is a share, at least.
+        value: the metric.
+        draws: (D,) the metric in each draw; where it does not exist it is left out.
+        n_effective: of how many independent patients it is a share, at least.
 
     Returns:
         NaNs where there is no value or no draw. (value, value) where it is the same in every draw
-        and neither 0 nor 1: such a figure is constant by its definition.
+        and neither 0 nor 1: such a metric is constant by its definition.
 
     Source: Wilson 1927; for survey samples Kott & Carr 1997, for areas under the curve Kottas, Kuss
     & Zapf 2014, who use it with other variances. The addition is ours; docs/lab-log.md says how
     often the interval covers the truth.
     """
     known = draws[np.isfinite(draws)]
-    if not np.isfinite(value) or len(known) == 0 or units <= 0:
+    if not np.isfinite(value) or len(known) == 0 or n_effective <= 0:
         return float("nan"), float("nan")
     variance = float(np.var(known))
     if variance < _CONSTANT**2 and _CONSTANT < value < 1 - _CONSTANT:
         return value, value
-    more = _ADDED_PATIENTS / units
-    low, high = wilson_interval_of(value, (value * (1 - value) + more) / (variance + more / units))
+    more = _ADDED_PATIENTS / n_effective
+    low, high = wilson_interval_of(
+        value, (value * (1 - value) + more) / (variance + more / n_effective)
+    )
     return min(low, value), max(high, value)
 
 
 def shifted_interval(value: float, draws: Floats) -> tuple[float, float]:
     """The percentile interval of draws moved by their bias, no lower than 0.
 
-    For a figure that counts noise as error, such as a calibration error: every draw adds noise, so
+    For a metric that counts noise as error, such as a calibration error: every draw adds noise, so
     that the plain percentiles would all lie above the value.
     """
     known = draws[np.isfinite(draws)]

@@ -44,7 +44,7 @@ def calibration(
 
     single_label: softmax over the classes of cosine / temperature, the temperature by validation;
     judged is the best class of each ECG. multi_label: a sigmoid of each class's own, by validation;
-    judged is every pair of an ECG and a class that some validation ECG shows. Uncalibrated figures
+    judged is every pair of an ECG and a class that some validation ECG shows. Uncalibrated metrics
     are at the model's own scale; for several labels they exist only if it has a bias.
 
     Args:
@@ -75,8 +75,8 @@ def calibration(
     return {
         "method": "temperature" if kind == "single_label" else "platt",
         "n_val": len(validation[0]),
-        "ece": _ece_figure(judged, draws),
-        "ece_uncalibrated": nothing if plain is None else _ece_figure(plain, draws),
+        "ece": _ece_metric(judged, draws),
+        "ece_uncalibrated": nothing if plain is None else _ece_metric(plain, draws),
         "bins": reliability_bins(judged.confidence_NJ.ravel(), judged.right_NJ.ravel()),
     }
 
@@ -211,7 +211,7 @@ def _bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
     return np.searchsorted(edges, confidence, side="left").astype(np.int64)
 
 
-def _ece_figure(judged: _Judged, draws: Draws) -> dict[str, float | None]:
+def _ece_metric(judged: _Judged, draws: Draws) -> dict[str, float | None]:
     """With its interval: a record's gaps are summed by bin once, then only weighted."""
     n_records, n_judged = judged.confidence_NJ.shape
     record = np.repeat(np.arange(n_records), n_judged)

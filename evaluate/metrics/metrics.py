@@ -1,4 +1,4 @@
-"""Figures from scores and truth, for plain arrays.
+"""Metric from scores and truth, for plain arrays.
 
 Owns the definitions. N = records, C = classes, D = draws of the bootstrap.
 """

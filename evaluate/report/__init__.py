@@ -8,7 +8,7 @@ tables          results -> every table, as data
 failure_tables  those of what fails
 charts          results -> every chart, as data
 svg_chart       a chart inside it
-verdict         whether a figure beats its baselines                (pure)
+verdict         whether a metric beats its baselines                (pure)
 html            results -> report.html
 markdown        results -> report.md
 csv_files       tables -> CSV

@@ -1,7 +1,7 @@
 """Results to charts: ROC, precision-recall, confusion, reliability, map, training.
 
 Owns what is drawn and which curves have a name. How it looks on paper or on a page is
-`ecgpipe.drawing`'s and `svg_plot`'s. Drawn from the results file alone.
+`ecgpipe.drawing`'s and `svg_chart`'s. Drawn from the results file alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecgpipe.drawing.plot import MARKS, Axis, CountGrid, Label, Plot, Points, Series
-from ecgpipe.evaluate.report.words import Words, class_names, figure_words, word
+from ecgpipe.evaluate.report.words import Words, class_names, metric_words, word
 from ecgpipe.evaluate.results import Results, area
 
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -20,26 +20,26 @@ _MOST_LABELS = 24
 MOST_CONFUSED = 16
 
 
-def all_figures(results: Results) -> Iterator[Plot | CountGrid]:
+def all_charts(results: Results) -> Iterator[Plot | CountGrid]:
     """Every chart of the report, in its order."""
     for name, task in results["tasks"].items():
-        yield from task_figures(name, task)
-    yield from (figure for figure in (map_figure(results), training_figure(results)) if figure)
+        yield from task_charts(name, task)
+    yield from (metric for metric in (map_chart(results), training_chart(results)) if metric)
 
 
-def task_figures(name: str, task: Mapping[str, Any]) -> list[Plot | CountGrid]:
+def task_charts(name: str, task: Mapping[str, Any]) -> list[Plot | CountGrid]:
     """The charts of one task."""
     found: list[Plot | CountGrid] = []
     if any(curves["roc"]["fpr"] for curves in task.get("curves", {}).values()):
-        found += [curve_figure(name, task, "roc"), curve_figure(name, task, "pr")]
+        found += [curve_chart(name, task, "roc"), curve_chart(name, task, "pr")]
     if task.get("confusion") and task["confusion"]["n"]:
-        found.append(confusion_figure(name, task))
+        found.append(confusion_chart(name, task))
     if task.get("calibration"):
-        found.append(reliability_figure(name, task))
+        found.append(reliability_chart(name, task))
     return found
 
 
-def curve_figure(name: str, task: Mapping[str, Any], which: str) -> Plot:
+def curve_chart(name: str, task: Mapping[str, Any], which: str) -> Plot:
     """ROC or precision-recall curves: the commonest classes by name, the others grey."""
     x, y = ("fpr", "tpr") if which == "roc" else ("recall", "precision")
     area_key = "auroc" if which == "roc" else "auprc"
@@ -48,9 +48,9 @@ def curve_figure(name: str, task: Mapping[str, Any], which: str) -> Plot:
     series = []
     for class_id in reversed(ids):
         curve = task["curves"][class_id][which]
-        figure = area(task["classes"][class_id].get(area_key), interval=False)
+        metric = area(task["classes"][class_id].get(area_key), interval=False)
         words = {
-            language: f"{text} {figure}" for language, text in class_names(task, class_id).items()
+            language: f"{text} {metric}" for language, text in class_names(task, class_id).items()
         }
         mark = named.index(class_id) if class_id in named else 0
         points = np.column_stack([curve[x], curve[y]]).astype(np.float64)
@@ -68,7 +68,7 @@ def curve_figure(name: str, task: Mapping[str, Any], which: str) -> Plot:
     )
 
 
-def confusion_figure(name: str, task: Mapping[str, Any]) -> CountGrid:
+def confusion_chart(name: str, task: Mapping[str, Any]) -> CountGrid:
     """All classes of the confusion matrix that any ECG shows or is taken for."""
     ids, counts = confusion_part(task, most=10**6)
     return CountGrid(
@@ -94,7 +94,7 @@ def confusion_part(
     return [ids[i] for i in kept], counts[np.ix_(kept, kept)]
 
 
-def reliability_figure(name: str, task: Mapping[str, Any]) -> Plot:
+def reliability_chart(name: str, task: Mapping[str, Any]) -> Plot:
     """Confidence against the share that was right, with the bins' sizes behind."""
     bins = [b for b in task["calibration"]["bins"] if b["n"]]
     total = sum(b["n"] for b in bins) or 1
@@ -112,7 +112,7 @@ def reliability_figure(name: str, task: Mapping[str, Any]) -> Plot:
     )
 
 
-def map_figure(results: Results) -> Plot | None:
+def map_chart(results: Results) -> Plot | None:
     """ECGs and texts on the first two components; None where there is no map."""
     block = results.get("map")
     if not block or not block["ecgs"]:
@@ -173,8 +173,8 @@ def _map_task(results: Results) -> Mapping[str, Any]:
     )
 
 
-def training_figure(results: Results) -> Plot | None:
-    """The loss and the choosing figure by epoch, each between its least and greatest; or None."""
+def training_chart(results: Results) -> Plot | None:
+    """The loss and the choosing metric by epoch, each between its least and greatest; or None."""
     log = results.get("training_log")
     if not log:
         return None
@@ -183,7 +183,7 @@ def training_figure(results: Results) -> Plot | None:
     curves = [
         (word("columns", "loss"), np.array([line["loss"] for line in log], np.float64)),
         (
-            figure_words("multi_label", by),
+            metric_words("multi_label", by),
             np.array([_number((line.get("val") or {}).get(by)) for line in log], np.float64),
         ),
     ]

@@ -1,7 +1,7 @@
 """Every table of the report as a CSV file, for a spreadsheet.
 
 Owns what a spreadsheet needs: UTF-8 with a byte-order mark, without which Excel reads Japanese as
-rubbish; a figure in three columns; names in both languages; and no cell that a spreadsheet would
+rubbish; a metric in three columns; names in both languages; and no cell that a spreadsheet would
 take for a formula. Values are as exact as the results file's.
 """
 
@@ -35,7 +35,7 @@ def safe(text: str) -> str:
 
 
 def _heads(column: Column) -> Iterator[str]:
-    if column.kind in ("share", "area", "figure"):
+    if column.kind in ("share", "area", "metric"):
         yield from (column.key, f"{column.key}_low", f"{column.key}_high")
     elif column.kind == "words":
         yield from (f"{column.key}_ja", f"{column.key}_en")
@@ -44,7 +44,7 @@ def _heads(column: Column) -> Iterator[str]:
 
 
 def _cells(column: Column, value: Any) -> Iterator[str]:
-    if column.kind in ("share", "area", "figure"):
+    if column.kind in ("share", "area", "metric"):
         if not isinstance(value, Mapping):
             value = {"value": value, "low": None, "high": None}
         yield from (_number(value[part]) for part in ("value", "low", "high"))

@@ -26,16 +26,16 @@ from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.evaluate.report.charts import (
     MOST_CONFUSED,
     confusion_part,
-    map_figure,
-    task_figures,
-    training_figure,
+    map_chart,
+    task_charts,
+    training_chart,
 )
 from ecgpipe.evaluate.report.failure_tables import FAILURE_BLOCKS, failure_tables
 from ecgpipe.evaluate.report.svg_chart import (
     both_labels,
+    svg_chart,
     svg_interval,
     svg_key,
-    svg_plot,
     svg_versus,
 )
 from ecgpipe.evaluate.report.table import Table
@@ -52,15 +52,15 @@ from ecgpipe.evaluate.report.tables import (
     variants_table,
     weakest_classes,
 )
-from ecgpipe.evaluate.report.verdict import Verdict, headline_figures, verdict
+from ecgpipe.evaluate.report.verdict import Verdict, headline_metrics, verdict
 from ecgpipe.evaluate.report.words import (
     LIST,
     SENTENCES,
     Words,
     all_words,
     class_names,
-    figure_words,
     joined,
+    metric_words,
     same,
     word,
     word_or_name,
@@ -106,7 +106,7 @@ def _template() -> Any:
     environment.globals.update(
         t=_both, w=lambda *names, **parts: _both(word(*names, **parts)), word=word,
         labels=lambda words: Markup(both_labels(words)), heads=_heads,
-        svg=lambda plot: Markup(svg_plot(plot)), key=lambda series: Markup(svg_key(series)),
+        svg=lambda plot: Markup(svg_chart(plot)), key=lambda series: Markup(svg_key(series)),
         interval=lambda f: Markup(svg_interval(f["value"], f["low"], f["high"])),
         versus=_versus, shown_value=_value, shown_interval=_interval, shown_number=_bare,
         plain_number=_number, sort_value=_sort_value,
@@ -151,19 +151,19 @@ def _heads(words: Words) -> Markup:
 
 
 def _versus(said: Verdict) -> Markup:
-    return Markup(svg_versus(said.figure, said.baseline_figure))
+    return Markup(svg_versus(said.metric, said.baseline_metric))
 
 
-def _value(kind: str, figure: Mapping[str, Any]) -> str:
-    return (area if kind == "area" else percent)(dict(figure), interval=False)
+def _value(kind: str, metric: Mapping[str, Any]) -> str:
+    return (area if kind == "area" else percent)(dict(metric), interval=False)
 
 
 def _bare(kind: str, value: float) -> str:
     return _value(kind, {"value": value, "low": None, "high": None})
 
 
-def _interval(kind: str, figure: Mapping[str, Any]) -> str:
-    low, high = (_bare(kind, figure[end]).removesuffix(" %") for end in ("low", "high"))
+def _interval(kind: str, metric: Mapping[str, Any]) -> str:
+    low, high = (_bare(kind, metric[end]).removesuffix(" %") for end in ("low", "high"))
     return f"{low}–{high}"
 
 
@@ -245,12 +245,12 @@ def _view(results: Results, pictures: Mapping[str, bytes], language: str) -> dic
 
 def _glance(results: Results) -> Iterator[dict[str, Any]]:
     for task in results["tasks"].values():
-        for number, name in enumerate(headline_figures(task)):
+        for number, name in enumerate(headline_metrics(task)):
             yield {
                 "title": task["title"],
                 "n": task["n"],
                 "first": number == 0,
-                "figure": figure_words(task["kind"], name),
+                "metric": metric_words(task["kind"], name),
                 "kind": "area" if is_area(name) else "share",
                 "verdict": verdict(task, name),
             }
@@ -259,7 +259,7 @@ def _glance(results: Results) -> Iterator[dict[str, Any]]:
 def _task(name: str, task: Mapping[str, Any]) -> _TaskView:
     plots = {
         plot.name.removeprefix(f"{name}-"): plot
-        for plot in task_figures(name, task)
+        for plot in task_charts(name, task)
         if isinstance(plot, Plot)
     }
     confused = bool(task.get("confusion") and task["confusion"]["n"])
@@ -393,7 +393,7 @@ def _about(results: Results, name: str) -> Words:
 
 
 def _map(results: Results) -> dict[str, Any] | None:
-    plot = map_figure(results)
+    plot = map_chart(results)
     if plot is None:
         return None
     share = sum(results["map"]["explained"][:2])
@@ -401,7 +401,7 @@ def _map(results: Results) -> dict[str, Any] | None:
 
 
 def _training(results: Results) -> dict[str, Any] | None:
-    plot = training_figure(results)
+    plot = training_chart(results)
     return {"plot": plot, "table": training_table(results)} if plot else None
 
 
@@ -448,7 +448,7 @@ def png_size(picture: bytes) -> tuple[int, int]:
 
 
 def made_rows(results: Results) -> Iterator[tuple[Words, Words]]:
-    """What the figures were made of, and how."""
+    """What the metrics were made of, and how."""
     data, text = results["data"], results["text"]
     training, made = results["training"], results["provenance"]
     say = partial(word, "made")
@@ -470,7 +470,7 @@ def made_rows(results: Results) -> Iterator[tuple[Words, Words]]:
     yield say("language_model"), same(text["model"])
     yield say("prompt"), same(text["prompt"])
     yield say("epochs"), same(f"{training['epochs']:,}")
-    best = figure_words("multi_label", training["best_by"])
+    best = metric_words("multi_label", training["best_by"])
     yield (
         say("best_epoch"),
         {lang: f"{training['best_epoch']} ({best[lang]})" for lang in ("ja", "en")},

@@ -95,7 +95,7 @@ def _task(name: str, task: dict[str, Any]) -> Iterator[str]:
     yield f"## {name} ({task['title']['ja']})"
     yield (
         f"{task['n']:,} ECGs of the {task['split']} split, {len(classes)} candidates;"
-        f" {task['n_left_out']:,} ECGs left out ({_why_left_out(task)}). Macro figures are over the"
+        f" {task['n_left_out']:,} ECGs left out ({_why_left_out(task)}). Macro metrics are over the"
         f" {n_macro} classes with at least {task['min_positives']} ECGs. Intervals are 95 %: of"
         " summaries and areas by resampling patients, of hit@k by Wilson."
         f" {_baselines(task)} Source: {task['source']}."
@@ -124,7 +124,7 @@ def _task(name: str, task: dict[str, Any]) -> Iterator[str]:
 def _without_absent(table: Table) -> Table:
     place = [column.key for column in table.columns].index("n")
     rows = tuple(row for row in table.rows if row[place])
-    return Table(table.name, table.title, table.columns, rows, table.row_figures)
+    return Table(table.name, table.title, table.columns, rows, table.row_metrics)
 
 
 def _baselines(task: Mapping[str, Any]) -> str:

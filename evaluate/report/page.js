@@ -26,7 +26,7 @@
     return words.textContent.trim();
   }
 
-  // Rows without a figure stay at the end, whichever way one sorts.
+  // Rows without a value stay at the end, whichever way one sorts.
   function compare(a, b, sign) {
     if (a === null || b === null) return (a === null) - (b === null);
     if (typeof a === "number" && typeof b === "number") return sign * (a - b);

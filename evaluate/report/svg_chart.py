@@ -32,7 +32,7 @@ _CORNERS = {
 }
 
 
-def svg_plot(plot: Plot) -> str:
+def svg_chart(plot: Plot) -> str:
     """The chart's SVG element; its legend is `svg_key`'s."""
     width = _WIDTH if plot.aspect == 1 else _WIDE
     area = _Area(plot, width, (width - _LEFT - _RIGHT) * plot.aspect + _TOP + _BOTTOM)
@@ -60,7 +60,7 @@ def svg_key(series: Series) -> str:
 def svg_interval(
     value: float | None, low: float | None, high: float | None, chance: float | None = None
 ) -> str:
-    """A figure between 0 and 1 as a dot with its interval; `chance` is a tick on the way."""
+    """A metric between 0 and 1 as a dot with its interval; `chance` is a tick on the way."""
     if value is None:
         return '<svg class="bar" viewBox="0 0 100 12" aria-hidden="true"></svg>'
     parts = ['<line class="track" x1="0" y1="6" x2="100" y2="6"/>']
@@ -77,11 +77,11 @@ def svg_interval(
 
 
 def svg_versus(
-    figure: Mapping[str, float | None] | None, baseline: Mapping[str, float | None] | None
+    metric: Mapping[str, float | None] | None, baseline: Mapping[str, float | None] | None
 ) -> str:
-    """A figure and its best baseline, one above the other on the same scale from 0 to 1."""
+    """A metric and its best baseline, one above the other on the same scale from 0 to 1."""
     rows = []
-    for entry, y, line, dot in ((figure, 9, "span", "dot"), (baseline, 21, "base", "base-dot")):
+    for entry, y, line, dot in ((metric, 9, "span", "dot"), (baseline, 21, "base", "base-dot")):
         if entry is None or entry["value"] is None:
             continue
         low, high = entry["low"], entry["high"]

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from ecgpipe.evaluate.report.words import Words, word_or_name
 from ecgpipe.evaluate.results import is_area
 
-Kind = Literal["text", "words", "count", "share", "area", "number", "figure"]
-"""share: a figure written as a percentage; area: as .912; figure: either, by its row."""
+Kind = Literal["text", "words", "count", "share", "area", "number", "metric"]
+"""share: a metric written as a percentage; area: as .912; metric: either, by its row."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Table:
     title: Words
     columns: tuple[Column, ...]
     rows: tuple[tuple[Any, ...], ...]
-    """By the column's kind: text; words in both languages; an integer; a figure with its interval,
+    """By the column's kind: text; words in both languages; an integer; a metric with its interval,
     or a bare number."""
 
-    row_figures: tuple[str, ...] = ()
-    """Of each row, which figure it holds in its columns of kind figure."""
+    row_metrics: tuple[str, ...] = ()
+    """Of each row, which metric it holds in its columns of kind metric."""
 
     def shown_as(self, column: Column, row: int) -> str:
-        """The kind of one cell: that of its column, or of its row's figure."""
-        if column.kind != "figure":
+        """The kind of one cell: that of its column, or of its row's metric."""
+        if column.kind != "metric":
             return column.kind
-        return "area" if is_area(self.row_figures[row]) else "share"
+        return "area" if is_area(self.row_metrics[row]) else "share"
 
 
 def column(key: str, kind: Kind, label: Words | None = None) -> Column:

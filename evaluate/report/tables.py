@@ -1,7 +1,7 @@
 """Results to tables: every table of the report, as data.
 
 Owns which tables there are, their columns and their order of rows. report.md, the page and the CSV
-files are three ways of writing them down, so that no figure stands in one and is missing in
+files are three ways of writing them down, so that no metric stands in one and is missing in
 another. Drawn from the results file alone; what an older file lacks makes no table.
 """
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from ecgpipe.evaluate.report.failure_tables import FAILURE_BLOCKS, failure_tables
 from ecgpipe.evaluate.report.table import Column, Table, column
-from ecgpipe.evaluate.report.verdict import BASELINES, headline_figures, verdict
+from ecgpipe.evaluate.report.verdict import BASELINES, headline_metrics, verdict
 from ecgpipe.evaluate.report.words import (
     LIST,
     Words,
     class_names,
-    figure_words,
     joined,
+    metric_words,
     same,
     word,
     word_or_name,
@@ -35,33 +35,33 @@ def all_tables(results: Results) -> Iterator[Table]:
 
 
 def glance(results: Results) -> Table:
-    """Every task's leading figures beside the best baseline, with the verdict."""
-    rows, figures = [], []
+    """Every task's leading metrics beside the best baseline, with the verdict."""
+    rows, metrics = [], []
     for name, task in results["tasks"].items():
-        for figure in headline_figures(task):
-            said = verdict(task, figure)
+        for metric in headline_metrics(task):
+            said = verdict(task, metric)
             rows.append(
                 (
                     name,
                     task["title"],
                     task["n"],
-                    figure_words(task["kind"], figure),
-                    said.figure,
+                    metric_words(task["kind"], metric),
+                    said.metric,
                     word("baselines", said.baseline) if said.baseline else same("–"),
-                    said.baseline_figure,
+                    said.baseline_metric,
                     {
                         language: f"{said.symbol} {text}"
                         for language, text in word("lights", said.light).items()
                     },
                 )
             )
-            figures.append(figure)
+            metrics.append(metric)
     columns = (
         column("id", "text"), column("task", "words"), column("n", "count"),
-        column("figure", "words"), column("model", "figure"), column("best_baseline", "words"),
-        column("baseline", "figure", word("columns", "best_baseline")), column("verdict", "words"),
+        column("metric", "words"), column("model", "metric"), column("best_baseline", "words"),
+        column("baseline", "metric", word("columns", "best_baseline")), column("verdict", "words"),
     )  # fmt: skip
-    return Table("glance", word("sections", "glance"), columns, tuple(rows), tuple(figures))
+    return Table("glance", word("sections", "glance"), columns, tuple(rows), tuple(metrics))
 
 
 def task_tables(name: str, task: Mapping[str, Any]) -> Iterator[Table]:
@@ -82,27 +82,27 @@ def task_tables(name: str, task: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def summary_table(name: str, task: Mapping[str, Any]) -> Table:
-    """One row a figure: the model and every baseline."""
+    """One row a metric: the model and every baseline."""
     names = summary_names(task)
     baselines = [b for b in BASELINES if b in task["baselines"]]
     rows = tuple(
         (
-            figure_words(task["kind"], figure),
-            task["summary"].get(figure),
-            *(task["baselines"][b]["summary"].get(figure) for b in baselines),
+            metric_words(task["kind"], metric),
+            task["summary"].get(metric),
+            *(task["baselines"][b]["summary"].get(metric) for b in baselines),
         )
-        for figure in names
+        for metric in names
     )
     columns = (
-        column("figure", "words"),
-        column("model", "figure"),
-        *(column(b, "figure", word("baselines", b)) for b in baselines),
+        column("metric", "words"),
+        column("model", "metric"),
+        *(column(b, "metric", word("baselines", b)) for b in baselines),
     )
     return Table(f"{name}-summary", word("sections", "summary"), columns, rows, tuple(names))
 
 
 def summary_names(task: Mapping[str, Any]) -> list[str]:
-    """The figures of a task in the report's order; over all classes only where that differs."""
+    """The metrics of a task in the report's order; over all classes only where that differs."""
     known = [n for n in _order(task) if n in task["summary"]]
     if any(0 < entry["n"] < task["min_positives"] for entry in task["classes"].values()):
         known += [f"{n}_all" for n in known if f"{n}_all" in task["summary"]]
@@ -119,30 +119,30 @@ def _order(task: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def variants_table(name: str, task: Mapping[str, Any]) -> Table | None:
-    """The same figures by members' prompts, and adjusted by frequencies; None if there are none."""
+    """The same metrics by members' prompts, and adjusted by frequencies; None if there are none."""
     rows: list[tuple[Any, ...]] = []
-    figures: list[str] = []
+    metrics: list[str] = []
     for block in ("from_members", "adjusted"):
         for how, entry in task.get(block, {}).items():
             words = word("members" if block == "from_members" else block, how)
-            for figure in _order(task):
-                if figure in entry["summary"]:
+            for metric in _order(task):
+                if metric in entry["summary"]:
                     random = entry.get("random_encoder", {}).get("summary", {})
                     rows.append(
                         (
                             words,
-                            figure_words(task["kind"], figure),
-                            entry["summary"][figure],
-                            random.get(figure),
+                            metric_words(task["kind"], metric),
+                            entry["summary"][metric],
+                            random.get(metric),
                         )
                     )
-                    figures.append(figure)
+                    metrics.append(metric)
     columns = (
-        column("variant", "words"), column("figure", "words"), column("model", "figure"),
-        column("random_encoder", "figure", word("baselines", "random_encoder")),
+        column("variant", "words"), column("metric", "words"), column("model", "metric"),
+        column("random_encoder", "metric", word("baselines", "random_encoder")),
     )  # fmt: skip
     title = word("sections", "variants")
-    return Table(f"{name}-variants", title, columns, tuple(rows), tuple(figures)) if rows else None
+    return Table(f"{name}-variants", title, columns, tuple(rows), tuple(metrics)) if rows else None
 
 
 def classes_table(name: str, task: Mapping[str, Any]) -> Table:
@@ -228,14 +228,14 @@ def _curve_table(name: str, task: Mapping[str, Any], which: str) -> Table:
 
 
 def group_table(name: str, task: Mapping[str, Any], kind: str, groups: Mapping[str, Any]) -> Table:
-    """The leading figures in each group."""
-    names = [n for n in (*headline_figures(task), "hit@1_micro") if _in_any(groups, n)]
+    """The leading metrics in each group."""
+    names = [n for n in (*headline_metrics(task), "hit@1_micro") if _in_any(groups, n)]
     names = list(dict.fromkeys(names))
     columns = (
         column("group", "words", word_or_name("groups", kind)),
         column("n", "count"),
         column("patients", "count"),
-        *(_figure_column(task["kind"], n) for n in names),
+        *(_metric_column(task["kind"], n) for n in names),
     )
     rows = tuple(
         (
@@ -253,8 +253,8 @@ def _in_any(groups: Mapping[str, Any], name: str) -> bool:
     return any(name in entry.get("summary", {}) for entry in groups.values())
 
 
-def _figure_column(kind: str, name: str) -> Column:
-    return Column(name, figure_words(kind, name), "area" if is_area(name) else "share")
+def _metric_column(kind: str, name: str) -> Column:
+    return Column(name, metric_words(kind, name), "area" if is_area(name) else "share")
 
 
 def analysis_tables(results: Results) -> Iterator[Table]:
@@ -336,23 +336,23 @@ def _probe(results: Results) -> Iterator[Table]:
 
 
 def _neighbours(results: Results) -> Iterator[Table]:
-    rows, figures = [], []
+    rows, metrics = [], []
     for name, entry in results["neighbours"]["tasks"].items():
         kind = results["tasks"].get(name, {}).get("kind", "multi_label")
-        for figure, value in entry["summary"].items():
-            if figure.endswith("_all"):
+        for metric, value in entry["summary"].items():
+            if metric.endswith("_all"):
                 continue
             random = entry.get("random_encoder", {}).get("summary", {})
             rows.append(
-                (_title(results, name), figure_words(kind, figure), value, random.get(figure))
+                (_title(results, name), metric_words(kind, metric), value, random.get(metric))
             )
-            figures.append(figure)
+            metrics.append(metric)
     columns = (
-        column("task", "words"), column("figure", "words"), column("model", "figure"),
-        column("random_encoder", "figure", word("baselines", "random_encoder")),
+        column("task", "words"), column("metric", "words"), column("model", "metric"),
+        column("random_encoder", "metric", word("baselines", "random_encoder")),
     )  # fmt: skip
     title = word("sections", "neighbours")
-    yield Table("neighbours", title, columns, tuple(rows), tuple(figures))
+    yield Table("neighbours", title, columns, tuple(rows), tuple(metrics))
 
 
 def _robustness(results: Results) -> Iterator[Table]:
@@ -360,11 +360,11 @@ def _robustness(results: Results) -> Iterator[Table]:
     task = results["tasks"].get(block["task"], {})
     kind = task.get("kind", "multi_label")
     conditions = block["conditions"]
-    wanted = (*(headline_figures(task) if task else ()), "hit@1_micro", "macro_auroc")
+    wanted = (*(headline_metrics(task) if task else ()), "hit@1_micro", "macro_auroc")
     names = [n for n in dict.fromkeys(wanted) if any(n in c["summary"] for c in conditions)]
     columns = (
         column("condition", "words"),
-        *(_figure_column(kind, name) for name in names),
+        *(_metric_column(kind, name) for name in names),
     )
     rows = tuple((c["about"], *(c["summary"].get(name) for name in names)) for c in conditions)
     yield Table("robustness", word("sections", "robustness"), columns, rows)
@@ -391,13 +391,13 @@ def map_ecgs_table(results: Results) -> Table:
 
 
 def training_table(results: Results) -> Table:
-    """One row an epoch: the loss, and the figures of the validation split."""
+    """One row an epoch: the loss, and the metrics of the validation split."""
     log = results["training_log"]
     names = list(dict.fromkeys(name for line in log for name in line.get("val") or {}))
     columns = (
         column("epoch", "count"),
         column("loss", "number"),
-        *(Column(name, figure_words("multi_label", name), "number") for name in names),
+        *(Column(name, metric_words("multi_label", name), "number") for name in names),
     )
     rows = tuple(
         (line["epoch"], line["loss"], *((line.get("val") or {}).get(name) for name in names))

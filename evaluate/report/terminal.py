@@ -1,6 +1,6 @@
 """Results to the tables a terminal shows.
 
-Owns their layout: at most 100 columns wide, so only the figures that one reads first have their
+Owns their layout: at most 100 columns wide, so only the metrics that one reads first have their
 interval here; the report has all. Rows are `report_tables`'.
 """
 
@@ -15,11 +15,11 @@ from ecgpipe.evaluate.report.tables import (
     summary_table,
     variants_table,
 )
-from ecgpipe.evaluate.report.verdict import headline_figures, verdict
+from ecgpipe.evaluate.report.verdict import headline_metrics, verdict
 from ecgpipe.evaluate.results import Results
 
 _CLASS_COLUMNS = ("id", "class", "n", "hit@1", "hit@5", "auroc", "auprc", "f1")
-_FIGURES = (
+_METRICS = (
     "hit@1_any", "hit@1_macro", "hit@1_micro", "hit@5_any", "hit@5_macro", "hit@5_micro",
     "macro_auroc", "macro_auprc", "macro_f1", "hit@1_macro_all", "macro_auroc_all",
 )  # fmt: skip
@@ -39,12 +39,12 @@ def print_results(results: Results, console: Console) -> None:
             names = "、".join(words["ja"] for words in absent)
             console.print(f"not shown by any of these ECGs: {names}")
         summary = summary_table(name, task)
-        lights = [verdict(task, figure).symbol for figure in summary.row_figures]
-        read_first = [figure in _FIGURES for figure in summary.row_figures]
+        lights = [verdict(task, metric).symbol for metric in summary.row_metrics]
+        read_first = [metric in _METRICS for metric in summary.row_metrics]
         console.print(_rich(summary, None, read_first, lights))
         if (variants := variants_table(name, task)) is not None:
-            leading = headline_figures(task)
-            console.print(_rich(variants, None, [f in leading for f in variants.row_figures]))
+            leading = headline_metrics(task)
+            console.print(_rich(variants, None, [f in leading for f in variants.row_metrics]))
     console.print(f"{LEGEND}\n{LIGHTS}")
 
 

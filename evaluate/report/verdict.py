@@ -1,11 +1,11 @@
-"""Whether a figure is better than its baselines.
+"""Whether a metric is better than its baselines.
 
-Owns the rule, so that the page, report.md and whoever compares say the same of one figure:
+Owns the rule, so that the page, report.md and whoever compares say the same of one metric:
 
 green  the interval's lower bound lies above the upper bound of the best baseline
 amber  the value lies above the best baseline's, but the intervals overlap
 red    it does not lie above
-none   there is no figure, or no baseline
+none   there is no metric, or no baseline
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ BASELINES = ("random_encoder", "shuffled_text", "class_prior")
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure beside the best of its baselines."""
+    """A metric beside the best of its baselines."""
 
     light: Light
-    figure: Mapping[str, float | None] | None
+    metric: Mapping[str, float | None] | None
     baseline: str
     """The name of the best baseline; empty where there is none."""
 
-    baseline_figure: Mapping[str, float | None] | None
+    baseline_metric: Mapping[str, float | None] | None
 
     @property
     def symbol(self) -> str:
@@ -37,13 +37,13 @@ class Verdict:
 
 
 def verdict(task: Mapping[str, Any], name: str) -> Verdict:
-    """The verdict on one summary figure of a task.
+    """The verdict on one summary metric of a task.
 
     Args:
         task: a block of results["tasks"].
-        name: of the figure.
+        name: of the metric.
     """
-    figure = task["summary"].get(name)
+    metric = task["summary"].get(name)
     beside = [
         (baseline, task["baselines"][baseline]["summary"].get(name))
         for baseline in BASELINES
@@ -51,29 +51,29 @@ def verdict(task: Mapping[str, Any], name: str) -> Verdict:
     ]
     known = [(which, entry) for which, entry in beside if _value(entry) is not None]
     best, entry = max(known, key=lambda pair: pair[1]["value"], default=("", None))
-    return Verdict(_light(figure, entry), figure, best, entry)
+    return Verdict(_light(metric, entry), metric, best, entry)
 
 
 def _light(
-    figure: Mapping[str, float | None] | None, baseline: Mapping[str, float | None] | None
+    metric: Mapping[str, float | None] | None, baseline: Mapping[str, float | None] | None
 ) -> Light:
-    value, other = _value(figure), _value(baseline)
-    if figure is None or baseline is None or value is None or other is None:
+    value, other = _value(metric), _value(baseline)
+    if metric is None or baseline is None or value is None or other is None:
         return "none"
     if value <= other:
         return "red"
-    low, high = figure["low"], baseline["high"]
-    # A figure without an interval is no proof; a baseline without one is its value.
+    low, high = metric["low"], baseline["high"]
+    # A metric without an interval is no proof; a baseline without one is its value.
     certain = low is not None and low > (other if high is None else high)
     return "green" if certain else "amber"
 
 
-def _value(figure: Mapping[str, float | None] | None) -> float | None:
-    return None if figure is None else figure["value"]
+def _value(metric: Mapping[str, float | None] | None) -> float | None:
+    return None if metric is None else metric["value"]
 
 
-def headline_figures(task: Mapping[str, Any]) -> tuple[str, ...]:
-    """The figures of a task that the summary shows."""
+def headline_metrics(task: Mapping[str, Any]) -> tuple[str, ...]:
+    """The metrics of a task that the summary shows."""
     single = task["kind"] == "single_label"
     wanted = ("hit@1_macro", "macro_auroc") if single else ("macro_auroc", "hit@1_any", "macro_f1")
     return tuple(name for name in wanted if name in task["summary"])

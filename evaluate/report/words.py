@@ -61,11 +61,11 @@ LIST: Words = {"ja": "、", "en": ", "}
 SENTENCES: Words = {"ja": "　", "en": " · "}
 
 
-def figure_words(kind: str, name: str) -> Words:
-    """The name of a summary figure in a task of this kind."""
+def metric_words(kind: str, name: str) -> Words:
+    """The name of a summary metric in a task of this kind."""
     plain = name.removesuffix("_all")
-    own = all_words()["single_label_figures"] if kind == "single_label" else {}
-    words: Words = own.get(plain) or all_words()["figures"].get(plain) or same(plain)
+    own = all_words()["single_label_metrics"] if kind == "single_label" else {}
+    words: Words = own.get(plain) or all_words()["metrics"].get(plain) or same(plain)
     if name == plain:
         return words
     everything = all_words()["all_classes"]

@@ -12,7 +12,7 @@ from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config.evaluate import EvalConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate import evaluation
-from ecgpipe.evaluate.evaluation import evaluate, validation_figures
+from ecgpipe.evaluate.evaluation import evaluate, validation_metrics
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.report.markdown import render_report
 from ecgpipe.evaluate.results import area, percent, read_results, write_results
@@ -145,10 +145,10 @@ def test_permuted_labels_bring_a_perfect_model_down_to_its_baselines() -> None:
 
 def test_validation_figures_fall_back_to_all_classes_where_none_has_enough() -> None:
     few = RecordsTable(SCORED.records[:6], {})
-    got = validation_figures(Oracle(SCORED), TASKS[0], few, 100, "ja")
+    got = validation_metrics(Oracle(SCORED), TASKS[0], few, 100, "ja")
     assert got["hit@1_macro"] > 0
     assert not any(name.endswith("_all") for name in got)
-    nothing = validation_figures(Oracle(SCORED), TASKS[0], RecordsTable((), {}), 5, "ja")
+    nothing = validation_metrics(Oracle(SCORED), TASKS[0], RecordsTable((), {}), 5, "ja")
     assert np.isnan(nothing["macro_auroc"])
 
 
@@ -239,14 +239,14 @@ def test_left_out_ecgs_take_their_weights_with_them() -> None:
     )
     weights = PatientDraws.of(table.patients, 200, seed=0).weights(0, 200)
     seen: list[npt.NDArray[np.float32]] = []
-    real = evaluation.draw_figures
+    real = evaluation.bootstrap_metrics
 
     def spy(scores: object, truth: object, draws: PatientDraws, *rest: object) -> object:
         seen.append(draws.weights(0, 200))
         return real(scores, truth, draws, *rest)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(evaluation, "draw_figures", spy)
+        patched.setattr(evaluation, "bootstrap_metrics", spy)
         evaluate(Noise(0), [Noise(1)], TASKS[1:2], table, TRAINED_ON, CONFIG, "ja", Stop())
     assert np.array_equal(seen[0][0], weights[2])
 

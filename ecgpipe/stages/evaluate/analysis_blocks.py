@@ -15,9 +15,9 @@ from ecgpipe.evaluate.analyses.neighbours import K, neighbour_votes
 from ecgpipe.evaluate.analyses.probe import Probe, ProbedEncoder
 from ecgpipe.evaluate.analyses.retrieval import RetrievalRanks, recalls, retrieval_ranks
 from ecgpipe.evaluate.analyses.robustness import Condition, conditions, to_millivolts, to_stored
-from ecgpipe.evaluate.analyses.subgroups import group_figures
+from ecgpipe.evaluate.analyses.subgroups import group_metrics
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
-from ecgpipe.evaluate.scoring import draw_figures, pooled, share_figure
+from ecgpipe.evaluate.scoring import bootstrap_metrics, pooled, share_metric
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.stages.evaluate.context import AnalysisContext, LeftOutError, Slots, Stored
 from ecgpipe.stages.texts import record_sentence
@@ -68,7 +68,7 @@ def _recall_figures(ranks: Sequence[npt.NDArray[np.int64]], draws: PatientDraws)
         everybody = np.ones((draws.n_records, 1), np.bool_)
         n_patients = float(draws.n_patients(everybody)[0])
         found = recalls(ranks[0], _weights(draws))
-        return {name: share_figure(values, n_patients) for name, values in found.items()}
+        return {name: share_metric(values, n_patients) for name, values in found.items()}
     parts = [draws.part(number, len(ranks)) for number in range(len(ranks))]
     return pooled([recalls(each, _weights(part)) for each, part in zip(ranks, parts, strict=True)])
 
@@ -121,7 +121,7 @@ def neighbours(context: AnalysisContext) -> dict[str, Any]:
     for scored in tasks:
         truth_MC = scored.task.truth(findings)
         model, untrained = [
-            context.figures(scored, neighbour_votes(asked, known, truth_MC))
+            context.metrics(scored, neighbour_votes(asked, known, truth_MC))
             for asked, known in vectors
         ]
         block[scored.task.name] = {"summary": model, "random_encoder": {"summary": untrained}}
@@ -153,12 +153,12 @@ def robustness(context: AnalysisContext) -> dict[str, Any]:
         change = _on_stored(condition, number_of)
         ecg_ND = context.model.encode_changed(slots, change)
         scores_NC = class_scores(ecg_ND, text_MD, class_of_M, task.ensemble)
-        found = draw_figures(scores_NC, scored.truth, draws, settings.min_positives)
+        found = bootstrap_metrics(scores_NC, scored.truth, draws, settings.min_positives)
         made.append(
             {
                 "name": condition.name,
                 "about": dict(condition.about),
-                "summary": found.summary_figures(),
+                "summary": found.summary_metrics(),
             }
         )
     return {"task": scored.task.name, "conditions": made, "left_out": left_out}
@@ -180,7 +180,7 @@ def subgroups(context: AnalysisContext) -> dict[str, Any]:
     """By task, its figures for every group of which enough ECGs are there."""
     records, least = context.splits.scored.records, context.experiment.config.eval.min_positives
     block = {
-        scored.task.name: group_figures(scored, records, context.draws, least)
+        scored.task.name: group_metrics(scored, records, context.draws, least)
         for scored in context.scored_tasks
     }
     if not any(block.values()):

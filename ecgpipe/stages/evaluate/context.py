@@ -16,7 +16,7 @@ from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.evaluation import Evaluation, TwoSidedModel, Vectors
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.scoring import draw_figures
+from ecgpipe.evaluate.scoring import bootstrap_metrics
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stopping import Stop
 
@@ -83,11 +83,11 @@ class AnalysisContext:
             raise LeftOutError("no task has an ECG to score")
         return tasks
 
-    def figures(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> dict[str, Any]:
+    def metrics(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> dict[str, Any]:
         """The task's summary if these were its scores of the whole split."""
         chosen, least = task.chosen_N, self.experiment.config.eval.min_positives
-        found = draw_figures(scores_NC[chosen], task.truth, self.draws.chosen(chosen), least)
-        return found.summary_figures()
+        found = bootstrap_metrics(scores_NC[chosen], task.truth, self.draws.chosen(chosen), least)
+        return found.summary_metrics()
 
     def check_stop(self) -> None:
         """Heed a signal.

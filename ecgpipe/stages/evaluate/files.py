@@ -12,7 +12,7 @@ from pathlib import Path
 from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.plot import CountGrid, Plot, Words
 from ecgpipe.drawing.plot_rendering import render_plot
-from ecgpipe.evaluate.report.charts import all_figures
+from ecgpipe.evaluate.report.charts import all_charts
 from ecgpipe.evaluate.report.csv_files import csv_bytes
 from ecgpipe.evaluate.report.html import render_html
 from ecgpipe.evaluate.report.markdown import render_report
@@ -44,7 +44,7 @@ def write_report_files(folder: Path, results: Results, pictures: Mapping[str, by
 
 def _figure_files(results: Results) -> Iterator[tuple[str, bytes]]:
     language = results["config"]["text"]["language"]
-    figures = list(all_figures(results))
+    figures = list(all_charts(results))
     letters = "".join(words[language] for figure in figures for words in _words(figure))
     fonts = find_fonts(letters)
     if not fonts.has_all(letters):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecgpipe.cache.records_table import Record
-from ecgpipe.evaluate.analyses.subgroups import age_band, group_figures
+from ecgpipe.evaluate.analyses.subgroups import age_band, group_metrics
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.tasks.task import Task, TaskClass
@@ -31,7 +31,7 @@ def scored(n: int, seed: int = 0) -> ScoredTask:
 
 def figures(task: ScoredTask, records: list[Record]) -> dict:
     draws = PatientDraws.of([r.patient_id for r in records], 50, 0)
-    return group_figures(task, records, draws, 1)
+    return group_metrics(task, records, draws, 1)
 
 
 def test_age_bands_meet_without_a_gap() -> None:

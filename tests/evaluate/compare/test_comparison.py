@@ -175,13 +175,13 @@ def test_runs_on_other_ecgs_or_with_other_classes_are_refused() -> None:
         compare_task([alone("a", a), alone("b", mended)], 5, 200, 0)
 
 
-def test_a_figure_that_does_not_exist_has_no_difference() -> None:
+def test_a_metric_that_does_not_exist_has_no_difference() -> None:
     nothing = np.full(101, np.nan)
     assert difference(nothing, nothing)["p"] is None
     assert difference(nothing, nothing)["value"] is None
 
 
-def test_published_figures_are_shares_with_a_source_and_other_data() -> None:
+def test_published_metrics_are_shares_with_a_source_and_other_data() -> None:
     papers = {paper.name: paper for paper in publications()}
     assert papers["Takahashi et al. 2025"].value("findings", "hit@1", "93") == 0.1262
     assert papers["Takahashi et al. 2025"].value("rhythm", "hit@1_micro") == 0.7888
@@ -189,4 +189,4 @@ def test_published_figures_are_shares_with_a_source_and_other_data() -> None:
     for paper in papers.values():
         assert paper.source
         assert paper.data
-        assert all(0 < figure.value < 1 for figure in paper.figures)
+        assert all(0 < metric.value < 1 for metric in paper.metrics)

@@ -15,7 +15,7 @@ from ecgpipe.evaluate.metrics.bootstrap import (
     shifted_interval,
 )
 from ecgpipe.evaluate.metrics.metrics import wilson_interval
-from ecgpipe.evaluate.scoring import draw_figures
+from ecgpipe.evaluate.scoring import bootstrap_metrics
 
 PREVALENCE = np.array([0.3, 0.2, 0.2, 0.15, 0.15])
 FIGURES = ("hit@1_any", "macro_auroc")
@@ -45,7 +45,7 @@ class Population:
 def whole_population() -> dict[str, npt.NDArray[np.float64]]:
     """The figures of 200,000 patients."""
     scores, truth, _ = Population(200_000).sample(np.random.default_rng(99))
-    return draw_figures(scores, truth, np.empty((0, len(scores))), 1).summary
+    return bootstrap_metrics(scores, truth, np.empty((0, len(scores))), 1).summary
 
 
 def coverage(repetitions: int, by_patient: bool) -> dict[str, float]:
@@ -58,7 +58,7 @@ def coverage(repetitions: int, by_patient: bool) -> dict[str, float]:
         if not by_patient:
             patients = [str(record) for record in range(len(patients))]
         draws = PatientDraws.of(patients, 300, seed=repetition)
-        found = draw_figures(scores, truth, draws, 5).summary_figures()
+        found = bootstrap_metrics(scores, truth, draws, 5).summary_metrics()
         for name in FIGURES:
             entry = found[name]
             assert entry["low"] is not None

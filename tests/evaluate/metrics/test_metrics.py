@@ -22,13 +22,13 @@ from ecgpipe.evaluate.metrics.metrics import (
     wilson_interval,
 )
 from ecgpipe.evaluate.metrics.thresholds import best_f1_thresholds
-from ecgpipe.evaluate.scoring import draw_figures, figure, pooled, scored_records
+from ecgpipe.evaluate.scoring import bootstrap_metrics, percentile_metric, pooled, scored_records
 
 NO_DRAWS = np.empty((0, 0))
 
 
-def figures(scores: np.ndarray, truth: np.ndarray, min_positives: int = 1) -> dict[str, float]:
-    draws = draw_figures(scores, truth, np.empty((0, len(scores))), min_positives)
+def metrics(scores: np.ndarray, truth: np.ndarray, min_positives: int = 1) -> dict[str, float]:
+    draws = bootstrap_metrics(scores, truth, np.empty((0, len(scores))), min_positives)
     return {name: float(value[0]) for name, value in draws.summary.items()}
 
 
@@ -51,7 +51,7 @@ def test_hits_worked_by_hand_on_four_ecgs_and_six_findings() -> None:
     truth[1, 1] = True  # rank 2
     truth[2, 5] = True  # rank 1, since the row is reversed
     truth[3, 3] = True  # rank 4
-    got = figures(scores, truth)
+    got = metrics(scores, truth)
     assert got["hit@1_any"] == pytest.approx(2 / 4)
     assert got["hit@5_any"] == pytest.approx(4 / 4)
     assert got["hit@1_micro"] == pytest.approx(2 / 5)
@@ -66,7 +66,7 @@ def test_macro_runs_over_classes_with_enough_ecgs_and_over_all_beside() -> None:
     truth = np.zeros((4, 7), bool)
     truth[:3, 0] = True
     truth[3, 2] = True
-    got = figures(scores, truth, min_positives=2)
+    got = metrics(scores, truth, min_positives=2)
     assert got["hit@1_macro"] == pytest.approx(1.0)
     assert got["hit@1_macro_all"] == pytest.approx(0.5)
 
@@ -76,7 +76,7 @@ def test_hits_equal_scikit_learn_for_one_class_an_ecg() -> None:
     scores = rng.normal(size=(500, 12)).astype(np.float32)
     labels = rng.integers(0, 12, 500)
     truth = np.eye(12, dtype=bool)[labels]
-    got = figures(scores, truth)
+    got = metrics(scores, truth)
     for k in (1, 5):
         expected = top_k_accuracy_score(labels, scores, k=k)
         assert got[f"hit@{k}_micro"] == pytest.approx(expected, abs=1e-12)
@@ -102,7 +102,7 @@ def test_macro_auroc_equals_scikit_learn() -> None:
     scores = np.round(rng.normal(size=(300, 9)), 1).astype(np.float32)
     truth = rng.random((300, 9)) < 0.2
     expected = roc_auc_score(truth, scores, average="macro")
-    assert figures(scores, truth)["macro_auroc"] == pytest.approx(expected, abs=1e-12)
+    assert metrics(scores, truth)["macro_auroc"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_weighted_auroc_is_that_of_records_written_several_times() -> None:
@@ -139,8 +139,12 @@ def test_patients_are_drawn_not_records() -> None:
     assert np.array_equal(weights, patient_weights(patients, 2000, seed=0))
 
 
-def test_a_figure_that_does_not_exist_is_none() -> None:
-    assert figure(np.array([np.nan, np.nan])) == {"value": None, "low": None, "high": None}
+def test_a_metric_that_does_not_exist_is_none() -> None:
+    assert percentile_metric(np.array([np.nan, np.nan])) == {
+        "value": None,
+        "low": None,
+        "high": None,
+    }
 
 
 def test_draws_without_a_class_are_left_out_of_its_interval() -> None:
@@ -149,7 +153,7 @@ def test_draws_without_a_class_are_left_out_of_its_interval() -> None:
     truth[[0, 1], 0] = True
     truth[2, 1] = True
     weights = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
-    draws = draw_figures(scores, truth, weights, 1)
+    draws = bootstrap_metrics(scores, truth, weights, 1)
     assert np.isnan(draws.hits[1][1, 1])
     assert draws.summary["hit@1_macro"].tolist() == [1.0, 1.0, 1.0]
 
@@ -170,17 +174,17 @@ def test_several_untrained_models_pool_their_draws() -> None:
     assert high > 0.4
 
 
-def test_no_records_give_no_figures() -> None:
-    got = figures(np.empty((0, 7), np.float32), np.empty((0, 7), bool))
+def test_no_records_give_no_metrics() -> None:
+    got = metrics(np.empty((0, 7), np.float32), np.empty((0, 7), bool))
     assert all(np.isnan(value) for value in got.values())
 
 
-def test_the_figure_itself_is_not_one_of_its_draws() -> None:
-    assert figure(np.array([0.9, 0.1, 0.1])) == {"value": 0.9, "low": 0.1, "high": 0.1}
+def test_the_metric_itself_is_not_one_of_its_draws() -> None:
+    assert percentile_metric(np.array([0.9, 0.1, 0.1])) == {"value": 0.9, "low": 0.1, "high": 0.1}
 
 
-def test_no_classes_give_no_figures() -> None:
-    got = figures(np.empty((3, 0), np.float32), np.empty((3, 0), bool))
+def test_no_classes_give_no_metrics() -> None:
+    got = metrics(np.empty((3, 0), np.float32), np.empty((3, 0), bool))
     assert all(np.isnan(value) or value == 0 for value in got.values())
 
 
@@ -224,7 +228,7 @@ def test_every_draw_of_a_task_equals_scikit_learn_on_records_written_several_tim
     thresholds = np.array([0.1, -0.4, 0.0, 0.5, 2.0, np.nan, -9], np.float32)
     patients = [str(p) for p in rng.integers(0, 70, 150)]
     draws = PatientDraws.of(patients, 25, seed=3)
-    found = draw_figures(scores, truth, draws, 1, thresholds)
+    found = bootstrap_metrics(scores, truth, draws, 1, thresholds)
     weights = np.concatenate([np.ones((1, 150)), draws.weights(0, 25).T]).astype(int)
     for row, weight in enumerate(weights):
         shown, scored = np.repeat(truth, weight, axis=0), np.repeat(scores, weight, axis=0)
@@ -247,11 +251,11 @@ def test_draws_on_many_threads_are_those_of_one(monkeypatch: pytest.MonkeyPatch)
     scores = rng.normal(size=(400, 8)).astype(np.float32)
     truth = rng.random((400, 8)) < 0.3
     draws = PatientDraws.of([str(n // 3) for n in range(400)], 60, seed=0)
-    one = draw_figures(scores, truth, draws, 1)
+    one = bootstrap_metrics(scores, truth, draws, 1)
     monkeypatch.setattr("ecgpipe.evaluate.scoring._WORTH_THREADS", 0)
     monkeypatch.setattr("ecgpipe.evaluate.scoring._WEIGHTS_AT_ONCE", 1)  # four pieces
     monkeypatch.setattr("ecgpipe.evaluate.scoring.n_threads", lambda: 3)
-    several = draw_figures(scores, truth, draws, 1)
+    several = bootstrap_metrics(scores, truth, draws, 1)
     for name, values in one.summary.items():
         np.testing.assert_array_equal(several.summary[name], values)
 

@@ -26,7 +26,7 @@ from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.analyses.examples import examples
 from ecgpipe.evaluate.analyses.joint_map import embedding_map, mapped_records
-from ecgpipe.evaluate.report.charts import all_figures, confusion_part
+from ecgpipe.evaluate.report.charts import all_charts, confusion_part
 from ecgpipe.evaluate.report.csv_files import csv_bytes
 from ecgpipe.evaluate.report.html import png_size, render_html
 from ecgpipe.evaluate.report.markdown import render_report
@@ -118,7 +118,7 @@ def test_a_results_file_of_the_first_format_still_renders(tmp_path: Path) -> Non
     assert "| macro" not in report
     assert {t.name for t in all_tables(old)} >= {"glance", "findings-classes", "superclass-summary"}
     assert all(csv_bytes(table) for table in all_tables(old))
-    assert [f.name for f in all_figures(old)] == []
+    assert [f.name for f in all_charts(old)] == []
     print_results(old, Console(file=io.StringIO(), width=100))
     again = tmp_path / "results.json"
     write_results(again, {k: v for k, v in old.items() if k != "format"})
@@ -286,7 +286,7 @@ def test_the_terminal_tables_fit_into_100_columns() -> None:
 
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_charts_are_drawn_alike_each_time(format: Any) -> None:
-    figures = list(all_figures(example_results()))
+    figures = list(all_charts(example_results()))
     names = {figure.name for figure in figures}
     each = ("roc", "pr", "confusion", "reliability")
     assert names == {"map", "training"} | {
@@ -308,7 +308,7 @@ def test_charts_are_drawn_alike_each_time(format: Any) -> None:
 def test_a_dollar_in_a_name_is_no_formula() -> None:
     results = example_results()
     results["tasks"]["findings"]["classes"]["1"]["names"] = same("costs $5 or $6")
-    roc = next(f for f in all_figures(results) if f.name == "findings-roc")
+    roc = next(f for f in all_charts(results) if f.name == "findings-roc")
     assert render_plot(roc, find_fonts("abc"), "en", "svg")
 
 

@@ -9,7 +9,7 @@ import pytest
 from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config.evaluate import EvalConfig
 from ecgpipe.config.text import TextConfig
-from ecgpipe.evaluate.evaluation import evaluate, validation_figures
+from ecgpipe.evaluate.evaluation import evaluate, validation_metrics
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened, mean_vectors
 from ecgpipe.evaluate.tasks.task import Task, TaskClass
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
@@ -114,7 +114,7 @@ def test_the_ensemble_decides_in_the_test_and_in_the_validation_alike() -> None:
     for how, value in (("mean", 0.5), ("max", 1.0)):
         one = task("en", how)
         assert results(one)["classes"]["N"]["hit@1"]["value"] == 2 * value - 1
-        assert validation_figures(Coder(), one, RECORDS, 1, "ja")["hit@1_any"] == value
+        assert validation_metrics(Coder(), one, RECORDS, 1, "ja")["hit@1_any"] == value
 
 
 def test_patients_are_counted_for_each_class() -> None:
