@@ -1,8 +1,8 @@
-"""From the facts of all recordings that were looked at to what is suspicious about them.
+"""Find what is suspicious about recordings, from the facts measured on each.
 
-Owns the limits, and what a recording is compared with: an ECG's usual values, and the others'. A
-suspicion is a reason to look, never a decision: the preparation counts the three kinds of `quality`
-as notes, and knows of no other.
+Owns the limits, and what a recording is compared with: the usual values of an ECG, and the other
+recordings. A suspicion is a reason to look, never a decision: `prepare` counts the three kinds that
+`measures` finds, and ignores the rest.
 """
 
 import math
@@ -32,30 +32,30 @@ class Case:
     """One recording of a suspicion."""
 
     number: int
-    """Its place among the recordings that were looked at."""
+    """Its index among the recordings that were opened."""
 
     detail: str
-    """What is the matter with this one, in a few words without any id; '' where that is clear."""
+    """What was found in this recording, without any id; '' where the summary says it all."""
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Something about some recordings that a person should look at."""
+    """One kind of suspicious finding, with the recordings that show it."""
 
     kind: str
     grave: bool
-    """Whether results would be wrong; else it merely deserves a look."""
+    """Whether it would make results wrong, rather than merely deserve a look."""
 
     summary: str
-    """What is the matter, behind 'n recordings'."""
+    """What was found, to follow '3 recordings: '."""
 
-    mend: str
+    fix: str
     cases: tuple[Case, ...]
 
 
 def suspicions(facts: Sequence[Facts], config: DataConfig) -> list[Suspicion]:
-    """Everything suspicious about these recordings, each kind once."""
-    looks: tuple[Callable[[Sequence[Facts]], Iterator[Suspicion]], ...] = (
+    """All suspicions about these recordings, one per kind."""
+    checks: tuple[Callable[[Sequence[Facts]], Iterator[Suspicion]], ...] = (
         _units,
         _limb_leads,
         _rates,
@@ -67,12 +67,12 @@ def suspicions(facts: Sequence[Facts], config: DataConfig) -> list[Suspicion]:
         _mains,
         _gaps,
     )
-    found = [suspicion for look in looks for suspicion in look(facts)]
+    found = [suspicion for check in checks for suspicion in check(facts)]
     return [*found, *_short(facts, config)]
 
 
 def duplicates(digests: Sequence[str | None]) -> list[list[int]]:
-    """Groups of recordings whose stored windows are equal; None has no window to compare."""
+    """Groups of recordings whose stored windows are equal; None means no window to compare."""
     groups: dict[str, list[int]] = {}
     for number, digest in enumerate(digests):
         if digest is not None:
@@ -81,7 +81,7 @@ def duplicates(digests: Sequence[str | None]) -> list[list[int]]:
 
 
 def _units(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    """Spans that are a power of ten off an ECG's, or merely unusual."""
+    """Amplitudes that are wrong by a power of ten, or merely unusual."""
     typical_mv = _typical_span(facts)
     off, unusual = [], []
     for number, fact in enumerate(facts):
@@ -97,23 +97,22 @@ def _units(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         yield Suspicion(
             "units",
             True,
-            "have amplitudes that are a power of ten off an ECG's",
-            "Mend the gain or the unit in the file: µV read as mV is 1,000 times too large.",
+            "amplitude is wrong by a power of ten",
+            "Correct the gain or the unit in the file: µV read as mV is 1,000 times too large.",
             tuple(off),
         )
     if unusual:
         yield Suspicion(
             "amplitude",
             False,
-            "have unusually large or small amplitudes",
-            "Look whether they are ECGs, and at their gain.",
+            "amplitude is outside the usual {:g} to {:g} mV".format(*_USUAL_SPAN_MV),
+            "Check that these are ECGs, and that their gain is right.",
             tuple(unusual),
         )
 
 
 def _typical_span(facts: Sequence[Facts]) -> float:
-    """The others' median span where it is an ECG's, else an ECG's usual one: the whole table may be
-    in other units."""
+    """The median span of all, or an ECG's usual one if the table seems to be in other units."""
     spans = [f.typical_span_mv for f in facts if math.isfinite(f.typical_span_mv)]
     median = float(np.median(spans)) if len(spans) >= _ENOUGH_TO_COMPARE else _TYPICAL_SPAN_MV
     return median if _USUAL_SPAN_MV[0] <= median <= _USUAL_SPAN_MV[1] else _TYPICAL_SPAN_MV
@@ -130,7 +129,7 @@ def _factor(power: int) -> str:
 
 def _limb_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
     cases = [
-        Case(number, limb.explanation or f"{limb.residual:.0%} of their size is left over")
+        Case(number, limb.explanation or f"they disagree by {limb.residual:.0%} of their size")
         for number, limb in enumerate(fact.limb for fact in facts)
         if limb is not None and disagree(limb)
     ]
@@ -138,14 +137,14 @@ def _limb_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         yield Suspicion(
             "limb leads",
             True,
-            "have limb leads that contradict each other (I + III = II and Goldberger's fail)",
-            "Mend the names, signs or gains of the leads in the file or in what exported it.",
+            "limb leads contradict each other (I + III = II and Goldberger's equations fail)",
+            "Correct the names, signs or gains of the leads, in the file or where it was exported.",
             tuple(cases),
         )
 
 
 def _rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    """As many samples as the others at another rate: one of the two statements is wrong."""
+    """The usual number of samples at an unusual rate: one of the two must be wrong."""
     if len(facts) < _ENOUGH_TO_COMPARE:
         return
     (samples, rate_hz), n = Counter((f.samples, f.rate_hz) for f in facts).most_common(1)[0]
@@ -154,7 +153,7 @@ def _rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
     cases = tuple(
         Case(
             number,
-            f"{fact.rate_hz:g} Hz for {samples:,} samples, the others {rate_hz:g} Hz"
+            f"{fact.rate_hz:g} Hz for {samples:,} samples, where most have {rate_hz:g} Hz"
             + _rate_by_heart(fact, rate_hz),
         )
         for number, fact in enumerate(facts)
@@ -164,8 +163,8 @@ def _rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         yield Suspicion(
             "rate",
             True,
-            "have the others' number of samples and another rate",
-            "Find the true rate and mend it in the file: time is stretched otherwise.",
+            "sampling rate differs from that of most recordings with as many samples",
+            "Find the true rate and correct the file: a wrong rate stretches time.",
             cases,
         )
 
@@ -174,7 +173,8 @@ def _rate_by_heart(fact: Facts, rate_hz: float) -> str:
     if fact.heart_rate_bpm is None:
         return ""
     other = fact.heart_rate_bpm * rate_hz / fact.rate_hz
-    return f"; the heart rate is {fact.heart_rate_bpm:.0f}, with theirs {other:.0f}"
+    here = fact.heart_rate_bpm
+    return f"; the heart rate is {here:.0f} bpm, but would be {other:.0f} at {rate_hz:g} Hz"
 
 
 def _heart_rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
@@ -185,14 +185,16 @@ def _heart_rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
             yield Suspicion(
                 "rate of all",
                 True,
-                f"have a median heart rate of {median:.0f} a minute",
-                "Compare the rate that the files state with the device's: at twice the true rate"
-                " the heart beats twice as fast.",
+                f"median heart rate is {median:.0f} bpm, outside the usual {{:g}} to {{:g}}".format(
+                    *_USUAL_MEDIAN_BPM
+                ),
+                "Compare the sampling rate in the files with that of the device: at twice the true"
+                " rate the heart seems to beat twice as fast.",
                 tuple(Case(number, "") for number in range(len(facts))),
             )
             return
     cases = tuple(
-        Case(number, f"{fact.heart_rate_bpm:.0f} a minute")
+        Case(number, f"{fact.heart_rate_bpm:.0f} bpm")
         for number, fact in enumerate(facts)
         if fact.heart_rate_bpm is not None
         and not _POSSIBLE_BPM[0] <= fact.heart_rate_bpm <= _POSSIBLE_BPM[1]
@@ -201,8 +203,8 @@ def _heart_rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         yield Suspicion(
             "heart rate",
             False,
-            "have a heart rate that hardly can be",
-            "Look whether they are ECGs, and at the rate that the file states.",
+            "heart rate is outside {:g} to {:g} bpm".format(*_POSSIBLE_BPM),
+            "Check that these are ECGs, and that the file states the right sampling rate.",
             cases,
         )
 
@@ -212,31 +214,31 @@ def _flat_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         facts,
         lambda fact: fact.flat,
         "flat lead",
-        "have a lead that does not move",
-        "Nothing, where an electrode was off: a lead without any movement is masked.",
+        "a lead is flat",
+        "Nothing to do if an electrode was off: flat leads are masked.",
     )
 
 
 def _absent_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    """Leads that these lack and most others have."""
+    """Leads that are absent here but present in most recordings."""
     usual = {lead for fact in facts for lead in fact.absent}
     usual = {lead for lead in usual if sum(lead in f.absent for f in facts) > len(facts) / 2}
     yield from _leads(
         facts,
         lambda fact: tuple(lead for lead in fact.absent if lead not in usual),
         "absent lead",
-        "lack leads that most others have",
-        "Look at their lead names; data.min_leads says how many are needed.",
+        "leads are missing that most recordings have",
+        "Check their lead names. data.min_leads sets how many a recording needs.",
     )
 
 
 def _arms(facts: Sequence[Facts]) -> Iterator[Suspicion]:
     yield from _leads(
         facts,
-        lambda fact: ("lead I upside down against V6, aVR upright",) if fact.arms_reversed else (),
+        lambda fact: ("lead I opposite to V6, aVR upright",) if fact.arms_reversed else (),
         "arm electrodes",
-        "may have reversed arm electrodes",
-        "Look at them: dextrocardia looks alike.",
+        "arm electrodes may be reversed",
+        "Look at these ECGs: dextrocardia looks the same.",
     )
 
 
@@ -245,8 +247,8 @@ def _clipping(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         facts,
         lambda fact: fact.clipped,
         "clipping",
-        "are cut off at the end of the device's range",
-        "Look at the gain they were recorded with.",
+        "signal is clipped at the limit of the device's range",
+        "Check the gain at which they were recorded.",
     )
 
 
@@ -259,8 +261,8 @@ def _mains(facts: Sequence[Facts]) -> Iterator[Suspicion]:
             else ()
         ),
         "mains",
-        "are full of mains noise",
-        "Nothing; they are kept as they are.",
+        "power-line noise is strong",
+        "Nothing to do: these recordings are kept as they are.",
     )
 
 
@@ -273,23 +275,23 @@ def _gaps(facts: Sequence[Facts]) -> Iterator[Suspicion]:
             else ()
         ),
         "missing samples",
-        "lack samples in leads that are there",
-        "data.max_missing_fraction says how many may be filled.",
+        "samples are missing",
+        "data.max_missing_fraction sets how many may be filled in.",
     )
 
 
 def _leads(
     facts: Sequence[Facts],
-    words: Callable[[Facts], tuple[str, ...]],
+    details_of: Callable[[Facts], tuple[str, ...]],
     kind: str,
     summary: str,
-    mend: str,
+    fix: str,
 ) -> Iterator[Suspicion]:
-    """What deserves a look in each recording for which there are words."""
-    told = [(number, words(fact)) for number, fact in enumerate(facts)]
-    cases = tuple(Case(number, ", ".join(said)) for number, said in told if said)
+    """A suspicion about the recordings for which `details_of` returns any."""
+    details = [details_of(fact) for fact in facts]
+    cases = tuple(Case(number, ", ".join(found)) for number, found in enumerate(details) if found)
     if cases:
-        yield Suspicion(kind, False, summary, mend, cases)
+        yield Suspicion(kind, False, summary, fix, cases)
 
 
 def _short(facts: Sequence[Facts], config: DataConfig) -> Iterator[Suspicion]:
@@ -301,6 +303,6 @@ def _short(facts: Sequence[Facts], config: DataConfig) -> Iterator[Suspicion]:
             else ()
         ),
         "short",
-        f"are shorter than data.duration_s ({config.duration_s:g} s)",
-        "Nothing: they are padded with 'no reading'.",
+        f"shorter than data.duration_s ({config.duration_s:g} s)",
+        "Nothing to do: they are padded with 'no reading'.",
     )

@@ -424,10 +424,10 @@ def test_suspects_are_shown_with_their_reasons_the_grave_ones_first(ward: Ward) 
     titles = [t.text.split()[0] for t in page.texts if t.bold and t.text.startswith("ecg-")]
     assert titles == ["ecg-004", "ecg-009", "ecg-006", "ecg-010", "ecg-007"]
     words = " ".join(said(page).split("\n"))
-    assert "has amplitudes that are a power of ten off an ECG's" in words
-    assert "has limb leads that contradict each other" in words
-    assert "has a lead that does not move: V2" in words
-    assert "has the very waveform of ecg-003" in words
+    assert "amplitude is wrong by a power of ten" in words
+    assert "limb leads contradict each other" in words
+    assert "a lead is flat: V2" in words
+    assert "waveform is identical to that of ecg-003" in words
     assert "5 of 6 suspects, 12 of 12 looked at" in words
     assert "SIMULATED" in words
     assert PATIENT not in said(page)

@@ -69,7 +69,7 @@ def recording_problems(looked_at: Sequence[LookedAt], config: DataConfig) -> Ite
             Severity.WRONG if suspicion.grave else Severity.LOOK,
             suspicion.kind,
             _counted(n, suspicion.summary),
-            suspicion.mend,
+            suspicion.fix,
             tuple(
                 dataclasses.replace(with_facts[case.number][0].row.example, detail=case.detail)
                 for case in suspicion.cases
@@ -150,7 +150,7 @@ def _rejected(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
         yield Problem(
             Severity.LOOK,
             str(reason),
-            _counted(n, f"would be rejected: {reason}"),
+            _counted(n, f"would be rejected ({reason})"),
             "Mend or bring the files; `ecgpipe prepare` lists each with what was met.",
             tuple(look.row.example for look in looked_at if look.reason == reason),
         )
@@ -178,23 +178,15 @@ def _duplicates(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
             yield Problem(
                 severity,
                 "duplicate waveform",
-                _counted(len(examples), "hold the very waveform of another id")
+                _counted(len(examples), "waveform is identical to that of another id")
                 + (" in another split" if severity == Severity.WRONG else ""),
                 "Find out whose it is; keep one.",
                 tuple(examples),
             )
 
 
-def _counted(n: int, plural: str) -> str:
-    """'2 recordings have...', '1 recording has...'."""
-    return f"{n:,} recordings {plural}" if n != 1 else f"1 recording {singular(plural)}"
-
-
-def singular(plural: str) -> str:
-    """What is said behind 'recordings', said behind 'recording': 'have...' is 'has...'."""
-    verb, _, rest = plural.partition(" ")
-    one = {"have": "has", "are": "is", "lack": "lacks", "hold": "holds"}.get(verb, verb)
-    return f"{one} {rest}"
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} recording{'s' * (n != 1)}: {what}"
 
 
 def _commonest(counts: Counter[str]) -> str:

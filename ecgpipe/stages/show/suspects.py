@@ -19,7 +19,7 @@ from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
 from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stages.check.check import all_rows
-from ecgpipe.stages.check.recordings import LookedAt, chosen_rows, look_at_recordings, singular
+from ecgpipe.stages.check.recordings import LookedAt, chosen_rows, look_at_recordings
 from ecgpipe.stages.check.report import Problem
 from ecgpipe.stages.check.rows import CheckedRow
 from ecgpipe.stages.show.records import cropped_start_s, shown_part
@@ -107,14 +107,13 @@ def _queues(
     facts = [look.facts for look in looked_at if look.facts is not None]
     found = suspicions(facts, config.data)
     for suspicion in sorted(found, key=lambda s: not s.grave):
-        what = singular(suspicion.summary)
         yield [
-            (case.number, f"{what}: {case.detail}" if case.detail else what)
+            (case.number, ": ".join(filter(None, (suspicion.summary, case.detail))))
             for case in suspicion.cases
         ]
     same = duplicates([look.digest for look in looked_at])
     yield [
-        (number, f"has the very waveform of {looked_at[group[0]].row.row.record_id}")
+        (number, f"waveform is identical to that of {looked_at[group[0]].row.row.record_id}")
         for group in same
         for number in group[1:]
     ]
@@ -130,6 +129,6 @@ def _small(suspect: Suspect, config: PipelineConfig) -> Small:
     record = read_planned(PlannedRecording.of(row, source), config.data)
     part, flat = shown_part(record, cropped_start_s(record, config.data), SHOWN_S)
     reasons = suspect.reasons
-    if flat and not any("does not move" in reason for reason in reasons):
-        reasons = (*reasons, f"without movement, not drawn: {', '.join(flat)}")
+    if flat and not any("lead is flat" in reason for reason in reasons):
+        reasons = (*reasons, f"flat, so not drawn: {', '.join(flat)}")
     return Small(Ecg(part.signal_mv, part.rate_hz, LEADS), row.record_id, reasons)

@@ -199,7 +199,7 @@ def test_another_rate_with_the_others_samples_is_told() -> None:
     signals = [ecg(bpm) for bpm in (60, 65, 70, 75, 80, 85)]
     rate = suspected(signals, [500, 500, 250, 500, 500, 500])["rate"]
     assert numbers(rate) == [2]
-    assert "the heart rate is 35, with theirs 70" in rate.cases[0].detail
+    assert "the heart rate is 35 bpm, but would be 70 at 500 Hz" in rate.cases[0].detail
 
 
 def test_honest_recordings_of_another_rate_are_not_suspected() -> None:
