@@ -3,6 +3,7 @@
 Owns what each data set says of its records. Must not know the signal store.
 
 source          what a data set adapter yields
+row_table       the rows of a source in one Arrow table
 adapters        which adapter reads which kind of source
 table_file      CSV, TSV, Parquet or Excel -> rows of text
 hospital_table  adapter: a hospital's own table
@@ -11,5 +12,4 @@ cinc2021        adapter: PhysioNet/CinC Challenge 2021
 mitbih          adapter: windows of the MIT-BIH Arrhythmia Database
 mimic_iv_ecg    adapter: MIMIC-IV-ECG
 splits          train, val and test, by patient
-packed_rows     its rows in little memory
 """

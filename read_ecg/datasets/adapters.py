@@ -25,8 +25,8 @@ from ecgpipe.read_ecg.datasets.cinc2021 import cinc2021_headers, read_cinc2021
 from ecgpipe.read_ecg.datasets.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.datasets.mimic_iv_ecg import mimic_iv_ecg_tables, read_mimic_iv_ecg
 from ecgpipe.read_ecg.datasets.mitbih import mitbih_annotations, read_mitbih
-from ecgpipe.read_ecg.datasets.packed_rows import PackedRows, packed
 from ecgpipe.read_ecg.datasets.ptbxl import read_ptbxl
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRows
 
 
@@ -61,9 +61,9 @@ def read_source(source: Source) -> SourceRows:
 def planned_rows(source: SourceRows, config: DataConfig) -> SourceRows:
     """Without the rows whose recording another source holds too, and those beyond data.limit."""
     kinds = {other.kind for other in config.sources}
-    rows, left_out = packed(source.rows), dict(source.left_out)
+    rows, left_out = RowTable.of(source.rows), dict(source.left_out)
     if copies := sum(also_in in kinds for also_in in rows.column("also_in")):
-        rows = PackedRows(row for row in rows if row.also_in not in kinds)
+        rows = RowTable.of(row for row in rows if row.also_in not in kinds)
         left_out[f"records of {source.name} that another source holds too"] = copies
     if config.limit is not None and config.limit < len(rows):
         rows = rows[: config.limit]

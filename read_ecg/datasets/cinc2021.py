@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ecgpipe.config.data import Cinc2021Source
 from ecgpipe.errors import SourceError
-from ecgpipe.read_ecg.datasets.packed_rows import PackedRows
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, parse_number
 
 # By the letters a record's name begins with.
@@ -60,7 +60,7 @@ def read_cinc2021(source: Cinc2021Source) -> SourceRows:
     """
     headers = cinc2021_headers(source)
     rows = (_row(header, source) for header in headers)
-    return SourceRows(name="cinc2021", root=source.root, table=source.root, rows=PackedRows(rows))
+    return SourceRows(name="cinc2021", root=source.root, table=source.root, rows=RowTable.of(rows))
 
 
 def cinc2021_headers(source: Cinc2021Source) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ecgpipe.config.data import TableSource
 from ecgpipe.errors import SourceError
-from ecgpipe.read_ecg.datasets.packed_rows import PackedRows
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, parse_number, parse_split
 from ecgpipe.read_ecg.datasets.table_file import NumberedRow, Row, read_table, require_columns
 
@@ -48,7 +48,7 @@ def read_hospital_table(
         name=source.table.name,
         root=source.root or source.table.parent,
         table=source.table,
-        rows=PackedRows(_rows(rows, source.table, column, bad_rows)),
+        rows=RowTable.of(_rows(rows, source.table, column, bad_rows)),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ecgpipe.config.data import MimicIvEcgSource
 from ecgpipe.errors import SourceError
-from ecgpipe.read_ecg.datasets.packed_rows import PackedRows, Texts, sorted_places
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 
 _LINES = tuple(f"report_{number}" for number in range(18))
@@ -28,7 +28,7 @@ def read_mimic_iv_ecg(source: MimicIvEcgSource) -> SourceRows:
     records, measurements = mimic_iv_ecg_tables(source)
     reports = _Reports(measurements, source.separator)
     columns = ("subject_id", "study_id", "ecg_time", "path")
-    rows = PackedRows(
+    rows = RowTable.of(
         SourceRow(
             record_id=f"mimic-iv-ecg-{study}",
             patient_id=f"mimic-iv-{subject}" if subject else "",
@@ -60,7 +60,7 @@ class _Reports:
         self._separator = separator
         self._rows = _columns(table, ("study_id", *_LINES))
         self._waiting: dict[str, str | None] = {}
-        self._studies = Texts()
+        self._studies: set[str] = set()
 
     def take(self, study: str) -> str | None:
         """The report of a study that is asked for once; None where it has none."""
@@ -69,23 +69,19 @@ class _Reports:
         return self._waiting.pop(study, None)
 
     def finish(self) -> None:
-        """Read to the end. Raises SourceError: a study is there twice."""
+        """Read to the end. Raises SourceError: a study appears twice."""
         while self._read_on():
             self._waiting.clear()
-        before = None
-        for place in sorted_places([self._studies]).tolist():
-            study = self._studies[place]
-            if study == before:
-                raise SourceError(
-                    f"The table {self._table}, row {place + 2}: its study is there already."
-                )
-            before = study
 
     def _read_on(self) -> bool:
-        _, row = next(self._rows, (0, []))
+        number, row = next(self._rows, (0, []))
         if row:
             study, *lines = row
-            self._studies.append(study)
+            if study in self._studies:
+                raise SourceError(
+                    f"The table {self._table}, row {number}: its study already has a row."
+                )
+            self._studies.add(study)
             self._waiting[study] = self._separator.join(line for line in lines if line) or None
         return bool(row)
 

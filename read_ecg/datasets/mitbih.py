@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from ecgpipe.config.data import MitbihSource
 from ecgpipe.errors import RecordError, SourceError
-from ecgpipe.read_ecg.datasets.packed_rows import PackedRows
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.formats.recording import recording_state
 from ecgpipe.read_ecg.formats.wfdb import read_wfdb
@@ -91,7 +91,7 @@ def read_mitbih(source: MitbihSource) -> SourceRows:
     Raises:
         SourceError: there is no record, or one's header or annotations cannot be read.
     """
-    rows = PackedRows(row for name in _records(source) for row in _rows(name, source))
+    rows = RowTable.of(row for name in _records(source) for row in _rows(name, source))
     if not rows:
         raise SourceError(
             f"No beat of the MIT-BIH records in {source.root} has a window that obeys the rule."

@@ -10,7 +10,7 @@ import ast
 
 from ecgpipe.config.data import PtbxlSource
 from ecgpipe.errors import SourceError
-from ecgpipe.read_ecg.datasets.packed_rows import PackedRows
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, parse_number, parse_split
 from ecgpipe.read_ecg.datasets.table_file import Row, read_table, require_columns
 
@@ -39,7 +39,7 @@ def read_ptbxl(source: PtbxlSource) -> SourceRows:
         name="ptbxl",
         root=source.root,
         table=table,
-        rows=PackedRows(_row(row, number, source) for number, row in rows),
+        rows=RowTable.of(_row(row, number, source) for number, row in rows),
     )
 
 

@@ -65,7 +65,7 @@ class SourceRows:
     """The file or folder whose content decides the rows."""
 
     rows: Sequence[SourceRow]
-    """`PackedRows` of them: there may be a million."""
+    """A `RowTable`: there may be a million."""
 
     read: Callable[[Path], EcgRecord] | None = None
     """How the recordings are read where they need knowledge of the data set; None: by content."""

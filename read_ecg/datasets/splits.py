@@ -6,12 +6,9 @@ Owns the drawing, and the refusal of a patient in two parts.
 import hashlib
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from ecgpipe.config.data import SplitConfig
 from ecgpipe.errors import SourceError
-from ecgpipe.read_ecg.datasets.packed_rows import packed
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow
 
 _NAMES = ("train", "val", "test")
@@ -34,10 +31,11 @@ def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
     Raises:
         SourceError: a source states a split for some of its rows only.
     """
-    splits, patients = packed(rows).column("split"), packed(rows).column("patient_id")
+    table = RowTable.of(rows)
+    splits, patients = table.column("split"), table.column("patient_id")
     stated = sum(split is not None for split in splits)
     if 0 < stated < len(rows):
-        row = rows[list(splits).index(None)]
+        row = rows[splits.index(None)]
         raise SourceError(
             f"{row.place} states no split, {stated:,} other rows do. Fill the column, or"
             " remove it to have the split drawn by patient."
@@ -46,27 +44,6 @@ def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
         split or draw_split(patient, config)
         for split, patient in zip(splits, patients, strict=True)
     ]
-
-
-def perhaps_in_two_splits(
-    patients: npt.NDArray[np.int64], splits: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.int64]:
-    """The places of the rows whose patient has rows in other parts as well, and of few others.
-
-    Args:
-        patients: (n,) a hash of each row's patient, so that no table of names is needed. Two
-            patients may share one.
-        splits: (n,) the part of each row, as a number.
-    """
-    order = np.argsort(patients)
-    ordered = patients[order]
-    begins = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(ordered)])
-    if not len(begins):
-        return begins
-    parts = splits[order]
-    several = np.minimum.reduceat(parts, begins) < np.maximum.reduceat(parts, begins)
-    n_rows = np.diff(np.append(begins, len(order)))
-    return np.sort(order[np.repeat(several, n_rows)])
 
 
 Leak = tuple[SourceRow, str, SourceRow, str]

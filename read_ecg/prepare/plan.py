@@ -1,38 +1,48 @@
 """The plan of a preparation: which record of which source takes which slot.
 
-Owns the order (by record id, so that a re-ordered table changes nothing), the refusal of an id that
-is there twice, and the plan's hash. What is held of a record are its packed row and a few numbers.
+Owns the order (by record id, so that a re-ordered table changes nothing), the refusal of duplicate
+ids, and the plan's hash. The rows stay in one Arrow table, because there may be a million.
 """
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from ecgpipe.cache.records_table import SPLITS
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import SourceError
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
-from ecgpipe.read_ecg.datasets.packed_rows import PackedRows, packed, sorted_places
+from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
-from ecgpipe.read_ecg.datasets.splits import assign_splits, perhaps_in_two_splits
+from ecgpipe.read_ecg.datasets.splits import assign_splits
+
+_RECORDS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A row with its place in the plan."""
+    """A row of the plan, with its source."""
 
     row: SourceRow
     source: SourceRows
-    split: str
+    """Without its rows."""
+
+    @property
+    def split(self) -> str:
+        """The split that was stated or drawn."""
+        assert self.row.split is not None, self.row.place
+        return self.row.split
 
 
 class Plan(Sequence[Planned]):
-    """All planned records by slot; one is made when it is asked for."""
+    """All planned records, by slot."""
 
     def __init__(self, sources: Sequence[tuple[SourceRows, Sequence[str]]]) -> None:
         """Put the rows in order.
@@ -41,19 +51,20 @@ class Plan(Sequence[Planned]):
             sources: each with the split of every row.
 
         Raises:
-            SourceError: a record id is there twice.
+            SourceError: two rows have the same record id.
         """
-        self.sources = tuple(source for source, _ in sources)
-        self._rows = [packed(source.rows) for source in self.sources]
-        self._ends = np.cumsum([len(rows) for rows in self._rows], dtype=np.int64)
-        self._order = sorted_places([rows.record_ids for rows in self._rows])
-        codes = [_split_codes(splits) for _, splits in sources]
-        self._splits = np.concatenate([np.empty(0, np.uint8), *codes])[self._order]
-        self.record_ids: Sequence[str] = PlanColumn(self, "record_id")
-        self._check_unique()
+        self.sources = tuple(dataclasses.replace(source, rows=()) for source, _ in sources)
+        tables = [
+            _source_table(n, source.rows, splits) for n, (source, splits) in enumerate(sources)
+        ]
+        table = pa.concat_tables([_source_table(0, (), ()), *tables])
+        order = pc.sort_indices(table["record_id"])
+        self._table = table.take(order)
+        self.record_ids: list[str] = self._table["record_id"].to_pylist()
+        self._check_unique(order.to_numpy())
 
     def __len__(self) -> int:
-        return len(self._order)
+        return int(self._table.num_rows)
 
     @overload
     def __getitem__(self, slot: int) -> Planned: ...
@@ -63,93 +74,71 @@ class Plan(Sequence[Planned]):
 
     def __getitem__(self, slot: int | slice) -> Planned | list[Planned]:
         if isinstance(slot, slice):
-            return [self[number] for number in range(*slot.indices(len(self)))]
-        source, number = self.find(slot)
-        split = SPLITS[self._splits[slot]]
-        return Planned(self._rows[source][number], self.sources[source], split)
+            start, stop, step = slot.indices(len(self))
+            assert step == 1, "plans are sliced without gaps"
+            return list(self._planned(self._table.slice(start, max(stop - start, 0))))
+        number = range(len(self))[slot]
+        return self[number : number + 1][0]
 
-    def find(self, slot: int) -> tuple[int, int]:
-        """The number of the source, and that of the row in it."""
-        number = int(self._order[slot])
-        source = int(self._ends.searchsorted(number, "right"))
-        return source, number - (int(self._ends[source - 1]) if source else 0)
+    def __iter__(self) -> Iterator[Planned]:
+        for first in range(0, len(self), _RECORDS_AT_ONCE):
+            yield from self[first : first + _RECORDS_AT_ONCE]
 
-    def value(self, slot: int, name: str) -> Any:
-        """One field of a row, without the others."""
-        source, number = self.find(slot)
-        return self._rows[source].column(name)[number]
+    def count_patients(self, among: npt.NDArray[np.bool_]) -> int:
+        """The number of patients of some records.
 
-    def patients(self) -> npt.NDArray[np.int64]:
-        """(n,) a hash of whose ECG each record is; two in 10^8 plans of a million patients would
-        give two of them one."""
-        return np.fromiter(map(hash, PlanColumn(self, "patient_id")), np.int64, len(self))
+        Args:
+            among: (n,) whether a record counts.
+        """
+        return int(pc.count_distinct(self._table["patient_id"].filter(pa.array(among))).as_py())
 
-    def suspects(self) -> Iterator[Planned]:
-        """Records in whose patient's other splits one should look: hardly ever any."""
-        for slot in perhaps_in_two_splits(self.patients(), self._splits):
-            planned = self[int(slot)]
+    def in_several_splits(self) -> Iterator[Planned]:
+        """The records of patients who have records in more than one split; hardly ever any."""
+        splits = self._table.group_by("patient_id").aggregate([("split", "count_distinct")])
+        several = splits.filter(pc.greater(splits["split_count_distinct"], 1))["patient_id"]
+        leaking = pc.is_in(self._table["patient_id"], several.combine_chunks())
+        for planned in self._planned(self._table.filter(leaking)):
             if planned.row.patient_id:
                 yield planned
 
     def public_codes(self) -> Counter[str]:
-        """How often each code of public lists is said, in the order of the plan."""
-        counts: Counter[str] = Counter()
-        if any(any(rows.column("public_codes")) for rows in self._rows):
-            for slot in range(len(self)):
-                if self.value(slot, "public_codes"):
-                    counts.update(self.value(slot, "findings"))
-        return counts
+        """How often each code of a public list occurs, in the order of the plan."""
+        coded = self._table.filter(self._table["public_codes"])
+        counts = pc.list_flatten(coded["findings"]).value_counts().to_pylist()
+        return Counter({entry["values"]: entry["counts"] for entry in counts})
 
     def hash(self) -> str:
         """Changes when other recordings are planned, or under other ids."""
         digest = hashlib.sha256()
-        for slot in range(len(self)):
-            source, number = self.find(slot)
-            digest.update(_line(self.sources[source], self._rows[source], number).encode())
+        for planned in self:
+            digest.update(_line(planned.row, planned.source).encode())
         return digest.hexdigest()
 
-    def _check_unique(self) -> None:
-        """Of several ids that are there twice, the first is named."""
-        slots, ids = range(1, len(self)), iter(self.record_ids)
-        before, again = next(ids, None), []
-        for slot, record_id in zip(slots, ids, strict=True):
-            if record_id == before:
-                again.append(slot)
-            before = record_id
+    def _planned(self, table: pa.Table) -> Iterator[Planned]:
+        numbers = table["source"].to_pylist()
+        for row, number in zip(RowTable(table), numbers, strict=True):
+            yield Planned(row, self.sources[number])
+
+    def _check_unique(self, order: npt.NDArray[np.uint64]) -> None:
+        """Name the earliest duplicate by its place in the tables."""
+        ids = self.record_ids
+        again = [slot for slot in range(1, len(ids)) if ids[slot] == ids[slot - 1]]
         if not again:
             return
-        second = min(again, key=lambda slot: int(self._order[slot]))
-        first = second - 1
-        while first and self.record_ids[first - 1] == self.record_ids[second]:
-            first -= 1
+        second = min(again, key=lambda slot: int(order[slot]))
+        first = ids.index(ids[second])
         raise SourceError(
-            f"A record_id is there twice: {self.value(first, 'place')} and"
-            f" {self.value(second, 'place')}. Give every ECG its own."
+            f"Two rows have the same record_id: {self[first].row.place} and"
+            f" {self[second].row.place}. Give every ECG its own."
         )
-
-
-class PlanColumn(Sequence[Any]):
-    """One field of all planned rows, by slot."""
-
-    def __init__(self, plan: Plan, name: str) -> None:
-        self._plan = plan
-        self._name = name
-
-    def __len__(self) -> int:
-        return len(self._plan)
-
-    def __getitem__(self, slot: Any) -> Any:
-        if isinstance(slot, slice):
-            return [self[number] for number in range(*slot.indices(len(self)))]
-        return self._plan.value(slot, self._name)
 
 
 def read_plan(config: DataConfig) -> Plan:
     """Every row of every source.
 
     Raises:
-        SourceError: a table is unusable, a root is no folder, a record id is there twice, or a
-            split is stated for some rows only.
+        SourceError: a table is unusable, a root is no folder, two rows have the same record id, or
+            a split is stated for some rows only.
     """
     sources = []
     for number, settings in enumerate(config.sources):
@@ -160,16 +149,18 @@ def read_plan(config: DataConfig) -> Plan:
     return Plan(sources)
 
 
-def _split_codes(splits: Sequence[str]) -> npt.NDArray[np.uint8]:
-    return np.fromiter(map(SPLITS.index, splits), np.uint8, len(splits))
+def _source_table(number: int, rows: Sequence[SourceRow], splits: Sequence[str]) -> pa.Table:
+    """The rows with their assigned splits and the number of their source."""
+    table = RowTable.of(rows).table
+    place = table.column_names.index("split")
+    table = table.set_column(place, "split", pa.array(splits, pa.string()))
+    return table.append_column("source", pa.array(np.full(len(rows), number, np.int32)))
 
 
-def _line(source: SourceRows, rows: PackedRows, number: int) -> str:
-    record_id, path = rows.column("record_id")[number], rows.column("path")[number]
-    line = f"{record_id}\0{source.root}\0{path}"
-    start_s = rows.column("start_s")[number]
-    if start_s is not None:
-        line += f"\0{start_s!r}\0{rows.column('length_s')[number]!r}"
+def _line(row: SourceRow, source: SourceRows) -> str:
+    line = f"{row.record_id}\0{source.root}\0{row.path}"
+    if row.start_s is not None:
+        line += f"\0{row.start_s!r}\0{row.length_s!r}"
     if source.read is not None:
         line += f"\0{source.name}"
     return f"{line}\n"

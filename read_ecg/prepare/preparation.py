@@ -160,7 +160,7 @@ def prepare_share(
     manifest = _store_signals(config, plan, workspace, stop, share)
     if isinstance(manifest, ShareDone):
         return manifest
-    check_patients((suspect.row, suspect.split) for suspect in plan.suspects())
+    check_patients((leaking.row, leaking.split) for leaking in plan.in_several_splits())
     without_signal = [Rejection(**entry) for entry in manifest["rejected"]]
     records = RecordRows(plan, without_signal, findings)
     counts: dict[str, Any] = {}
@@ -284,7 +284,8 @@ class _Jobs(Sequence[ShardJob]):
 
     def __getitem__(self, place: Any) -> Any:
         shard = self._shards[place]
-        planned = (self._plan[slot] for slot in self._writer.planned(shard))
+        slots = self._writer.planned(shard)
+        planned = self._plan[slots.start : slots.stop]
         recordings = tuple(PlannedRecording.of(p.row, p.source) for p in planned)
         return ShardJob(self._writer.shard_plan(shard), recordings, self._config)
 

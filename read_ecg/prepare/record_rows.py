@@ -84,7 +84,7 @@ class RecordRows:
             "rejected": len(self.refused),
             "rejected_by_reason": dict(reasons.most_common()),
             "notes": notes,
-            "patients": len(np.unique(self._plan.patients()[self._is_in])),
+            "patients": self._plan.count_patients(self._is_in),
             "splits": {name: self._splits[name] for name in SPLITS},
             "left_out": self._left_out(),
         }

@@ -558,7 +558,7 @@ def test_mimic_tables_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     for text, message in [
         (whole.replace("report_7", "x"), "no column report_7"),
         (whole[:-30], "row 4, has"),
-        (whole + whole.splitlines()[-1] + "\n", "row 5: its study is there already"),
+        (whole + whole.splitlines()[-1] + "\n", "row 5: its study already has a row"),
         (whole[:-2], "cannot be read"),
     ]:
         table.write_text(text)

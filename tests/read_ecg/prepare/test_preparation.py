@@ -121,7 +121,7 @@ def test_a_bad_record_is_named_with_its_reason_and_the_rest_goes_on(
 
 def test_a_record_id_used_twice_is_refused_with_both_places(hospital: Hospital) -> None:
     hospital.rows[5]["record_id"] = "r02"
-    with pytest.raises(SourceError, match=r"A record_id is there twice: row 4 .* and row 7"):
+    with pytest.raises(SourceError, match=r"Two rows have the same record_id: row 4 .* and row 7"):
         hospital.prepare()
 
 
