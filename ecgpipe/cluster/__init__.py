@@ -1,16 +1,15 @@
-"""Batch clusters: the stages as jobs, jobs as scripts, scripts into a queue.
+"""Batch clusters: stages become jobs, jobs become scripts, scripts go into a queue.
 
-Owns what Slurm, PBS, Grid Engine and PJM want. A script holds one ordinary command and can be read,
-changed and queued by hand. Knows settings and errors, and neither stages nor rooms: what is to be
-queued, it is told.
+Owns the differences between Slurm, PBS, Grid Engine and PJM. Each script holds one ordinary ecgpipe
+command and can be read, edited and queued by hand. Depends on settings and errors only; the caller
+decides what to queue.
 
-job          one job: a command, what it asks for, what it waits for         (pure)
+job          one job: its command, its resources, its dependencies           (pure)
 chain        settings -> the jobs prepare, embed, train, eval                (pure)
-shell_words  any text as a word of a shell script                            (pure)
-script       what all schedulers' scripts have in common                     (pure)
+shell_words  quoting for shell scripts                                       (pure)
+script       the parts that all schedulers' scripts share                    (pure)
 slurm, pbs, grid_engine, pjm
-             one scheduler each: its own lines, how a job starts itself again, how it is queued,
-             made to wait, and known by its id                               (pure)
-dialects     the four by name                                                (pure)
-queueing     runs sbatch, qsub or pjsub; the one place that starts a process
+             one scheduler each: directives, restarts, submission, dependencies, job ids  (pure)
+dialects     the four schedulers by name                                     (pure)
+queueing     runs sbatch, qsub or pjsub; the only module that starts a process
 """

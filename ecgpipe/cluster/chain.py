@@ -1,6 +1,6 @@
-"""Settings to the chain of jobs: an array that prepares, an array that embeds, train, eval.
+"""Turn settings into the chain of jobs: a prepare array, an embed array, train, eval.
 
-Owns the commands of the stages and what each asks for. No scheduler's words.
+Owns each stage's command and the resources it requests. Knows no scheduler's syntax.
 """
 
 from collections.abc import Collection
@@ -13,99 +13,99 @@ from ecgpipe.errors import ConfigError
 
 STAGES = ("prepare", "embed", "train", "eval")
 
-# A tenth at least is work.
-_MOST_OF_THE_TIME = 0.9
+# The margin before the wall time must leave at least this share of it for work.
+_MIN_WORK_SHARE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calls:
-    """How the ordinary commands are called on a node."""
+class Invocation:
+    """How ecgpipe is invoked on a node."""
 
     program: tuple[str, ...]
-    """Words of the program: `ecgpipe`."""
+    """Usually just `ecgpipe`."""
 
     config: Path
-    """The settings, all paths in them absolute."""
+    """The settings file, with absolute paths only."""
 
     folders: tuple[Path, ...] = ()
-    """What a container must see."""
+    """Folders to bind into the container."""
 
     prepare_workers: int | None = None
-    """data.workers, where the person set it; None: as many as the job has cores."""
+    """data.workers if the user set it; None means one per core of the job."""
 
 
-def chain(
-    cluster: ClusterConfig, calls: Calls, stages: Collection[str], retries: int
+def build_chain(
+    cluster: ClusterConfig, invocation: Invocation, stages: Collection[str], retries: int
 ) -> tuple[Job, ...]:
-    """The jobs of some stages, in order, each waiting for the one before.
+    """Build the jobs for `stages`, in order, each depending on the one before.
 
     Args:
         cluster: the settings.
-        calls: how commands are called.
-        stages: which to queue, of STAGES.
-        retries: how often each is started again.
+        invocation: how ecgpipe is called on a node.
+        stages: a subset of STAGES.
+        retries: how often each job may be restarted.
 
     Raises:
-        ConfigError: a folder cannot be shown to a container.
+        ConfigError: a folder cannot be bound into the container.
     """
     jobs: list[Job] = []
     for number, stage in enumerate(STAGES, 1):
         if stage in stages:
             depends_on = jobs[-1].stage if jobs else None
-            jobs.append(_job(stage, number, cluster, calls, retries, depends_on))
+            jobs.append(_build_job(stage, number, cluster, invocation, retries, depends_on))
     return tuple(jobs)
 
 
-def _job(
+def _build_job(
     stage: str,
     number: int,
     cluster: ClusterConfig,
-    calls: Calls,
+    invocation: Invocation,
     retries: int,
     depends_on: str | None,
 ) -> Job:
-    asked: StageJob = getattr(cluster, stage)
-    tasks, nodes = getattr(asked, "shards", 1), getattr(asked, "nodes", 1)
-    gpus = getattr(asked, "gpus", 0)
-    margin = min(cluster.margin_minutes, (1 - _MOST_OF_THE_TIME) * asked.wall_minutes)
-    words = [*calls.program, stage, "--config", str(calls.config)]
+    settings: StageJob = getattr(cluster, stage)
+    tasks, nodes = getattr(settings, "shards", 1), getattr(settings, "nodes", 1)
+    gpus = getattr(settings, "gpus", 0)
+    margin = min(cluster.margin_minutes, (1 - _MIN_WORK_SHARE) * settings.wall_minutes)
+    words = [*invocation.program, stage, "--config", str(invocation.config)]
     if tasks > 1:
         words += ["--shard", f"array/{tasks}"]
     if stage == "prepare":
-        # Not every scheduler keeps a job to its cores, and then a node's would all be counted.
-        words += ["--set", f"data.workers={calls.prepare_workers or asked.cpus}"]
-    words += ["--max-minutes", f"{asked.wall_minutes - margin:g}"]
+        # Some schedulers do not pin a job to its cores, so the core count cannot be detected.
+        words += ["--set", f"data.workers={invocation.prepare_workers or settings.cpus}"]
+    words += ["--max-minutes", f"{settings.wall_minutes - margin:g}"]
     return Job(
         stage=stage,
         number=number,
-        command=(*_container(cluster, calls, gpus), *words),
+        command=(*_container_words(cluster, invocation, gpus), *words),
         tasks=tasks,
         nodes=nodes,
         ranks_per_node=max(gpus, 1) if stage == "train" else 1,
         gpus_per_node=gpus,
-        cpus=asked.cpus,
-        threads=1 if stage == "prepare" else asked.cpus,  # prepare's workers have one each
-        memory_gb=asked.memory_gb,
-        wall_minutes=asked.wall_minutes,
+        cpus=settings.cpus,
+        threads=1 if stage == "prepare" else settings.cpus,  # one per prepare worker
+        memory_gb=settings.memory_gb,
+        wall_minutes=settings.wall_minutes,
         margin_minutes=margin,
         retries=retries,
         depends_on=depends_on,
-        queue=asked.queue or cluster.queue,
-        resources=asked.resources,
-        options=(*cluster.options, *asked.options),
+        queue=settings.queue or cluster.queue,
+        resources=settings.resources,
+        options=(*cluster.options, *settings.options),
     )
 
 
-def _container(cluster: ClusterConfig, calls: Calls, gpus: int) -> list[str]:
-    """The words that run a command inside the container; none without one."""
+def _container_words(cluster: ClusterConfig, invocation: Invocation, gpus: int) -> list[str]:
+    """The prefix that runs a command inside the container; empty without a container."""
     if cluster.container is None:
         return []
     words = ["apptainer", "exec", *(["--nv"] if gpus else [])]
-    for folder in dict.fromkeys((*calls.folders, *cluster.binds)):
+    for folder in dict.fromkeys((*invocation.folders, *cluster.binds)):
         if set(str(folder)) & set(":,"):
             raise ConfigError(
-                f"The folder {folder} cannot be shown to a container: apptainer's --bind has no"
-                " way to write a ':' or ','. Rename it, or leave out cluster.container."
+                f"The folder {folder} cannot be bound into a container: apptainer's --bind cannot"
+                " escape ':' or ','. Rename the folder, or remove cluster.container."
             )
         words += ["--bind", str(folder)]
     return [*words, str(cluster.container)]

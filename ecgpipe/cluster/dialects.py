@@ -1,4 +1,4 @@
-"""The schedulers by name."""
+"""The four schedulers by name."""
 
 from ecgpipe.cluster.grid_engine import GRID_ENGINE
 from ecgpipe.cluster.job import Dialect

@@ -1,9 +1,9 @@
 """Grid Engine: qsub with #$ lines (TSUBAME4 runs Altair's).
 
-Owns its lines and ways. `-hold_jid` also releases those that wait for a job that failed, so every
-stage looks at its input itself and ends at once. A job that ends with 99 goes back into the queue
-under its own id; it is not told how often, so the script counts in a file. Wall time ends without a
-warning: --max-minutes is what saves the work.
+`-hold_jid` releases dependents even if the job failed, so every stage checks its input and exits at
+once if it is missing. A job that exits with 99 is requeued under the same id. Grid Engine does not
+expose the restart count, so the script keeps it in a file. Wall time ends without a signal:
+--max-minutes makes the command save in time.
 """
 
 import re
@@ -12,12 +12,11 @@ import shlex
 from ecgpipe.cluster.job import After, Dialect, Job, Site
 from ecgpipe.cluster.script import (
     hours_minutes_seconds,
+    if_stopped,
     port_from,
     render,
     start_ranks,
-    stopped_early,
 )
-from ecgpipe.cluster.shell_words import line_of
 from ecgpipe.errors import ConfigError
 
 _ID = re.compile(r"^(\d+)(\.\d+-\d+:\d+)?$")
@@ -25,16 +24,16 @@ _RESCHEDULE = 99
 
 
 def _script(job: Job, site: Site) -> str:
-    queued_by = line_of(_submit(job, site, None))
+    queued_by = shlex.join(_submit(job, site, None))
     return render(_directives(job), _launch(job), _ending(job, site), job, site, queued_by)
 
 
 def _directives(job: Job) -> str:
     if job.resources is None and not job.options:
         raise ConfigError(
-            f"cluster.{job.stage}.resources is missing. Grid Engine sites have words of their own"
-            " for GPUs and nodes, such as gpu_1=1 or node_f=1 on TSUBAME4: see the site's manual,"
-            " or give whole lines as cluster.options."
+            f"cluster.{job.stage}.resources is missing. Each Grid Engine site names GPUs and nodes"
+            " differently, for example gpu_1=1 or node_f=1 on TSUBAME4. Look the name up in the"
+            " site's manual, or give complete lines in cluster.options."
         )
     lines = [
         f"-N {job.name}",
@@ -70,22 +69,22 @@ def _ending(job: Job, site: Site) -> str:
         f"  exit {_RESCHEDULE}\n"
         "fi"
     )
-    return f'{stopped_early(again)}\nexit "$status"'
+    return f'{if_stopped(again)}\nexit "$status"'
 
 
 def _submit(job: Job, site: Site, after: After | None) -> list[str]:
     words = ["qsub", "-terse"]
     if site.account is not None:
-        words += ["-g", site.account]  # TSUBAME does not read it in a script
+        words += ["-g", site.account]  # TSUBAME ignores it inside a script
     if after is not None:
-        words += ["-hold_jid", ",".join(filter(None, (after.ended_well, after.ended)))]
+        words += ["-hold_jid", ",".join(filter(None, (after.succeeded, after.finished)))]
     return [*words, job.file_name]
 
 
 def _read_id(output: str) -> str | None:
     lines = output.strip().splitlines()
     match = _ID.match(lines[-1].strip()) if lines else None
-    return match[1] if match else None  # an array adds `.1-8:1`
+    return match[1] if match else None  # without the `.1-8:1` of an array
 
 
 GRID_ENGINE = Dialect(
@@ -94,5 +93,5 @@ GRID_ENGINE = Dialect(
     submit=_submit,
     read_id=_read_id,
     cancel="qdel",
-    starts_itself_again=True,
+    requeues_itself=True,
 )

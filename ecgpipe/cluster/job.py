@@ -1,6 +1,6 @@
-"""One job of a chain, in no scheduler's words.
+"""One job of a chain, independent of any scheduler.
 
-Owns the shape that `chain` fills and the schedulers' modules render.
+`chain` fills these types; the schedulers' modules render them.
 """
 
 from collections.abc import Callable
@@ -10,77 +10,77 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A command, what it asks for, and what it waits for."""
+    """A command, the resources it needs, and the stage it depends on."""
 
     stage: str
-    """prepare, embed, train or eval; what other jobs call it."""
+    """prepare, embed, train or eval."""
 
     number: int
-    """Its place in the chain of all stages, from 1."""
+    """Position in the chain of all stages, from 1."""
 
     command: tuple[str, ...]
-    """The words of the command. Each task of an array and each rank runs the same ones."""
+    """The same for every array task and every rank."""
 
     tasks: int = 1
-    """Of a job array; 1: no array."""
+    """Size of the job array; 1 means no array."""
 
     nodes: int = 1
     ranks_per_node: int = 1
-    """Processes that work together on each node."""
+    """Cooperating processes per node."""
 
     gpus_per_node: int = 0
     cpus: int = 1
-    """Cores of each process."""
+    """Cores per process."""
 
     threads: int = 1
-    """Threads of numpy and torch in each process."""
+    """numpy and torch threads per process."""
 
     memory_gb: int | None = None
-    """Of each node; None: the site's own amount."""
+    """Per node; None means the site's default."""
 
     wall_minutes: int
     margin_minutes: float
-    """How long before the end of the wall time the command is told to stop."""
+    """How long before the end of the wall time the command is asked to stop."""
 
     retries: int
-    """How often it is started again after it was stopped with everything saved."""
+    """How often it may be restarted after stopping early with everything saved."""
 
     depends_on: str | None = None
-    """The stage that must have ended well before."""
+    """The stage that must succeed first."""
 
     queue: str | None = None
     resources: str | None = None
-    """The site's own words, in place of nodes, GPUs, cores and memory."""
+    """A site-specific request that replaces nodes, GPUs, cores and memory."""
 
     options: tuple[str, ...] = ()
-    """More lines for the scheduler."""
+    """Extra directives for the scheduler."""
 
     @property
     def name(self) -> str:
-        """As it stands in the queue: 15 letters at most, which is all that an old PBS takes."""
+        """Its name in the queue; older PBS versions allow at most 15 characters."""
         return f"ecgpipe-{self.stage}"
 
     @property
     def file_name(self) -> str:
-        """Of its script."""
+        """The name of its script."""
         return f"{self.number}-{self.stage}.sh"
 
     @property
     def ranks(self) -> int:
-        """Processes that work together, on all nodes."""
+        """Cooperating processes over all nodes."""
         return self.nodes * self.ranks_per_node
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What the scripts of all jobs share."""
+    """What the scripts of all jobs have in common."""
 
     run_name: str
     folder: Path
-    """Where commands run: the folder of pipeline.yaml."""
+    """The working directory: the folder of pipeline.yaml."""
 
     jobs_folder: Path
-    """Where the scripts and their logs lie, and where they are queued from."""
+    """Holds the scripts and their logs; jobs are submitted from it."""
 
     account: str | None = None
     modules: tuple[str, ...] = ()
@@ -88,50 +88,50 @@ class Site:
     scratch: str = "$TMPDIR"
 
     path_folder: Path | None = None
-    """Put in front of PATH, where neither `setup` nor a container brings ecgpipe."""
+    """Prepended to PATH if neither `setup` nor a container provides ecgpipe."""
 
     version: str = ""
-    """Of the ecgpipe that wrote the scripts."""
+    """The version of ecgpipe that wrote the scripts."""
 
 
 @dataclass(frozen=True)
 class After:
-    """Queued jobs that another waits for, by id; of one chain, `ended` behind `ended_well`."""
+    """The ids of the jobs that a job depends on; `finished` was queued after `succeeded`."""
 
-    ended_well: str | None = None
-    """It must have ended, and well."""
+    succeeded: str | None = None
+    """Must end with exit code 0."""
 
-    ended: str | None = None
-    """Its end is enough."""
+    finished: str | None = None
+    """May end with any exit code."""
 
-    def words(self, well: str, any_end: str) -> list[str]:
-        """Each as a scheduler's condition, such as `afterok:7`."""
-        pairs = ((well, self.ended_well), (any_end, self.ended))
+    def conditions(self, ok: str, any_exit: str) -> list[str]:
+        """The dependencies in a scheduler's syntax, such as `afterok:7`."""
+        pairs = ((ok, self.succeeded), (any_exit, self.finished))
         return [f"{word}:{job_id}" for word, job_id in pairs if job_id is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """One scheduler: how it is spoken to and what it cannot do."""
+    """One scheduler: its syntax and its limits."""
 
     name: str
     script: Callable[[Job, Site], str]
 
     submit: Callable[[Job, Site, After | None], list[str]]
-    """The words that queue a job's script, run in the folder it lies in."""
+    """Returns the command that queues a job's script, to be run in `jobs_folder`."""
 
     read_id: Callable[[str], str | None]
-    """The job's id out of what the command printed, as `submit` wants it; None: not there."""
+    """Parses the job id from the command's output, in the form `submit` expects; None if absent."""
 
     cancel: str
     """The command that cancels jobs by id."""
 
-    starts_itself_again: bool
-    """Whether a stopped job goes back into the queue under its own id. Otherwise as many more jobs
-    as there may be retries wait behind it."""
+    requeues_itself: bool
+    """Whether a stopped job can requeue itself under the same id. If not, one more copy of the job
+    per retry is queued behind it."""
 
-    waits_for_arrays: bool = True
-    """Whether a job can wait for an array."""
+    can_depend_on_arrays: bool = True
+    """Whether a job can depend on an array."""
 
-    stand_in: str = "ID_OF_{name}"
-    """What stands for an id where nothing is queued yet."""
+    placeholder_id: str = "ID_OF_{name}"
+    """Printed in place of a job id in a dry run."""

@@ -1,29 +1,29 @@
 """PBS Professional and OpenPBS: qsub with #PBS lines (ABCI 3.0, Miyabi).
 
-Owns its lines and ways, which are from its documentation and were not run. Users may not `qrerun`,
-and a script that queued itself anew would leave those behind that wait for it; so as many more jobs
-as there may be retries wait behind each stage, and find nothing to do where it is done.
+Written from the documentation; never run on a real PBS. Users may not call `qrerun`, and a script
+that submitted itself again would get a new id, which its dependents do not wait for. So one copy of
+the job per retry is queued behind each stage; a copy exits at once if the stage is done.
 """
 
 import re
+import shlex
 
 from ecgpipe.cluster.job import After, Dialect, Job, Site
 from ecgpipe.cluster.script import (
+    exit_for_next_copy,
     hours_minutes_seconds,
-    leave_to_the_next,
     port_from,
     render,
     start_ranks,
 )
-from ecgpipe.cluster.shell_words import line_of
 
 _ID = re.compile(r"^\d+(\[\])?(\.[\w.-]+)?$")
 _NUMBER = "${PBS_JOBID%%[^0-9]*}"
 
 
 def _script(job: Job, site: Site) -> str:
-    queued_by = line_of(_submit(job, site, None))
-    ending = leave_to_the_next()
+    queued_by = shlex.join(_submit(job, site, None))
+    ending = exit_for_next_copy()
     return render(_directives(job, site), _launch(job), ending, job, site, queued_by)
 
 
@@ -57,14 +57,14 @@ def _select(job: Job) -> str:
 
 
 def _launch(job: Job) -> str:
-    meeting = f"number={_NUMBER}\n{port_from('number')}"
-    return start_ranks(job, meeting, 'head -n 1 "$PBS_NODEFILE"', '--hostfile "$PBS_NODEFILE"')
+    port = f"number={_NUMBER}\n{port_from('number')}"
+    return start_ranks(job, port, 'head -n 1 "$PBS_NODEFILE"', '--hostfile "$PBS_NODEFILE"')
 
 
 def _submit(job: Job, site: Site, after: After | None) -> list[str]:
     words = ["qsub"]
     if after is not None:
-        words += ["-W", f"depend={','.join(after.words('afterok', 'afterany'))}"]
+        words += ["-W", f"depend={','.join(after.conditions('afterok', 'afterany'))}"]
     return [*words, job.file_name]
 
 
@@ -79,5 +79,5 @@ PBS = Dialect(
     submit=_submit,
     read_id=_read_id,
     cancel="qdel",
-    starts_itself_again=False,
+    requeues_itself=False,
 )

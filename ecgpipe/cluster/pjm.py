@@ -1,28 +1,28 @@
 """PJM of Fujitsu's Technical Computing Suite: pjsub with #PJM lines (GENKAI, Fugaku).
 
-Owns its lines and ways, which are from manuals and public scripts and were not run. Only the parts
-of one step job wait for each other, and a bulk job (its array) cannot be one: nothing waits for an
-array. As on PBS, more jobs wait behind each stage in place of retries.
+Written from manuals and public scripts; never run on a real PJM. Only the steps of one step job can
+depend on each other, and a bulk job (PJM's array) cannot be a step, so no job can depend on an
+array. As on PBS, one copy of the job per retry is queued behind each stage.
 """
 
 import re
+import shlex
 
 from ecgpipe.cluster.job import After, Dialect, Job, Site
 from ecgpipe.cluster.script import (
+    exit_for_next_copy,
     hours_minutes_seconds,
-    leave_to_the_next,
     port_from,
     render,
     start_ranks,
 )
-from ecgpipe.cluster.shell_words import line_of
 
 _SUBMITTED = re.compile(r"\bJob (\d+(?:_\d+)?) submitted")
 
 
 def _script(job: Job, site: Site) -> str:
-    queued_by = line_of(_submit(job, site, None))
-    ending = leave_to_the_next()
+    queued_by = shlex.join(_submit(job, site, None))
+    ending = exit_for_next_copy()
     return render(_directives(job, site), _launch(job), ending, job, site, queued_by)
 
 
@@ -49,8 +49,8 @@ def _resources(job: Job) -> str:
 
 
 def _launch(job: Job) -> str:
-    meeting = f"number=${{PJM_JOBID%%[^0-9]*}}\n{port_from('number')}"
-    return start_ranks(job, meeting, 'head -n 1 "$PJM_O_NODEINF"', '--hostfile "$PJM_O_NODEINF"')
+    port = f"number=${{PJM_JOBID%%[^0-9]*}}\n{port_from('number')}"
+    return start_ranks(job, port, 'head -n 1 "$PJM_O_NODEINF"', '--hostfile "$PJM_O_NODEINF"')
 
 
 def _submit(job: Job, site: Site, after: After | None) -> list[str]:
@@ -58,10 +58,10 @@ def _submit(job: Job, site: Site, after: After | None) -> list[str]:
         return ["pjsub", "--bulk", "--sparam", f"0-{job.tasks - 1}", job.file_name]
     if after is None:
         return ["pjsub", "--step", "--sparam", "sn=0", job.file_name]
-    step_job, _, place = (after.ended or after.ended_well or "").partition("_")
-    parts = [f"jid={step_job}", f"sn={int(place) + 1}"]
-    if after.ended_well is not None:
-        parts.append(f"sd=ec!=0:all:{after.ended_well.partition('_')[2]}")
+    step_job, _, step = (after.finished or after.succeeded or "").partition("_")
+    parts = [f"jid={step_job}", f"sn={int(step) + 1}"]
+    if after.succeeded is not None:
+        parts.append(f"sd=ec!=0:all:{after.succeeded.partition('_')[2]}")
     return ["pjsub", "--step", "--sparam", ",".join(parts), job.file_name]
 
 
@@ -76,7 +76,7 @@ PJM = Dialect(
     submit=_submit,
     read_id=_read_id,
     cancel="pjdel",
-    starts_itself_again=False,
-    waits_for_arrays=False,
-    stand_in="ID_{place}",
+    requeues_itself=False,
+    can_depend_on_arrays=False,
+    placeholder_id="ID_{place}",
 )

@@ -1,59 +1,60 @@
-"""Jobs into a queue: sbatch, qsub or pjsub, one after the other, each with the ids before it.
+"""Submit jobs in order with sbatch, qsub or pjsub, each depending on the ids before it.
 
-Owns which copies wait for which, and the only processes that this folder starts.
+Owns which copy of a job depends on which, and the only processes that this folder starts.
 """
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ecgpipe.cluster.job import After, Dialect, Job, Site
-from ecgpipe.cluster.shell_words import line_of
 from ecgpipe.errors import QueueError
 
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
 class Queued:
-    """A job in the queue, or one that would be."""
+    """A queued job, or in a dry run one that would be queued."""
 
     stage: str
     job_id: str
     command: tuple[str, ...]
 
 
-def what_can_wait(jobs: Sequence[Job], dialect: Dialect) -> tuple[list[Job], list[Job]]:
-    """The jobs that can be queued now, and those for later, where an array neither waits nor is
-    waited for."""
+def split_at_arrays(jobs: Sequence[Job], dialect: Dialect) -> tuple[list[Job], list[Job]]:
+    """Split into the jobs to queue now and those to queue later.
+
+    The second list is empty unless the scheduler has no dependencies between arrays and other jobs.
+    """
     arrays = [place for place, job in enumerate(jobs) if job.tasks > 1]
-    if dialect.waits_for_arrays or not arrays:
+    if dialect.can_depend_on_arrays or not arrays:
         return list(jobs), []
-    end = max(arrays[0], 1)  # all before the first array, or that alone
+    end = max(arrays[0], 1)  # everything before the first array, or that array alone
     return list(jobs[:end]), list(jobs[end:])
 
 
 def rehearse(jobs: Sequence[Job], site: Site, dialect: Dialect) -> list[Queued]:
-    """What would be queued, with words in place of ids."""
-
+    """Return what `queue` would submit, with placeholders for job ids."""
     names: list[str] = []
 
-    def stand_in(job: Job, words: Sequence[str]) -> str:
+    def name_placeholder(job: Job, words: Sequence[str]) -> str:
         stage = job.stage.upper()
         copies = sum(name.startswith(stage) for name in names)
         names.append(f"{stage}_{copies + 1}" if copies else stage)
-        return dialect.stand_in.format(name=names[-1], place=len(names) - 1)
+        return dialect.placeholder_id.format(name=names[-1], place=len(names) - 1)
 
-    return _walk(jobs, site, dialect, stand_in)
+    return _submit_in_order(jobs, site, dialect, name_placeholder)
 
 
 def queue(jobs: Sequence[Job], site: Site, dialect: Dialect) -> list[Queued]:
-    """Queue the scripts that lie in `site.jobs_folder`.
+    """Submit the scripts in `site.jobs_folder`.
 
     Raises:
-        QueueError: the scheduler's command is missing, fails, or does not say an id. What was
-            queued before is named, with the command that cancels it.
+        QueueError: the scheduler's command is missing, fails, or prints no job id. The message
+            names the jobs already queued and the command that cancels them.
     """
     done: list[str] = []
 
@@ -61,13 +62,13 @@ def queue(jobs: Sequence[Job], site: Site, dialect: Dialect) -> list[Queued]:
         try:
             done.append(_submit(words, site, dialect))
         except QueueError as error:
-            raise QueueError(f"{error}{_already_queued(done, dialect)}") from error
+            raise QueueError(f"{error}{_list_queued(done, dialect)}") from error
         return done[-1]
 
-    return _walk(jobs, site, dialect, submit)
+    return _submit_in_order(jobs, site, dialect, submit)
 
 
-def _walk(
+def _submit_in_order(
     jobs: Sequence[Job],
     site: Site,
     dialect: Dialect,
@@ -77,10 +78,10 @@ def _walk(
     stage_before: str | None = None
     for job in jobs:
         copy_before: str | None = None
-        for _ in range(_copies(job, dialect)):
-            # A further copy goes on where the one before was stopped, so that need not have ended
-            # well; the stage before must have.
-            after = After(ended_well=stage_before, ended=copy_before)
+        for _ in range(_n_copies(job, dialect)):
+            # A copy continues where the previous one stopped, so that one may have exited with an
+            # error; the previous stage must have succeeded.
+            after = After(succeeded=stage_before, finished=copy_before)
             words = dialect.submit(job, site, after if after != After() else None)
             copy_before = submit(job, words)
             queued.append(Queued(job.stage, copy_before, tuple(words)))
@@ -88,18 +89,18 @@ def _walk(
     return queued
 
 
-def _copies(job: Job, dialect: Dialect) -> int:
-    if dialect.starts_itself_again or (job.tasks > 1 and not dialect.waits_for_arrays):
+def _n_copies(job: Job, dialect: Dialect) -> int:
+    if dialect.requeues_itself or (job.tasks > 1 and not dialect.can_depend_on_arrays):
         return 1
     return 1 + job.retries
 
 
 def _submit(words: Sequence[str], site: Site, dialect: Dialect) -> str:
-    command = line_of(words)
+    command = shlex.join(words)
     if shutil.which(words[0]) is None:
         raise QueueError(
-            f"{words[0]} is not here, so nothing can be queued with it. Run `ecgpipe submit` on a"
-            f" login node of the cluster, or set cluster.scheduler to another than {dialect.name}."
+            f"The command {words[0]} was not found on this machine. Run `ecgpipe submit` on a login"
+            f" node of the cluster, or change cluster.scheduler, which is {dialect.name}."
         )
     try:
         done = subprocess.run(
@@ -107,31 +108,34 @@ def _submit(words: Sequence[str], site: Site, dialect: Dialect) -> str:
             cwd=site.jobs_folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE_S,
+            timeout=_TIMEOUT_S,
             encoding="utf-8",
             errors="replace",
         )
     except subprocess.TimeoutExpired:
         raise QueueError(
-            f"`{command}` did not answer within {_PATIENCE_S:.0f} s. Look with the scheduler's own"
-            " command whether the job is in the queue."
+            f"`{command}` did not answer within {_TIMEOUT_S:.0f} s. Check with the scheduler's own"
+            " command whether the job was queued."
         ) from None
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").rstrip(".")
-        raise QueueError(f"`{command}` failed with exit code {done.returncode}. It said: {said}.")
+        output = (done.stderr.strip() or done.stdout.strip() or "nothing").rstrip(".")
+        raise QueueError(
+            f"`{command}` failed with exit code {done.returncode} and printed: {output}."
+        )
     job_id = dialect.read_id(done.stdout)
     if job_id is None:
         raise QueueError(
-            f"`{command}` printed no job id that is understood, but {done.stdout.strip()!r}."
-            " The job may be in the queue: look with the scheduler's own command."
+            f"`{command}` printed {done.stdout.strip()!r}, which holds no job id."
+            " Check with the scheduler's own command whether the job was queued."
         )
     return job_id
 
 
-def _already_queued(job_ids: Sequence[str], dialect: Dialect) -> str:
+def _list_queued(job_ids: Sequence[str], dialect: Dialect) -> str:
     if not job_ids:
         return " Nothing was queued."
     return (
-        f" Queued before it: {', '.join(job_ids)}. To cancel:"
-        f" {line_of([dialect.cancel, *job_ids])}. To queue the rest later: ecgpipe submit --resume."
+        f" Already queued: {', '.join(job_ids)}. To cancel:"
+        f" {shlex.join([dialect.cancel, *job_ids])}."
+        " To queue the rest later: ecgpipe submit --resume."
     )

@@ -1,33 +1,32 @@
-"""What the scripts of all schedulers have in common.
+"""The parts of a batch script that all schedulers share.
 
-Owns the parts of a batch script behind the scheduler's own lines: where it works, what it loads and
-sets, how a signal reaches the command, and how the command's exit code is awaited.
+Owns everything after the scheduler's directives: working directory, modules, environment, signal
+forwarding, and waiting for the command's exit code.
 
-The command runs beside the shell and not in its place: a shell that `exec` has replaced can start
-nothing again once the command was stopped, and one that waits for a command in its foreground dies
-of the very signal that was to be passed on.
+The command runs in the background. A shell replaced by `exec` could not requeue the job afterwards,
+and a shell that runs the command in the foreground would be killed by the signal it should forward.
 """
 
 import shlex
 import textwrap
 
 from ecgpipe.cluster.job import Job, Site
-from ecgpipe.cluster.shell_words import lines_of, with_variables
+from ecgpipe.cluster.shell_words import join_lines, quote_except_variables
 
 STOPPED = 75
-"""The exit code of a command that was stopped with everything saved."""
+"""The exit code of a command that stopped early with everything saved."""
 
 
 def render(directives: str, launch: str, ending: str, job: Job, site: Site, queued_by: str) -> str:
-    """A whole script.
+    """Render the complete script.
 
     Args:
         directives: the scheduler's own lines.
-        launch: starts the command's process or processes and adds each to `children`.
-        ending: what follows once `status` holds the exit code.
-        job: of this script.
-        site: what all scripts share.
-        queued_by: the command that queues it, for people.
+        launch: shell code that starts the processes and appends each pid to `children`.
+        ending: shell code that runs once `status` holds the exit code.
+        job: the job of this script.
+        site: what all scripts have in common.
+        queued_by: the command that queues the script, for the header.
     """
     header = (
         f"# The stage {job.stage} of {site.run_name}, written by `ecgpipe submit` {site.version}.\n"
@@ -36,36 +35,36 @@ def render(directives: str, launch: str, ending: str, job: Job, site: Site, queu
     parts = [
         f"#!/bin/bash\n{directives}",
         header,
-        _WAITING,
-        _surroundings(job, site),
+        _FORWARD_SIGNALS,
+        _environment(job, site),
         f"start() {{\n{textwrap.indent(launch.rstrip(), '  ')}\n}}",
-        _AWAIT,
+        _WAIT,
         ending.rstrip(),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def start_here(job: Job) -> str:
-    """Starts the command as one process, or as one process a GPU of this node."""
+    """Shell code that starts the command on this node: one process, or one per GPU."""
     if job.ranks_per_node == 1:
-        return f"{lines_of(job.command)} &\nchildren+=($!)"
+        return f"{join_lines(job.command)} &\nchildren+=($!)"
     return (
         f"export MASTER_ADDR=127.0.0.1 WORLD_SIZE={job.ranks} LOCAL_WORLD_SIZE={job.ranks}\n"
         f"for ((rank = 0; rank < {job.ranks}; rank++)); do\n"
-        f"  RANK=$rank LOCAL_RANK=$rank {lines_of(job.command)} &\n"
+        f"  RANK=$rank LOCAL_RANK=$rank {join_lines(job.command)} &\n"
         "  children+=($!)\n"
         "done"
     )
 
 
 def _start_by_mpirun(job: Job, hosts: str) -> str:
-    """Starts the ranks of several nodes by Open MPI's mpirun, which only has to start them.
+    """Shell code that starts ranks on several nodes. mpirun only launches them.
 
     Args:
-        job: with several nodes.
-        hosts: options that name the nodes, as shell words.
+        job: a job with several nodes.
+        hosts: mpirun options that name the nodes, quoted.
     """
-    # mpirun hands on no environment, and each MPI has another option for it; `env` is everywhere.
+    # mpirun does not forward the environment, and every MPI has a different option for it.
     passed = " \\\n        ".join(
         f'{name}="${{{name}-}}"'
         for name in (
@@ -82,52 +81,50 @@ def _start_by_mpirun(job: Job, hosts: str) -> str:
         f"mpirun -np {job.ranks} --map-by ppr:{job.ranks_per_node}:node {hosts} \\\n"
         f"    env {passed} \\\n"
         f"    bash -c {shlex.quote(as_rank)} rank \\\n"
-        f"    {lines_of(job.command)} &\n"
+        f"    {join_lines(job.command)} &\n"
         "children+=($!)"
     )
 
 
-def start_ranks(job: Job, meeting: str, head: str, hosts: str) -> str:
-    """Starts the command where the scheduler itself starts no ranks: one process, one a GPU of this
-    node, or those of several nodes.
+def start_ranks(job: Job, port: str, head: str, hosts: str) -> str:
+    """Shell code that starts all ranks, for schedulers that do not start ranks themselves.
 
     Args:
-        job: what is started.
-        meeting: lines that set MASTER_PORT.
-        head: the shell's expression for the first node's name.
-        hosts: options of mpirun that name the nodes, as shell words.
+        job: the job to start.
+        port: shell code that sets MASTER_PORT.
+        head: shell command that prints the first node's name.
+        hosts: mpirun options that name the nodes, quoted.
     """
     if job.ranks == 1:
         return start_here(job)
     if job.nodes == 1:
-        return f"{meeting}\n{start_here(job)}"
+        return f"{port}\n{start_here(job)}"
     address = f"MASTER_ADDR=$({head})\nexport MASTER_ADDR"
-    return f"{meeting}\n{address}\n{_start_by_mpirun(job, hosts)}"
+    return f"{port}\n{address}\n{_start_by_mpirun(job, hosts)}"
 
 
-def leave_to_the_next() -> str:
-    """The ending where a job cannot start itself again: more jobs of its stage wait behind it."""
-    said = 'echo "Stopped with everything saved; the next job of this stage goes on."'
-    return f'{stopped_early(said)}\nexit "$status"'
+def exit_for_next_copy() -> str:
+    """The ending for a job that cannot requeue itself: the copy queued behind it continues."""
+    message = 'echo "Stopped with everything saved; the next job of this stage goes on."'
+    return f'{if_stopped(message)}\nexit "$status"'
 
 
-def stopped_early(action: str) -> str:
-    """An `if` around what is done when the command was stopped with everything saved."""
-    indented = "\n".join(f"  {line}" if line else line for line in action.splitlines())
-    return f'if [ "$status" -eq {STOPPED} ]; then\n{indented}\nfi'
+def if_stopped(action: str) -> str:
+    """Wrap shell code in an `if` for a command that stopped early with everything saved."""
+    return f'if [ "$status" -eq {STOPPED} ]; then\n{textwrap.indent(action, "  ")}\nfi'
 
 
 def hours_minutes_seconds(minutes: int) -> str:
-    """Wall time as every scheduler reads it."""
+    """Format a wall time; all four schedulers accept HH:MM:SS."""
     return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
 
 
 def port_from(job_id: str) -> str:
-    """The port where ranks meet: from the job's number, so that jobs on one node differ."""
+    """Shell code that derives MASTER_PORT from the job id, so jobs on one node do not collide."""
     return f"export MASTER_PORT=$((20000 + {job_id} % 10000))"
 
 
-def _surroundings(job: Job, site: Site) -> str:
+def _environment(job: Job, site: Site) -> str:
     lines = [f"cd {shlex.quote(str(site.folder))} || exit 1"]
     if site.modules:
         lines.append("type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh")
@@ -138,14 +135,14 @@ def _surroundings(job: Job, site: Site) -> str:
     lines += [
         "export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1",
         f"export OMP_NUM_THREADS={job.threads} TOKENIZERS_PARALLELISM=false",
-        f"scratch={with_variables(site.scratch)}",
+        f"scratch={quote_except_variables(site.scratch)}",
         "scratch=${scratch:-/tmp}/ecgpipe-$(id -u)",
         "export TRITON_CACHE_DIR=$scratch/triton TORCHINDUCTOR_CACHE_DIR=$scratch/inductor",
     ]
     return "\n".join(lines)
 
 
-_WAITING = """\
+_FORWARD_SIGNALS = """\
 # A signal is passed on; then the command saves, and its own exit code is awaited.
 children=() asked='' was_asked=''
 pass_on() {
@@ -154,7 +151,7 @@ pass_on() {
 }
 trap pass_on USR1 USR2 TERM XCPU"""
 
-_AWAIT = f"""\
+_WAIT = f"""\
 status=0
 # Asked to stop while modules were loaded: then nothing is begun.
 if [ -n "$was_asked" ]; then

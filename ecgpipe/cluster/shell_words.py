@@ -1,7 +1,6 @@
-"""Any text as one word of a shell script.
+"""Quoting for shell scripts.
 
-Owns quoting. Folders of hospitals have spaces, Japanese letters, quotes and dollar signs in their
-names.
+Folder names in hospitals contain spaces, Japanese characters, quotes and dollar signs.
 """
 
 import re
@@ -11,13 +10,8 @@ from collections.abc import Sequence
 _VARIABLE = re.compile(r"\$([A-Za-z_]\w*)", re.ASCII)
 
 
-def line_of(words: Sequence[str]) -> str:
-    """A command as one line that a shell reads back to these very words."""
-    return shlex.join(words)
-
-
-def lines_of(words: Sequence[str], indent: str = "    ") -> str:
-    """The same over several lines, one option a line; for people."""
+def join_lines(words: Sequence[str], indent: str = "    ") -> str:
+    """Quote a command like shlex.join, but put each option on its own line for readability."""
     lines, current = [], [shlex.quote(words[0])]
     for word in words[1:]:
         if word.startswith("-"):
@@ -28,15 +22,14 @@ def lines_of(words: Sequence[str], indent: str = "    ") -> str:
     return f" \\\n{indent}".join(lines)
 
 
-def with_variables(text: str) -> str:
-    """A word in which $NAME is the shell's variable, empty where it is not set, and all else is
-    meant literally."""
+def quote_except_variables(text: str) -> str:
+    """Quote a word but let the shell expand each $NAME in it; an unset variable becomes empty."""
     parts, end = [], 0
     for match in _VARIABLE.finditer(text):
-        parts += [_in_double_quotes(text[end : match.start()]), f"${{{match[1]}-}}"]
+        parts += [_escape(text[end : match.start()]), f"${{{match[1]}-}}"]
         end = match.end()
-    return '"' + "".join(parts) + _in_double_quotes(text[end:]) + '"'
+    return '"' + "".join(parts) + _escape(text[end:]) + '"'
 
 
-def _in_double_quotes(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r'([\\"`$])', r"\\\1", text)

@@ -1,13 +1,13 @@
 """Slurm: sbatch.
 
-Owns its lines and ways. Run for real in tests. What decides the script:
+Tested against a real Slurm. The facts behind the script:
 
-- A job that ends in its grace period counts as ended well and releases its dependents, so one that
-  was stopped requeues itself before it ends. Of an array's tasks one has the array's own number, so
-  a task is named by both.
-- A job that somebody cancelled is not requeued.
-- Ranks are tasks of `srun`, which Slurm signals itself; a batch script's own process gets a signal
-  only through the script (`B:`).
+- A job that exits during its grace period counts as successful and releases its dependents, so a
+  stopped job requeues itself before it exits. One task of an array shares its job id with the whole
+  array, so a task is addressed as array_task.
+- A cancelled job is not requeued.
+- Slurm signals ranks itself, because they are `srun` tasks; any other process gets the signal only
+  through the batch script (`B:`).
 """
 
 import shlex
@@ -15,19 +15,19 @@ import shlex
 from ecgpipe.cluster.job import After, Dialect, Job, Site
 from ecgpipe.cluster.script import (
     hours_minutes_seconds,
+    if_stopped,
     port_from,
     render,
     start_here,
-    stopped_early,
 )
-from ecgpipe.cluster.shell_words import line_of, lines_of
+from ecgpipe.cluster.shell_words import join_lines
 
-# Ranks end within moments of each other, or one is lost and the others wait for it in vain.
+# Ranks normally exit within moments of each other. If one dies, the others would wait forever.
 _WAIT_FOR_RANKS_S = 120
 
 
 def _script(job: Job, site: Site) -> str:
-    queued_by = line_of(_submit(job, site, None))
+    queued_by = shlex.join(_submit(job, site, None))
     launch = _srun(job) if job.ranks > 1 else start_here(job)
     return render(_directives(job, site), launch, _ending(job), job, site, queued_by)
 
@@ -75,7 +75,7 @@ def _srun(job: Job) -> str:
         f"{port_from('SLURM_JOB_ID')}\n"
         f"srun --cpus-per-task={job.cpus} --wait={_WAIT_FOR_RANKS_S} \\\n"
         f"    bash -c {shlex.quote(as_rank)} rank \\\n"
-        f"    {lines_of(job.command, ' ' * 8)} &\n"
+        f"    {join_lines(job.command, ' ' * 8)} &\n"
         "children+=($!)"
     )
 
@@ -90,13 +90,13 @@ def _ending(job: Job) -> str:
         '  scontrol requeue "$me"\n'
         "fi"
     )
-    return f'{stopped_early(again)}\nexit "$status"'
+    return f'{if_stopped(again)}\nexit "$status"'
 
 
 def _submit(job: Job, site: Site, after: After | None) -> list[str]:
     words = ["sbatch", "--parsable"]
     if after is not None:
-        words.append(f"--dependency={','.join(after.words('afterok', 'afterany'))}")
+        words.append(f"--dependency={','.join(after.conditions('afterok', 'afterany'))}")
     return [*words, job.file_name]
 
 
@@ -112,5 +112,5 @@ SLURM = Dialect(
     submit=_submit,
     read_id=_read_id,
     cancel="scancel",
-    starts_itself_again=True,
+    requeues_itself=True,
 )

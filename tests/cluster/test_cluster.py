@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,11 +22,11 @@ from fake_scheduler import End, FakeScheduler
 from paths import GOLDEN as GOLDEN_FILES
 from wfdb_files import ecg_like, write_wfdb
 
-from ecgpipe.cluster.chain import Calls, chain
+from ecgpipe.cluster.chain import Invocation, build_chain
 from ecgpipe.cluster.dialects import DIALECTS
 from ecgpipe.cluster.job import After, Job, Site
 from ecgpipe.cluster.queueing import rehearse
-from ecgpipe.cluster.shell_words import line_of, with_variables
+from ecgpipe.cluster.shell_words import quote_except_variables
 from ecgpipe.config.cluster import (
     ClusterConfig,
     EmbedJob,
@@ -75,7 +76,7 @@ def example(scheduler: Scheduler) -> tuple[tuple[Job, ...], Site]:
         eval=EvalJob(resources=resources["eval"]),
     )
     jobs_folder = Path("/data/心電図/it's $5/kept/runs/trial/jobs")
-    calls = Calls(program=("ecgpipe",), config=jobs_folder / "settings-0a1b2c3d.yaml")
+    invocation = Invocation(program=("ecgpipe",), config=jobs_folder / "settings-0a1b2c3d.yaml")
     site = Site(
         run_name="trial",
         folder=Path("/data/心電図/it's $5"),
@@ -86,7 +87,7 @@ def example(scheduler: Scheduler) -> tuple[tuple[Job, ...], Site]:
         scratch=cluster.scratch,
         version="1.0",
     )
-    return chain(cluster, calls, STAGES, retries=3), site
+    return build_chain(cluster, invocation, STAGES, retries=3), site
 
 
 GOLDEN_NAMES = [(scheduler, place) for scheduler in SCHEDULERS for place in range(4)]
@@ -148,7 +149,7 @@ def test_only_ranks_of_srun_are_signalled_by_slurm_itself() -> None:
 
 def test_a_short_job_still_works_nine_tenths_of_its_time() -> None:
     cluster = ClusterConfig(scheduler="slurm", eval=EvalJob(hours=0.5))
-    (job,) = chain(cluster, Calls(program=("e",), config=Path("c")), ["eval"], 0)
+    (job,) = build_chain(cluster, Invocation(program=("e",), config=Path("c")), ["eval"], 0)
     assert job.command[-2:] == ("--max-minutes", "27")
 
 
@@ -199,21 +200,21 @@ def test_dependencies_are_given_in_each_ones_words(
 
 def test_a_container_sees_its_folders_and_its_gpus() -> None:
     cluster = ClusterConfig(container=Path("/im/e cg.sif"), binds=(Path("/ecg"), Path("/w")))
-    calls = Calls(program=("ecgpipe",), config=Path("/w/c.yaml"), folders=(Path("/w"),))
-    prepare, embed = chain(cluster, calls, ["prepare", "embed"], 0)
+    invocation = Invocation(program=("ecgpipe",), config=Path("/w/c.yaml"), folders=(Path("/w"),))
+    prepare, embed = build_chain(cluster, invocation, ["prepare", "embed"], 0)
     shown = ("--bind", "/w", "--bind", "/ecg", "/im/e cg.sif", "ecgpipe")
     assert prepare.command[:8] == ("apptainer", "exec", *shown)
     assert embed.command[:9] == ("apptainer", "exec", "--nv", *shown)
     odd = dataclasses.replace(cluster, binds=(Path("/a:b"),))
-    with pytest.raises(ConfigError, match="no way to write a ':'"):
-        chain(odd, calls, ["eval"], 0)
+    with pytest.raises(ConfigError, match="cannot escape ':'"):
+        build_chain(odd, invocation, ["eval"], 0)
 
 
 @pytest.mark.parametrize("text", ["/local/$USER/a b", "$X", 'q"`\\x', "$(reboot)", "100 %$", "~é"])
 def test_only_variables_are_the_shells(text: str) -> None:
     environment = {"USER": "yuki", "X": "two words; *", "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        ["bash", "-c", f"printf %s {with_variables(text)}"],
+        ["bash", "-c", f"printf %s {quote_except_variables(text)}"],
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == text.replace("$USER", "yuki").replace("$X", "two words; *")
@@ -221,7 +222,7 @@ def test_only_variables_are_the_shells(text: str) -> None:
 
 def test_words_with_anything_in_them_stay_words() -> None:
     words = ["printf", "%s|", "a b", "it's", "$HOME", "心電図", "--x=;rm", "", "new\nline"]
-    done = subprocess.run(["bash", "-c", line_of(words)], capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", shlex.join(words)], capture_output=True, text=True)
     assert done.stdout.split("|")[:-1] == words[2:]
 
 
@@ -450,10 +451,10 @@ def test_what_is_rehearsed_is_what_is_queued(cluster: Cluster) -> None:
     if cluster.scheduler == "pjm":
         names = {"jid=ID": "jid=1"}
     for one, other in zip(rehearsed, done, strict=True):
-        line = line_of(one.command)
+        line = shlex.join(one.command)
         for name in sorted(names, key=len, reverse=True):
             line = re.sub(rf"{name}\b", names[name], line)
-        assert line == line_of(other.command)
+        assert line == shlex.join(other.command)
 
 
 def test_scripts_stay_with_the_settings_they_were_queued_with(cluster: Cluster) -> None:
@@ -493,14 +494,14 @@ def test_without_the_schedulers_command_nothing_is_queued(
 ) -> None:
     cluster = Cluster(tmp_path, "pjm", monkeypatch)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(QueueError, match=r"pjsub is not here.*login node.*Nothing was queued"):
+    with pytest.raises(QueueError, match=r"pjsub was not found.*login node.*Nothing was queued"):
         cluster.submit()
 
 
 def test_an_answer_without_an_id_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(tmp_path, "pbs", monkeypatch)
     (cluster.fake.folder / "bin" / "qsub").write_text("#!/bin/sh\necho welcome\n")
-    with pytest.raises(QueueError, match="no job id that is understood, but 'welcome'"):
+    with pytest.raises(QueueError, match="printed 'welcome', which holds no job id"):
         cluster.submit()
 
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import ecgpipe
-from ecgpipe.cluster.chain import STAGES, Calls, chain
+from ecgpipe.cluster.chain import STAGES, Invocation, build_chain
 from ecgpipe.cluster.dialects import DIALECTS
 from ecgpipe.cluster.job import Dialect, Job, Site
-from ecgpipe.cluster.queueing import Queued, queue, rehearse, what_can_wait
-from ecgpipe.cluster.shell_words import line_of
+from ecgpipe.cluster.queueing import Queued, queue, rehearse, split_at_arrays
 from ecgpipe.config.cluster import ClusterConfig
 from ecgpipe.config.file import config_as_yaml, own_cluster_file
 from ecgpipe.embed_text.embedding import missing_texts
@@ -93,13 +92,14 @@ def run_submit(
     settings = experiment.workspace.jobs / f"settings-{sha256_text(settings_text)[:8]}.yaml"
     program, path_folder = find_program(cluster)
     site = _site(experiment, cluster, folder, path_folder)
-    calls = Calls(
+    invocation = Invocation(
         program=program,
         config=settings,
         folders=(folder, experiment.config.work_dir),
         prepare_workers=experiment.config.data.workers,
     )
-    jobs, later = what_can_wait(chain(cluster, calls, stages, _retries(cluster, dialect)), dialect)
+    chain = build_chain(cluster, invocation, stages, _retries(cluster, dialect))
+    jobs, later = split_at_arrays(chain, dialect)
     scripts = {job.file_name: dialect.script(job, site) for job in jobs}
     if dry_run or not jobs:
         queued = rehearse(jobs, site, dialect)
@@ -111,7 +111,7 @@ def run_submit(
         scripts=scripts,
         queued=queued,
         left_for_later=[job.stage for job in later],
-        cancel=line_of([dialect.cancel, *(q.job_id for q in queued)]) if queued else "",
+        cancel=shlex.join([dialect.cancel, *(q.job_id for q in queued)]) if queued else "",
     )
 
 
@@ -157,7 +157,7 @@ def as_text(submission: Submission, dry_run: bool) -> str:
         lines.append("# ---- what would be queued")
     lines.append(f"cd {shlex.quote(str(submission.folder))}")
     for q in submission.queued:
-        lines.append(line_of(q.command) + ("" if dry_run else f"    # {q.stage}: {q.job_id}"))
+        lines.append(shlex.join(q.command) + ("" if dry_run else f"    # {q.stage}: {q.job_id}"))
     if not dry_run:
         lines.append(f"# To cancel: {submission.cancel}")
     if submission.left_for_later:
@@ -206,7 +206,7 @@ def _check_batch(experiment: Experiment, cluster: ClusterConfig) -> None:
 def _retries(cluster: ClusterConfig, dialect: Dialect) -> int:
     if cluster.retries is not None:
         return cluster.retries
-    return _OWN_RETRIES if dialect.starts_itself_again else _WAITING_RETRIES
+    return _OWN_RETRIES if dialect.requeues_itself else _WAITING_RETRIES
 
 
 def _site(
