@@ -1,4 +1,12 @@
 """The command line: parse, call one function, print.
 
-main  the commands and exit codes
+main     the group of all commands, and the exit codes
+run      init, run, prepare, embed, train, eval
+data     check, verify
+text     fetch-model and vectors
+cluster  submit, status, stage
+look     compare, show
+sweep    stages for every variant of a sweep
+output   what a stage or a comparison prints
+options  the options that commands share
 """

@@ -1,0 +1,129 @@
+"""init, and the four stages: prepare, embed, train, eval, or all of them with run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ecgpipe.commands.options import Launch, launch_options, shard_option
+from ecgpipe.commands.output import print_json
+from ecgpipe.commands.sweep import run_sweep
+
+if TYPE_CHECKING:
+    from ecgpipe.stages.experiment import Experiment
+    from ecgpipe.stages.stage_result import Outcome
+    from ecgpipe.stopping import Stop
+
+_at_once = click.option(
+    "--at-once",
+    type=click.IntRange(min=1, max=16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Train so many runs of --seeds and --grid at the same time on one GPU, which share the"
+    " signals on it. Each ends with the model it would have alone; one that fails does not end the"
+    " others.",
+)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("pipeline.yaml"))
+def init(path: Path) -> None:
+    """Write a commented pipeline.yaml to start from."""
+    from importlib import resources
+
+    from ecgpipe.errors import StoreError
+    from ecgpipe.files import write_atomic
+
+    if path.exists():
+        raise StoreError(f"{path} already exists; it was not overwritten.")
+    write_atomic(path, (resources.files("ecgpipe") / "pipeline.yaml").read_bytes())
+    click.echo(f"Wrote {path}. Edit data.sources and text.model, then: ecgpipe run -c {path}")
+
+
+@click.command()
+@_at_once
+@launch_options(sweep=True, minutes=True)
+def run(launch: Launch, at_once: int) -> None:
+    """Do whatever is missing or stale: prepare, embed, train, eval."""
+    from ecgpipe.stages.embed import run_embed
+    from ecgpipe.stages.evaluate.evaluate import run_eval
+    from ecgpipe.stages.prepare import run_prepare
+    from ecgpipe.stages.train.train import run_train
+
+    run_sweep([run_prepare, run_embed, run_train, run_eval], launch, at_once)
+
+
+@click.command()
+@shard_option
+@launch_options(minutes=True)
+def prepare(launch: Launch, shard: str | None) -> None:
+    """Read recordings into the signal store and the records table."""
+    from ecgpipe.processes import share_of_work
+    from ecgpipe.stages.prepare import run_prepare_share
+
+    share = share_of_work(shard)
+
+    def run_share(experiment: "Experiment", stop: "Stop") -> "Outcome":
+        return run_prepare_share(experiment, stop, share)
+
+    run_sweep([run_share], launch)
+
+
+@click.command()
+@shard_option
+@click.option("--explain", is_flag=True, help="Show what the vectors depend on; embed nothing.")
+@launch_options(minutes=True)
+def embed(launch: Launch, shard: str | None, explain: bool) -> None:
+    """Embed every distinct text that has no vector yet."""
+    from ecgpipe.processes import share_of_work
+    from ecgpipe.stages import embed as embed_stage
+
+    if explain:
+        click.echo(embed_stage.explain(launch.experiment()))
+        return
+    share = share_of_work(shard)
+
+    def run_share(experiment: "Experiment", stop: "Stop") -> "Outcome":
+        return embed_stage.run_embed_share(experiment, stop, share)
+
+    run_sweep([run_share], launch)
+
+
+@click.command()
+@click.option(
+    "--profile",
+    type=click.IntRange(min=1),
+    metavar="STEPS",
+    help="Measure where the time of this many steps goes; train nothing.",
+)
+@_at_once
+@launch_options(sweep=True, minutes=True)
+def train(launch: Launch, at_once: int, profile: int | None) -> None:
+    """Train the ECG encoder, or continue where training stopped."""
+    from ecgpipe.stages.train.train import run_train
+
+    if profile is None:
+        run_sweep([run_train], launch, at_once)
+        return
+    if launch.is_sweep or at_once > 1 or launch.max_minutes is not None:
+        raise click.UsageError(
+            "--profile measures one run; leave out --seeds, --grid, --at-once and --max-minutes."
+        )
+    from dataclasses import asdict
+
+    from ecgpipe.stages.model_bridge import profile_training
+
+    found = profile_training(launch.experiment(), profile)
+    click.echo(found.table())
+    if launch.as_json:
+        print_json("profile", asdict(found))
+
+
+@click.command("eval")
+@launch_options(sweep=True, minutes=True)
+def eval_command(launch: Launch) -> None:
+    """Score the trained model on every task, next to its baselines."""
+    from ecgpipe.stages.evaluate.evaluate import run_eval
+
+    run_sweep([run_eval], launch)
