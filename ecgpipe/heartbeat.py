@@ -1,11 +1,12 @@
-"""Signs of life: what each stage's process last said of itself, in a small file of its own.
+"""The heartbeat of a stage: each process's last status, in a small file of its own.
 
-Owns those files: one for each stage and share of a run, written when the stage begins and ends and
-every 30 s between, by a thread, so that loading a large model is no silence. Any node reads them;
-nothing else is asked. Knows no stage. A sign that cannot be written stops no work.
+Owns those files: one for each stage and share of a run, written when the stage begins and ends, and
+every 30 s in between by a thread, so that loading a large model does not look like a hang. They are
+all that `ecgpipe status` needs to know about a process on another node. Knows no stage. A file that
+cannot be written stops no work.
 
-A file holds what `Sign` says, and no report text and no id: `progress` counts, errors are those
-that the command line shows, and of an error we did not foresee only its kind is kept.
+A file holds what `ProcessStatus` says, and no report text or record id: progress is counts, errors
+are the ones the command line shows, and of an unexpected error only its type is kept.
 """
 
 import contextlib
@@ -24,10 +25,10 @@ from ecgpipe.errors import EcgpipeError, StoppedEarly, StoreError
 from ecgpipe.files import write_json_atomic
 from ecgpipe.processes import Share
 
-FORMAT = "ecgpipe-sign/1"
+FORMAT = "ecgpipe-heartbeat/1"
 BEAT_S = 30.0
 SILENT_AFTER_S = 4 * BEAT_S
-"""A living process is this late only where its machine or its disk hangs."""
+"""A living process is this late only if its machine or its disk hangs."""
 
 State = Literal["running", "silent", "gone", "stopped", "failed", "ended"]
 
@@ -37,7 +38,7 @@ _NAME = re.compile(r"^(?P<stage>[a-z]+)-(?P<index>\d+)-of-(?P<count>\d+)\.json$"
 
 @dataclass
 class Progress:
-    """How far the work in hand is; its rate is done / seconds."""
+    """How far the current work is; its rate is done / seconds."""
 
     label: str
     done: int
@@ -49,8 +50,8 @@ class Progress:
 
 
 @dataclass
-class Sign:
-    """What one process said of its stage, last."""
+class ProcessStatus:
+    """What one process last wrote about its stage."""
 
     stage: str
     index: int
@@ -60,60 +61,59 @@ class Sign:
     """Unix time."""
 
     updated: float
+    """Unix time."""
+
     host: str
     pid: int
     machine: str | None
-    """Tells whether `pid` can be looked up here."""
+    """Boot and pid namespace, which say whether `pid` can be looked up on this machine."""
 
     job: str | None
-    """The scheduler's, with the task of an array."""
+    """The scheduler's job id, with the task of an array."""
 
     message: str = ""
-    """Why it stopped or failed; what it did."""
+    """Why it stopped or failed, or what it did."""
 
     progress: Progress | None = None
     state: State = field(default="running", compare=False)
-    """As the reader found it: a process that says `running` may be gone."""
+    """The reader's verdict: a process whose file says `running` may be gone."""
 
     @property
     def share(self) -> str:
-        """The share of the work, counted from 0, as --shard is; '' where it is all of it."""
+        """The share of the work, counted from 0, as --shard is; '' for all of it."""
         return f"{self.index}/{self.count}" if self.count > 1 else ""
 
     @property
     def rate(self) -> float | None:
-        """Units a second since the work began."""
+        """Units per second since the work began."""
         p = self.progress
         return p.done / p.seconds if p and p.done and p.seconds > 0 else None
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the work in hand will still take at this rate."""
+        """Seconds that the current work will still take at this rate."""
         if self.progress is None or self.rate is None:
             return None
         return max(0, self.progress.total - self.progress.done) / self.rate
 
 
 class _Writer:
-    """Writes one process's sign, now and again every 30 s."""
+    """Writes one process's status when it begins and ends, and every 30 s in between."""
 
-    def __init__(self, path: Path, sign: Sign) -> None:
-        self.sign = sign
+    def __init__(self, path: Path, status: ProcessStatus) -> None:
+        self.status = status
         self._path = path
         self._over = threading.Event()
-        self._writing = threading.Lock()
-        self._thread = threading.Thread(target=self._beat, name="life sign", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def begin(self) -> None:
-        """Write, and go on doing so."""
         self._write()
         self._thread.start()
 
     def end(self, state: Literal["stopped", "failed", "ended"], message: str) -> None:
-        """The last word."""
         self._over.set()
         self._thread.join()
-        self.sign.written_state, self.sign.message = state, message[:_LONGEST_MESSAGE]
+        self.status.written_state, self.status.message = state, message[:_LONGEST_MESSAGE]
         self._write()
 
     def _beat(self) -> None:
@@ -121,9 +121,9 @@ class _Writer:
             self._write()
 
     def _write(self) -> None:
-        with self._writing, contextlib.suppress(StoreError, OSError):
-            self.sign.updated = time.time()
-            values = asdict(self.sign)
+        with contextlib.suppress(StoreError, OSError):
+            self.status.updated = time.time()
+            values = asdict(self.status)
             del values["state"]
             write_json_atomic(self._path, {"format": FORMAT, **values})
 
@@ -132,28 +132,20 @@ _current: _Writer | None = None
 
 
 @contextlib.contextmanager
-def sign_of_life(
-    folder: Path,
-    stage: str,
-    share: Share,
-    describe: Callable[[BaseException], str] | None = None,
-    environment: Mapping[str, str] = os.environ,
-) -> Iterator[Callable[[str], None]]:
-    """Leave a sign of this stage in `folder` for as long as the block runs, and of how it ended.
+def heartbeat(folder: Path, stage: str, share: Share) -> Iterator[Callable[[str], None]]:
+    """Write this process's status into `folder` while the block runs, and how it ended.
 
     Args:
-        folder: of the run's signs.
+        folder: of the run's heartbeat files, `Workspace.status`.
         stage: its name.
         share: of the stage's work; each has a file of its own.
-        describe: an error in words; by default those for the command line.
-        environment: what the scheduler says.
 
     Yields:
-        A function that is told, at the end, what was done.
+        A function that sets the closing message: what was done.
     """
     global _current
     now = time.time()
-    sign = Sign(
+    status = ProcessStatus(
         stage=stage,
         index=share.index,
         count=share.count,
@@ -163,79 +155,67 @@ def sign_of_life(
         host=platform.node(),
         pid=os.getpid(),
         machine=_machine(),
-        job=job_of(environment),
+        job=job_of(os.environ),
     )
-    writer = _Writer(folder / f"{stage}-{share.index}-of-{share.count}.json", sign)
+    writer = _Writer(folder / f"{stage}-{share.index}-of-{share.count}.json", status)
     outer, _current = _current, writer
-    done = ""
+    message = ""
 
-    def tell(what: str) -> None:
-        nonlocal done
-        done = what
+    def set_message(text: str) -> None:
+        nonlocal message
+        message = text
 
     writer.begin()
     try:
-        yield tell
+        yield set_message
     except BaseException as error:
         early = isinstance(error, StoppedEarly | KeyboardInterrupt)
-        writer.end("stopped" if early else "failed", (describe or in_words)(error))
+        writer.end("stopped" if early else "failed", _describe(error))
         raise
     else:
-        writer.end("ended", done)
+        writer.end("ended", message)
     finally:
         _current = outer
 
 
-def in_words(error: BaseException) -> str:
-    """An error without what a file held: ours say places and reasons, of others only the kind is
-    known to be harmless."""
-    if isinstance(error, EcgpipeError):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted at the keyboard."
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}. The job's log says where."
-    return f"Not foreseen: {type(error).__name__}. The job's log says more."
-
-
-def begin_progress(label: str, total: int, unit: str) -> Callable[[int], None]:
-    """Count the work in hand into this process's sign; the returned function adds to it."""
+def track_progress(label: str, total: int, unit: str) -> Callable[[int], None]:
+    """Record the current work in this process's status; the returned function adds to it."""
     writer, began = _current, time.monotonic()
     if writer is None:
         return lambda n: None
-    counted = Progress(label, 0, total, unit, 0.0, time.time())
-    writer.sign.progress = counted
+    progress = Progress(label, 0, total, unit, 0.0, time.time())
+    writer.status.progress = progress
 
     def add(n: int) -> None:
         if n:
-            counted.done += n
-            counted.seconds = round(time.monotonic() - began, 3)
-            counted.moved = time.time()
+            progress.done += n
+            progress.seconds = round(time.monotonic() - began, 3)
+            progress.moved = time.time()
 
     return add
 
 
-def read_signs(folder: Path, now: float | None = None) -> list[Sign]:
-    """The signs of a run that still matter, by stage and share; damaged files are no signs.
+def read_heartbeats(folder: Path, now: float | None = None) -> list[ProcessStatus]:
+    """The statuses of a run that still matter, by stage and share; damaged files are skipped.
 
-    Of each stage those are left out that belong to another division of its work than the latest,
-    unless they live: `--shard 3/4` that failed is history once somebody began 8 shares.
+    Of each stage, only the latest division of its work is returned, and whatever still runs:
+    `--shard 3/4` that failed is history once somebody has begun 8 shares.
     """
     now = time.time() if now is None else now
     names: list[Path] = []
     with contextlib.suppress(OSError):
         names = [path for path in folder.iterdir() if _NAME.match(path.name)]
-    signs = [sign for path in sorted(names) if (sign := _read_sign(path, now)) is not None]
-    latest: dict[str, Sign] = {}
-    for sign in signs:
-        if sign.stage not in latest or sign.began > latest[sign.stage].began:
-            latest[sign.stage] = sign
-    kept = [s for s in signs if s.count == latest[s.stage].count or s.state == "running"]
+    found = [status for path in sorted(names) if (status := _read(path, now)) is not None]
+    latest: dict[str, ProcessStatus] = {}
+    for status in found:
+        if status.stage not in latest or status.began > latest[status.stage].began:
+            latest[status.stage] = status
+    kept = [s for s in found if s.count == latest[s.stage].count or s.state == "running"]
     return sorted(kept, key=lambda s: (s.stage, s.count, s.index))
 
 
 def job_of(environment: Mapping[str, str]) -> str | None:
-    """The scheduler's job, with the task of an array behind an underscore; None outside of any."""
+    """The scheduler's job id, with the task of an array after an underscore; None outside a job."""
     if array := environment.get("SLURM_ARRAY_JOB_ID"):
         return f"{array}_{environment.get('SLURM_ARRAY_TASK_ID', '')}"
     for variable in ("SLURM_JOB_ID", "PBS_JOBID", "PJM_JOBID", "JOB_ID"):
@@ -245,25 +225,39 @@ def job_of(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _read_sign(path: Path, now: float) -> Sign | None:
+def _describe(error: BaseException) -> str:
+    """An error without any content of a file: our own messages name places and reasons; of other
+    errors only the type is known to be harmless."""
+    if isinstance(error, EcgpipeError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted at the keyboard."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}. See the job's log."
+    return f"Unexpected error: {type(error).__name__}. See the job's log."
+
+
+def _read(path: Path, now: float) -> ProcessStatus | None:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             return None
         progress = values.pop("progress")
-        sign = Sign(**values, progress=None if progress is None else Progress(**progress))
-        sign.state = _state(sign, now)
-        return sign
+        status = ProcessStatus(
+            **values, progress=None if progress is None else Progress(**progress)
+        )
+        status.state = _state(status, now)
+        return status
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _state(sign: Sign, now: float) -> State:
-    if sign.written_state != "running":
-        return sign.written_state
-    if sign.machine is not None and sign.machine == _machine() and not _lives(sign.pid):
+def _state(status: ProcessStatus, now: float) -> State:
+    if status.written_state != "running":
+        return status.written_state
+    if status.machine is not None and status.machine == _machine() and not _lives(status.pid):
         return "gone"
-    return "silent" if now - sign.updated > SILENT_AFTER_S else "running"
+    return "silent" if now - status.updated > SILENT_AFTER_S else "running"
 
 
 def _lives(pid: int) -> bool:
@@ -275,7 +269,7 @@ def _lives(pid: int) -> bool:
 
 
 def _machine() -> str | None:
-    """This boot of this machine and the space its process numbers are of; None where unknown."""
+    """This boot of this machine and its pid namespace; None where /proc does not say."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

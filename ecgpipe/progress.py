@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO, cast
 
-from ecgpipe.heartbeat import begin_progress
+from ecgpipe.heartbeat import track_progress
 from ecgpipe.processes import is_first
 
 LINE_EVERY_S = 30.0
@@ -81,10 +81,10 @@ def progress(
 
     On a terminal a rich bar; elsewhere one line every 30 s and one at the end. Of several processes
     only the first shows anything, unless `everyone` says that each has work of its own. All count
-    into their signs of life.
+    into their heartbeats.
     """
     stream = sys.stderr if stream is None else stream
-    count = begin_progress(label, total, unit)
+    count = track_progress(label, total, unit)
     if not (everyone or is_first()):
         yield _counting(count, _silent)
         return

@@ -1,14 +1,16 @@
 """The file names of a work_dir.
 
-Owns every path in it, so that no name is spelt twice. Signals, records and embeddings lie in
-folders named by a digest of what they depend on: a changed setting makes a new one and overwrites
-nothing, and going back costs nothing.
+Owns every path in it, so that no name is spelt twice. Signals, records and embeddings are stored in
+folders named by a digest of what they depend on: a changed setting makes a new folder and
+overwrites nothing, and changing it back costs nothing.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 _SHORT = 16
+_OLD_RUN = re.compile(r"\.old-\d+")
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,18 @@ class Workspace:
 
     @property
     def embeddings(self) -> Path:
-        """The folder of all text-vector caches; each lies in one named by its fingerprint."""
+        """The folder of all text-vector caches, each in a folder named by its fingerprint."""
         return self.work_dir / "embeddings"
 
     @property
-    def signs(self) -> Path:
-        """The signs of life of this experiment's stages; not in the run's folder, which may be set
-        aside."""
+    def status(self) -> Path:
+        """Heartbeats of this experiment; not in the run's folder, which may be set aside."""
         return self.work_dir / "status" / self.name
+
+    @property
+    def jobs(self) -> Path:
+        """Batch scripts and logs; not in the run's folder, since a scheduler has opened them."""
+        return self.work_dir / "jobs" / self.name
 
     @property
     def runs(self) -> Path:
@@ -51,14 +57,19 @@ class Workspace:
         """The folder of this experiment's run."""
         return self.runs / self.name
 
-    @property
-    def jobs(self) -> Path:
-        """Batch scripts of the run and their logs. Not set aside with it: a scheduler has them."""
-        return self.run / "jobs"
+    def old_runs(self) -> list[Path]:
+        """Runs of this name that were set aside, as NAME.old-1, NAME.old-2, ...; oldest first."""
+        found = [f for f in self.runs.glob("*.old-*") if is_old_run(f) and f.stem == self.name]
+        return sorted(found, key=_number_of)
+
+    def next_old_run(self) -> Path:
+        """Where to set the run aside."""
+        last = max(map(_number_of, self.old_runs()), default=0)
+        return self.runs / f"{self.name}.old-{last + 1}"
 
     @property
     def run_lock(self) -> Path:
-        """Held by the process that trains the run; beside its folder, which may be set aside."""
+        """Held by the process that trains the run; not in its folder, which may be set aside."""
         return self.runs / f".{self.name}.lock"
 
     @property
@@ -75,3 +86,12 @@ class Workspace:
     def evaluation(self) -> Path:
         """Results and report."""
         return self.run / "eval"
+
+
+def is_old_run(folder: Path) -> bool:
+    """Whether the folder of a run was set aside when its settings changed."""
+    return _OLD_RUN.fullmatch(folder.suffix) is not None
+
+
+def _number_of(old_run: Path) -> int:
+    return int(old_run.suffix.removeprefix(".old-"))

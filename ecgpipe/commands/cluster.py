@@ -40,7 +40,7 @@ def submit(
     """Queue the stages on Slurm, PBS, Grid Engine or PJM.
 
     The settings are `cluster:` in pipeline.yaml, or in your own ~/.config/ecgpipe/cluster.yaml. The
-    scripts are plain shell, stored in work/runs/<name>/jobs.
+    scripts are plain shell, stored in work/jobs/<name>.
     """
     from ecgpipe.config.file import load_cluster
     from ecgpipe.stages.cluster import submit as submit_stage

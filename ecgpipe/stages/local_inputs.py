@@ -10,7 +10,7 @@ from pathlib import Path
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.files import digest_of, sha256_file
-from ecgpipe.local_copy import scratch_from_environment, staged_copy
+from ecgpipe.local_copy import find_local_copy, local_disk
 
 
 def signals_name(folder: Path) -> str:
@@ -27,14 +27,14 @@ def model_name(fingerprint: Fingerprint) -> str:
 
 def nearest_signals(folder: Path) -> Path:
     """Where to read the signal store in `folder` from."""
-    if scratch_from_environment() is None or not (folder / "manifest.json").exists():
+    if local_disk() is None or not (folder / "manifest.json").exists():
         return folder
-    return staged_copy(signals_name(folder), "signals") or folder
+    return find_local_copy(signals_name(folder), "signals") or folder
 
 
 def nearest_model(files: ModelFiles, fingerprint: Fingerprint) -> ModelFiles:
     """Where to load a language model from; its name stays what it is."""
-    if scratch_from_environment() is None or files.imported:
+    if local_disk() is None or files.imported:
         return files
-    folder = staged_copy(model_name(fingerprint), "the language model's files")
+    folder = find_local_copy(model_name(fingerprint), "the language model's files")
     return files if folder is None else dataclasses.replace(files, folder=folder)

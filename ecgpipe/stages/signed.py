@@ -1,13 +1,14 @@
-"""A stage that leaves signs of life while it works, and of how it ended.
+"""A stage that writes a heartbeat while it works, and how it ended.
 
-Owns which share of its work a stage's process has. What a sign is, is `ecgpipe.heartbeat`'s.
+Owns which share of its work a stage's process has. What a heartbeat holds is up to
+`ecgpipe.heartbeat`.
 """
 
 import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
-from ecgpipe.heartbeat import sign_of_life
+from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share, share_of_work
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import Outcome
@@ -18,7 +19,7 @@ Stage = Callable[Concatenate[Experiment, Stop, P], Outcome]
 
 
 def signed(name: str) -> Callable[[Stage[P]], Stage[P]]:
-    """Make a stage leave signs under `name`, in work_dir's status/<experiment>/.
+    """Make a stage write heartbeats under `name`, in work_dir's status/<experiment>/.
 
     Its share is the `Share` among its arguments; without one, that of this process among those it
     was launched with.
@@ -31,9 +32,9 @@ def signed(name: str) -> Callable[[Stage[P]], Stage[P]]:
         ) -> Outcome:
             given = [value for value in (*args, *kwargs.values()) if isinstance(value, Share)]
             share = given[0] if given else share_of_work(None)
-            with sign_of_life(experiment.workspace.signs, name, share) as tell:
+            with heartbeat(experiment.workspace.status, name, share) as set_message:
                 outcome = stage(experiment, stop, *args, **kwargs)
-                tell(outcome.line)
+                set_message(outcome.line)
             return outcome
 
         return run

@@ -153,10 +153,12 @@ def test_a_chain_makes_what_one_process_makes(
 
 def test_the_chain_needed_no_network(undisturbed: Chain) -> None:
     assert not undisturbed.refused.exists(), undisturbed.refused.read_text()
-    signs = {path.name: json.loads(path.read_text()) for path in undisturbed.signs.glob("*.json")}
-    assert {name.partition("-")[0] for name in signs} == set(STAGES)
-    assert {sign["pid"] for sign in signs.values()} <= undisturbed.watched()
-    jobs = undisturbed.run_folder / "jobs"
+    beats = {
+        path.name: json.loads(path.read_text()) for path in undisturbed.heartbeats.glob("*.json")
+    }
+    assert {name.partition("-")[0] for name in beats} == set(STAGES)
+    assert {beat["pid"] for beat in beats.values()} <= undisturbed.watched()
+    jobs = undisturbed.jobs
     assert all("Traceback" not in path.read_text() for path in jobs.glob("*.log"))
 
 
@@ -235,8 +237,8 @@ def lose_an_embed_task(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
     assert (lost.state, lost.exit_code) == ("FAILED", 128 + signal.SIGKILL)
     for stage in ("train", "eval"):
         assert slurm.wait(jobs[stage]).state == "CANCELLED"
-        assert not list(chain.signs.glob(f"{stage}-*"))
-        assert not list((chain.run_folder / "jobs").glob(f"*{stage}-*.log"))
+        assert not list(chain.heartbeats.glob(f"{stage}-*"))
+        assert not list(chain.jobs.glob(f"*{stage}-*.log"))
 
     said = chain.status()
     assert re.search(r"^prepare  done ", said, re.MULTILINE), said
@@ -253,7 +255,7 @@ def resume_on_one_node(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
     assert {one.state for one in ended} == {"COMPLETED"}, chain.logs()
     assert {one.nodes for one in ended} == {"n2"}
     assert slurm.state(jobs["train"]) == "PENDING"
-    assert not list(chain.signs.glob("train-*"))
+    assert not list(chain.heartbeats.glob("train-*"))
     slurm.resume("n1")
     return jobs
 
@@ -276,7 +278,7 @@ def preempt(chain: Chain, slurm: SlurmCluster, train: str, restarts: int) -> Non
 def run_out_of_time(chain: Chain, slurm: SlurmCluster, train: str) -> None:
     """The time limit comes near while training still works."""
     pids, step = some_steps_on(chain, slurm, train)
-    minutes = (time.time() - chain.sign("train", 0, 2)["began"]) // 60
+    minutes = (time.time() - chain.heartbeat("train", 0, 2)["began"]) // 60
     with frozen(*pids):
         # Nearer than the three minutes ahead of which the script asks for the signal, and far
         # enough for it: Slurm looks every half minute.
@@ -289,7 +291,7 @@ def run_out_of_time(chain: Chain, slurm: SlurmCluster, train: str) -> None:
 
 def log_of(chain: Chain, stage: str) -> str:
     """What a stage's jobs wrote."""
-    paths = sorted((chain.run_folder / "jobs").glob(f"ecgpipe-{stage}-*.log"))
+    paths = sorted(chain.jobs.glob(f"ecgpipe-{stage}-*.log"))
     return "\n".join(path.read_text(errors="replace") for path in paths)
 
 

@@ -12,17 +12,24 @@ from pathlib import Path
 import pytest
 from toy_experiment import ENVIRONMENT, Experiment
 
-from ecgpipe import local_copy as scratch
+from ecgpipe import local_copy
 from ecgpipe.errors import StoreError
-from ecgpipe.local_copy import Original, remove_staged, scratch_root, stage, staged_copy
+from ecgpipe.local_copy import (
+    Original,
+    copies_folder,
+    find_local_copy,
+    make_local_copy,
+    remove_local_copies,
+)
 
 _COPY = """
 import sys
 from pathlib import Path
-from ecgpipe import local_copy as scratch
-scratch._BLOCK_BYTES = 1 << 16
+from ecgpipe import local_copy
+local_copy._BLOCK_BYTES = 1 << 16
 files = {path.name: path for path in sorted(Path(sys.argv[1]).iterdir())}
-print(scratch.stage(scratch.Original("copy", files), Path(sys.argv[2])).copied)
+original = local_copy.Original("copy", files)
+print(local_copy.make_local_copy(original, Path(sys.argv[2])).copied)
 """
 
 
@@ -51,7 +58,7 @@ def test_of_several_processes_one_copies_and_the_others_wait(
     processes = [start(original, tmp_path / "disk") for _ in range(5)]
     said = sorted(process.communicate(timeout=120)[0].strip() for process in processes)
     assert said == ["False"] * 4 + ["True"]
-    assert holds(scratch_root(tmp_path / "disk") / "copy", original)
+    assert holds(copies_folder(tmp_path / "disk") / "copy", original)
 
 
 def test_after_a_copier_that_was_killed_the_next_one_copies(
@@ -59,7 +66,7 @@ def test_after_a_copier_that_was_killed_the_next_one_copies(
 ) -> None:
     with next(iter(original.files.values())).open("ab") as file:
         file.truncate(1 << 30)  # a long hole, so that there is time to kill
-    root = scratch_root(tmp_path / "disk")
+    root = copies_folder(tmp_path / "disk")
     process = start(original, tmp_path / "disk")
     end = time.monotonic() + 60
     while not list(root.glob(".copy.*.tmp/f0")):
@@ -70,18 +77,22 @@ def test_after_a_copier_that_was_killed_the_next_one_copies(
     assert list(root.glob(".copy.*.tmp"))
     with next(iter(original.files.values())).open("ab") as file:
         file.truncate(1_000_000)
-    assert stage(original, tmp_path / "disk").copied
+    assert make_local_copy(original, tmp_path / "disk").copied
     assert not list(root.glob(".copy.*.tmp"))
     assert holds(root / "copy", original)
 
 
-def test_a_damaged_copy_is_not_used_and_made_anew(
-    original: Original, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_a_damaged_copy_is_not_used_but_made_again(
+    original: Original,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = stage(original, tmp_path).folder
-    assert staged_copy("copy", "signals", tmp_path) == folder
+    monkeypatch.setenv("ECGPIPE_SCRATCH", str(tmp_path))
+    folder = make_local_copy(original, tmp_path).folder
+    assert find_local_copy("copy", "signals") == folder
     for damage in ("shorter", "changed", "missing", "no manifest"):
-        path = folder / ("ecgpipe-staged.json" if damage == "no manifest" else "f1")
+        path = folder / ("ecgpipe-copy.json" if damage == "no manifest" else "f1")
         if damage == "shorter":
             path.write_bytes(path.read_bytes()[:-1])
         elif damage == "changed":
@@ -89,26 +100,26 @@ def test_a_damaged_copy_is_not_used_and_made_anew(
         else:
             path.unlink()
         capfd.readouterr()
-        assert staged_copy("copy", "signals", tmp_path) is None
+        assert find_local_copy("copy", "signals") is None
         assert "signals are not read from" in capfd.readouterr().err
-        assert stage(original, tmp_path).copied
+        assert make_local_copy(original, tmp_path).copied
         assert holds(folder, original)
-    assert not stage(original, tmp_path).copied
+    assert not make_local_copy(original, tmp_path).copied
 
 
-def test_an_original_that_differs_from_its_sum_is_not_copied(
+def test_an_original_that_differs_from_its_digest_is_not_copied(
     original: Original, tmp_path: Path
 ) -> None:
-    told = Original("copy", original.files, {"f2": "0" * 32})
-    with pytest.raises(StoreError, match=r"f2 differs from what was written there"):
-        stage(told, tmp_path)
-    assert [p.name for p in scratch_root(tmp_path).iterdir()] == [".copy.lock"]
+    altered = Original("copy", original.files, {"f2": "0" * 32})
+    with pytest.raises(StoreError, match=r"f2 differs from what was written"):
+        make_local_copy(altered, tmp_path)
+    assert [p.name for p in copies_folder(tmp_path).iterdir()] == [".copy.lock"]
 
 
-def test_a_disk_that_does_not_keep_what_is_written(
+def test_a_disk_that_returns_other_bytes_is_refused(
     original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = scratch._copy_file
+    copy = local_copy._copy_file
 
     def flawed(source: Path, target: Path) -> str:
         read = copy(source, target)
@@ -117,25 +128,25 @@ def test_a_disk_that_does_not_keep_what_is_written(
         target.write_bytes(content)
         return read
 
-    monkeypatch.setattr(scratch, "_copy_file", flawed)
-    with pytest.raises(StoreError, match="does not keep what is written"):
-        stage(original, tmp_path)
-    assert not (scratch_root(tmp_path) / "copy").exists()
+    monkeypatch.setattr(local_copy, "_copy_file", flawed)
+    with pytest.raises(StoreError, match="does not return what is written"):
+        make_local_copy(original, tmp_path)
+    assert not (copies_folder(tmp_path) / "copy").exists()
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_copied(
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_copied(
     original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = scratch.shutil.disk_usage(tmp_path)._replace(free=8_000_000)
-    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda path: usage)
+    usage = local_copy.shutil.disk_usage(tmp_path)._replace(free=8_000_000)
+    monkeypatch.setattr(local_copy.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(StoreError, match=r"too small for the copy.*read from work_dir"):
-        stage(original, tmp_path)
+        make_local_copy(original, tmp_path)
 
 
-def test_a_disk_that_fills_up_keeps_nothing_half(
+def test_a_disk_that_fills_up_keeps_no_partial_copy(
     original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = scratch._copy_file
+    copy = local_copy._copy_file
 
     def full(source: Path, target: Path) -> str:
         if target.name == "f1":
@@ -143,31 +154,32 @@ def test_a_disk_that_fills_up_keeps_nothing_half(
             raise OSError(errno.ENOSPC, "No space left on device")
         return copy(source, target)
 
-    monkeypatch.setattr(scratch, "_copy_file", full)
+    monkeypatch.setattr(local_copy, "_copy_file", full)
     with pytest.raises(StoreError, match="No space left on device"):
-        stage(original, tmp_path)
-    assert [p.name for p in scratch_root(tmp_path).iterdir()] == [".copy.lock"]
+        make_local_copy(original, tmp_path)
+    assert [p.name for p in copies_folder(tmp_path).iterdir()] == [".copy.lock"]
 
 
-def test_a_folder_of_somebody_else_is_neither_read_nor_written(
-    original: Original, tmp_path: Path
+def test_a_folder_of_another_user_is_neither_read_nor_written(
+    original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = stage(original, tmp_path).folder
-    root = scratch_root(tmp_path)
+    monkeypatch.setenv("ECGPIPE_SCRATCH", str(tmp_path))
+    folder = make_local_copy(original, tmp_path).folder
+    root = copies_folder(tmp_path)
     assert root.stat().st_mode & 0o777 == 0o700
     root.rename(tmp_path / "elsewhere")
     root.symlink_to(tmp_path / "elsewhere")
-    assert staged_copy("copy", "signals", tmp_path) is None
-    with pytest.raises(StoreError, match="not a folder of this user's own"):
-        stage(original, tmp_path)
-    with pytest.raises(StoreError, match="not a folder of this user's own"):
-        remove_staged(tmp_path)
+    assert find_local_copy("copy", "signals") is None
+    with pytest.raises(StoreError, match="not a folder that belongs to this user"):
+        make_local_copy(original, tmp_path)
+    with pytest.raises(StoreError, match="not a folder that belongs to this user"):
+        remove_local_copies(tmp_path)
     assert holds(tmp_path / "elsewhere" / folder.name, original)
     if os.geteuid() == 0:
         root.unlink()
         (tmp_path / "elsewhere").rename(root)
         os.chown(root, 12345, 12345)
-        assert staged_copy("copy", "signals", tmp_path) is None
+        assert find_local_copy("copy", "signals") is None
 
 
 def test_the_command_copies_both_and_training_and_embedding_read_them(
@@ -209,7 +221,7 @@ def test_signals_that_are_damaged_are_not_staged(experiment: Experiment, tmp_pat
     shard.write_bytes(content)
     code, out, err = experiment.run("stage", "--signals", "--to", str(tmp_path / "disk"))
     assert (code, out) == (1, "")
-    assert "differs from what was written there" in err
+    assert "differs from what was written" in err
 
 
 def test_without_a_place_it_asks_for_one(experiment: Experiment) -> None:

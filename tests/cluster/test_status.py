@@ -18,9 +18,9 @@ from slurm_cluster import SlurmCluster
 from toy_experiment import ENVIRONMENT, Experiment
 from wfdb_files import ecg_like, write_wfdb
 
-from ecgpipe import heartbeat as life_signs
+from ecgpipe import heartbeat as heartbeat_module
 from ecgpipe.errors import SourceError, StoppedEarly
-from ecgpipe.heartbeat import job_of, read_signs, sign_of_life
+from ecgpipe.heartbeat import heartbeat, job_of, read_heartbeats
 from ecgpipe.processes import Share
 from ecgpipe.progress import progress
 
@@ -240,9 +240,9 @@ def test_watching_ends_when_everything_is_done(experiment: Experiment) -> None:
     assert process.returncode == 0
 
 
-def test_a_sign_holds_no_message_that_we_did_not_write(tmp_path: Path) -> None:
+def test_a_heartbeat_holds_no_message_that_we_did_not_write(tmp_path: Path) -> None:
     def leave(error: BaseException) -> str:
-        with pytest.raises(type(error)), sign_of_life(tmp_path, "embed", Share()):
+        with pytest.raises(type(error)), heartbeat(tmp_path, "embed", Share()):
             raise error
         return (tmp_path / "embed-0-of-1.json").read_text()
 
@@ -253,52 +253,56 @@ def test_a_sign_holds_no_message_that_we_did_not_write(tmp_path: Path) -> None:
     assert json.loads(leave(StoppedEarly("USR1")))["written_state"] == "stopped"
 
 
-def test_a_sign_is_renewed_without_any_progress(
+def test_a_heartbeat_is_written_without_any_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(life_signs, "BEAT_S", 0.05)
-    with sign_of_life(tmp_path, "embed", Share(3, 4)) as tell:
-        [first] = read_signs(tmp_path)
+    monkeypatch.setattr(heartbeat_module, "BEAT_S", 0.05)
+    with heartbeat(tmp_path, "embed", Share(3, 4)) as set_message:
+        [first] = read_heartbeats(tmp_path)
         time.sleep(0.5)
-        [later] = read_signs(tmp_path)
+        [later] = read_heartbeats(tmp_path)
         assert later.updated > first.updated
         assert (later.state, later.share, later.pid) == ("running", "3/4", os.getpid())
-        tell("all of it")
-    [ended] = read_signs(tmp_path)
+        set_message("all of it")
+    [ended] = read_heartbeats(tmp_path)
     assert (ended.state, ended.message) == ("ended", "all of it")
 
 
-def test_progress_is_counted_into_the_sign(tmp_path: Path) -> None:
-    with sign_of_life(tmp_path, "embed", Share()):
+def test_progress_is_written_into_the_heartbeat(tmp_path: Path) -> None:
+    with heartbeat(tmp_path, "embed", Share()):
         with progress("embed", 200, "tokens", stream=io.StringIO()) as tick:
             tick(50)
             time.sleep(0.1)
             tick(50)
-    [sign] = read_signs(tmp_path)
-    assert sign.progress is not None
-    assert (sign.progress.done, sign.progress.total, sign.progress.unit) == (100, 200, "tokens")
-    assert sign.progress.seconds >= 0.1
-    assert sign.left_s == pytest.approx(100 / (100 / sign.progress.seconds))
+    [status] = read_heartbeats(tmp_path)
+    assert status.progress is not None
+    assert (status.progress.done, status.progress.total, status.progress.unit) == (
+        100,
+        200,
+        "tokens",
+    )
+    assert status.progress.seconds >= 0.1
+    assert status.left_s == pytest.approx(100 / (100 / status.progress.seconds))
 
 
-def test_a_sign_that_cannot_be_written_stops_no_work(tmp_path: Path) -> None:
+def test_a_heartbeat_that_cannot_be_written_stops_no_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with sign_of_life(tmp_path / "file" / "status", "embed", Share()) as tell:
-        tell("done")
-    assert read_signs(tmp_path / "file" / "status") == []
+    with heartbeat(tmp_path / "file" / "status", "embed", Share()) as set_message:
+        set_message("done")
+    assert read_heartbeats(tmp_path / "file" / "status") == []
 
 
-def test_signs_of_an_earlier_division_of_the_work_are_past(tmp_path: Path) -> None:
+def test_heartbeats_of_an_earlier_division_of_the_work_are_history(tmp_path: Path) -> None:
     for count in (4, 8):
-        with sign_of_life(tmp_path, "embed", Share(1, count)):
+        with heartbeat(tmp_path, "embed", Share(1, count)):
             pass
-    assert [sign.share for sign in read_signs(tmp_path)] == ["1/8"]
-    # One of the earlier division that still lives is told of.
+    assert [status.share for status in read_heartbeats(tmp_path)] == ["1/8"]
+    # A process of the earlier division that still runs is listed.
     change(
         tmp_path / "embed-1-of-4.json",
         written_state="running", machine="another", updated=time.time(),
     )  # fmt: skip
-    assert [sign.share for sign in read_signs(tmp_path)] == ["1/4", "1/8"]
+    assert [status.share for status in read_heartbeats(tmp_path)] == ["1/4", "1/8"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ class Chain:
         self.path.write_text(yaml.safe_dump(dict(settings), allow_unicode=True), encoding="utf-8")
         self.work = folder / "work"
         self.run_folder = self.work / "runs" / settings["name"]
-        self.signs = self.work / "status" / settings["name"]
+        self.jobs = self.work / "jobs" / settings["name"]
+        self.heartbeats = self.work / "status" / settings["name"]
         self.refused = folder / "refused calls.txt"
         self.environment = {
             **(os.environ if slurm is None else slurm.environment),
@@ -80,19 +81,19 @@ class Chain:
         stages = {"prepare": found["prepare"], "embed": found["embed"], **found["runs"][0]}
         return {stage: stages[stage]["state"] for stage in ("prepare", "embed", "train", "eval")}
 
-    def sign(self, stage: str, index: int, count: int) -> dict[str, Any]:
-        """The sign of life of one process; {} before it has any."""
+    def heartbeat(self, stage: str, index: int, count: int) -> dict[str, Any]:
+        """The last heartbeat of one process; {} before its first."""
         with contextlib.suppress(OSError):
-            path = self.signs / f"{stage}-{index}-of-{count}.json"
-            sign: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return sign
+            path = self.heartbeats / f"{stage}-{index}-of-{count}.json"
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
         return {}
 
     def pid(self, stage: str, index: int, count: int, job: str, not_before: float = 0) -> int:
         """A running process of a job's stage, begun after some moment; 0 where there is none."""
-        sign = self.sign(stage, index, count)
-        mine = sign and sign["job"].partition("_")[0] == job and sign["began"] >= not_before
-        return int(sign["pid"]) if mine and sign["written_state"] == "running" else 0
+        beat = self.heartbeat(stage, index, count)
+        mine = beat and beat["job"].partition("_")[0] == job and beat["began"] >= not_before
+        return int(beat["pid"]) if mine and beat["written_state"] == "running" else 0
 
     def watched(self) -> set[int]:
         """Processes that refused to reach beyond this machine."""
@@ -128,7 +129,7 @@ class Chain:
 
     def logs(self) -> str:
         """All that the jobs wrote, for a test that fails."""
-        paths = sorted((self.run_folder / "jobs").glob("*.log"))
+        paths = sorted(self.jobs.glob("*.log"))
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in paths)
 
 

@@ -526,29 +526,7 @@ def test_where_it_is_queued_changes_nothing_that_is_made(
     assert code == 0, err
     summary = json.loads(out.splitlines()[-1])
     assert [job["stage"] for job in summary["submit"]["jobs"]] == ["train", "eval"]
-    assert not (runs / "jobs").exists()
-
-
-def test_scripts_and_logs_stay_where_the_scheduler_has_them(experiment: Experiment) -> None:
-    runs = experiment.folder / "work" / "runs"
-    log = runs / "toy" / "jobs" / "ecgpipe-train-1.log"
-    log.parent.mkdir()
-    log.write_text("begun")
-    assert worked(experiment.did("--set", "text.pooling=mean")) == ["embed", "train", "eval"]
-    assert log.read_text() == "begun"
-    assert (runs / "toy.old-1" / "model" / "model.safetensors").exists()
-    assert (runs / "toy.old-1" / "run.json").exists()
-    assert not (runs / "toy.old-1" / "jobs").exists()
-    assert worked(experiment.did("--set", "text.pooling=mean")) == []
-
-
-def test_a_folder_with_nothing_but_scripts_is_no_run_to_set_aside(fresh: Experiment) -> None:
-    log = fresh.folder / "work" / "runs" / "toy" / "jobs" / "ecgpipe-train-1.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("begun")
-    assert worked(fresh.did("--set", "train.epochs=1")) == ["prepare", "embed", "train", "eval"]
-    assert log.read_text() == "begun"
-    assert [path.name for path in log.parents[2].iterdir() if path.is_dir()] == ["toy"]
+    assert not (experiment.folder / "work" / "jobs").exists()
 
 
 def test_a_stage_whose_input_is_half_done_ends_at_once(fresh: Experiment) -> None:

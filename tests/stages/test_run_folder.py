@@ -166,7 +166,7 @@ class Killed(BaseException):
 
 
 def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The n-th rename of a piece of a run, counted from 0, does not come about."""
+    """The n-th rename of a folder, counted from 0, is killed before it happens."""
     renames, rename = itertools.count(), Path.rename
 
     def counted(self: Path, target: Path) -> Path:
@@ -181,20 +181,16 @@ def contents(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in folder.rglob("*")
-        if path.is_file() and path.parent.name != "jobs" and path.name != "config.yaml"
+        if path.is_file() and path.name != "config.yaml"
     }
 
 
-@pytest.mark.parametrize("jobs", [True, False])
 def test_a_kill_while_runs_change_places_loses_nothing(
-    tmp_path: Path, jobs: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(9):
+    for n in range(3):
         work = tmp_path / str(n)
         run = lay(work, "toy", "before", [0.3])
-        if jobs:
-            (run / "jobs").mkdir()
-            (run / "jobs" / "train.sh").write_text("exit 0")
         wanted = contents(lay(work, "toy.old-1", "k", [0.1, 0.2]))
         before = contents(run)
         with monkeypatch.context() as patch:
@@ -207,20 +203,14 @@ def test_a_kill_while_runs_change_places_loses_nothing(
         assert contents(run) == wanted, n
         assert contents(work / "runs" / "toy.old-2") == before, n
         assert len(list((work / "runs").iterdir())) == 2, n
-        assert (run / "jobs" / "train.sh").exists() is jobs
 
 
-def test_a_schedulers_scripts_stay_whichever_run_comes_and_goes(tmp_path: Path) -> None:
-    run = lay(tmp_path, "toy", "before", [0.1])
-    (run / "jobs").mkdir()
-    (run / "jobs" / "train.sh").write_text("exit 0")
+def test_a_run_is_set_aside_under_the_next_number(tmp_path: Path) -> None:
+    lay(tmp_path, "toy", "before", [0.1])
     lay(tmp_path, "toy.old-3", "k", [0.1, 0.2])
+    lay(tmp_path, "toy+seed=1.old-7", "k", [0.1, 0.2, 0.3])
     run_folder(tmp_path).take_back()
-    assert names(tmp_path) == {"toy": "k", "toy.old-4": "before"}
-    assert (run / "jobs" / "train.sh").exists()
-    assert (run / "checkpoints" / "step-00000020" / "state.json").exists()
-    assert not (tmp_path / "runs" / "toy.old-4" / "jobs").exists()
-    assert not (tmp_path / "runs" / "toy.old-3").exists()
+    assert names(tmp_path) == {"toy": "k", "toy.old-4": "before", "toy+seed=1.old-7": "k"}
 
 
 def test_an_empty_place_is_begun_without_a_word(

@@ -11,11 +11,11 @@ from ecgpipe.cache.signals.reader import read_manifest
 from ecgpipe.errors import ConfigError, StoreError
 from ecgpipe.local_copy import (
     VARIABLE,
+    LocalCopy,
     Original,
-    Staged,
-    remove_staged,
-    scratch_from_environment,
-    stage,
+    local_disk,
+    make_local_copy,
+    remove_local_copies,
 )
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import model_name, signals_name
@@ -34,11 +34,11 @@ def run_stage(experiment: Experiment, to: Path | None, signals: bool, model: boo
         ModelError: there is no such model.
     """
     scratch = _scratch(to)
-    done: dict[str, Staged] = {}
+    done: dict[str, LocalCopy] = {}
     if signals:
-        done["signals"] = stage(signals_original(experiment), scratch)
+        done["signals"] = make_local_copy(signals_original(experiment), scratch)
     if model and not experiment.model_files.imported:
-        done["model"] = stage(model_original(experiment), scratch)
+        done["model"] = make_local_copy(model_original(experiment), scratch)
     parts = [
         f"{what}: {found.n_bytes / 1e9:,.2f} GB"
         f" {'copied to' if found.copied else 'were in'} {found.folder}"
@@ -51,9 +51,9 @@ def run_stage(experiment: Experiment, to: Path | None, signals: bool, model: boo
 
 
 def run_clean(to: Path | None) -> Outcome:
-    """Remove this user's copies from the disk `to`. Raises as `remove_staged` does."""
+    """Remove this user's copies from the disk `to`. Raises as `remove_local_copies` does."""
     scratch = _scratch(to)
-    n_bytes = remove_staged(scratch)
+    n_bytes = remove_local_copies(scratch)
     line = f"{n_bytes / 1e9:,.2f} GB of copies removed from {scratch}"
     return Outcome("stage", n_bytes > 0, line, {"scratch": str(scratch), "bytes": n_bytes})
 
@@ -93,7 +93,7 @@ def model_original(experiment: Experiment) -> Original:
 
 
 def _scratch(to: Path | None) -> Path:
-    scratch = to or scratch_from_environment()
+    scratch = to or local_disk()
     if scratch is None:
         raise ConfigError(
             f"Where to? Name a folder on this node's own disk with --to, or in {VARIABLE}."

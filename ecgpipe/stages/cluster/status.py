@@ -1,6 +1,6 @@
 """status: how far an experiment is, told from its files alone, on any machine that sees them.
 
-Owns what each stage's artefacts say. They decide what is done; the signs of life only add who works
+Owns what each stage's artefacts say. They decide what is done; the heartbeats only add who works
 at the rest, how fast, and how it ended. Starts nothing, writes nothing, asks no scheduler and no
 network, loads no model. Files may change while they are read: a stage that cannot be told says why,
 and the others are told.
@@ -21,17 +21,17 @@ from ecgpipe.config.text import TextView
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import EcgpipeError, ModelError, StoreError
 from ecgpipe.files import read_json
-from ecgpipe.heartbeat import Sign, read_signs
+from ecgpipe.heartbeat import ProcessStatus, read_heartbeats
 from ecgpipe.progress import duration_text
 from ecgpipe.read_ecg.prepare.preparation import find_prepared, find_signals, inputs_digest
 from ecgpipe.stages.embed import sentences_of
 from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
+from ecgpipe.workspace import is_old_run
 
 State = Literal["none", "partly", "done", "stale", "unknown"]
 
-_SET_ASIDE = re.compile(r"\.old-\d+$")
 _TAIL_BYTES = 8192
 _LAST_EPOCHS = 5
 
@@ -44,10 +44,10 @@ class StageStatus:
     state: State
     line: str
     figures: dict[str, Any] = field(default_factory=dict)
-    signs: tuple[Sign, ...] = ()
+    signs: tuple[ProcessStatus, ...] = ()
 
     @property
-    def living(self) -> list[Sign]:
+    def living(self) -> list[ProcessStatus]:
         """Processes that are at work."""
         return [sign for sign in self.signs if sign.state == "running"]
 
@@ -118,11 +118,13 @@ def run_status(config: PipelineConfig) -> RunStatus:
     return RunStatus(config.name, train, _told("eval", lambda: _eval(experiment, train), signs))
 
 
-def _signs(config: PipelineConfig, name: str) -> list[Sign]:
-    return read_signs(config.work_dir / "status" / name)
+def _signs(config: PipelineConfig, name: str) -> list[ProcessStatus]:
+    return read_heartbeats(config.work_dir / "status" / name)
 
 
-def _told(stage: str, look: Callable[[], StageStatus], signs: Sequence[Sign]) -> StageStatus:
+def _told(
+    stage: str, look: Callable[[], StageStatus], signs: Sequence[ProcessStatus]
+) -> StageStatus:
     """What `look` finds; a stage whose files cannot be read, or change meanwhile, says so."""
     mine = tuple(sign for sign in signs if sign.stage == stage)
     try:
@@ -338,7 +340,7 @@ def _variant_names(config: PipelineConfig) -> list[str]:
     found: set[str] = set()
     for folder in (config.work_dir / "runs", config.work_dir / "status"):
         found |= {path.name for path in folder.glob(f"{_literal(config.name)}+*") if path.is_dir()}
-    return sorted(name for name in found if not _SET_ASIDE.search(name))
+    return sorted(name for name in found if not is_old_run(Path(name)))
 
 
 def _literal(name: str) -> str:

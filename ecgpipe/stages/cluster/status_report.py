@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ecgpipe.heartbeat import Sign
+from ecgpipe.heartbeat import ProcessStatus
 from ecgpipe.stages.cluster.status import ExperimentStatus, StageStatus
 
 _WORDS = {"none": "-", "partly": "partly", "done": "done", "stale": "stale", "unknown": "?"}
@@ -70,14 +70,14 @@ def _stage_lines(stage: StageStatus, name: str, indent: str, now: float) -> Iter
         yield f"{indent}{'':<17}{_together(stage)}"
 
 
-def _shown_signs(stage: StageStatus) -> list[Sign]:
+def _shown_signs(stage: StageStatus) -> list[ProcessStatus]:
     """Those that need somebody first. What stopped or failed before the work was done is past."""
     past = ("stopped", "failed", "gone", "silent") if stage.state == "done" else ()
     shown = [s for s in stage.signs if s.state != "ended" and s.state not in past]
     return sorted(shown, key=lambda s: (_ORDER.index(s.state), s.index))
 
 
-def _sign_line(sign: Sign, now: float) -> str:
+def _sign_line(sign: ProcessStatus, now: float) -> str:
     share = f"shard {sign.share}: " if sign.share else ""
     where = f"on {sign.host}" + (f", job {sign.job}" if sign.job else f", pid {sign.pid}")
     past = ago(now - sign.updated)
@@ -99,7 +99,7 @@ def _sign_line(sign: Sign, now: float) -> str:
     return share + said
 
 
-def _work(sign: Sign, now: float) -> str:
+def _work(sign: ProcessStatus, now: float) -> str:
     p = sign.progress
     if p is None:
         return ""

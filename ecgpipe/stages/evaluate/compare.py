@@ -22,6 +22,7 @@ from ecgpipe.evaluate.score_file import read_scores
 from ecgpipe.files import digest_of
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
+from ecgpipe.workspace import is_old_run
 
 FORMAT = "ecgpipe-comparison/1"
 
@@ -157,7 +158,8 @@ def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> 
     found = sorted(
         folder
         for folder in runs.glob("*")
-        if fnmatch.fnmatchcase(folder.name, name) and not _is_set_aside(folder)
+        if fnmatch.fnmatchcase(folder.name, name)
+        and not (is_old_run(folder) or folder.name.startswith("."))
     )
     evaluated = [folder for folder in found if (folder / "eval" / "results.json").exists()]
     if not evaluated:
@@ -167,11 +169,6 @@ def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> 
             f"{name}: {runs} {what}. Evaluated there: {there or 'none'}. Run `ecgpipe eval`."
         )
     return evaluated
-
-
-def _is_set_aside(folder: Path) -> bool:
-    """Whether training set the folder aside because its settings changed, as name.old-1."""
-    return folder.suffix.startswith(".old-") or folder.name.startswith(".")
 
 
 def _grouped(runs: Sequence[EvaluatedRun], average_seeds: bool) -> dict[str, list[EvaluatedRun]]:

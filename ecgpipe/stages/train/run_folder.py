@@ -1,8 +1,8 @@
 """A run's folder: whose it is, and what becomes of it when the settings change.
 
-Owns run.json and config.yaml in it, and the folders beside it that were set aside (`<name>.old-1`).
-Nothing is overwritten and nothing moves in silence: a run of other settings is set aside, and comes
-back when its settings do. Knows a run by its key, not what the key is made of.
+Owns run.json and config.yaml in it, and when a run is set aside. Nothing is overwritten and nothing
+moves in silence: a run of other settings is set aside, and comes back when its settings do. Knows a
+run by its key, not what the key is made of.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,9 +24,6 @@ from ecgpipe.workspace import Workspace
 
 _TOLD = 3
 _LONGEST_TOLD = 40
-_MOVING_TO = ".moving-to"
-"""In a folder that is moved piece by piece, since something in it must stay: the name of where to.
-Whoever finds it goes on with the move."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class RunFolder:
         Args:
             done_only: whether only one that is trained to its end will do.
         """
-        aside = [folder for folder in self._set_aside() if self.fits(folder)]
+        aside = [folder for folder in self.workspace.old_runs() if self.fits(folder)]
         if done_only:
             aside = [folder for folder in aside if self._is_done(folder)]
         if not aside:
@@ -72,7 +69,6 @@ class RunFolder:
         Raises:
             StoreError: a folder cannot be moved.
         """
-        self._end_moves()
         if waiting := self.waiting(done_only):
             self._clear_place()
             self._move(waiting, self.workspace.run)
@@ -117,23 +113,12 @@ class RunFolder:
                 return [*values, None] if state["figures"] else values
         return []
 
-    def _set_aside(self) -> list[Path]:
-        """In the order in which they were set aside."""
-        name = self.workspace.run.name
-        numbered = []
-        for folder in self.workspace.runs.glob("*.old-*"):
-            number = folder.name.removeprefix(f"{name}.old-")
-            if number != folder.name and number.isdecimal():
-                numbered.append((int(number), folder))
-        return [folder for _, folder in sorted(numbered)]
-
     def _clear_place(self) -> None:
-        """Set aside what is there, and say why; a scheduler's jobs/ stays where it is."""
+        """Set aside the run in this place, and say why."""
         run = self.workspace.run
-        if not any(path != self.workspace.jobs for path in run.glob("*")):
+        if not any(run.glob("*")):
             return
-        taken = [int(folder.suffix.removeprefix(".old-")) for folder in self._set_aside()]
-        old = run.with_name(f"{run.name}.old-{max(taken, default=0) + 1}")
+        old = self.workspace.next_old_run()
         why = self._why_not()
         self._move(run, old)
         say(f"train: the run that was here {why}; it is kept as {old.name}")
@@ -160,34 +145,9 @@ class RunFolder:
         return f"was of other settings ({', '.join(told[:_TOLD])}{more})"
 
     def _move(self, source: Path, target: Path) -> None:
-        """A run's folder to another place, whole; or piece by piece where jobs/ must stay, or is
-        there already: then a kill leaves word of where the rest belongs."""
-        jobs = self.workspace.jobs
         with storing(target):
-            if not jobs.exists() or self.workspace.run not in (source, target):
-                if target.exists():
-                    target.rmdir()  # it is empty
-                source.rename(target)
-            else:
-                write_atomic(source / _MOVING_TO, target.name.encode())
-                target.mkdir(exist_ok=True)
-                for piece in sorted(source.iterdir()):
-                    if piece != jobs and piece.name != _MOVING_TO:
-                        piece.rename(target / piece.name)
-                fsync_folder(target)
-                (source / _MOVING_TO).unlink()
-                if source != self.workspace.run:
-                    source.rmdir()
+            source.rename(target)
             fsync_folder(self.workspace.runs)
-
-    def _end_moves(self) -> None:
-        """Go on with a move that was killed."""
-        for source in (self.workspace.run, *self._set_aside()):
-            with suppress(FileNotFoundError):
-                name = (source / _MOVING_TO).read_text(encoding="utf-8")
-                target = self.workspace.runs / Path(name).name
-                if target in (self.workspace.run, *self._set_aside()):
-                    self._move(source, target)
 
 
 def _key_in(folder: Path) -> str | None:

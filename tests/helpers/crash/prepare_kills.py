@@ -90,7 +90,7 @@ class Preparation:
 
 def contents(work: Path) -> dict[str, Any]:
     """What must be equal: every byte but for when and where the manifest and table were made,
-    and the signs of life, which tell just that."""
+    and the heartbeats, which say just that."""
     (store,) = (work / "signals").glob("*.zarr")
     found: dict[str, Any] = {
         str(path.relative_to(work)): path.read_bytes()
