@@ -5,7 +5,6 @@ and is handed only counts and short notes, so no report text or name can reach a
 """
 
 import contextlib
-import contextvars
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +15,6 @@ from ecgpipe.processes import is_first
 
 LINE_EVERY_S = 30.0
 
-# A thread begins with the default, whatever the one that started it has.
-_name: contextvars.ContextVar[str] = contextvars.ContextVar("name of one of several", default="")
-
 
 class Tick(Protocol):
     """Says that `n` more units are done; `note` replaces the note shown behind the rate."""
@@ -27,24 +23,10 @@ class Tick(Protocol):
         """Add `n` to what is done."""
 
 
-@contextlib.contextmanager
-def one_of_several(name: str) -> Iterator[None]:
-    """Put `name` before every line that this thread shows in the block.
-
-    Progress is then shown in lines on a terminal too: bars would be drawn over one another.
-    """
-    before = _name.set(name)
-    try:
-        yield
-    finally:
-        _name.reset(before)
-
-
 def say(line: str, stream: TextIO | None = None) -> None:
-    """One line on stderr for the person who looks on; whole, also where several threads speak."""
+    """Write one line to stderr, in one write."""
     lasting = _Lasting(sys.stderr if stream is None else stream)
-    name = _name.get()
-    lasting.write(f"{name}: {line}\n" if name else f"{line}\n")
+    lasting.write(f"{line}\n")
     lasting.flush()
 
 
@@ -88,7 +70,7 @@ def progress(
     if not (everyone or is_first()):
         yield _counting(count, _silent)
         return
-    shown = _bar if stream.isatty() and not _name.get() else _lines
+    shown = _bar if stream.isatty() else _lines
     with shown(label, total, unit, stream, clock) as tick:
         yield _counting(count, tick)
 

@@ -10,7 +10,6 @@ import torch
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import EcgpipeError
-from ecgpipe.train_ecg.loop.own_stream import stream_of_this_run
 
 # What the allocator of main memory says; it has no exception of its own.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
@@ -55,9 +54,8 @@ def _first_line(error: RuntimeError) -> str:
 
 
 def _too_small(memory: str, config: TrainConfig) -> str:
-    beside = " so many runs at once (--at-once) of" if stream_of_this_run() is not None else ""
     return (
-        f"{memory} is too small for{beside} {config.encoder} with train.global_batch_size"
+        f"{memory} is too small for {config.encoder} with train.global_batch_size"
         f" {config.global_batch_size}, train.projection_dim {config.projection_dim} and"
         f" train.placement {config.placement}. What was saved is kept. Make one of them smaller, or"
         " take train.placement=stream; or free memory that something else holds."

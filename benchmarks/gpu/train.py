@@ -5,9 +5,7 @@ the stage's own `train`. Told, for both batch sizes and over placement, precisio
 
 - seconds an epoch, ECGs a second, the parts of a step, the peak of GPU memory;
 - FLOP/s, against the fastest square bfloat16 matrix product that this card does;
-- an epoch of four runs at once, against four one after another (`train_at_once.py`);
-- whether graphs, precisions, resuming, random numbers, placements and runs at once agree
-  (`train_checks.py`).
+- whether graphs, precisions, resuming, random numbers and placements agree (`train_checks.py`).
 
 Targets are for one H200. `--miniature` runs the same code on toy sizes, and leaves out what needs
 CUDA where there is none.
@@ -30,7 +28,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.card import RESULTS, device_name, matmul_flops, result_path
-from benchmarks.gpu.train_at_once import RUNS, AtOnce, measure_at_once
 from benchmarks.gpu.train_checks import FAILED, Check, all_checks, tried
 from benchmarks.gpu.train_data import (
     FULL,
@@ -163,15 +160,6 @@ class Bench:
             of_own_matmul=flops_per_s / self.own_flops,
         )
 
-    def at_once(self, timings: list[Timing]) -> Iterator[AtOnce]:
-        """Several runs at the same time, of as many steps as the time of a case allows."""
-        batch = self.sizes.batches[0]
-        known = [t for t in timings if t.case.batch == batch and t.case.text == "sentence"]
-        step_s = min(t.epoch_s / t.steps_an_epoch for t in known)
-        can = int(self._most_s / (1 + self.sizes.epochs_timed) / (2 * RUNS * step_s))
-        steps = min(max(can, self.sizes.least_steps), self.sizes.records // batch)
-        yield measure_at_once(self.sizes, self.device, steps)
-
     def _affordable(self, profile: StepProfile, steps_an_epoch: int) -> int:
         """Steps of an epoch: all of them, or so many that the case does not take too long."""
         can = int(self._most_s / (1 + self.sizes.epochs_timed) / profile.step_s)
@@ -253,7 +241,6 @@ def measure(sizes: Sizes, most_s: float, compiled: bool) -> Iterator[dict[str, A
     cases, skipped = bench.cases(compiled)
     timings: list[Timing] = []
     checks: list[Check] = []
-    at_once: list[AtOnce] = []
 
     def found() -> dict[str, Any]:
         return {
@@ -262,27 +249,20 @@ def measure(sizes: Sizes, most_s: float, compiled: bool) -> Iterator[dict[str, A
             "own_matmul_flops": bench.own_flops,
             "float32_convolutions_in_tf32": bool(torch.backends.cudnn.allow_tf32),
             "timings": [asdict(timing) for timing in timings],
-            "at_once": [asdict(each) for each in at_once],
             "verdicts": verdicts(timings),
             "checks": [asdict(check) | {"holds": check.holds} for check in checks],
             "check_lines": [check.line() for check in checks],
             "skipped": skipped,
         }
 
-    measured = itertools.chain(
-        tried("checks", all_checks, sizes, bench.device),
-        bench.timed(cases),
-        tried(f"{RUNS} runs at once", bench.at_once, timings),
-    )
+    measured = itertools.chain(tried("checks", all_checks, sizes, bench.device), bench.timed(cases))
     for result in measured:
         if isinstance(result, str):
             skipped.append(result)
         elif isinstance(result, Check):
             checks.append(result)
-        elif isinstance(result, Timing):
-            timings.append(result)
         else:
-            at_once.append(result)
+            timings.append(result)
         print(f"  {result if isinstance(result, str) else result.line()}", flush=True)
         yield found()
 
@@ -325,7 +305,6 @@ def as_tables(found: dict[str, Any]) -> str:
             "",
             table(["case", "batch", *PARTS, "step", "of it waits"], parts),
             "",
-            *(f"- {AtOnce(**each).line()}" for each in found["at_once"]),
             *(f"- {line}" for line in found["verdicts"]),
             *(f"- {line}" for line in found["check_lines"]),
             *(f"- {line}" for line in found["skipped"]),

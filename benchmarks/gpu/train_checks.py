@@ -10,7 +10,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.gpu.train_at_once import all_beside
 from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, training_data
 from ecgpipe.config.train import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
@@ -31,7 +29,6 @@ from ecgpipe.train_ecg.loop.step import EAGER_STEPS, CapturedStep
 from ecgpipe.train_ecg.loop.training import make_accelerator, set_up, train
 
 _EPOCHS = 3
-_SEEDS = (0, 1, 2)
 _LOSS_TOLERANCE = 1e-3
 _REPEATED_TOLERANCE = 0.1
 """Beyond it, steps that do not repeat themselves say nothing about anything else."""
@@ -98,7 +95,6 @@ def all_checks(sizes: Sizes, device: torch.device) -> Iterator[Check | str]:
         yield from tried("what would be seen", _would_be_seen, sizes, plain, limit)
         yield from tried("bfloat16 to float32", _bf16, sizes, plain)
         yield from tried("a run that is resumed", _resumed, sizes, limit)
-        yield from tried("runs at once", _beside, sizes, limit)
     if on_gpu:
         yield from tried("counter_random", _random_numbers, device)
     else:
@@ -227,30 +223,6 @@ def _resumed(sizes: Sizes, limit: float) -> Iterator[Check]:
     yield Check(
         f"{n_steps // 2} steps, a checkpoint and {n_steps // 2} more to {n_steps}: weights,"
         " largest difference",
-        largest,
-        limit,
-        note="bit-equal" if equal else "not bit-equal",
-    )
-
-
-def _beside(sizes: Sizes, limit: float) -> Iterator[Check]:
-    """Seeds trained at the same time, each in a CUDA stream of its own, against each alone."""
-    data = training_data(sizes, "sentence", sizes.steps_an_epoch_checked * sizes.batches[0])
-
-    def run(seed: int, folder: Path) -> dict[str, torch.Tensor]:
-        config = paper_config("sentence", sizes.batches[0], epochs=2, seed=seed)
-        train(config, model_shape(config, sizes), data, folder, "k", {}, _validated, Stop())
-        return load_tensors(folder / "model" / "model.safetensors")
-
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        alone = [run(seed, root / f"alone-{seed}") for seed in _SEEDS]
-        beside = all_beside([partial(run, seed, root / f"beside-{seed}") for seed in _SEEDS])
-    pairs = [(a[key], b[key]) for a, b in zip(alone, beside, strict=True) for key in a]
-    largest = max(float((a.double() - b).abs().max()) for a, b in pairs)
-    equal = all(torch.equal(a, b) for a, b in pairs)
-    yield Check(
-        f"{len(_SEEDS)} runs at once to each alone: weights, largest difference",
         largest,
         limit,
         note="bit-equal" if equal else "not bit-equal",

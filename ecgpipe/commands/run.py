@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from ecgpipe.stages.stage_result import Outcome
     from ecgpipe.stopping import Stop
 
-_at_once = click.option(
-    "--at-once",
-    type=click.IntRange(min=1, max=16),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Train so many runs of --seeds and --grid at the same time on one GPU, which share the"
-    " signals on it. Each ends with the model it would have alone; one that fails does not end the"
-    " others.",
-)
-
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("pipeline.yaml"))
@@ -42,16 +31,15 @@ def init(path: Path) -> None:
 
 
 @click.command()
-@_at_once
 @launch_options(sweep=True, minutes=True)
-def run(launch: Launch, at_once: int) -> None:
+def run(launch: Launch) -> None:
     """Do whatever is missing or stale: prepare, embed, train, eval."""
     from ecgpipe.stages.embed import run_embed
     from ecgpipe.stages.evaluate.evaluate import run_eval
     from ecgpipe.stages.prepare import run_prepare
     from ecgpipe.stages.train.train import run_train
 
-    run_sweep([run_prepare, run_embed, run_train, run_eval], launch, at_once)
+    run_sweep([run_prepare, run_embed, run_train, run_eval], launch)
 
 
 @click.command()
@@ -97,18 +85,17 @@ def embed(launch: Launch, shard: str | None, explain: bool) -> None:
     metavar="STEPS",
     help="Measure where the time of this many steps goes; train nothing.",
 )
-@_at_once
 @launch_options(sweep=True, minutes=True)
-def train(launch: Launch, at_once: int, profile: int | None) -> None:
+def train(launch: Launch, profile: int | None) -> None:
     """Train the ECG encoder, or continue where training stopped."""
     from ecgpipe.stages.train.train import run_train
 
     if profile is None:
-        run_sweep([run_train], launch, at_once)
+        run_sweep([run_train], launch)
         return
-    if launch.is_sweep or at_once > 1 or launch.max_minutes is not None:
+    if launch.is_sweep or launch.max_minutes is not None:
         raise click.UsageError(
-            "--profile measures one run; leave out --seeds, --grid, --at-once and --max-minutes."
+            "--profile measures one run; leave out --seeds, --grid and --max-minutes."
         )
     from dataclasses import asdict
 

@@ -3,7 +3,7 @@
 Owns that one run which fails does not end the others, and the comparison at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ecgpipe.commands.options import Launch
@@ -14,40 +14,33 @@ from ecgpipe.processes import is_first, world
 if TYPE_CHECKING:
     from ecgpipe.config.pipeline import PipelineConfig
     from ecgpipe.stages.experiment import Experiment
-    from ecgpipe.stages.shelves import Shelves
     from ecgpipe.stages.stage_result import Outcome, Results
-    from ecgpipe.stages.train.at_once import StageFunction
     from ecgpipe.stopping import Stop
 
+    StageFunction = Callable[[Experiment, Stop], Outcome]
 
-def run_sweep(stages: "Sequence[StageFunction]", launch: Launch, at_once: int = 1) -> None:
+
+def run_sweep(stages: "Sequence[StageFunction]", launch: Launch) -> None:
     """Run the stages for each variant, one variant after the other.
-
-    With `at_once` above 1 it is stage after stage, and several variants are trained together.
 
     Raises:
         StoppedEarly: stopped with everything saved.
         ConfigError, EcgpipeError, OSError: a run failed; with several runs, after the others ended.
     """
     from ecgpipe.stages.experiment import Experiment
-    from ecgpipe.stages.shelves import Shelves
     from ecgpipe.stages.stage_result import without_frames
     from ecgpipe.stopping import stop_on_signals
 
     variants, left_out = launch.variants()
-    shelves = Shelves()
     for line in left_out if is_first() else ():
         say(line)
     with stop_on_signals(launch.max_minutes) as stop:
-        if at_once > 1:
-            _run_at_once(stages, variants, at_once, shelves, stop, launch.as_json)
-            return
         ended: dict[str, Outcome | Exception] = {}
         for number, config in enumerate(variants, 1):
             if len(variants) > 1 and is_first():
                 say(f"{config.name}: run {number} of {len(variants)}")
             try:
-                outcomes = _run_one(stages, Experiment(config, shelves), stop)
+                outcomes = _run_one(stages, Experiment(config), stop)
             except (EcgpipeError, OSError) as error:
                 # With several processes, perhaps only this one failed: going on would separate them
                 if isinstance(error, StoppedEarly) or len(variants) == 1 or world() > 1:
@@ -95,35 +88,3 @@ def _compare_variants(variants: "Sequence[PipelineConfig]", last: "Outcome") -> 
         print_comparison(run_compare(folders, None), paper=False)
     except ComparisonError as error:
         say(f"compare: {error}")
-
-
-def _run_at_once(
-    stages: "Sequence[StageFunction]",
-    variants: "Sequence[PipelineConfig]",
-    at_once: int,
-    shelves: "Shelves",
-    stop: "Stop",
-    as_json: bool,
-) -> None:
-    """Stage after stage for all variants; a run that fails takes no part in what follows."""
-    from ecgpipe.stages.train.at_once import check_at_once, each_in_turn, train_at_once
-    from ecgpipe.stages.train.train import run_train
-
-    check_at_once(variants)
-    outcomes: dict[str, list[Outcome]] = {config.name: [] for config in variants}
-    failed: dict[str, Exception] = {}
-    for stage in stages:
-        left = [config for config in variants if config.name not in failed]
-        if stage is run_train:
-            ended = train_at_once(left, at_once, shelves, stop)
-        else:
-            ended = each_in_turn(stage, left, shelves, stop)
-        for name, result in ended.items():
-            if isinstance(result, Exception):
-                failed[name] = result
-            else:
-                outcomes[name].append(result)
-    for name, done in outcomes.items():
-        if name not in failed:
-            report(done, as_json)
-    _end_sweep(variants, {name: failed.get(name) or done[-1] for name, done in outcomes.items()})

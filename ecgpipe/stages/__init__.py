@@ -14,7 +14,6 @@ fetch_model   a language model -> a folder
 local_inputs  the copy to read from: a node's own disk, or work_dir
 model_bridge  where torch meets the other rooms
 prepare       recordings -> signals and records
-shelves       signals in memory that the runs of a sweep share
 signed        a stage that writes a heartbeat
 stage_result  what a stage says when it is done; how a sweep ends
 texts         records and tasks -> the sentences the language model reads

@@ -3,7 +3,7 @@
 Owns how they are found. Nothing here does a stage's work.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfi
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.read_ecg.prepare.preparation import Prepared, find_prepared, inputs_digest
 from ecgpipe.stages.local_inputs import nearest_signals
-from ecgpipe.stages.shelves import Shelves
 from ecgpipe.workspace import Workspace
 
 
@@ -34,12 +33,6 @@ class Experiment:
     """One pipeline.yaml, opened."""
 
     config: PipelineConfig
-
-    shelves: Shelves = field(default_factory=Shelves, compare=False)
-    """Signals that lie in memory already; runs of a sweep share them."""
-
-    beside_others: bool = field(default=False, compare=False)
-    """Whether other runs train at the same time in this process."""
 
     may_download: bool = True
     """Whether the network may be asked for a language model that is not here."""

@@ -5,14 +5,12 @@ language model, the cache in keys. Imported only when a model is really needed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.cache.vectors.reader import VectorCache
 from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
@@ -29,7 +27,6 @@ from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import padded
 from ecgpipe.train_ecg.data.placement import SignalShelf
-from ecgpipe.train_ecg.loop.own_stream import own_stream
 from ecgpipe.train_ecg.loop.step_profile import StepProfile, profile_step
 from ecgpipe.train_ecg.loop.training import Trained, TrainingData, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
@@ -123,9 +120,8 @@ def train_model(
 
     shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
     run = experiment.workspace.run
-    with own_stream() if experiment.beside_others else nullcontext():
-        about = _about(experiment)
-        return train(config.train, shape, data, run, key, about, on_validate, stop, on_begin)
+    about = _about(experiment)
+    return train(config.train, shape, data, run, key, about, on_validate, stop, on_begin)
 
 
 def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
@@ -163,26 +159,17 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
         )
     row_of = {sentence: row for row, sentence in enumerate(distinct)}
     number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
+    store = experiment.signals
     return TrainingData(
-        signals=_shelf(experiment, records),
+        signals=SignalShelf(store.read, records.slots, len(store.leads), store.samples),
         texts=RecordTexts(
             texts_NK=padded([[row_of[sentence] for sentence in sentences] for sentences in texts]),
             labels_NL=padded([[number_of[f] for f in r.findings] for r in records.records]),
             vectors_FW=vectors.vectors(keys_of(distinct)),
         ),
-        read_signals=experiment.signals.read,
+        read_signals=store.read,
         record_ids=[record.record_id for record in records.records],
     )
-
-
-def _shelf(experiment: Experiment, records: RecordsTable) -> SignalShelf:
-    """Where the signals of these records lie; the shelf of another run of the sweep, if any."""
-    store, slots = experiment.signals, records.slots
-    shelf = experiment.shelves.shared(
-        (store.folder, slots.tobytes()),
-        lambda: SignalShelf(store.read, slots, len(store.leads), store.samples),
-    )
-    return cast(SignalShelf, shelf)
 
 
 def model_shape(experiment: Experiment, text_width: int) -> ModelShape:

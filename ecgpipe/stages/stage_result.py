@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
+from ecgpipe.errors import ConfigError, EcgpipeError
 
 
 @dataclass(frozen=True)
@@ -28,31 +28,19 @@ Results = Mapping[str, Outcome | Exception]
 
 
 def without_frames(error: Exception) -> Exception:
-    """An error that is kept until a sweep ends, without what it was raised in: models would live on
-    in there. One that nobody foresaw keeps where it comes from."""
-    if isinstance(error, EcgpipeError | OSError):
-        error.__traceback__ = error.__cause__ = error.__context__ = None
+    """Drop the traceback of an error kept until the sweep ends: its frames hold the model."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
     return error
 
 
 def raise_failures(ended: Results) -> None:
-    """End the command as the runs ended; nothing where all went well.
+    """End the command with one error if some runs failed.
 
     Raises:
-        StoppedEarly: some were stopped: started again, the command does what is left.
-        ConfigError, EcgpipeError: some failed; the others are done.
-        Exception: what nobody foresaw in one of them.
+        ConfigError: they all failed because of their settings.
+        EcgpipeError: they failed for other reasons.
     """
     failed = {name: error for name, error in ended.items() if isinstance(error, Exception)}
-    for error in failed.values():
-        if not isinstance(error, EcgpipeError | OSError):
-            raise error
-    stopped = [name for name, error in failed.items() if isinstance(error, StoppedEarly)]
-    if stopped:
-        raise StoppedEarly(
-            f"{len(stopped)} of {len(ended)} runs were stopped; all they did is saved. Run the same"
-            " command again to go on."
-        )
     if failed:
         only_settings = all(isinstance(error, ConfigError) for error in failed.values())
         raise (ConfigError if only_settings else EcgpipeError)(

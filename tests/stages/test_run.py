@@ -164,9 +164,8 @@ def test_an_evaluation_that_fails_does_not_keep_the_rest_of_a_sweep(
     experiment: Experiment,
 ) -> None:
     code, _, err = experiment.run(
-        "run", "--grid", "eval.sources=[nowhere],null", "--at-once", "2",
-        "--set", "train.encoder=cnn1d",
-    )  # fmt: skip
+        "run", "--grid", "eval.sources=[nowhere],null", "--set", "train.encoder=cnn1d"
+    )
     assert code == 1
     assert "eval.sources names nowhere" in err
     assert "1 of 2 runs failed, for the reasons above: toy+sources=-nowhere-." in err

@@ -12,5 +12,4 @@ checkpoint      saving and finding states that are whole
 run_log         log.jsonl, steps.jsonl, TensorBoard
 step_profile    where the time of a step goes
 batch_parts     the global batch in parts, and sums over them, alike on any processes
-own_stream      a CUDA stream for each of several runs at once
 """

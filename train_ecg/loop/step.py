@@ -20,7 +20,6 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.augmentation import augment
 from ecgpipe.train_ecg.data.inputs import normalise, to_millivolts
 from ecgpipe.train_ecg.loop.batch_parts import BatchParts, tree_sum
-from ecgpipe.train_ecg.loop.own_stream import one_run_at_a_time, stream_of_this_run
 from ecgpipe.train_ecg.losses.objective import Objective
 from ecgpipe.train_ecg.two_towers import TowerOutputs, TwoTowers
 
@@ -207,11 +206,9 @@ class CapturedStep:
         """As `Step`, whose shape must be the same at every call."""
         self._calls += 1
         if self._graph is None:
-            with one_run_at_a_time:
-                if self._calls <= EAGER_STEPS:
-                    take = self._step if stream_of_this_run() else self._beside
-                    return take(signal_bLS, places_B)
-                self._capture(signal_bLS, places_B)
+            if self._calls <= EAGER_STEPS:
+                return self._beside(signal_bLS, places_B)
+            self._capture(signal_bLS, places_B)
         assert self._inputs is not None
         assert self._figures is not None
         self._inputs[0].copy_(signal_bLS)
@@ -235,8 +232,7 @@ class CapturedStep:
         self._graph = torch.cuda.CUDAGraph()
         # The thread that is a batch ahead goes on meanwhile, and pins and allocates memory: in the
         # default mode that would break the capture off.
-        stream, mode = stream_of_this_run(), "thread_local"
-        with torch.cuda.graph(self._graph, stream=stream, capture_error_mode=mode):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._figures = self._step(*self._inputs)
 
 

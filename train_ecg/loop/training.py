@@ -33,7 +33,6 @@ from ecgpipe.train_ecg.data.order import Places, epoch_batches
 from ecgpipe.train_ecg.data.placement import PlacedSignals, SignalShelf
 from ecgpipe.train_ecg.loop.batch_parts import BatchParts
 from ecgpipe.train_ecg.loop.early_stopping import best_epoch, last_epoch
-from ecgpipe.train_ecg.loop.own_stream import one_run_at_a_time
 from ecgpipe.train_ecg.loop.rank_consensus import Agreement
 from ecgpipe.train_ecg.loop.run_log import RunLog
 from ecgpipe.train_ecg.loop.run_state import RunState
@@ -111,11 +110,9 @@ def train(
         StoppedEarly: a signal came or the time was up; every finished step is kept.
     """
     with _closed_in_peace():
-        with one_run_at_a_time:  # accelerate keeps one state for a process
-            accelerator = make_accelerator()
+        accelerator = make_accelerator()
         with told(config, accelerator.num_processes):
-            with one_run_at_a_time:  # the first places the signals for all
-                run = _Run(config, shape, data, accelerator, folder, run_key)
+            run = _Run(config, shape, data, accelerator, folder, run_key)
             accelerator.wait_for_everyone()  # whoever still looks at the folder
             if accelerator.is_main_process:
                 on_begin()

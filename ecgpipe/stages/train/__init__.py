@@ -2,5 +2,4 @@
 
 train       signals and vectors -> a model
 run_folder  a run's folder: set aside, taken back, never overwritten
-at_once     several runs of a sweep, trained at the same time
 """
