@@ -14,7 +14,7 @@ fetch_model   a language model -> a folder
 local_inputs  the copy to read from: a node's own disk, or work_dir
 model_bridge  where torch meets the other rooms
 prepare       recordings -> signals and records
-signed        a stage that writes a heartbeat
+shelves       signals in memory that the runs of a sweep share
 stage_result  what a stage says when it is done; how a sweep ends
 texts         records and tasks -> the sentences the language model reads
 vectors       upkeep of the vectors: verify, gc, compact, export, import

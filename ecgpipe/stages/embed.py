@@ -12,10 +12,10 @@ from ecgpipe.embed_text.embedding import Embedded, EmbedJob, embed, missing_text
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import StoreError
 from ecgpipe.files import write_atomic
+from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share, share_of_work
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import nearest_model
-from ecgpipe.stages.signed import signed
 from ecgpipe.stages.stage_result import Outcome
 from ecgpipe.stages.texts import all_sentences
 from ecgpipe.stopping import Stop
@@ -35,9 +35,15 @@ def run_embed(experiment: Experiment, stop: Stop) -> Outcome:
     return outcome
 
 
-@signed("embed")
 def run_embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
     """Embed what is missing of one share. Raises as `ecgpipe.embed_text.embedding.embed`."""
+    with heartbeat(experiment.workspace.status, "embed", share) as set_message:
+        result = _embed_share(experiment, stop, share)
+        set_message(result.line)
+    return result
+
+
+def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
     done = embed(sentences_of(experiment), embed_job(experiment, share), stop)
     folder = experiment.workspace.embeddings / experiment.fingerprint.short
     summary = {

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share
 from ecgpipe.read_ecg.prepare.preparation import (
     Prepared,
@@ -11,7 +12,6 @@ from ecgpipe.read_ecg.prepare.preparation import (
     prepare_share,
 )
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.signed import signed
 from ecgpipe.stages.stage_result import Outcome
 from ecgpipe.stopping import Stop
 
@@ -21,12 +21,18 @@ def run_prepare(experiment: Experiment, stop: Stop) -> Outcome:
     return run_prepare_share(experiment, stop, Share())
 
 
-@signed("prepare")
 def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
-    """Prepare what is missing of one share; whoever finds all shares done completes the data.
+    """Prepare what is missing of one share; the process that finishes last completes the data.
 
     Raises as `ecgpipe.read_ecg.prepare.preparation.prepare`.
     """
+    with heartbeat(experiment.workspace.status, "prepare", share) as set_message:
+        result = _prepare_share(experiment, stop, share)
+        set_message(result.line)
+    return result
+
+
+def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
     digest = inputs_digest(experiment.config.data, experiment.taxonomy)
     prepared = find_prepared(digest, experiment.workspace)
     did_work = prepared is None

@@ -11,12 +11,13 @@ from ecgpipe.evaluate.evaluation import Evaluation, evaluate
 from ecgpipe.evaluate.results import Results, read_results, shown, write_results
 from ecgpipe.evaluate.score_file import write_scores
 from ecgpipe.files import digest_of
+from ecgpipe.heartbeat import heartbeat
+from ecgpipe.processes import share_of_work
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.evaluate.analyses import with_analyses
 from ecgpipe.stages.evaluate.context import AnalysisContext, Splits
 from ecgpipe.stages.evaluate.files import REPORTS, write_report_files
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.signed import signed
 from ecgpipe.stages.stage_result import Outcome
 from ecgpipe.stages.texts import all_sentences, with_sentence
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
@@ -25,7 +26,6 @@ from ecgpipe.stopping import Stop
 _VERSION = 4  # raised when the same key would give other figures
 
 
-@signed("eval")
 def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
     """Score the experiment's model, or find that it is scored.
 
@@ -33,8 +33,15 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
         CheckpointError: there is no finished model of these settings.
         SourceError: the split has no record with a text.
         StoreError: vectors are missing, or the results cannot be written.
-        StoppedEarly: a signal came; evaluation starts anew next time.
+        StoppedEarly: stopped by a signal or a time limit; the next evaluation starts over.
     """
+    with heartbeat(experiment.workspace.status, "eval", share_of_work(None)) as set_message:
+        result = _run_eval(experiment, stop)
+        set_message(result.line)
+    return result
+
+
+def _run_eval(experiment: Experiment, stop: Stop) -> Outcome:
     run = run_key(experiment)
     card = finished_model(experiment, run)
     if card is None:

@@ -15,9 +15,9 @@ from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.tasks.task import Task, load_task
 from ecgpipe.files import digest_of, only_one, read_json_object, sha256_file
-from ecgpipe.processes import is_first, world
+from ecgpipe.heartbeat import heartbeat
+from ecgpipe.processes import is_first, share_of_work, world
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.signed import signed
 from ecgpipe.stages.stage_result import Outcome
 from ecgpipe.stages.texts import task_sentences, with_texts
 from ecgpipe.stages.train.run_folder import RunFolder
@@ -38,7 +38,6 @@ _IDLE = (
 )
 
 
-@signed("train")
 def run_train(experiment: Experiment, stop: Stop) -> Outcome:
     """Train, or continue, or find that nothing is to do.
 
@@ -47,6 +46,13 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
         StoreError: vectors are missing, or the run's folder cannot be written.
         Others as `ecgpipe.train_ecg.loop.training.train`.
     """
+    with heartbeat(experiment.workspace.status, "train", share_of_work(None)) as set_message:
+        result = _run_train(experiment, stop)
+        set_message(result.line)
+    return result
+
+
+def _run_train(experiment: Experiment, stop: Stop) -> Outcome:
     key = run_key(experiment)
     model = finished_model(experiment, key)
     did_work = False
