@@ -122,7 +122,7 @@ def stage(launch: Launch, to: Path | None, signals: bool, model: bool, clean: bo
         finish(run_clean(to), launch.as_json)
         return
     both = signals == model
-    outcome = run_stage(launch.experiment(), to, signals or both, model or both)
-    finish(outcome, launch.as_json)
+    result = run_stage(launch.experiment(), to, signals or both, model or both)
+    finish(result, launch.as_json)
     if not launch.as_json:
-        click.echo(export_line(outcome))
+        click.echo(export_line(result))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ecgpipe.stages.stage_result import Outcome
+    from ecgpipe.stages.stage_result import StageResult
 
 
 def say(line: str) -> None:
@@ -27,27 +27,27 @@ def print_json(command: str, values: Any) -> None:
     click.echo(json.dumps({command: values}, ensure_ascii=False))
 
 
-def finish(outcome: "Outcome", as_json: bool) -> None:
+def finish(result: "StageResult", as_json: bool) -> None:
     """Print how a command of a single stage ended."""
-    say(f"{outcome.stage}: {outcome.line}")
-    report([outcome], as_json)
+    say(f"{result.stage}: {result.line}")
+    report([result], as_json)
 
 
-def report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
+def report(results: "Sequence[StageResult]", as_json: bool) -> None:
     """Print the results table of the last stage, if it has one, and the summaries as JSON."""
-    if len(outcomes) > 1 and not any(outcome.did_work for outcome in outcomes):
+    if len(results) > 1 and not any(result.did_work for result in results):
         say("Everything is up to date; no work was done.")
-    if "results" in outcomes[-1].summary:
+    if "results" in results[-1].summary:
         from rich.console import Console
 
         from ecgpipe.evaluate.report.terminal import print_results
         from ecgpipe.evaluate.results import read_results
 
         width = None if sys.stdout.isatty() else 120
-        print_results(read_results(Path(outcomes[-1].summary["results"])), Console(width=width))
-        click.echo(f"Report: {outcomes[-1].summary['report']}")
+        print_results(read_results(Path(results[-1].summary["results"])), Console(width=width))
+        click.echo(f"Report: {results[-1].summary['report']}")
     if as_json:
-        done = {o.stage: {"did_work": o.did_work, **o.summary} for o in outcomes}
+        done = {o.stage: {"did_work": o.did_work, **o.summary} for o in results}
         click.echo(json.dumps(done, ensure_ascii=False))
 
 

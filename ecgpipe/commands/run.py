@@ -11,7 +11,7 @@ from ecgpipe.commands.sweep import run_sweep
 
 if TYPE_CHECKING:
     from ecgpipe.stages.experiment import Experiment
-    from ecgpipe.stages.stage_result import Outcome
+    from ecgpipe.stages.stage_result import StageResult
     from ecgpipe.stopping import Stop
 
 
@@ -52,7 +52,7 @@ def prepare(launch: Launch, shard: str | None) -> None:
 
     share = share_of_work(shard)
 
-    def run_share(experiment: "Experiment", stop: "Stop") -> "Outcome":
+    def run_share(experiment: "Experiment", stop: "Stop") -> "StageResult":
         return run_prepare_share(experiment, stop, share)
 
     run_sweep([run_share], launch)
@@ -72,7 +72,7 @@ def embed(launch: Launch, shard: str | None, explain: bool) -> None:
         return
     share = share_of_work(shard)
 
-    def run_share(experiment: "Experiment", stop: "Stop") -> "Outcome":
+    def run_share(experiment: "Experiment", stop: "Stop") -> "StageResult":
         return embed_stage.run_embed_share(experiment, stop, share)
 
     run_sweep([run_share], launch)

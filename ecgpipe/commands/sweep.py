@@ -14,10 +14,10 @@ from ecgpipe.processes import is_first, world
 if TYPE_CHECKING:
     from ecgpipe.config.pipeline import PipelineConfig
     from ecgpipe.stages.experiment import Experiment
-    from ecgpipe.stages.stage_result import Outcome, Results
+    from ecgpipe.stages.stage_result import Results, StageResult
     from ecgpipe.stopping import Stop
 
-    StageFunction = Callable[[Experiment, Stop], Outcome]
+    StageFunction = Callable[[Experiment, Stop], StageResult]
 
 
 def run_sweep(stages: "Sequence[StageFunction]", launch: Launch) -> None:
@@ -35,12 +35,12 @@ def run_sweep(stages: "Sequence[StageFunction]", launch: Launch) -> None:
     for line in left_out if is_first() else ():
         say(line)
     with stop_on_signals(launch.max_minutes) as stop:
-        ended: dict[str, Outcome | Exception] = {}
+        ended: dict[str, StageResult | Exception] = {}
         for number, config in enumerate(variants, 1):
             if len(variants) > 1 and is_first():
                 say(f"{config.name}: run {number} of {len(variants)}")
             try:
-                outcomes = _run_one(stages, Experiment(config), stop)
+                results = _run_one(stages, Experiment(config), stop)
             except (EcgpipeError, OSError) as error:
                 # With several processes, perhaps only this one failed: going on would separate them
                 if isinstance(error, StoppedEarly) or len(variants) == 1 or world() > 1:
@@ -48,21 +48,21 @@ def run_sweep(stages: "Sequence[StageFunction]", launch: Launch) -> None:
                 say(f"ecgpipe: {error}")
                 ended[config.name] = without_frames(error)
                 continue
-            ended[config.name] = outcomes[-1]
+            ended[config.name] = results[-1]
             if is_first():
-                report(outcomes, launch.as_json)
+                report(results, launch.as_json)
     _end_sweep(variants, ended)
 
 
 def _run_one(
     stages: "Sequence[StageFunction]", experiment: "Experiment", stop: "Stop"
-) -> "list[Outcome]":
-    outcomes = []
+) -> "list[StageResult]":
+    results = []
     for stage in stages:
-        outcomes.append(stage(experiment, stop))
+        results.append(stage(experiment, stop))
         if is_first():
-            say(f"{outcomes[-1].stage}: {outcomes[-1].line}")
-    return outcomes
+            say(f"{results[-1].stage}: {results[-1].line}")
+    return results
 
 
 def _end_sweep(variants: "Sequence[PipelineConfig]", ended: "Results") -> None:
@@ -77,7 +77,7 @@ def _end_sweep(variants: "Sequence[PipelineConfig]", ended: "Results") -> None:
     raise_failures(ended)
 
 
-def _compare_variants(variants: "Sequence[PipelineConfig]", last: "Outcome") -> None:
+def _compare_variants(variants: "Sequence[PipelineConfig]", last: "StageResult") -> None:
     from ecgpipe.stages.evaluate.compare import run_compare
     from ecgpipe.workspace import Workspace
 

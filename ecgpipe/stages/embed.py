@@ -16,7 +16,7 @@ from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share, share_of_work
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import nearest_model
-from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.texts import all_sentences
 from ecgpipe.stopping import Stop
 
@@ -24,18 +24,18 @@ _LOOK_EVERY_S = 2.0
 _PATIENCE_S = 900.0
 
 
-def run_embed(experiment: Experiment, stop: Stop) -> Outcome:
+def run_embed(experiment: Experiment, stop: Stop) -> StageResult:
     """Embed what is missing, and wait for the processes that were launched with this one.
 
     Raises as `ecgpipe.embed_text.embedding.embed`.
     """
-    outcome = run_embed_share(experiment, stop, share_of_work(None))
-    if outcome.summary["left_to_others"]:
+    result = run_embed_share(experiment, stop, share_of_work(None))
+    if result.summary["left_to_others"]:
         _wait_for_others(experiment, stop)
-    return outcome
+    return result
 
 
-def run_embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
+def run_embed_share(experiment: Experiment, stop: Stop, share: Share) -> StageResult:
     """Embed what is missing of one share. Raises as `ecgpipe.embed_text.embedding.embed`."""
     with heartbeat(experiment.workspace.status, "embed", share) as set_message:
         result = _embed_share(experiment, stop, share)
@@ -43,7 +43,7 @@ def run_embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome
     return result
 
 
-def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
+def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> StageResult:
     done = embed(sentences_of(experiment), embed_job(experiment, share), stop)
     folder = experiment.workspace.embeddings / experiment.fingerprint.short
     summary = {
@@ -60,7 +60,7 @@ def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
         summary["cut_list"] = str(path)
         limit = experiment.config.text.max_tokens
         line += f"; {len(done.cut):,} were cut at text.max_tokens {limit}, listed in {path}"
-    return Outcome("embed", done.embedded > 0, line, summary)
+    return StageResult("embed", done.embedded > 0, line, summary)
 
 
 def explain(experiment: Experiment) -> str:

@@ -12,16 +12,16 @@ from ecgpipe.read_ecg.prepare.preparation import (
     prepare_share,
 )
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stopping import Stop
 
 
-def run_prepare(experiment: Experiment, stop: Stop) -> Outcome:
+def run_prepare(experiment: Experiment, stop: Stop) -> StageResult:
     """Prepare what is missing or stale. Raises as `preparation.prepare` does."""
     return run_prepare_share(experiment, stop, Share())
 
 
-def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
+def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> StageResult:
     """Prepare what is missing of one share; the process that finishes last completes the data.
 
     Raises as `ecgpipe.read_ecg.prepare.preparation.prepare`.
@@ -32,7 +32,7 @@ def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outco
     return result
 
 
-def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
+def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> StageResult:
     digest = inputs_digest(experiment.config.data, experiment.taxonomy)
     prepared = find_prepared(digest, experiment.workspace)
     did_work = prepared is None
@@ -48,15 +48,15 @@ def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Outcome:
         "records": str(experiment.workspace.records(prepared.digest)),
         "rejected_list": str(experiment.workspace.rejected(prepared.digest)),
     }
-    return Outcome("prepare", did_work, _line(prepared, summary, did_work), summary)
+    return StageResult("prepare", did_work, _line(prepared, summary, did_work), summary)
 
 
-def _left_to_others(done: ShareDone, share: Share) -> Outcome:
+def _left_to_others(done: ShareDone, share: Share) -> StageResult:
     line = (
         f"share {share} is done; {done.left_to_others:,} of the other shares' shards were not"
         " finished, so whoever finishes last completes the data"
     )
-    return Outcome("prepare", True, line, {"left_to_others": done.left_to_others})
+    return StageResult("prepare", True, line, {"left_to_others": done.left_to_others})
 
 
 def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:

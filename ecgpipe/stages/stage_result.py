@@ -11,7 +11,7 @@ from ecgpipe.errors import ConfigError, EcgpipeError
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageResult:
     """The end of one stage."""
 
     stage: str
@@ -23,7 +23,7 @@ class Outcome:
     """The same for programs: counts, paths, figures."""
 
 
-Results = Mapping[str, Outcome | Exception]
+Results = Mapping[str, StageResult | Exception]
 """How each run of a sweep ended, by its name."""
 
 

@@ -15,10 +15,10 @@ from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.embed import sentences_of
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.stage_result import StageResult
 
 
-def verify_vectors(experiment: Experiment, quarantine: bool) -> Outcome:
+def verify_vectors(experiment: Experiment, quarantine: bool) -> StageResult:
     """Check every row of every view's cache, and that no text lacks a vector.
 
     Raises:
@@ -46,17 +46,17 @@ def verify_vectors(experiment: Experiment, quarantine: bool) -> Outcome:
     line = f"{rows:,} vectors in {parts:,} parts are as they were sealed; no text lacks one"
     if cosines:
         line += f"; where two parts hold a text, their vectors' least cosine is {min(cosines):.6f}"
-    return Outcome("verify", False, line, {"vectors": rows, "parts": parts})
+    return StageResult("verify", False, line, {"vectors": rows, "parts": parts})
 
 
-def collect_vector_garbage(experiment: Experiment) -> Outcome:
+def collect_vector_garbage(experiment: Experiment) -> StageResult:
     """Remove what killed writers left, in all caches of the work_dir."""
     n_files, n_bytes = remove_leftovers(experiment.workspace.embeddings)
     line = f"{n_files:,} files of killed writers removed ({n_bytes / 1e6:,.1f} MB)"
-    return Outcome("gc", n_files > 0, line, {"files": n_files, "bytes": n_bytes})
+    return StageResult("gc", n_files > 0, line, {"files": n_files, "bytes": n_bytes})
 
 
-def compact_vectors(experiment: Experiment) -> Outcome:
+def compact_vectors(experiment: Experiment) -> StageResult:
     """Join the parts of every view's cache into few. Raises as `vector_upkeep.compact`."""
     root, made_by = experiment.workspace.embeddings, {"provenance": canonical_json(provenance())}
     before = after = 0
@@ -64,10 +64,10 @@ def compact_vectors(experiment: Experiment) -> Outcome:
         before += len(part_paths(root / fingerprint.short))
         after += compact(root, fingerprint, made_by)
     line = f"{before:,} parts became {after:,}"
-    return Outcome("compact", True, line, {"before": before, "after": after})
+    return StageResult("compact", True, line, {"before": before, "after": after})
 
 
-def export_vectors(experiment: Experiment, path: Path, with_texts: bool, bits: bool) -> Outcome:
+def export_vectors(experiment: Experiment, path: Path, with_texts: bool, bits: bool) -> StageResult:
     """Write the vectors of the experiment's texts into one plain HDF5 file.
 
     Raises:
@@ -86,10 +86,10 @@ def export_vectors(experiment: Experiment, path: Path, with_texts: bool, bits: b
     }
     write_export(path, cache, rows, named if with_texts else None, bits, made_by)
     line = f"{len(rows):,} vectors written to {path}" + (", with their texts" if with_texts else "")
-    return Outcome("export", True, line, {"vectors": len(rows), "file": str(path)})
+    return StageResult("export", True, line, {"vectors": len(rows), "file": str(path)})
 
 
-def import_vectors(experiment: Experiment, path: Path) -> Outcome:
+def import_vectors(experiment: Experiment, path: Path) -> StageResult:
     """Add vectors made elsewhere to the cache of the view that is trained on.
 
     Raises:
@@ -113,4 +113,4 @@ def import_vectors(experiment: Experiment, path: Path) -> Outcome:
     left = len(experiment.open_vectors().missing(keys))
     line = f"{len(new):,} vectors added, {len(rows.keys) - len(new):,} were there"
     line += f"; {left:,} of this experiment's texts still have none" if left else ""
-    return Outcome("import", len(new) > 0, line, {"added": len(new), "missing": left})
+    return StageResult("import", len(new) > 0, line, {"added": len(new), "missing": left})

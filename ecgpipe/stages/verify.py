@@ -18,13 +18,13 @@ from ecgpipe.errors import StoreError
 from ecgpipe.progress import progress
 from ecgpipe.read_ecg.prepare.preparation import find_signals, inputs_digest
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.vectors import verify_vectors
 
 _MOST_NAMED = 100
 
 
-def run_verify(experiment: Experiment, quarantine: bool) -> Outcome:
+def run_verify(experiment: Experiment, quarantine: bool) -> StageResult:
     """Check every signal, the records table and every text vector.
 
     Args:
@@ -45,7 +45,7 @@ def run_verify(experiment: Experiment, quarantine: bool) -> Outcome:
         if found.problems:
             raise StoreError(said)
         summary = {"signals": found.records, "shards": found.shards, "whole": not found.unfinished}
-        return Outcome("verify", False, f"{said}; text vectors are not there yet", summary)
+        return StageResult("verify", False, f"{said}; text vectors are not there yet", summary)
     try:
         vectors = verify_vectors(experiment, quarantine)
     except StoreError as error:
@@ -53,7 +53,7 @@ def run_verify(experiment: Experiment, quarantine: bool) -> Outcome:
     if found.problems:
         raise StoreError(f"{said}\nText vectors: {vectors.line}")
     summary = {"signals": found.records, "shards": found.shards, "whole": True, **vectors.summary}
-    return Outcome("verify", False, f"{said}; {vectors.line}", summary)
+    return StageResult("verify", False, f"{said}; {vectors.line}", summary)
 
 
 def _signals(folder: Path) -> VerifiedSignals:

@@ -6,9 +6,9 @@ import weakref
 import pytest
 
 from ecgpipe.errors import ConfigError, EcgpipeError
-from ecgpipe.stages.stage_result import Outcome, raise_failures, without_frames
+from ecgpipe.stages.stage_result import StageResult, raise_failures, without_frames
 
-DONE = Outcome("train", True, "2 epochs", {})
+DONE = StageResult("train", True, "2 epochs", {})
 
 
 def test_failed_runs_are_named_and_bad_settings_alone_are_exit_code_2() -> None:

@@ -19,13 +19,13 @@ from ecgpipe.local_copy import (
 )
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import model_name, signals_name
-from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.stage_result import StageResult
 
 # What could run code when loaded, and other forms of the same weights.
 _NOT_COPIED = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".py")
 
 
-def run_stage(experiment: Experiment, to: Path | None, signals: bool, model: bool) -> Outcome:
+def run_stage(experiment: Experiment, to: Path | None, signals: bool, model: bool) -> StageResult:
     """Copy what was asked for onto the disk `to`, unless it is there.
 
     Raises:
@@ -47,20 +47,20 @@ def run_stage(experiment: Experiment, to: Path | None, signals: bool, model: boo
     summary = {what: str(found.folder) for what, found in done.items()}
     summary["scratch"] = str(scratch.resolve())
     did_work = any(found.copied for found in done.values())
-    return Outcome("stage", did_work, "; ".join(parts) or "nothing to copy", summary)
+    return StageResult("stage", did_work, "; ".join(parts) or "nothing to copy", summary)
 
 
-def run_clean(to: Path | None) -> Outcome:
+def run_clean(to: Path | None) -> StageResult:
     """Remove this user's copies from the disk `to`. Raises as `remove_local_copies` does."""
     scratch = _scratch(to)
     n_bytes = remove_local_copies(scratch)
     line = f"{n_bytes / 1e9:,.2f} GB of copies removed from {scratch}"
-    return Outcome("stage", n_bytes > 0, line, {"scratch": str(scratch), "bytes": n_bytes})
+    return StageResult("stage", n_bytes > 0, line, {"scratch": str(scratch), "bytes": n_bytes})
 
 
-def export_line(outcome: Outcome) -> str:
+def export_line(result: StageResult) -> str:
     """What a shell must be told so that the following commands use the copies."""
-    return f"export {VARIABLE}={shlex.quote(outcome.summary['scratch'])}"
+    return f"export {VARIABLE}={shlex.quote(result.summary['scratch'])}"
 
 
 def signals_original(experiment: Experiment) -> Original:

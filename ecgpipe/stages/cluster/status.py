@@ -160,9 +160,9 @@ def _half_prepared(folder: Path) -> StageStatus:
     shards = n_shards(planned)
     done, records, rejected = 0, 0, 0
     for path in (folder / "done").glob("*.json"):
-        outcomes = read_json(path)["records"]
-        done, records = done + 1, records + len(outcomes)
-        rejected += sum("rejected" in outcome for outcome in outcomes)
+        entries = read_json(path)["records"]
+        done, records = done + 1, records + len(entries)
+        rejected += sum("rejected" in entry for entry in entries)
     figures = {
         "shards": shards,
         "shards_done": done,

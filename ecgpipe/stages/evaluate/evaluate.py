@@ -18,7 +18,7 @@ from ecgpipe.stages.evaluate.analyses import with_analyses
 from ecgpipe.stages.evaluate.context import AnalysisContext, Splits
 from ecgpipe.stages.evaluate.files import REPORTS, write_report_files
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.texts import all_sentences, with_sentence
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
 from ecgpipe.stopping import Stop
@@ -26,7 +26,7 @@ from ecgpipe.stopping import Stop
 _VERSION = 4  # raised when the same key would give other figures
 
 
-def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
+def run_eval(experiment: Experiment, stop: Stop) -> StageResult:
     """Score the experiment's model, or find that it is scored.
 
     Raises:
@@ -41,7 +41,7 @@ def run_eval(experiment: Experiment, stop: Stop) -> Outcome:
     return result
 
 
-def _run_eval(experiment: Experiment, stop: Stop) -> Outcome:
+def _run_eval(experiment: Experiment, stop: Stop) -> StageResult:
     run = run_key(experiment)
     card = finished_model(experiment, run)
     if card is None:
@@ -65,7 +65,7 @@ def _run_eval(experiment: Experiment, stop: Stop) -> Outcome:
         write_report_files(folder, results, _pictures(experiment, results))
         # Written last: if it holds the key, all that lies beside it is of the same figures.
         write_results(folder / "results.json", results)
-    return Outcome("eval", did_work, _line(results, did_work), _summary(experiment, results))
+    return StageResult("eval", did_work, _line(results, did_work), _summary(experiment, results))
 
 
 def finished_results(experiment: Experiment) -> Results | None:

@@ -18,7 +18,7 @@ from ecgpipe.files import digest_of, only_one, read_json_object, sha256_file
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import is_first, share_of_work, world
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.stage_result import Outcome
+from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.texts import task_sentences, with_texts
 from ecgpipe.stages.train.run_folder import RunFolder
 from ecgpipe.stopping import Stop
@@ -38,7 +38,7 @@ _IDLE = (
 )
 
 
-def run_train(experiment: Experiment, stop: Stop) -> Outcome:
+def run_train(experiment: Experiment, stop: Stop) -> StageResult:
     """Train, or continue, or find that nothing is to do.
 
     Raises:
@@ -52,7 +52,7 @@ def run_train(experiment: Experiment, stop: Stop) -> Outcome:
     return result
 
 
-def _run_train(experiment: Experiment, stop: Stop) -> Outcome:
+def _run_train(experiment: Experiment, stop: Stop) -> StageResult:
     key = run_key(experiment)
     model = finished_model(experiment, key)
     did_work = False
@@ -72,7 +72,9 @@ def _run_train(experiment: Experiment, stop: Stop) -> Outcome:
     if training["epochs"] < experiment.config.train.epochs:
         line += "; train.patience ended it"
     figures = {name: value for name, value in training.items() if name != "values"}
-    return Outcome("train", did_work, line, {"model": str(experiment.workspace.model), **figures})
+    return StageResult(
+        "train", did_work, line, {"model": str(experiment.workspace.model), **figures}
+    )
 
 
 def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
