@@ -4,7 +4,7 @@ main     the group of all commands, and the exit codes
 run      init, run, prepare, embed, train, eval
 data     check, verify
 text     fetch-model and vectors
-cluster  submit, status, stage
+cluster  submit, status, stage-in
 look     compare, show
 sweep    stages for every variant of a sweep
 output   what a stage or a comparison prints

@@ -1,4 +1,4 @@
-"""submit, status and stage: the stages on a cluster."""
+"""submit, status and stage-in: the stages on a cluster."""
 
 import json
 import sys
@@ -98,7 +98,7 @@ def status(launch: Launch, watch: bool, every_s: float) -> None:
             return
 
 
-@click.command()
+@click.command("stage-in")
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
@@ -108,21 +108,21 @@ def status(launch: Launch, watch: bool, every_s: float) -> None:
 @click.option("--model", is_flag=True, help="Only the language model, for embed.")
 @click.option("--clean", is_flag=True, help="Remove your copies from that folder.")
 @launch_options()
-def stage(launch: Launch, to: Path | None, signals: bool, model: bool, clean: bool) -> None:
+def stage_in(launch: Launch, to: Path | None, signals: bool, model: bool, clean: bool) -> None:
     """Copy signals and language model to this node's own disk.
 
     All its processes share the copies. Prints the line that makes the following commands use them.
     In a batch script:
 
-        eval "$(ecgpipe stage --to "$TMPDIR")"
+        eval "$(ecgpipe stage-in --to "$TMPDIR")"
     """
-    from ecgpipe.stages.cluster.stage_in import export_line, run_clean, run_stage
+    from ecgpipe.stages.cluster.stage_in import export_line, run_clean, run_stage_in
 
     if clean:
         finish(run_clean(to), launch.as_json)
         return
     both = signals == model
-    result = run_stage(launch.experiment(), to, signals or both, model or both)
+    result = run_stage_in(launch.experiment(), to, signals=signals or both, model=model or both)
     finish(result, launch.as_json)
     if not launch.as_json:
         click.echo(export_line(result))

@@ -61,7 +61,7 @@ for command in (
     look.show,
     cluster.submit,
     cluster.status,
-    cluster.stage,
+    cluster.stage_in,
     data.verify,
     text.vectors,
     text.fetch_model,

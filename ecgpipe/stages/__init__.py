@@ -11,10 +11,9 @@ cluster/      `ecgpipe submit`, `status` and `stage-in`: the stages on a cluster
 embed         sentences -> vectors
 experiment    what all stages of one experiment share
 fetch_model   a language model -> a folder
-local_inputs  the copy to read from: a node's own disk, or work_dir
+local_inputs  where to read signals and model from: a local copy, or the original
 model_bridge  where torch meets the other rooms
 prepare       recordings -> signals and records
-shelves       signals in memory that the runs of a sweep share
 stage_result  what a stage says when it is done; how a sweep ends
 texts         records and tasks -> the sentences the language model reads
 vectors       upkeep of the vectors: verify, gc, compact, export, import

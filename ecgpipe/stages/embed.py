@@ -15,7 +15,7 @@ from ecgpipe.files import write_atomic
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share, share_of_work
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.local_inputs import nearest_model
+from ecgpipe.stages.local_inputs import local_model
 from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.texts import all_sentences
 from ecgpipe.stopping import Stop
@@ -95,7 +95,7 @@ def sentences_of(experiment: Experiment) -> list[str]:
 def embed_job(experiment: Experiment, share: Share) -> EmbedJob:
     """The experiment's model, views and caches."""
     return EmbedJob(
-        files=nearest_model(experiment.model_files, experiment.fingerprint),
+        files=local_model(experiment.model_files, experiment.fingerprint),
         config=experiment.config.text,
         root=experiment.workspace.embeddings,
         fingerprints=tuple(map(experiment.fingerprint_of, experiment.config.text.all_views)),

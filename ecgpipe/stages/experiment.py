@@ -24,7 +24,7 @@ from ecgpipe.errors import SourceError, StoreError
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.read_ecg.prepare.preparation import Prepared, find_prepared, inputs_digest
-from ecgpipe.stages.local_inputs import nearest_signals
+from ecgpipe.stages.local_inputs import local_signals
 from ecgpipe.workspace import Workspace
 
 
@@ -86,9 +86,7 @@ class Experiment:
     @cached_property
     def signals(self) -> SignalStore:
         """The prepared signals, from this node's copy where it has one."""
-        return SignalStore.open(
-            nearest_signals(self.workspace.signals(self.prepared.signals_digest))
-        )
+        return SignalStore.open(local_signals(self.workspace.signals(self.prepared.signals_digest)))
 
     @cached_property
     def model_files(self) -> ModelFiles:

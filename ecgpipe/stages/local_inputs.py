@@ -1,7 +1,7 @@
-"""The nearest place to read from: this node's copy where it has one, else work_dir.
+"""Where to read signals and the language model from: a copy on this node's disk, or the original.
 
-Owns the names of copies. They are digests of content, so settings and fingerprints know nothing of
-copies, and a copy of other content is never found.
+Owns the names of copies. A name is a digest of the content, so no setting or fingerprint depends on
+copies, and a copy of different content is never used.
 """
 
 import dataclasses
@@ -14,26 +14,26 @@ from ecgpipe.local_copy import find_local_copy, local_disk
 
 
 def signals_name(folder: Path) -> str:
-    """Of a copy of the sealed signal store in `folder`: its manifest holds the sums of the rest."""
+    """Name a copy of a sealed signal store by its manifest, which holds every shard's checksum."""
     return f"signals-{sha256_file(folder / 'manifest.json')[:16]}"
 
 
 def model_name(fingerprint: Fingerprint) -> str:
-    """Of a copy of a language model, by the content of its files."""
+    """Name a copy of a language model by the content of its files."""
     fields = fingerprint.fields
     content = {name: fields[name] for name in ("weights", "config", "tokenizer")}
     return f"model-{digest_of(content)[:16]}"
 
 
-def nearest_signals(folder: Path) -> Path:
-    """Where to read the signal store in `folder` from."""
+def local_signals(folder: Path) -> Path:
+    """Return the local copy of the signal store in `folder`, or `folder` if there is none."""
     if local_disk() is None or not (folder / "manifest.json").exists():
         return folder
     return find_local_copy(signals_name(folder), "signals") or folder
 
 
-def nearest_model(files: ModelFiles, fingerprint: Fingerprint) -> ModelFiles:
-    """Where to load a language model from; its name stays what it is."""
+def local_model(files: ModelFiles, fingerprint: Fingerprint) -> ModelFiles:
+    """Return the local copy of a model's files, or `files`; the model's name does not change."""
     if local_disk() is None or files.imported:
         return files
     folder = find_local_copy(model_name(fingerprint), "the language model's files")

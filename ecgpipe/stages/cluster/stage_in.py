@@ -1,7 +1,7 @@
-"""stage: signals and the language model onto a node's own disk, once for all its processes.
+"""stage-in: copy signals and the language model to a node's own disk, once for all its processes.
 
-Owns which files belong to a copy. Where copies are looked for is `nearest`'s, how they are made
-`ecgpipe.local_copy`'s.
+Owns which files belong to a copy. `ecgpipe.stages.local_inputs` finds copies, and
+`ecgpipe.local_copy` makes them.
 """
 
 import shlex
@@ -21,50 +21,52 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import model_name, signals_name
 from ecgpipe.stages.stage_result import StageResult
 
-# What could run code when loaded, and other forms of the same weights.
+# Files that can run code when loaded, and the same weights in other formats.
 _NOT_COPIED = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".py")
 
 
-def run_stage(experiment: Experiment, to: Path | None, signals: bool, model: bool) -> StageResult:
-    """Copy what was asked for onto the disk `to`, unless it is there.
+def run_stage_in(
+    experiment: Experiment, to: Path | None, *, signals: bool, model: bool
+) -> StageResult:
+    """Copy the signals, the model or both to the disk `to`, unless the copies exist.
 
     Raises:
         ConfigError: no disk was named.
         StoreError: nothing is prepared, the disk is too small, or a file is damaged.
         ModelError: there is no such model.
     """
-    scratch = _scratch(to)
-    done: dict[str, LocalCopy] = {}
+    disk = _find_disk(to)
+    copies: dict[str, LocalCopy] = {}
     if signals:
-        done["signals"] = make_local_copy(signals_original(experiment), scratch)
+        copies["signals"] = make_local_copy(signals_original(experiment), disk)
     if model and not experiment.model_files.imported:
-        done["model"] = make_local_copy(model_original(experiment), scratch)
+        copies["model"] = make_local_copy(model_original(experiment), disk)
     parts = [
-        f"{what}: {found.n_bytes / 1e9:,.2f} GB"
-        f" {'copied to' if found.copied else 'were in'} {found.folder}"
-        for what, found in done.items()
+        f"{what}: {copy.n_bytes / 1e9:,.2f} GB"
+        f" {'copied to' if copy.copied else 'already in'} {copy.folder}"
+        for what, copy in copies.items()
     ]
-    summary = {what: str(found.folder) for what, found in done.items()}
-    summary["scratch"] = str(scratch.resolve())
-    did_work = any(found.copied for found in done.values())
-    return StageResult("stage", did_work, "; ".join(parts) or "nothing to copy", summary)
+    summary = {what: str(copy.folder) for what, copy in copies.items()}
+    summary["scratch"] = str(disk.resolve())
+    did_work = any(copy.copied for copy in copies.values())
+    return StageResult("stage-in", did_work, "; ".join(parts) or "nothing to copy", summary)
 
 
 def run_clean(to: Path | None) -> StageResult:
     """Remove this user's copies from the disk `to`. Raises as `remove_local_copies` does."""
-    scratch = _scratch(to)
-    n_bytes = remove_local_copies(scratch)
-    line = f"{n_bytes / 1e9:,.2f} GB of copies removed from {scratch}"
-    return StageResult("stage", n_bytes > 0, line, {"scratch": str(scratch), "bytes": n_bytes})
+    disk = _find_disk(to)
+    n_bytes = remove_local_copies(disk)
+    line = f"{n_bytes / 1e9:,.2f} GB of copies removed from {disk}"
+    return StageResult("stage-in", n_bytes > 0, line, {"scratch": str(disk), "bytes": n_bytes})
 
 
 def export_line(result: StageResult) -> str:
-    """What a shell must be told so that the following commands use the copies."""
+    """Return the shell line that makes the following commands use the copies."""
     return f"export {VARIABLE}={shlex.quote(result.summary['scratch'])}"
 
 
 def signals_original(experiment: Experiment) -> Original:
-    """The files of the signal store, with the sums that its manifest has of the shards."""
+    """List the files of the signal store, with the shards' checksums from its manifest."""
     folder = experiment.workspace.signals(experiment.prepared.signals_digest)
     shards = {
         f"signal/c/{entry['shard']}/0/0": entry["xxh3_128"]
@@ -79,7 +81,7 @@ def signals_original(experiment: Experiment) -> Original:
 
 
 def model_original(experiment: Experiment) -> Original:
-    """The files of the language model, as transformers would look for them."""
+    """List the language model's files, under the names that transformers looks for."""
     found = experiment.model_files
     if found.gguf is not None:
         files = {found.gguf: found.folder / found.gguf}
@@ -92,10 +94,8 @@ def model_original(experiment: Experiment) -> Original:
     return Original(model_name(experiment.fingerprint), files)
 
 
-def _scratch(to: Path | None) -> Path:
-    scratch = to or local_disk()
-    if scratch is None:
-        raise ConfigError(
-            f"Where to? Name a folder on this node's own disk with --to, or in {VARIABLE}."
-        )
-    return scratch
+def _find_disk(to: Path | None) -> Path:
+    disk = to or local_disk()
+    if disk is None:
+        raise ConfigError(f"Name a folder on this node's own disk with --to or {VARIABLE}.")
+    return disk

@@ -186,7 +186,7 @@ def test_the_command_copies_both_and_training_and_embedding_read_them(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "node disk"
-    code, out, err = experiment.run("stage", "--to", str(disk))
+    code, out, err = experiment.run("stage-in", "--to", str(disk))
     assert (code, out) == (0, f"export ECGPIPE_SCRATCH='{disk}'\n"), err
     [part] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
     before = part.read_bytes()
@@ -209,7 +209,7 @@ def test_the_command_copies_both_and_training_and_embedding_read_them(
     code, _, err = experiment.run("eval", "--set", "eval.seed=5")
     assert code == 0, err
     assert "signals are read from" in err
-    code, _, err = experiment.run("stage", "--clean", "--to", str(disk))
+    code, _, err = experiment.run("stage-in", "--clean", "--to", str(disk))
     assert code == 0, err
     assert list(disk.iterdir()) == []
 
@@ -219,12 +219,12 @@ def test_signals_that_are_damaged_are_not_staged(experiment: Experiment, tmp_pat
     content = bytearray(shard.read_bytes())
     content[1000] ^= 1
     shard.write_bytes(content)
-    code, out, err = experiment.run("stage", "--signals", "--to", str(tmp_path / "disk"))
+    code, out, err = experiment.run("stage-in", "--signals", "--to", str(tmp_path / "disk"))
     assert (code, out) == (1, "")
     assert "differs from what was written" in err
 
 
 def test_without_a_place_it_asks_for_one(experiment: Experiment) -> None:
-    code, _, err = experiment.run("stage")
+    code, _, err = experiment.run("stage-in")
     assert code == 2
     assert "ECGPIPE_SCRATCH" in err
