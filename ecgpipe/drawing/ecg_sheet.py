@@ -1,13 +1,13 @@
-"""One ECG to a sheet of A4, as a printout looks.
+"""Lay out one ECG on an A4 sheet, like a printout of an electrocardiograph.
 
-Owns the margins, the header and the footer. Has no place for who the patient is.
+Owns the margins, the header and the footer. Deliberately has no field for the patient's identity.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ecgpipe.drawing.ecg_chart import FULL, LAYOUT, SHOWN_S, Ecg, ecg_chart
-from ecgpipe.drawing.shapes import A4_LANDSCAPE_MM, Chart, Sheet, Text, fitted, width_of, wrapped
+from ecgpipe.drawing.shapes import A4_LANDSCAPE_MM, Chart, Sheet, Text, truncate, width_of, wrap
 from ecgpipe.drawing.words import Words, words_in
 
 _LEFT_MM, _BOTTOM_MM = 16.0, 14.0
@@ -23,38 +23,38 @@ _MARGIN_MM = 2.0
 
 @dataclass(frozen=True)
 class Captions:
-    """What is written around an ECG. Without patient ids and report texts."""
+    """The text around an ECG. Must not hold patient ids or report texts."""
 
     title: str
-    """The record's id, or the file's name."""
+    """The record id or file name."""
 
     findings: tuple[str, ...] | None = None
-    """In the sheet's language; None where they are not known."""
+    """Names in the sheet's language; None if unknown."""
 
     length_s: float | None = None
-    """Of the whole recording, where only a part is drawn."""
+    """Duration of the whole recording, if only a part is drawn."""
 
     start_s: float = 0.0
     """Where in the recording the drawn part begins."""
 
     heart_rate_bpm: float | None = None
     flat_leads: tuple[str, ...] = ()
-    """Taken out of the signal because they do not move."""
+    """Leads that were removed because they are constant."""
 
     remarks: tuple[str, ...] = ()
-    """More to say of the signal, such as that it is drawn as prepared."""
+    """Further facts about the signal, such as that the prepared signal is shown."""
 
     notice: str = ""
-    """Above every result, such as that ECGs are simulated."""
+    """A warning at the top, such as that the ECG is simulated."""
 
 
 def ecg_sheet(ecg: Ecg, captions: Captions, language: str = "en") -> Sheet:
-    """Lay out the sheet.
+    """Lay out a full sheet.
 
     Args:
-        ecg: what is drawn, in mV.
-        captions: what is written around it; findings in `language`.
-        language: of the fixed words, ja or en.
+        ecg: the signal to draw.
+        captions: the text around it, with findings in `language`.
+        language: of the fixed text, ja or en.
     """
     words = words_in(language)
     chart = ecg_chart(ecg, _LEFT_MM, _BOTTOM_MM, FULL, words)
@@ -67,7 +67,7 @@ def ecg_sheet(ecg: Ecg, captions: Captions, language: str = "en") -> Sheet:
 
 
 def chart_sheet(ecg: Ecg, language: str = "en") -> Sheet:
-    """The ECG on its grid and the scale alone, for a page that says the rest itself."""
+    """Lay out only the ECG and its scale, to be shown in a page with captions of its own."""
     chart = ecg_chart(ecg, _MARGIN_MM, _MARGIN_MM + _SMALL_MM + 2.5, FULL, words_in(language))
     scale = Text(chart.box.left_mm, _MARGIN_MM, str(FULL), _SMALL_MM + 0.6, bold=True)
     texts = (scale, *_column_times(ecg, chart))
@@ -77,17 +77,17 @@ def chart_sheet(ecg: Ecg, language: str = "en") -> Sheet:
 
 def _header(ecg: Ecg, captions: Captions, words: Words, chart: Chart) -> Iterator[Text]:
     left_mm, right_mm, width_mm = chart.box.left_mm, chart.box.right_mm, chart.box.width_mm
-    notice = fitted(captions.notice, _BODY_MM, 0.55 * width_mm, bold=True)
+    notice = truncate(captions.notice, _BODY_MM, 0.55 * width_mm, bold=True)
     room_mm = width_mm - width_of(notice, _BODY_MM, bold=True) - 5
-    title = fitted(captions.title, _TITLE_MM, room_mm, bold=True)
+    title = truncate(captions.title, _TITLE_MM, room_mm, bold=True)
     yield Text(left_mm, _TITLE_Y_MM, title, _TITLE_MM, bold=True)
     if notice:
         yield Text(right_mm, _TITLE_Y_MM, notice, _BODY_MM, align="right", bold=True)
-    facts = fitted("   ".join(_facts(ecg, captions, words)), _BODY_MM, width_mm)
+    facts = truncate("   ".join(_facts(ecg, captions, words)), _BODY_MM, width_mm)
     yield Text(left_mm, _FACTS_Y_MM, facts, _BODY_MM)
-    for number, line in enumerate(_findings(captions, words, width_mm)):
+    for number, line in enumerate(_findings_lines(captions, words, width_mm)):
         yield Text(left_mm, _FINDINGS_Y_MM - number * _LINE_MM, line, _BODY_MM)
-    remarks = fitted("   ".join(_remarks(ecg, captions, words)), _BODY_MM, width_mm)
+    remarks = truncate("   ".join(_lead_remarks(ecg, captions, words)), _BODY_MM, width_mm)
     if remarks:
         yield Text(left_mm, _REMARKS_Y_MM, remarks, _BODY_MM)
 
@@ -96,7 +96,7 @@ def _facts(ecg: Ecg, captions: Captions, words: Words) -> Iterator[str]:
     yield f"{ecg.rate_hz:g} Hz"
     end_s = captions.start_s + ecg.end_s
     length_s = end_s if captions.length_s is None else captions.length_s
-    # A twentieth of a second is lost in what is written anyway.
+    # 0.05 s is below the printed precision.
     if captions.start_s > 0 or length_s > end_s + 0.05:
         yield words.shown.format(f"{captions.start_s:.1f}–{end_s:.1f}", f"{length_s:.1f}")
     else:
@@ -106,19 +106,16 @@ def _facts(ecg: Ecg, captions: Captions, words: Words) -> Iterator[str]:
     yield from captions.remarks
 
 
-def _findings(captions: Captions, words: Words, width_mm: float) -> list[str]:
-    if not captions.findings:
-        return [
-            words.findings + (words.unknown if captions.findings is None else words.none_stated)
-        ]
-    first, *others = captions.findings
+def _findings_lines(captions: Captions, words: Words, width_mm: float) -> list[str]:
+    unknown = words.unknown if captions.findings is None else words.none_stated
+    first, *others = captions.findings or (unknown,)
     parts = [words.findings + first, *others]
-    return wrapped(parts, words.separator, _BODY_MM, width_mm, _FINDINGS_LINES)
+    return wrap(parts, words.separator, _BODY_MM, width_mm, _FINDINGS_LINES)
 
 
-def _remarks(ecg: Ecg, captions: Captions, words: Words) -> Iterator[str]:
+def _lead_remarks(ecg: Ecg, captions: Captions, words: Words) -> Iterator[str]:
     twelve = [lead for column in zip(*LAYOUT, strict=True) for lead in column]
-    shown_or_flat = (*ecg.present, *captions.flat_leads)
+    shown_or_flat = (*ecg.present_leads, *captions.flat_leads)
     if missing := [lead for lead in twelve if lead not in shown_or_flat]:
         yield words.missing_leads + ", ".join(missing)
     if captions.flat_leads:
@@ -126,7 +123,7 @@ def _remarks(ecg: Ecg, captions: Captions, words: Words) -> Iterator[str]:
 
 
 def _column_times(ecg: Ecg, chart: Chart) -> Iterator[Text]:
-    """Which seconds each column shows: without them a shifted column would look like any other."""
+    """The time span of each column, which is shifted in a short recording."""
     spans = dict.fromkeys((p.left_mm, p.start_s, p.end_s) for p in chart.panels)
     for left_mm, start_s, end_s in spans:
         if end_s - start_s < SHOWN_S:

@@ -1,9 +1,8 @@
-"""What a chart shows: axes, curves, dots and counts, before anybody draws it.
+"""The content of a chart: axes, series, labels and counts, independent of how it is rendered.
 
-Owns the shapes that lie between a figure's numbers and its picture, and the marks that tell curves
-apart: each has a dash and a marker of its own beside its colour, so that a black-and-white print
-says the same. Words come in Japanese and English, since a page may switch between them. Knows
-neither matplotlib nor SVG.
+Each series differs from the others by dash and marker as well as by colour, so that a
+black-and-white print can be read. Text is held in Japanese and English, because an HTML report can
+switch between them. Knows neither matplotlib nor SVG.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Words = Mapping[str, str]
-"""The same in Japanese and English: ja, en."""
+"""One text in each language; the keys are ja and en."""
 
 Points = npt.NDArray[np.float64]
 Marker = Literal["circle", "square", "triangle", "diamond", "wedge", "pentagon"]
@@ -22,16 +21,16 @@ Marker = Literal["circle", "square", "triangle", "diamond", "wedge", "pentagon"]
 
 @dataclass(frozen=True)
 class Mark:
-    """How one series is told from the next."""
+    """The look of a series."""
 
     colour: str
     dash: tuple[float, ...]
-    """Lengths of line and gap in pixels; none is an unbroken line."""
+    """Lengths of dashes and gaps in pixels; empty for a solid line."""
 
     marker: Marker
 
 
-# Dark enough for white paper, and of different lightness, so that greys differ too.
+# Dark enough for white paper, and of different lightness, to be distinct in grey too.
 MARKS = (
     Mark("#12456b", (), "circle"),
     Mark("#b4511c", (7, 3), "square"),
@@ -44,35 +43,35 @@ MARKS = (
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of a chart."""
+    """One axis of a chart."""
 
     label: Words
     low: float
     high: float
     ticks: tuple[float, ...] = ()
     tick_texts: tuple[str, ...] = ()
-    """As many as ticks."""
+    """One per tick."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together."""
+    """One set of points, drawn as a line, as dots, or as both."""
 
     name: Words
     points: Points
     """(n, 2)."""
 
     mark: int = 0
-    """Which of MARKS; those beyond the last begin anew."""
+    """Index into MARKS, modulo its length."""
 
     line: bool = True
     dots: bool = False
     hollow: bool = False
     faint: bool = False
-    """Among the rest: thin and grey."""
+    """Thin and grey, for the background."""
 
     named: bool = True
-    """In the key."""
+    """Whether it is listed in the legend."""
 
     @property
     def look(self) -> Mark:
@@ -82,7 +81,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Label:
-    """Words at a point."""
+    """A text at a point."""
 
     x: float
     y: float
@@ -92,32 +91,32 @@ class Label:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves or dots between two axes."""
+    """A chart with two axes."""
 
     name: str
-    """Of its file."""
+    """Its file name, without suffix."""
 
     title: Words
     about: Words
-    """What is to be seen, in a sentence, for those who do not see it."""
+    """One sentence that describes the chart to a screen reader."""
 
     x: Axis
     y: Axis
     series: tuple[Series, ...]
     labels: tuple[Label, ...] = ()
     diagonal: bool = False
-    """With the line from corner to corner: chance, or perfect agreement."""
+    """Whether to draw the line of chance, or of perfect agreement, from corner to corner."""
 
     bars: Points = field(default_factory=lambda: np.empty((0, 3)))
-    """(n, 3): left, right and height of grey bars behind the curves, in the axes' units."""
+    """(n, 3): left, right and height of grey bars behind the series, in axis units."""
 
     aspect: float = 1.0
-    """Height over width."""
+    """Height divided by width."""
 
 
 @dataclass(frozen=True)
 class CountGrid:
-    """Counts in rows and columns of the same names."""
+    """A square matrix of counts whose rows and columns have the same names."""
 
     name: str
     title: Words

@@ -1,7 +1,7 @@
-"""Charts to the bytes of a PNG or SVG.
+"""Render a chart to a PNG or SVG.
 
-Owns their size and everything that matplotlib is told of them; colours, dashes and words are the
-plot's. The same plot gives the same bytes.
+Owns the chart's size and the matplotlib calls; colours, dashes and text are the plot's. The same
+plot gives the same bytes.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgpipe.drawing.fonts import Fonts
 from ecgpipe.drawing.plot import CountGrid, Label, Plot, Series, Words
-from ecgpipe.drawing.rendering import Format, fresh_figure, saved
+from ecgpipe.drawing.rendering import Format, encode_figure, open_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,52 +20,52 @@ if TYPE_CHECKING:
 _WIDTH_INCH, _DPI = 5.6, 160
 _PLOT_INCH = 0.83 * _WIDTH_INCH
 _LEGEND_INCH = 0.24
-_INK, _FAINT, _PALE = "#1b1f23", "#c3c8ce", "#e6e9ec"
+_INK, _RULE, _FAINT, _PALE = "#1b1f23", "#8a929a", "#c3c8ce", "#e6e9ec"
 _SYMBOLS = {
     "circle": "o", "square": "s", "triangle": "^", "diamond": "D", "wedge": "v",
     "pentagon": "p",
 }  # fmt: skip
-_LABELS_PER_GRID = 40
+_MAX_GRID_NUMBERS = 40
+"""A larger grid of counts has no room for the numbers."""
 
 
 def render_plot(plot: Plot | CountGrid, fonts: Fonts, language: str, format: Format) -> bytes:
-    """Draw a chart; returns the file's bytes.
+    """Draw a chart and return the file's bytes.
 
     Args:
-        plot: what to draw.
-        fonts: what to write with.
-        language: of its words, ja or en.
+        plot: the chart to draw.
+        fonts: the fonts to use.
+        language: of the text, ja or en.
         format: png or svg.
     """
-    draw = _Writer(fonts, language)
+    renderer = _Renderer(fonts, language)
     if isinstance(plot, CountGrid):
-        with fresh_figure(_WIDTH_INCH, _WIDTH_INCH) as figure:
-            axes = figure.add_axes((0.27, 0.05, 0.56, 0.62))
-            draw.grid(axes, plot)
-            return saved(figure, format, _DPI)
-    named = [series for series in plot.series if series.named]
+        with open_figure(_WIDTH_INCH, _WIDTH_INCH) as figure:
+            renderer.draw_grid(figure.add_axes((0.27, 0.05, 0.56, 0.62)), plot)
+            return encode_figure(figure, format, _DPI)
     high = _PLOT_INCH * plot.aspect
-    below = 0.68 + _LEGEND_INCH * len(named)
+    below = 0.68 + _LEGEND_INCH * sum(series.named for series in plot.series)
     height = high + below + 0.42
-    with fresh_figure(_WIDTH_INCH, height) as figure:
-        axes = figure.add_axes((0.13, below / height, 0.83, high / height))
-        draw.plot(axes, plot)
-        return saved(figure, format, _DPI)
+    with open_figure(_WIDTH_INCH, height) as figure:
+        renderer.draw_plot(figure.add_axes((0.13, below / height, 0.83, high / height)), plot)
+        return encode_figure(figure, format, _DPI)
 
 
-class _Writer:
+class _Renderer:
     """Draws with one set of fonts, in one language."""
 
     def __init__(self, fonts: Fonts, language: str) -> None:
         self._fonts = fonts
         self._language = language
 
-    def plot(self, axes: "Axes", plot: Plot) -> None:
+    def draw_plot(self, axes: "Axes", plot: Plot) -> None:
         axes.set_xlim(plot.x.low, plot.x.high)
         axes.set_ylim(plot.y.low, plot.y.high)
         axes.set_xticks(plot.x.ticks, plot.x.tick_texts)
         axes.set_yticks(plot.y.ticks, plot.y.tick_texts)
-        self._quiet(axes)
+        axes.tick_params(labelsize=8, colors=_INK, color=_RULE, length=3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(_RULE)
         axes.grid(color=_PALE, linewidth=0.7)
         axes.set_axisbelow(True)
         for left, right, height in plot.bars:
@@ -73,34 +73,39 @@ class _Writer:
         if plot.diagonal:
             axes.plot(
                 (plot.x.low, plot.x.high), (plot.y.low, plot.y.high),
-                color="#8a929a", linewidth=0.9, dashes=(2, 3), zorder=1.5,
+                color=_RULE, linewidth=0.9, dashes=(2, 3), zorder=1.5,
             )  # fmt: skip
         for series in plot.series:
-            self._series(axes, series)
+            self._draw_series(axes, series)
         for label in plot.labels:
-            self._label(axes, label)
-        axes.set_title(self._words(plot.title), fontproperties=self._font(plot.title, 10, True))
-        axes.set_xlabel(self._words(plot.x.label), fontproperties=self._font(plot.x.label, 8.5))
-        axes.set_ylabel(self._words(plot.y.label), fontproperties=self._font(plot.y.label, 8.5))
-        self._legend(axes, plot)
+            self._draw_label(axes, label)
+        axes.set_title(self._text(plot.title), fontproperties=self._font(plot.title, 10, True))
+        axes.set_xlabel(self._text(plot.x.label), fontproperties=self._font(plot.x.label, 8.5))
+        axes.set_ylabel(self._text(plot.y.label), fontproperties=self._font(plot.y.label, 8.5))
+        if names := [series.name[self._language] for series in plot.series if series.named]:
+            axes.legend(
+                loc="upper left", bbox_to_anchor=(0.0, -0.55 / (_PLOT_INCH * plot.aspect)),
+                frameon=False, borderaxespad=0, handlelength=4,
+                prop=self._font({self._language: "".join(names)}, 8),
+            )  # fmt: skip
 
-    def grid(self, axes: "Axes", grid: CountGrid) -> None:
+    def draw_grid(self, axes: "Axes", grid: CountGrid) -> None:
         counts = np.asarray(grid.counts, np.float64)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="Greys", vmin=0, vmax=1.6, aspect="auto")
         n = len(grid.names)
-        size = 8.5 if n <= 10 else 5.5 if n <= _LABELS_PER_GRID else 3.5
+        size = 8.5 if n <= 10 else 5.5 if n <= _MAX_GRID_NUMBERS else 3.5
         axes.set_xticks(range(n), [""] * n)
         axes.set_yticks(range(n), [""] * n)
         axes.tick_params(length=0)
         for number, name in enumerate(grid.names):
-            text, font = self._words(name), self._font(name, size)
+            text, font = self._text(name), self._font(name, size)
             axes.text(-0.62, number, text, fontproperties=font, ha="right", va="center")
             axes.text(
                 number, -0.62, text, fontproperties=font, ha="left", va="bottom",
                 rotation=40, rotation_mode="anchor",
             )  # fmt: skip
-        if n <= _LABELS_PER_GRID:
+        if n <= _MAX_GRID_NUMBERS:
             for row, column in zip(*np.nonzero(counts), strict=True):
                 dark = shares[row, column] > 0.8
                 axes.text(
@@ -109,74 +114,38 @@ class _Writer:
                 )  # fmt: skip
         for place, words in enumerate((grid.title, grid.rows, grid.columns)):
             axes.figure.text(
-                0.5, 0.985 - 0.04 * place, self._words(words), ha="center", va="top",
+                0.5, 0.985 - 0.04 * place, self._text(words), ha="center", va="top",
                 fontproperties=self._font(words, 8.5 if place else 10, not place),
             )  # fmt: skip
 
-    def _quiet(self, axes: "Axes") -> None:
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color("#8a929a")
-        axes.tick_params(labelsize=8, colors=_INK, color="#8a929a", length=3)
-
-    def _series(self, axes: "Axes", series: Series) -> None:
+    def _draw_series(self, axes: "Axes", series: Series) -> None:
         look = series.look
         colour = _FAINT if series.faint else look.colour
+        dashes = tuple(0.6 * length for length in look.dash)
         x, y = series.points.reshape(-1, 2).T
-        if series.line:
-            dashes = tuple(0.6 * part for part in look.dash)
-            axes.plot(
-                x, y, color=colour, linewidth=0.7 if series.faint else 1.5,
-                linestyle=(0, dashes) if dashes and not series.faint else "-",
-                zorder=2 if series.faint else 3,
-            )  # fmt: skip
-        if series.dots:
-            symbol = _SYMBOLS[look.marker]
-            axes.plot(
-                x, y, symbol, color=colour, markersize=5 if series.line else 3.5, zorder=4,
-                markerfacecolor="none" if series.hollow else colour, markeredgewidth=0.8,
-            )  # fmt: skip
+        axes.plot(
+            x, y, color=colour, zorder=2 if series.faint else 3,
+            linewidth=(0.7 if series.faint else 1.5) if series.line else 0,
+            linestyle=(0, dashes) if dashes and not series.faint else "-",
+            marker=_SYMBOLS[look.marker] if series.dots else "",
+            markersize=5 if series.line else 3.5, markeredgewidth=0.8,
+            markerfacecolor="none" if series.hollow else colour,
+            label=self._text(series.name) if series.named else "_",
+        )  # fmt: skip
 
-    def _label(self, axes: "Axes", label: Label) -> None:
+    def _draw_label(self, axes: "Axes", label: Label) -> None:
         low, high = axes.get_xlim()
-        right = label.x > low + 0.75 * (high - low)  # words to the right would leave the chart
+        right = label.x > low + 0.75 * (high - low)  # text to the right would leave the chart
         axes.plot([label.x], [label.y], "+", color=_INK, markersize=8, zorder=5)
         axes.annotate(
-            self._words(label.text), (label.x, label.y), xytext=(-5 if right else 5, 4),
+            self._text(label.text), (label.x, label.y), xytext=(-5 if right else 5, 4),
             ha="right" if right else "left", textcoords="offset points",
             fontproperties=self._font(label.text, 8, True), color=_INK, zorder=6,
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
         )  # fmt: skip
 
-    def _legend(self, axes: "Axes", plot: Plot) -> None:
-        from matplotlib.lines import Line2D
-
-        named = [series for series in plot.series if series.named]
-        handles = []
-        for series in named:
-            look = series.look
-            colour = _FAINT if series.faint else look.colour
-            handles.append(
-                Line2D(
-                    [], [], color=colour, linewidth=1.5 if series.line else 0,
-                    linestyle=(0, tuple(0.6 * d for d in look.dash)) if look.dash else "-",
-                    marker=_SYMBOLS[look.marker] if series.dots else "", markersize=5,
-                    markerfacecolor="none" if series.hollow else colour,
-                    label=self._words(series.name),
-                )
-            )  # fmt: skip
-        if handles:
-            everything = "".join(self._words(series.name) for series in named)
-            axes.legend(
-                handles=handles, loc="upper left",
-                bbox_to_anchor=(0.0, -0.55 / (_PLOT_INCH * plot.aspect)),
-                frameon=False, borderaxespad=0, handlelength=4,
-                prop=self._font({self._language: everything}, 8),
-            )  # fmt: skip
-
-    def _words(self, words: Words) -> str:
-        # A $ in a name is a $; matplotlib would set what stands between two as a formula.
+    def _text(self, words: Words) -> str:
+        # matplotlib would set the text between two $ as a formula.
         return self._printable(words)[0].replace("$", r"\$")
 
     def _font(self, words: Words, size: float, bold: bool = False) -> "FontProperties":

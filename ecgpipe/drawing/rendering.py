@@ -1,8 +1,8 @@
-"""A sheet to the bytes of a PNG or SVG, at its true size.
+"""Render a sheet to a PNG or SVG at its true size.
 
-Owns the colours and everything that matplotlib is told. The same sheet gives the same bytes: no
-date, no random ids, no settings of the user's own matplotlib. Letters are drawn as outlines, so
-that an SVG looks the same where the font is not installed.
+Owns the colours and the matplotlib settings. The same sheet gives the same bytes: no date, no
+random ids, no influence of the user's matplotlibrc. Text is drawn as outlines, so an SVG looks the
+same where the font is not installed.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "svg"]
 
-# 10 pixels are a millimetre, so every line of the grid is as sharp as the next.
+# 10 pixels per millimetre, so that all grid lines are equally sharp.
 PNG_DPI = 254
 
-# Printed without colour the fine lines are nearly white, the coarse ones light grey.
+# In a black-and-white print the fine lines are nearly white and the coarse ones light grey.
 _FINE_COLOUR, _COARSE_COLOUR = "#fad4d4", "#e99a9a"
 _FINE_WIDTH_MM, _COARSE_WIDTH_MM = 0.1, 0.2
 _TRACE_COLOUR, _FAINT_COLOUR = "#000000", "#595959"
@@ -43,15 +43,15 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def render(sheet: Sheet, fonts: Fonts, format: Format, dpi: int = PNG_DPI) -> bytes:
-    """Draw a sheet; returns the file's bytes.
+    """Draw a sheet and return the file's bytes.
 
     Args:
-        sheet: what to draw.
-        fonts: what to write with.
+        sheet: the page to draw.
+        fonts: the fonts to use.
         format: png or svg.
-        dpi: dots an inch of a PNG; fewer for a picture that is looked at, not measured on.
+        dpi: resolution of a PNG; less is enough for a picture that nobody measures on.
     """
-    with fresh_figure(sheet.width_mm / _MM_PER_INCH, sheet.height_mm / _MM_PER_INCH) as figure:
+    with open_figure(sheet.width_mm / _MM_PER_INCH, sheet.height_mm / _MM_PER_INCH) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_xlim(0, sheet.width_mm)
         axes.set_ylim(0, sheet.height_mm)
@@ -60,12 +60,12 @@ def render(sheet: Sheet, fonts: Fonts, format: Format, dpi: int = PNG_DPI) -> by
             _draw_chart(axes, chart)
         for text in sheet.all_texts():
             _draw_text(axes, text, fonts)
-        return saved(figure, format, dpi)
+        return encode_figure(figure, format, dpi)
 
 
 @contextlib.contextmanager
-def fresh_figure(width_inch: float, height_inch: float) -> Iterator["Figure"]:
-    """A figure with matplotlib's own settings, whatever the user's are, while the block lasts."""
+def open_figure(width_inch: float, height_inch: float) -> Iterator["Figure"]:
+    """Yield a new figure, with matplotlib's default settings inside the block."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -78,11 +78,11 @@ def fresh_figure(width_inch: float, height_inch: float) -> Iterator["Figure"]:
         yield figure
 
 
-def saved(figure: "Figure", format: Format, dpi: int) -> bytes:
-    """The bytes of a figure's file; they hold no date and no version."""
+def encode_figure(figure: "Figure", format: Format, dpi: int) -> bytes:
+    """Return the bytes of a figure's file, without a date or matplotlib's version."""
     file = io.BytesIO()
-    nameless = {"Software": None} if format == "png" else {"Date": None, "Creator": "ecgpipe"}
-    figure.savefig(file, format=format, dpi=dpi, metadata=nameless, facecolor="white")
+    metadata = {"Software": None} if format == "png" else {"Date": None, "Creator": "ecgpipe"}
+    figure.savefig(file, format=format, dpi=dpi, metadata=metadata, facecolor="white")
     return file.getvalue()
 
 
@@ -119,7 +119,7 @@ def _draw_lines(
     for code in codes:
         code[0] = Outline.MOVETO
     outline = Outline(np.concatenate(lines), np.concatenate(codes))
-    outline.should_simplify = False  # each sample stays a point
+    outline.should_simplify = False  # keep every sample
     patch = PathPatch(
         outline,
         fill=False,
@@ -128,7 +128,7 @@ def _draw_lines(
         joinstyle="round",
         capstyle="butt" if clip is None else "round",
         zorder=order,
-        snap=clip is None,  # the grid sits on whole pixels, a trace where its samples are
+        snap=clip is None,  # snap the grid to whole pixels, but not the traces
     )
     axes.add_patch(patch)
     if clip is not None:
@@ -147,6 +147,6 @@ def _draw_text(axes: "Axes", text: Text, fonts: Fonts) -> None:
         color=_FAINT_COLOUR if text.faint else _TRACE_COLOUR,
         horizontalalignment=text.align,
         verticalalignment="baseline",
-        parse_math=False,  # a $ in a name is a $
+        parse_math=False,  # a $ in a name is no formula
         zorder=4,
     )

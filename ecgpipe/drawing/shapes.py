@@ -1,6 +1,6 @@
-"""Lines and words on paper, in millimetres from the sheet's lower left corner.
+"""Lines and text on paper, in millimetres from the sheet's lower left corner.
 
-Owns the shapes that lie between working out a picture and drawing it, and how much room words take.
+Owns the shapes that the layout modules produce and `rendering` draws, and estimates of text width.
 Knows neither ECGs nor matplotlib.
 """
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 A4_LANDSCAPE_MM = (297.0, 210.0)
 
-# Widths of letters of DejaVu Sans, on the average of each kind.
+# Average character widths of DejaVu Sans.
 _SMALL_EM, _DIGIT_EM, _CAPITAL_EM, _WIDE_EM = 0.58, 0.64, 0.70, 1.0
 _BOLD = 1.12
 
@@ -23,7 +23,7 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Box:
-    """An upright rectangle."""
+    """An axis-aligned rectangle."""
 
     left_mm: float
     bottom_mm: float
@@ -43,13 +43,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Text:
-    """Words in one line; they stand on `y_mm`."""
+    """One line of text with its baseline at `y_mm`."""
 
     x_mm: float
     y_mm: float
     text: str
     size_mm: float
-    """Of the font: from the top of an ascender to the bottom of a descender, about."""
+    """The font size: about the distance from ascender to descender."""
 
     align: Literal["left", "center", "right"] = "left"
     bold: bool = False
@@ -57,7 +57,7 @@ class Text:
 
     @property
     def box(self) -> Box:
-        """The room it takes, about."""
+        """An estimate of its bounding box."""
         width_mm = width_of(self.text, self.size_mm, self.bold)
         left_mm = self.x_mm - {"left": 0.0, "center": 0.5, "right": 1.0}[self.align] * width_mm
         return Box(left_mm, self.y_mm - 0.2 * self.size_mm, width_mm, self.size_mm)
@@ -65,48 +65,41 @@ class Text:
 
 @dataclass(frozen=True)
 class Panel:
-    """One lead during some seconds, and where it is drawn."""
+    """One lead from `start_s` to `end_s`, and where it is drawn."""
 
     lead: str
     start_s: float
     end_s: float
     left_mm: float
     baseline_mm: float
-    offset_mv: float
-    """What is drawn on the baseline: the lead's median."""
-
     traces: tuple[Points, ...]
-    """Each (n, 2) in mm, one sample a point; the line is interrupted where there is no reading."""
+    """Each (n, 2) in mm, one point per sample; missing samples split the line."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Grid paper with traces; nothing of it is drawn outside of `box`."""
+    """Grid paper with traces, clipped to `box`."""
 
     box: Box
     fine_mm: float | None
-    """Between fine lines; None where they would be too dense."""
+    """Distance between fine grid lines; None omits them where they would be too dense."""
 
     coarse_mm: float
     panels: tuple[Panel, ...]
     marks: tuple[Points, ...]
-    """Calibration pulses, and ticks between leads; each (n, 2) in mm."""
+    """Calibration pulses and ticks between leads; each (n, 2) in mm."""
 
     texts: tuple[Text, ...]
     trace_width_mm: float
 
     def grid_lines(self, step_mm: float) -> list[Points]:
-        """Upright and level lines, each (2, 2), from the chart's lower left corner on."""
+        """Vertical, then horizontal lines, each (2, 2), from the chart's lower left corner."""
         box = self.box
-        upright = [
-            np.array([(x, box.bottom_mm), (x, box.top_mm)])
-            for x in _steps(box.left_mm, box.width_mm, step_mm)
-        ]
-        level = [
-            np.array([(box.left_mm, y), (box.right_mm, y)])
-            for y in _steps(box.bottom_mm, box.height_mm, step_mm)
-        ]
-        return upright + level
+        x_mm = box.left_mm + step_mm * np.arange(int(box.width_mm / step_mm + 1e-6) + 1)
+        y_mm = box.bottom_mm + step_mm * np.arange(int(box.height_mm / step_mm + 1e-6) + 1)
+        vertical = [np.array([(x, box.bottom_mm), (x, box.top_mm)]) for x in x_mm]
+        horizontal = [np.array([(box.left_mm, y), (box.right_mm, y)]) for y in y_mm]
+        return vertical + horizontal
 
 
 @dataclass(frozen=True)
@@ -119,14 +112,14 @@ class Sheet:
     texts: tuple[Text, ...]
 
     def all_texts(self) -> Iterator[Text]:
-        """Everything that is written on it."""
+        """All text on the page, including that of its charts."""
         for chart in self.charts:
             yield from chart.texts
         yield from self.texts
 
 
 def width_of(text: str, size_mm: float, bold: bool = False) -> float:
-    """About how wide a text is; a Japanese letter is as wide as high."""
+    """Estimate the width of a text; Japanese characters are as wide as they are high."""
     return size_mm * sum(map(_width_em, text)) * (_BOLD if bold else 1.0)
 
 
@@ -138,8 +131,8 @@ def _width_em(letter: str) -> float:
     return _CAPITAL_EM if letter.isupper() else _SMALL_EM
 
 
-def fitted(text: str, size_mm: float, width_mm: float, bold: bool = False) -> str:
-    """The text, or as much of its begin as there is room for, with an ellipsis."""
+def truncate(text: str, size_mm: float, width_mm: float, bold: bool = False) -> str:
+    """Cut a text that is wider than `width_mm` and end it with an ellipsis."""
     if width_of(text, size_mm, bold) <= width_mm:
         return text
     while text and width_of(f"{text}…", size_mm, bold) > width_mm:
@@ -147,7 +140,7 @@ def fitted(text: str, size_mm: float, width_mm: float, bold: bool = False) -> st
     return f"{text.rstrip()}…"
 
 
-def wrapped(
+def wrap(
     parts: Sequence[str],
     separator: str,
     size_mm: float,
@@ -155,9 +148,10 @@ def wrapped(
     n_lines: int,
     counted: bool = True,
 ) -> list[str]:
-    """Parts in at most `n_lines` lines, broken between parts.
+    """Join parts into at most `n_lines` lines, breaking lines only between parts.
 
-    What there is no room for is counted, as in 'Sinus rhythm (+3)', or cut with an ellipsis.
+    With `counted`, parts that do not fit are counted, as in 'Sinus rhythm (+3)'; otherwise the last
+    line ends with an ellipsis.
     """
     lines: list[str] = []
     for number, part in enumerate(parts):
@@ -172,9 +166,4 @@ def wrapped(
         else:
             lines[-1] += f" (+{left})" if counted else f" {' '.join(parts[number:])}"
             break
-    return [fitted(line, size_mm, width_mm) for line in lines]
-
-
-def _steps(start_mm: float, length_mm: float, step_mm: float) -> list[float]:
-    n = int(length_mm / step_mm + 1e-6)
-    return [start_mm + number * step_mm for number in range(n + 1)]
+    return [truncate(line, size_mm, width_mm) for line in lines]

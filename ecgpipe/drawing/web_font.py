@@ -1,8 +1,7 @@
-"""The few letters of a Japanese font that a page needs, as a font that lies in the page itself.
+"""A subset of a Japanese font, small enough to embed in an HTML page.
 
-Owns that a report shows its findings in Japanese on a computer without any Japanese font. Only the
-font that is installed along (IPAexGothic) is taken: its licence allows it to be embedded in a
-document for the display of that document, which one cannot know of the system's fonts.
+A report thereby shows its findings on a computer without Japanese fonts. Always taken from
+IPAexGothic, whose licence allows embedding in a document; a system font's may not.
 """
 
 import io
@@ -10,18 +9,17 @@ import logging
 
 from ecgpipe.drawing.fonts import bundled_font
 
-_FIRST_EMBEDDED = "\u0100"  # whatever a system lacks, it has the letters before
+_FIRST_EMBEDDED = "\u0100"  # every system has the Latin-1 characters before it
 
 
 def embedded_font(text: str) -> bytes | None:
-    """A WOFF font with the glyphs of a text; None where IPAexGothic is not installed.
+    """Return a WOFF font with the glyphs of a text; None if it is all Latin-1.
 
     Args:
-        text: every letter that may be shown.
+        text: every character that the page may show.
     """
-    path = bundled_font()
     letters = {letter for letter in text if letter >= _FIRST_EMBEDDED}
-    if path is None or not letters:
+    if not letters:
         return None
     from fontTools import subset
     from fontTools.ttLib import TTFont
@@ -30,8 +28,8 @@ def embedded_font(text: str) -> bytes | None:
     options = subset.Options()
     options.layout_features = []
     options.hinting = False
-    options.name_IDs = ["*"]  # its name and licence stay in it
-    with TTFont(path, recalcTimestamp=False) as font:
+    options.name_IDs = ["*"]  # keep the font's name and licence
+    with TTFont(bundled_font(), recalcTimestamp=False) as font:
         subsetter = subset.Subsetter(options)
         subsetter.populate(text="".join(sorted(letters)))
         subsetter.subset(font)

@@ -1,6 +1,6 @@
-"""The fixed words of a sheet, in Japanese and English.
+"""The fixed text of a sheet in Japanese and English.
 
-Owns nothing but them. Lead names and scales are the same in every language.
+Lead names and scales are the same in both languages.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """What stands on a sheet besides names and numbers."""
+    """The text of a sheet besides names and numbers."""
 
     no_signal: str
     no_reading: str
@@ -24,11 +24,6 @@ class Words:
     baseline: str
     research: str
 
-    @property
-    def letters(self) -> str:
-        """Every letter that may be needed."""
-        return "".join(vars(self).values())
-
 
 ENGLISH = Words(
     no_signal="no signal",
@@ -41,7 +36,7 @@ ENGLISH = Words(
     heart_rate="heart rate {}/min",
     shown="{} of {} s",
     missing_leads="No signal in: ",
-    flat_leads="Without movement, not drawn: ",
+    flat_leads="Flat, not drawn: ",
     baseline="Each lead's median is drawn on its baseline; no filter.",
     research="For research; not a diagnosis.",
 )
@@ -64,5 +59,5 @@ JAPANESE = Words(
 
 
 def words_in(language: str) -> Words:
-    """The words of a language, ja or en."""
+    """Return the text in a language, ja or en."""
     return JAPANESE if language == "ja" else ENGLISH

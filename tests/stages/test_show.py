@@ -17,7 +17,6 @@ from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.commands.main import main
 from ecgpipe.config.file import load_config
-from ecgpipe.drawing import fonts
 from ecgpipe.drawing.ecg_chart import Ecg
 from ecgpipe.drawing.ecg_sheet import Captions, ecg_sheet
 from ecgpipe.drawing.shapes import Panel, Sheet
@@ -336,20 +335,6 @@ def test_leads_that_do_not_move_are_taken_out_and_named() -> None:
     assert flat == ("aVL",)
     assert np.isnan(part.signal_mv[4]).all()
     assert np.isfinite(signal_mv[4, 0])  # the recording itself stays
-
-
-def test_without_a_japanese_font_names_are_english_and_it_is_said(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fonts, "_candidates", lambda: iter(()))
-    fonts._first_with.cache_clear()
-    result, (sheet,) = ward.show("ecg-001")
-    fonts._first_with.cache_clear()
-    assert result.exit_code == 0
-    assert "Findings: Sinus rhythm; Left ventricular hypertrophy" in said(sheet)
-    assert "no Japanese font" in said(sheet)
-    assert "pip install matplotlib-fontja" in result.stderr
-    assert not any("\u3000" <= letter <= "\u9fff" for letter in said(sheet))
 
 
 def test_ids_become_file_names_that_any_system_takes(ward: Ward) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ecgpipe.drawing.fonts import find_fonts
-from ecgpipe.drawing.plot import CountGrid, Plot, Words
 from ecgpipe.drawing.plot_rendering import render_plot
 from ecgpipe.evaluate.report.charts import all_charts
 from ecgpipe.evaluate.report.csv_files import csv_bytes
@@ -45,23 +44,10 @@ def write_report_files(folder: Path, results: Results, pictures: Mapping[str, by
 def _figure_files(results: Results) -> Iterator[tuple[str, bytes]]:
     language = results["config"]["text"]["language"]
     figures = list(all_charts(results))
-    letters = "".join(words[language] for figure in figures for words in _words(figure))
-    fonts = find_fonts(letters)
-    if not fonts.has_all(letters):
-        language = "en"
+    fonts = find_fonts()
     for format in ("png", "svg"):
         drawn = ((f.name, render_plot(f, fonts, language, format)) for f in figures)
         yield from _named(drawn, format)
-
-
-def _words(figure: Plot | CountGrid) -> Iterator[Words]:
-    yield figure.title
-    if isinstance(figure, CountGrid):
-        yield from (figure.rows, figure.columns, *figure.names)
-    else:
-        yield from (figure.x.label, figure.y.label)
-        yield from (series.name for series in figure.series)
-        yield from (label.text for label in figure.labels)
 
 
 def _named(contents: Iterator[tuple[str, bytes]], suffix: str) -> Iterator[tuple[str, bytes]]:

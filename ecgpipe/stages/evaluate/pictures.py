@@ -12,7 +12,6 @@ from ecgpipe.drawing.ecg_chart import SHOWN_S, Ecg
 from ecgpipe.drawing.ecg_sheet import chart_sheet
 from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
-from ecgpipe.drawing.words import words_in
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.show.records import in_millivolts, shown_part
@@ -30,7 +29,7 @@ def example_pictures(
     """
     slot_of = {record.record_id: record.slot for record in records.records}
     language = experiment.config.text.language
-    fonts = find_fonts(words_in(language).letters)
+    fonts = find_fonts()
     pictures = {}
     for record_id in dict.fromkeys(record_ids):
         window_uv = experiment.signals.read(np.array([slot_of[record_id]]))[0]

@@ -13,10 +13,9 @@ from typing import Literal
 
 from ecgpipe.drawing.ecg_chart import SHOWN_S, Ecg
 from ecgpipe.drawing.ecg_sheet import Captions, ecg_sheet
-from ecgpipe.drawing.fonts import HOW_TO_GET_ONE, Fonts, find_fonts
+from ecgpipe.drawing.fonts import Fonts, find_fonts
 from ecgpipe.drawing.rendering import render
 from ecgpipe.drawing.shapes import Sheet
-from ecgpipe.drawing.words import words_in
 from ecgpipe.errors import ConfigError, EcgpipeError
 from ecgpipe.files import write_atomic
 from ecgpipe.read_ecg.quality.inspection import inspect
@@ -111,32 +110,20 @@ def draw_found(
     start_s = found.start_s if style.start_s is None else style.start_s
     part, flat = shown_part(found.record, start_s, SHOWN_S)
     ecg = Ecg(part.signal_mv, part.rate_hz, LEADS)
-    heart_rate_bpm = inspect(part).heart_rate_bpm
-
-    def sheet_in(language: str, remarks: tuple[str, ...] = ()) -> Sheet:
-        origin = found.origin.get(language, "")
-        captions = Captions(
-            title=found.title,
-            findings=_named(found, language),
-            length_s=found.record.duration_s,
-            start_s=start_s,
-            heart_rate_bpm=heart_rate_bpm,
-            flat_leads=flat,
-            remarks=((origin,) if origin else ()) + remarks,
-            notice=found.notice,
-        )
-        return ecg_sheet(ecg, captions, language)
-
-    needed = words_in(language).letters + "".join(_named(found, language) or ())
-    fonts = find_fonts(needed, found.title + found.notice, style.font)
-    if fonts.has_all(needed):
-        sheet = sheet_in(language)
-        return render(sheet, fonts, format), _lacking(sheet, fonts)
-    sheet = sheet_in("en", ("no Japanese font: names in English",))
-    return render(sheet, fonts, format), (
-        "No font here has the Japanese letters of the findings, so they are drawn in English."
-        f" {HOW_TO_GET_ONE}."
+    origin = found.origin.get(language, "")
+    captions = Captions(
+        title=found.title,
+        findings=_named(found, language),
+        length_s=found.record.duration_s,
+        start_s=start_s,
+        heart_rate_bpm=inspect(part).heart_rate_bpm,
+        flat_leads=flat,
+        remarks=(origin,) if origin else (),
+        notice=found.notice,
     )
+    sheet = ecg_sheet(ecg, captions, language)
+    fonts = find_fonts(style.font)
+    return render(sheet, fonts, format), _lacking(sheet, fonts)
 
 
 def out_place(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgpipe.config.pipeline import PipelineConfig
-from ecgpipe.drawing.contact_sheet import Small, contact_sheets
+from ecgpipe.drawing.contact_sheet import Thumbnail, contact_sheets
 from ecgpipe.drawing.ecg_chart import SHOWN_S, Ecg
 from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
@@ -63,17 +63,16 @@ def run_show_suspects(
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
     found = suspects(looked_at, config)
     shown = Shown()
-    smalls = []
+    thumbnails = []
     for suspect in found[:most]:
         try:
-            smalls.append(_small(suspect, config))
+            thumbnails.append(_thumbnail(suspect, config))
         except (RecordError, OSError) as error:
             shown.failed[suspect.row.row.record_id] = str(error)
-    heading = f"{config.name}: {len(smalls):,} of {len(found):,} suspects"
+    heading = f"{config.name}: {len(thumbnails):,} of {len(found):,} suspects"
     seen = f"{len(looked_at):,} of {len(rows):,} looked at"
-    pages = contact_sheets(smalls, f"{heading}, {seen}", config.notice)
-    letters = "".join({text.text for page in pages for text in page.all_texts()})
-    fonts = find_fonts("", letters, style.font)
+    pages = contact_sheets(thumbnails, f"{heading}, {seen}", config.notice)
+    fonts = find_fonts(style.font)
     name = file or folder / f"suspects.{format}"
     for number, page in enumerate(pages, 1):
         path = name.with_stem(f"{name.stem}-{number}") if len(pages) > 1 else name
@@ -124,11 +123,11 @@ def _queues(
     ]
 
 
-def _small(suspect: Suspect, config: PipelineConfig) -> Small:
+def _thumbnail(suspect: Suspect, config: PipelineConfig) -> Thumbnail:
     row, source = suspect.row.row, suspect.row.source
     record = read_planned(PlannedRecording.of(row, source), config.data)
     part, flat = shown_part(record, cropped_start_s(record, config.data), SHOWN_S)
     reasons = suspect.reasons
     if flat and not any("lead is flat" in reason for reason in reasons):
         reasons = (*reasons, f"flat, so not drawn: {', '.join(flat)}")
-    return Small(Ecg(part.signal_mv, part.rate_hz, LEADS), row.record_id, reasons)
+    return Thumbnail(Ecg(part.signal_mv, part.rate_hz, LEADS), row.record_id, reasons)

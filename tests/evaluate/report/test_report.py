@@ -20,7 +20,7 @@ from results_example import NOTHING, example_results
 from rich.console import Console
 from sklearn.decomposition import PCA
 
-from ecgpipe.drawing.fonts import bundled_font, find_fonts
+from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.plot_rendering import render_plot
 from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.errors import StoreError
@@ -200,8 +200,6 @@ def test_every_word_of_the_report_is_there_in_both_languages() -> None:
 
 
 def test_the_embedded_font_has_the_letters_of_the_page_and_hardly_more(tmp_path: Path) -> None:
-    if bundled_font() is None:
-        pytest.skip("matplotlib-fontja is not installed")
     font = embedded_font("心室期外収縮 abc 正常")
     assert font is not None
     assert len(font) < 20_000
@@ -292,7 +290,7 @@ def test_charts_are_drawn_alike_each_time(format: Any) -> None:
     assert names == {"map", "training"} | {
         f"{task}-{what}" for task in ("findings", "superclass") for what in each
     }
-    fonts = find_fonts("混同行列")
+    fonts = find_fonts()
     chosen = [f for f in figures if f.name in ("findings-roc", "findings-confusion", "map")]
     for number, each_figure in enumerate(chosen):
         content = render_plot(each_figure, fonts, "ja", format)
@@ -309,7 +307,7 @@ def test_a_dollar_in_a_name_is_no_formula() -> None:
     results = example_results()
     results["tasks"]["findings"]["classes"]["1"]["names"] = same("costs $5 or $6")
     roc = next(f for f in all_charts(results) if f.name == "findings-roc")
-    assert render_plot(roc, find_fonts("abc"), "en", "svg")
+    assert render_plot(roc, find_fonts(), "en", "svg")
 
 
 def test_only_the_commonest_classes_of_a_large_confusion_matrix_are_drawn() -> None:
