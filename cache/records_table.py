@@ -3,14 +3,13 @@
 Owns the columns and their types. One row is one record that can be trained on or scored; its `slot`
 is its place in the signal store. Holds report text and patient ids, so it stays in work_dir.
 
-The file's metadata carry a sum over what is known of the table and one over its rows, because
-Parquet gives back a flipped bit as another patient or another slot.
+A JSON file of the same name holds how the table was made and its digest. It is written last, and a
+table without it does not count: Parquet would read a flipped bit as another patient or slot.
 """
 
 import itertools
-import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
+from ecgpipe.cache.signals.format import matches_checksum, remake_hint, with_checksum
 from ecgpipe.errors import StoreError
-from ecgpipe.files import open_atomic
+from ecgpipe.files import open_atomic, read_json_object, sha256_file, write_json_atomic
 
 FORMAT = "ecgpipe-records/1"
-_ROWS_AT_ONCE = 1024
 SPLITS = ("train", "val", "test")
 
-# What pyarrow raises on a damaged file, wherever the damage meets it.
-_DECODING = (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError)
-
+_ROWS_AT_ONCE = 1024
 _SCHEMA = pa.schema(
     [
         pa.field("slot", pa.int64(), nullable=False),
@@ -68,11 +64,11 @@ class Record:
 
 @dataclass(frozen=True)
 class RecordsTable:
-    """All records of a store, with what is known of how the table was made."""
+    """All records of a store, and how the table was made."""
 
     records: tuple[Record, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Digests, counts and provenance, as kept in the file."""
+    """Digests, counts and provenance."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -82,7 +78,7 @@ class RecordsTable:
         return RecordsTable(tuple(r for r in self.records if r.split == split), self.about)
 
     def of_sources(self, sources: Collection[str] | None) -> "RecordsTable":
-        """The records of some sources, in the same order; None: all."""
+        """The records of some sources, in the same order; all for None."""
         if sources is None:
             return self
         return RecordsTable(tuple(r for r in self.records if r.source in sources), self.about)
@@ -99,174 +95,72 @@ class RecordsTable:
 
     @property
     def patients(self) -> list[str]:
-        """(n,) whose ECG each is."""
+        """(n,) patient id of each record."""
         return [record.patient_id for record in self.records]
 
 
 def write_records(
-    path: Path,
-    records: Iterable[Record],
-    about: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+    path: Path, records: Iterable[Record], about: Callable[[], Mapping[str, Any]]
 ) -> None:
-    """Write the table, whole or not at all.
+    """Write the table and then the JSON file that makes it count.
 
     Args:
         path: records.parquet.
-        records: the rows, taken a few at a time.
-        about: JSON values kept in the file's metadata; or what gives them once all rows are taken.
-            What it raises leaves no file behind.
+        records: the rows, consumed a few at a time.
+        about: called once all rows are written; returns JSON values that say how the table was
+            made. If it raises, neither file is written.
 
     Raises:
         StoreError: the folder is not writable or the disk is full.
     """
-    rows, rows_sum = iter(records), xxhash.xxh3_128()
-    with open_atomic(path) as file, pq.ParquetWriter(file, _SCHEMA) as writer:
-        piece = list(itertools.islice(rows, _ROWS_AT_ONCE))
-        while True:
-            _add_to_sum(rows_sum, map(_row_text, piece))
-            writer.write_batch(_batch(piece))
-            if not (piece := list(itertools.islice(rows, _ROWS_AT_ONCE))):
-                break
-        about_text = json.dumps(dict(about() if callable(about) else about), ensure_ascii=False)
-        writer.add_key_value_metadata(
-            {
-                "format": FORMAT,
-                "ecgpipe": about_text,
-                "about_sum": _sum([about_text]),
-                "rows_sum": rows_sum.hexdigest(),
-            }
-        )
+    rows = iter(records)
+    with open_atomic(path) as file:
+        with pq.ParquetWriter(file, _SCHEMA) as writer:
+            while piece := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+                values = [{name: getattr(r, name) for name in _SCHEMA.names} for r in piece]
+                writer.write_batch(pa.RecordBatch.from_pylist(values, schema=_SCHEMA))
+        made = dict(about())
+    entry = {"format": FORMAT, "table_sha256": sha256_file(path), "about": made}
+    write_json_atomic(_about_path(path), with_checksum(entry))
 
 
 def read_records(path: Path) -> RecordsTable:
-    """Read a table we wrote.
+    """Read a table that `write_records` wrote.
 
     Raises:
         StoreError: it is missing, damaged, or of another format.
     """
-    try:
-        table, metadata = _read_table(path)
-        rows = table.to_pylist()
-        records = tuple(Record(**row | {"findings": tuple(row["findings"])}) for row in rows)
-    except _DECODING as error:
-        raise _damaged(path, error) from error
-    wanted = metadata.get(b"rows_sum")
-    if wanted is not None and _sum(map(_row_text, records)).encode() != wanted:
-        raise _damaged(path, "its rows differ from their sum")
-    return RecordsTable(records, _about(path, metadata))
+    entry = _read_entry(path)
+    if entry is None:
+        raise StoreError(f"{path} does not exist. Run `ecgpipe prepare`.")
+    if sha256_file(path) != entry["table_sha256"]:
+        raise StoreError(f"{path} is damaged: it does not match its digest. {remake_hint(path)}")
+    rows = pq.read_table(path).to_pylist()
+    records = tuple(Record(**row | {"findings": tuple(row["findings"])}) for row in rows)
+    return RecordsTable(records, entry["about"])
 
 
 def read_about(path: Path) -> dict[str, Any] | None:
     """How an existing table was made, without reading it; None if there is no table.
 
     Raises:
-        StoreError: the file is damaged or of another format.
+        StoreError: what describes the table is damaged or of another format.
     """
-    if not path.exists():
+    entry = _read_entry(path)
+    return None if entry is None else dict(entry["about"])
+
+
+def _about_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _read_entry(path: Path) -> dict[str, Any] | None:
+    about_path, hint = _about_path(path), remake_hint(path)
+    if not path.exists() or not about_path.exists():
         return None
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-    except _DECODING as error:
-        raise _damaged(path, error) from error
-    _check_format(path, metadata)
-    return _about(path, metadata)
-
-
-def _about(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
-    text = metadata.get(b"ecgpipe", b"")
-    wanted = metadata.get(b"about_sum")  # older tables have none
-    try:
-        if wanted is not None and _sum([text.decode()]).encode() != wanted:
-            raise ValueError("what it says of itself differs from its sum")
-        about = json.loads(text)
-        if not isinstance(about, dict):
-            raise ValueError("what it says of itself is no object")
-    except ValueError as error:
-        raise _damaged(path, error) from error
-    return about
-
-
-def _row_text(record: Record) -> str:
-    age = None if record.age is None else float(record.age)  # as Parquet gives it back
-    row = [age if item.name == "age" else getattr(record, item.name) for item in fields(Record)]
-    return json.dumps(row)
-
-
-def _sum(texts: Iterable[str]) -> str:
-    digest = xxhash.xxh3_128()
-    _add_to_sum(digest, texts)
-    return str(digest.hexdigest())
-
-
-def _add_to_sum(digest: xxhash.xxh3_128, texts: Iterable[str]) -> None:
-    for text in texts:
-        digest.update(text.encode())
-        digest.update(b"\n")
-
-
-def _batch(records: Sequence[Record]) -> pa.RecordBatch:
-    """The columns, from their bytes: `pa.array` would import pandas for it, which takes 0.3 s."""
-    columns = [_column(item, [getattr(r, item.name) for r in records]) for item in _SCHEMA]
-    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
-
-
-def _column(item: pa.Field, values: Sequence[Any]) -> pa.Array:
-    n = len(values)
-    if pa.types.is_list(item.type):
-        texts = _texts(list(itertools.chain.from_iterable(values)))
-        return pa.ListArray.from_buffers(
-            item.type, n, [None, _offsets(map(len, values))], children=[texts]
-        )
-    if pa.types.is_string(item.type):
-        return _texts(values)
-    kind = np.int64 if pa.types.is_integer(item.type) else np.float64
-    plain = np.array([0 if value is None else value for value in values], kind)
-    return pa.Array.from_buffers(item.type, n, [_known(values), pa.py_buffer(plain)])
-
-
-def _texts(values: Sequence[str | None]) -> pa.Array:
-    encoded = [b"" if value is None else value.encode() for value in values]
-    buffers = [_known(values), _offsets(map(len, encoded)), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(values), buffers)
-
-
-def _offsets(lengths: Iterable[int]) -> pa.Buffer:
-    ends: Iterator[int] = itertools.accumulate(lengths, initial=0)
-    return pa.py_buffer(np.fromiter(ends, np.int32))
-
-
-def _known(values: Sequence[Any]) -> pa.Buffer | None:
-    """The bits that say which values there are; None where all are."""
-    if None not in values:
-        return None
-    return pa.py_buffer(np.packbits([value is not None for value in values], bitorder="little"))
-
-
-def _read_table(path: Path) -> tuple[pa.Table, Mapping[bytes, bytes]]:
-    if not path.exists():
-        raise StoreError(f"{path} does not exist. Run `ecgpipe prepare`.")
-    try:
-        with pq.ParquetFile(path) as file:
-            # The file's, not its schema's, which had to be there before the rows were.
-            metadata = file.metadata.metadata or {}
-            _check_format(path, metadata)
-            table = file.read()
-    except _DECODING as error:
-        raise _damaged(path, error) from error
-    if not table.schema.equals(_SCHEMA):
-        raise StoreError(
-            f"{path} has other columns than {FORMAT}. Remove it and run `ecgpipe prepare`."
-        )
-    return table, metadata
-
-
-def _check_format(path: Path, metadata: Mapping[bytes, bytes]) -> None:
-    found = metadata.get(b"format", b"").decode(errors="replace")
-    if found != FORMAT:
-        raise StoreError(
-            f"{path} is of format {found!r}, not {FORMAT!r}. Remove it and run `ecgpipe prepare`."
-        )
-
-
-def _damaged(path: Path, error: Exception | str) -> StoreError:
-    return StoreError(f"{path} is damaged ({error}). Remove it and run `ecgpipe prepare`.")
+    entry = read_json_object(about_path, ("format", "table_sha256", "about"), hint)
+    if not matches_checksum(entry):
+        raise StoreError(f"{about_path} is damaged: it does not match its checksum. {hint}")
+    if entry["format"] != FORMAT:
+        raise StoreError(f"{about_path} is of format {entry['format']!r}, not {FORMAT!r}. {hint}")
+    return entry

@@ -2,8 +2,8 @@
 
 Owns its bytes, completeness and checks. Must not know recordings or models.
 
-format  the bytes of `ecgpipe-signal/1`: shards, index, metadata      (pure)
-writer  building a signal store shard by shard, so that a kill costs one shard
-reader  serving records from a complete store, checked
-verify  every byte of a store, and that its parts agree
+format  paths and bytes of `ecgpipe-signal/1`: shards, index, metadata      (pure)
+writer  building a store shard by shard, so that a kill costs one shard
+reader  serving checked records from a complete store
+verify  checking every byte of a store, and that its parts agree
 """

@@ -1,4 +1,4 @@
-"""The bytes of the signal store `ecgpipe-signal/1`: pure functions, no disk.
+"""The paths and bytes of the signal store `ecgpipe-signal/1`: pure functions, no disk.
 
     <store>/zarr.json              Zarr v3 group; its attributes say how the signals were made
     <store>/signal/zarr.json       int16 (records, 12, samples), 1 µV a step, -32768 = no reading
@@ -6,19 +6,20 @@
     <store>/done/<shard>.json      written after its shard: what became of each record
     <store>/manifest.json          written last: the store is complete
 
-It is ordinary Zarr v3 that any Zarr library reads. Uncompressed, with one chunk a record, so that a
-random record is one read at an offset the shard's index gives: at memory-map speed, where
-zarr-python is 20 to 50 times slower. The fill value is no sample an ECG has, so a record that was
-never written cannot pass for a flat line.
+It is ordinary Zarr v3 that any Zarr library reads, uncompressed, with one chunk per record, so that
+a random record is one read at the offset in the shard's index: at memory-map speed, where
+zarr-python is 20 to 50 times slower. No ECG sample has the fill value, so a record that was never
+written cannot pass for a flat line.
 
-Samples and index are under Zarr's own checksums. Done files and manifest carry a `sum` over the
-rest of themselves, and the manifest the sums of both zarr.json: a flipped bit in a lead's name or
-in the number of records would otherwise be believed.
+Zarr's own checksums cover samples and index. Done files and manifest carry a checksum of their
+other entries (`sum`), and the manifest those of both zarr.json (`zarr_sums`): otherwise a flipped
+bit in a lead's name or in the number of records would go unnoticed.
 
 Source: Zarr v3 core specification; codecs `sharding_indexed`, `bytes`, `crc32c`.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import crc32c
@@ -40,9 +41,45 @@ _INDEX_BYTES = RECORDS_PER_SHARD * 16 + CRC_BYTES
 Index = npt.NDArray[np.uint64]
 
 
+def group_path(folder: Path) -> Path:
+    """The root zarr.json of the store in `folder`."""
+    return folder / "zarr.json"
+
+
+def array_path(folder: Path) -> Path:
+    """The zarr.json of the samples."""
+    return folder / "signal" / "zarr.json"
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    """One shard's file."""
+    return folder / "signal" / "c" / str(shard) / "0" / "0"
+
+
+def done_path(folder: Path, shard: int) -> Path:
+    """The file that says that a shard is complete, and what became of each record."""
+    return folder / "done" / f"{shard}.json"
+
+
+def manifest_path(folder: Path) -> Path:
+    """The file that says that the store is complete."""
+    return folder / "manifest.json"
+
+
+def remake_hint(path: Path) -> str:
+    """What to do about a damaged store or table, as the last sentence of an error message."""
+    return f"Remove {path} and run `ecgpipe prepare`."
+
+
 def n_shards(n_records: int) -> int:
     """How many shards hold `n_records` slots."""
     return -(-n_records // RECORDS_PER_SHARD)
+
+
+def slots_of(shard: int, n_records: int) -> range:
+    """The slots of one shard of a store of `n_records` slots."""
+    first = shard * RECORDS_PER_SHARD
+    return range(first, min(first + RECORDS_PER_SHARD, n_records))
 
 
 def group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,24 +120,24 @@ def array_metadata(n_records: int, leads: tuple[str, ...], samples: int) -> dict
     }
 
 
-def sum_of(value: Any) -> str:
-    """xxh3-128 of a JSON value, as 32 hex digits, however the file is spaced."""
+def checksum_of(value: Any) -> str:
+    """xxh3-128 of a JSON value, as 32 hex digits, regardless of the file's spacing."""
     return str(xxhash.xxh3_128(canonical_json(value).encode()).hexdigest())
 
 
-def with_sum(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with a sum over itself."""
-    return {**value, "sum": sum_of(value)}
+def with_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a checksum of itself, under `sum`."""
+    return {**value, "sum": checksum_of(value)}
 
 
-def matches_sum(value: Mapping[str, Any]) -> bool:
-    """Whether an object is as it was written; one without a sum is from before there were sums."""
+def matches_checksum(value: Mapping[str, Any]) -> bool:
+    """Whether an object is as `with_checksum` made it."""
     rest = {key: entry for key, entry in value.items() if key != "sum"}
-    return "sum" not in value or value["sum"] == sum_of(rest)
+    return value.get("sum") == checksum_of(rest)
 
 
 def chunk_bytes(signal: npt.NDArray[np.int16]) -> bytes:
-    """One record (12, samples) as it stands in a shard: little-endian samples, then their CRC."""
+    """One record (12, samples) as stored in a shard: little-endian samples, then their CRC."""
     payload = signal.astype("<i2", copy=False).tobytes()
     return payload + crc32c.crc32c(payload).to_bytes(CRC_BYTES, "little")
 
@@ -111,7 +148,7 @@ def empty_index() -> Index:
 
 
 def index_bytes(index: Index) -> bytes:
-    """A shard's index as it stands at the shard's end."""
+    """A shard's index as stored at its end."""
     payload = index.astype("<u8").tobytes()
     return payload + crc32c.crc32c(payload).to_bytes(CRC_BYTES, "little")
 
@@ -120,7 +157,7 @@ def parse_index(shard: npt.NDArray[np.uint8], chunk_length: int) -> Index:
     """The index (1024, 2) at the end of a shard's bytes; its rows are offset and length.
 
     Raises:
-        ValueError: the shard is too short, its index is damaged, or an entry points outside.
+        ValueError: the shard is too short, its index is damaged, or an entry points outside it.
     """
     if len(shard) < _INDEX_BYTES:
         raise ValueError(f"its {len(shard):,} bytes are too few to hold an index")
@@ -143,5 +180,5 @@ def present(index: Index) -> npt.NDArray[np.bool_]:
 
 
 def matches_crc(samples: memoryview, stored: memoryview) -> bool:
-    """Whether the bytes of a record's samples match the CRC that stands behind them."""
+    """Whether the bytes of a record's samples match the CRC stored after them."""
     return bool(crc32c.crc32c(samples) == int.from_bytes(stored, "little"))

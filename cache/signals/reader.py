@@ -1,15 +1,14 @@
 """Serving records from a complete signal store, each checked against its CRC.
 
 Owns trust in what is read: a store is opened only if its manifest says complete, its layout is
-exactly ours, and every shard has the promised size. A missing or damaged record is an error, never
-zeros. zarr-python reads the same store and is the reference in the tests; it is not used here
+exactly ours, and every shard has the size in the manifest. A missing or damaged record is an error,
+never zeros. zarr-python reads the same store and is the reference in the tests; it is not used here
 because it serves scattered records 20 to 50 times slower than a memory map.
 
-A record is checked the first time this process hands it out, and what is checked is the copy that
-is handed out. Checked every time, random batches came at half the speed of a memory map, while the
-training reads each record once an epoch. What that leaves unseen is a disk that gives other bytes
-to a later epoch than to the first, where memory was short and the pages had to be read again; the
-next process sees it, and `ecgpipe verify`.
+A record is checked the first time this process serves it, on the copy that is returned. Checking
+every time halved the speed of random batches, and training reads each record in every epoch. This
+misses a disk that returns different bytes when pages are read again in a later epoch; the next
+process and `ecgpipe verify` find it.
 """
 
 from pathlib import Path
@@ -50,10 +49,10 @@ class SignalStore:
         """
         if not folder.exists():
             raise StoreError(f"{folder} does not exist. Run `ecgpipe prepare`.")
-        if not (folder / "manifest.json").exists():
+        if not fmt.manifest_path(folder).exists():
             raise StoreError(f"{folder} is unfinished: it has no manifest. Run `ecgpipe prepare`.")
         manifest = read_manifest(folder)
-        array = read_json_object(folder / "signal" / "zarr.json", ("shape",), _mend(folder))
+        array = read_json_object(fmt.array_path(folder), ("shape",), fmt.remake_hint(folder))
         check_layout(folder, manifest, array)
         return cls(folder, manifest, array)
 
@@ -91,17 +90,17 @@ class SignalStore:
         if not fmt.matches_crc(samples, behind[: fmt.CRC_BYTES]):
             raise StoreError(
                 f"{self.folder}, slot {slot}: the record differs from what was written (bit rot, or"
-                f" the file was changed). Remove {self.folder} and run `ecgpipe prepare`."
+                f" the file was changed). {fmt.remake_hint(self.folder)}"
             )
-        # A byte each, so that threads that set neighbours do not undo one another.
+        # One byte per record, so that threads cannot undo each other's marks.
         self._is_checked[slot] = True
 
     def _map_shard(self, entry: dict[str, Any]) -> npt.NDArray[np.uint8]:
-        path = self.folder / "signal" / "c" / str(entry["shard"]) / "0" / "0"
+        path = fmt.shard_path(self.folder, entry["shard"])
         size = path.stat().st_size if path.exists() else -1
         if size != entry["bytes"]:
             met = "missing" if size < 0 else f"{size:,} bytes long, not {entry['bytes']:,}"
-            raise StoreError(f"{path} is {met}. Remove {self.folder} and run `ecgpipe prepare`.")
+            raise StoreError(f"{path} is {met}. {fmt.remake_hint(self.folder)}")
         return np.memmap(path, np.uint8, "r")
 
     def _index(self, shard: int) -> fmt.Index:
@@ -109,40 +108,34 @@ class SignalStore:
             return fmt.parse_index(self._shards[shard], self._chunk_length)
         except ValueError as error:
             raise StoreError(
-                f"{self.folder}, shard {shard}: {error}. Remove the store and run"
-                " `ecgpipe prepare`."
+                f"{self.folder}, shard {shard}: {error}. {fmt.remake_hint(self.folder)}"
             ) from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What seals a store.
+    """The manifest of a complete store.
 
     Raises:
         StoreError: it is missing or damaged.
     """
-    names = ("format", "complete", "digest", "shards", "notes", "rejected")
-    manifest = read_json_object(folder / "manifest.json", names, _mend(folder))
-    if not fmt.matches_sum(manifest):
-        raise StoreError(
-            f"{folder}/manifest.json is damaged: it differs from its sum. {_mend(folder)}"
-        )
+    names = ("format", "complete", "digest", "shards", "notes", "rejected", "zarr_sums")
+    path, hint = fmt.manifest_path(folder), fmt.remake_hint(folder)
+    manifest = read_json_object(path, names, hint)
+    if not fmt.matches_checksum(manifest):
+        raise StoreError(f"{path} is damaged: it does not match its checksum. {hint}")
     return manifest
 
 
-def _mend(folder: Path) -> str:
-    return f"Remove {folder} and run `ecgpipe prepare`."
-
-
 def check_layout(folder: Path, manifest: dict[str, Any], array: dict[str, Any]) -> None:
-    """Whether a store is complete and of our layout, as its sums say.
+    """Check that a store is complete, of our layout, and described by the zarr.json files it had.
 
     Raises:
         StoreError: it is not.
     """
+    hint = fmt.remake_hint(folder)
     if manifest.get("format") != fmt.FORMAT or manifest.get("complete") is not True:
         raise StoreError(
-            f"{folder}/manifest.json is not that of a complete {fmt.FORMAT} store. Remove the store"
-            " and run `ecgpipe prepare`."
+            f"{fmt.manifest_path(folder)} is not that of a complete {fmt.FORMAT} store. {hint}"
         )
     try:
         n_records, _, samples = array["shape"]
@@ -151,12 +144,10 @@ def check_layout(folder: Path, manifest: dict[str, Any], array: dict[str, Any]) 
         expected = None
     if array != expected or len(manifest["shards"]) != fmt.n_shards(array["shape"][0]):
         raise StoreError(
-            f"{folder}/signal/zarr.json describes another layout than {fmt.FORMAT}. Remove the"
-            " store and run `ecgpipe prepare`."
+            f"{fmt.array_path(folder)} describes another layout than {fmt.FORMAT}. {hint}"
         )
-    for name, wanted in manifest.get("zarr_sums", {}).items():  # older stores have none
-        if fmt.sum_of(read_json_object(folder / name, (), _mend(folder))) != wanted:
+    for name, wanted in manifest["zarr_sums"].items():
+        if fmt.checksum_of(read_json_object(folder / name, (), hint)) != wanted:
             raise StoreError(
-                f"{folder / name} is damaged: it differs from its sum in the manifest."
-                f" {_mend(folder)}"
+                f"{folder / name} is damaged: it does not match the manifest's checksum. {hint}"
             )

@@ -1,8 +1,8 @@
 """Checking a whole signal store: every byte of it, and that its parts agree.
 
-Owns what can be wrong with a store, and saying of each damage which shard, slot and record it is.
-Reads one shard at a time, so that its memory does not grow with the store. Mends nothing: what is
-damaged is made again by `ecgpipe prepare`, whose input is still there.
+Owns what can be wrong with a store, and names shard, slot and record. Reads one shard at a time, so
+that memory does not grow with the store. Repairs nothing: `ecgpipe prepare` makes damaged parts
+again from the recordings.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,21 +23,21 @@ Tick = Callable[[int], object]
 
 @dataclass
 class VerifiedSignals:
-    """What a look at every record found."""
+    """What a check of every record found."""
 
     shards: int = 0
     records: int = 0
-    """Records whose samples are as they were written."""
+    """Records whose samples are intact."""
 
     unfinished: bool = False
-    """The store has no manifest: only the shards that are done were checked."""
+    """The store has no manifest: only finished shards were checked."""
 
     problems: list[str] = field(default_factory=list)
-    """One sentence each, with shard, slot and record id as far as they are known."""
+    """One sentence each, with shard, slot and record id where they are known."""
 
 
-def n_shards_there(folder: Path) -> int:
-    """How many shards a store says it has, for a progress bar; 0 where nothing can be believed."""
+def count_shards(folder: Path) -> int:
+    """How many shards a store has, for a progress bar; 0 if its description is damaged."""
     try:
         return fmt.n_shards(int(_array(folder)["shape"][0]))
     except (StoreError, LookupError, TypeError, ValueError):
@@ -45,23 +45,22 @@ def n_shards_there(folder: Path) -> int:
 
 
 def verify_signals(folder: Path, tick: Tick) -> VerifiedSignals:
-    """Check a store, whole or under construction.
+    """Check a store, complete or under construction; changes nothing.
 
     Args:
         folder: the store.
         tick: called for each shard that was checked.
-
-    Returns:
-        What was found. Nothing is changed.
     """
-    found = VerifiedSignals(unfinished=not (folder / "manifest.json").exists())
+    found = VerifiedSignals(unfinished=not fmt.manifest_path(folder).exists())
     try:
         array = _array(folder)
         n_slots, n_leads, samples = array["shape"]
         wanted = fmt.array_metadata(n_slots, tuple(array["attributes"]["leads"]), samples)
         if array != wanted:
-            raise StoreError(f"{folder}/signal/zarr.json describes another layout.")
-        digest = read_json_object(folder / "zarr.json", ("attributes",), "")["attributes"]["digest"]
+            raise StoreError(f"{fmt.array_path(folder)} describes another layout.")
+        digest = read_json_object(fmt.group_path(folder), ("attributes",), "")["attributes"][
+            "digest"
+        ]
     except (StoreError, LookupError, TypeError, ValueError) as error:
         found.problems.append(f"the store's own description is damaged: {error}")
         return found
@@ -78,14 +77,15 @@ def verify_signals(folder: Path, tick: Tick) -> VerifiedSignals:
             found.problems.append("manifest.json and zarr.json are of different stores")
     rejected: list[dict[str, Any]] = []
     for shard in range(fmt.n_shards(n_slots)):
-        n_planned = min(fmt.RECORDS_PER_SHARD, n_slots - shard * fmt.RECORDS_PER_SHARD)
+        n_planned = len(fmt.slots_of(shard, n_slots))
         entry = None if entries is None else entries[shard]
-        if entry is not None or _done_path(folder, shard).exists():
-            looked = _Shard(folder, shard, n_planned, 2 * n_leads * samples + fmt.CRC_BYTES, digest)
-            found.problems += looked.problems(entry)
-            found.records += looked.n_good
+        if entry is not None or fmt.done_path(folder, shard).exists():
+            chunk_length = 2 * n_leads * samples + fmt.CRC_BYTES
+            checked = _Shard(folder, shard, n_planned, chunk_length, digest)
+            found.problems += checked.problems(entry)
+            found.records += checked.n_good
             found.shards += 1
-            rejected += looked.rejected
+            rejected += checked.rejected
         tick(1)
     if entries is not None and not found.problems and rejected != manifest["rejected"]:
         found.problems.append("manifest.json and the done files name different rejected records")
@@ -93,7 +93,7 @@ def verify_signals(folder: Path, tick: Tick) -> VerifiedSignals:
 
 
 def verify_slots(store: SignalStore, slots: Sequence[int], record_ids: Sequence[str]) -> list[str]:
-    """Whether the rows of a records table stand for the records that lie in their slots.
+    """Check that each row of a records table names the record that its slot holds.
 
     Args:
         store: the store that the table belongs to.
@@ -112,7 +112,7 @@ def verify_slots(store: SignalStore, slots: Sequence[int], record_ids: Sequence[
             problems.append(f"record {record_id}: its slot {slot} is not in the store")
             continue
         if place and rows[place - 1][0] == slot:
-            problems.append(f"record {record_id}: slot {slot} is another record's too")
+            problems.append(f"record {record_id}: slot {slot} is also another record's")
         shard, number = divmod(slot, fmt.RECORDS_PER_SHARD)
         if shard != shard_of_ids:
             ids, shard_of_ids = _stored_ids(store.folder, shard), shard
@@ -125,22 +125,18 @@ def verify_slots(store: SignalStore, slots: Sequence[int], record_ids: Sequence[
 def _stored_ids(folder: Path, shard: int) -> list[str | None]:
     """The record in each slot of a shard; None where it was rejected."""
     try:
-        records = read_json(_done_path(folder, shard))["records"]
+        records = read_json(fmt.done_path(folder, shard))["records"]
         return [None if "rejected" in record else record["record_id"] for record in records]
     except (StoreError, LookupError, TypeError):
-        return []  # reported with its shard already
+        return []  # already reported with its shard
 
 
 def _array(folder: Path) -> dict[str, Any]:
-    return read_json_object(folder / "signal" / "zarr.json", ("shape", "attributes"), "")
-
-
-def _done_path(folder: Path, shard: int) -> Path:
-    return folder / "done" / f"{shard}.json"
+    return read_json_object(fmt.array_path(folder), ("shape", "attributes"), "")
 
 
 class _Shard:
-    """One shard beside what its done file and the manifest say of it."""
+    """One shard, compared with its done file and the manifest."""
 
     def __init__(
         self, folder: Path, shard: int, n_planned: int, chunk_length: int, digest: str
@@ -155,7 +151,7 @@ class _Shard:
         self._outcomes: list[dict[str, Any]] = []
 
     def problems(self, entry: dict[str, Any] | None) -> list[str]:
-        """What is wrong with the shard; `entry` is the manifest's word on it."""
+        """What is wrong with the shard; `entry` is its entry in the manifest."""
         found, done = [], None
         try:
             done = self._read_done()
@@ -165,27 +161,27 @@ class _Shard:
             self.rejected = [r["rejected"] for r in self._outcomes if "rejected" in r]
         except (StoreError, LookupError, TypeError, AttributeError) as error:
             found.append(f"its done file is damaged ({error})")
-        # The manifest first: it is under a sum, and stands where the done file is gone.
-        found += self._samples(entry or done)
+        # The manifest takes precedence: it exists even if the done file is gone.
+        found += self._check_samples(entry or done)
         return [f"shard {self._shard}: {problem}" for problem in found]
 
     def _read_done(self) -> dict[str, Any]:
-        path = _done_path(self._folder, self._shard)
+        path = fmt.done_path(self._folder, self._shard)
         done = read_json_object(path, ("digest", "bytes", "xxh3_128", "records"), "")
-        if not fmt.matches_sum(done):
-            raise StoreError(f"{path} differs from its sum")
+        if not fmt.matches_checksum(done):
+            raise StoreError(f"{path} does not match its checksum")
         if done["digest"] != self._digest or len(done["records"]) != self._n_planned:
-            raise StoreError(f"{path} is of another store")
+            raise StoreError(f"{path} belongs to another store")
         return done
 
-    def _samples(self, promised: dict[str, Any] | None) -> Iterator[str]:
-        path = self._folder / "signal" / "c" / str(self._shard) / "0" / "0"
+    def _check_samples(self, expected: dict[str, Any] | None) -> Iterator[str]:
+        path = fmt.shard_path(self._folder, self._shard)
         if not path.exists():
             yield f"{path} is missing"
             return
         n_bytes = path.stat().st_size
-        if promised is not None and n_bytes != promised["bytes"]:
-            yield f"{path} is {n_bytes:,} bytes long, not {promised['bytes']:,}"
+        if expected is not None and n_bytes != expected["bytes"]:
+            yield f"{path} is {n_bytes:,} bytes long, not {expected['bytes']:,}"
             return
         content = np.memmap(path, np.uint8, "r") if n_bytes else np.empty(0, np.uint8)
         try:
@@ -195,9 +191,9 @@ class _Shard:
             return
         bad = list(self._bad_records(content, index))
         yield from bad
-        if promised is not None and not bad:
-            if xxhash.xxh3_128(content.data).hexdigest() != promised["xxh3_128"]:
-                yield "it is another shard than the one that was written"
+        if expected is not None and not bad:
+            if xxhash.xxh3_128(content.data).hexdigest() != expected["xxh3_128"]:
+                yield "its content is not what was written"
 
     def _bad_records(self, content: np.ndarray[Any, Any], index: fmt.Index) -> Iterator[str]:
         is_stored = fmt.present(index)

@@ -1,8 +1,8 @@
-"""Building a signal store so that a kill costs at most the shard in work.
+"""Building a signal store so that a kill costs at most the shard being written.
 
-Owns the protocol of writing: one shard has one writer; the shard is synced and renamed, then its
-done file says what became of each record, then, when all are there, the manifest seals the store. A
-shard without a done file is not trusted and is written anew. The same plan and recordings give the
+Owns the order of writing: one shard has one writer; the shard is synced and renamed, then its done
+file says what became of each record, and once all are written the manifest completes the store. A
+shard without a done file is not trusted and is written again. The same plan and recordings give the
 same bytes, however often the work was interrupted.
 """
 
@@ -42,10 +42,10 @@ class SignalResult:
     """(12, samples) in µV, or None if the record was rejected."""
 
     notes: tuple[str, ...] = ()
-    """Decisions taken on the way, as short words that can be counted."""
+    """Decisions taken while reading it, as short words that can be counted."""
 
     rejected: "Rejection | None" = None
-    """Why there are none."""
+    """Why there are no samples."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class Rejection:
     reason: str
     message: str
     path: str = ""
-    """Where its recording was looked for; '' where the place itself was refused."""
+    """Of its recording; '' if the path itself was refused."""
 
     state: str = ""
-    """What its files were like then. Another state now means that somebody mended them."""
+    """Of its files then. A different state now means that somebody has repaired them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPlan:
-    """One shard of a planned store; small, so that it can be sent to another process."""
+    """One shard of a planned store; small enough to send to another process."""
 
     folder: Path
     """Of the store."""
@@ -76,16 +76,6 @@ class ShardPlan:
 
     digest: str
     """Of the store's plan and settings."""
-
-    @property
-    def path(self) -> Path:
-        """The shard's file."""
-        return _shard_path(self.folder, self.shard)
-
-    @property
-    def done_path(self) -> Path:
-        """What says that the shard is whole, and what became of each record."""
-        return _done_path(self.folder, self.shard)
 
 
 class SignalStoreWriter:
@@ -104,12 +94,14 @@ class SignalStoreWriter:
 
         Args:
             folder: where the store is built.
-            record_ids: the frozen plan; a record's place in it is its slot. Not copied: there may
-                be a million, kept in less memory than a list's.
+            record_ids: the plan; a record's place in it is its slot. Not copied: there may be a
+                million, in a sequence that takes less memory than a list.
             leads: the lead of each row.
             samples: samples of each lead.
-            attributes: how the signals are made, with a `digest` over plan and settings. A folder
-                begun under another digest is refused.
+            attributes: how the signals are made, with a `digest` of plan and settings.
+
+        Raises:
+            StoreError: the folder was begun under another digest, or cannot be written.
         """
         self.folder = folder
         self._record_ids = record_ids
@@ -119,13 +111,12 @@ class SignalStoreWriter:
         self._begin()
 
     def shards_to_do(self) -> list[int]:
-        """The shards that no finished work covers yet."""
+        """The shards that are not finished yet."""
         return [k for k in range(fmt.n_shards(len(self._record_ids))) if not self._is_done(k)]
 
     def planned(self, shard: int) -> range:
         """The slots of a shard."""
-        first = shard * fmt.RECORDS_PER_SHARD
-        return range(first, min(first + fmt.RECORDS_PER_SHARD, len(self._record_ids)))
+        return fmt.slots_of(shard, len(self._record_ids))
 
     def shard_plan(self, shard: int) -> "ShardPlan":
         """What is needed to write a shard, here or in another process."""
@@ -143,20 +134,20 @@ class SignalStoreWriter:
         Raises:
             StoreError: it cannot be linked or copied.
         """
-        done = read_json(_done_path(other, shard))
-        source, target = _shard_path(other, shard), self._shard_path(shard)
+        done = read_json(fmt.done_path(other, shard))
+        source, target = fmt.shard_path(other, shard), fmt.shard_path(self.folder, shard)
         with storing(target):
             make_folder(target.parent)
             target.unlink(missing_ok=True)
             try:
-                target.hardlink_to(source)  # shards never change once they are written
-            except OSError:  # another file system, or one without links
+                target.hardlink_to(source)  # safe: a finished shard never changes
+            except OSError:  # another file system, or one without hard links
                 shutil.copyfile(source, target)
             fsync_file(target)
             fsync_folder(target.parent)
         adopted = {key: value for key, value in done.items() if key != "sum"}
         adopted["digest"] = self._attributes["digest"]
-        write_json_atomic(self._done_path(shard), fmt.with_sum(adopted))
+        write_json_atomic(fmt.done_path(self.folder, shard), fmt.with_checksum(adopted))
 
     def seal(self, made_by: dict[str, Any]) -> dict[str, Any]:
         """Write the manifest, which makes the store complete; returns it.
@@ -171,13 +162,13 @@ class SignalStoreWriter:
             raise StoreError(f"{self.folder} lacks {len(missing)} shards. Run `ecgpipe prepare`.")
         n_records, rejected, shards = 0, [], []
         notes: Counter[str] = Counter()
-        for shard in range(fmt.n_shards(len(self._record_ids))):  # one at a time: there are many
-            done = read_json(self._done_path(shard))
+        for shard in range(fmt.n_shards(len(self._record_ids))):  # one at a time, to save memory
+            done = read_json(fmt.done_path(self.folder, shard))
             n_records += len(done["records"])
             rejected += [r["rejected"] for r in done["records"] if "rejected" in r]
             notes.update(note for r in done["records"] for note in r.get("notes", ()))
             shards.append({key: done[key] for key in ("shard", "bytes", "xxh3_128")})
-        manifest = fmt.with_sum(
+        manifest = fmt.with_checksum(
             {
                 "format": fmt.FORMAT,
                 "complete": True,
@@ -188,23 +179,23 @@ class SignalStoreWriter:
                 "notes": dict(sorted(notes.items())),
                 "shards": shards,
                 "zarr_sums": {
-                    "zarr.json": fmt.sum_of(self._group()),
-                    "signal/zarr.json": fmt.sum_of(self._array()),
+                    "zarr.json": fmt.checksum_of(self._group()),
+                    "signal/zarr.json": fmt.checksum_of(self._array()),
                 },
                 "provenance": made_by,
             }
         )
-        write_json_atomic(self.folder / "manifest.json", manifest)
+        write_json_atomic(fmt.manifest_path(self.folder), manifest)
         return manifest
 
     def _begin(self) -> None:
         group = self._group()
-        path = self.folder / "zarr.json"
-        mend = f"Remove {self.folder} and run `ecgpipe prepare`."
-        if path.exists() and read_json_object(path, (), mend) != json.loads(json.dumps(group)):
-            raise StoreError(f"{self.folder} was begun for other recordings or settings. {mend}")
-        remove_leftovers(self.folder / "signal")
-        write_json_atomic(self.folder / "signal" / "zarr.json", self._array())
+        path, hint = fmt.group_path(self.folder), fmt.remake_hint(self.folder)
+        if path.exists() and read_json_object(path, (), hint) != json.loads(json.dumps(group)):
+            raise StoreError(f"{self.folder} was begun for other recordings or settings. {hint}")
+        array_path = fmt.array_path(self.folder)
+        remove_leftovers(array_path.parent)
+        write_json_atomic(array_path, self._array())
         write_json_atomic(path, group)
 
     def _group(self) -> dict[str, Any]:
@@ -214,36 +205,22 @@ class SignalStoreWriter:
         return fmt.array_metadata(len(self._record_ids), self._leads, self._samples)
 
     def _is_done(self, shard: int) -> bool:
-        path = self._done_path(shard)
+        path = fmt.done_path(self.folder, shard)
         if not path.exists():
             return False
-        file = self._shard_path(shard)
+        file = fmt.shard_path(self.folder, shard)
         planned = [self._record_ids[slot] for slot in self.planned(shard)]
         try:
             done = read_json(path)
             return bool(
-                fmt.matches_sum(done)
+                fmt.matches_checksum(done)
                 and done["digest"] == self._attributes["digest"]
                 and [record["record_id"] for record in done["records"]] == planned
                 and file.exists()
                 and file.stat().st_size == done["bytes"]
             )
         except (StoreError, KeyError, TypeError, AttributeError):
-            return False  # a damaged done file: its shard is written anew
-
-    def _shard_path(self, shard: int) -> Path:
-        return _shard_path(self.folder, shard)
-
-    def _done_path(self, shard: int) -> Path:
-        return _done_path(self.folder, shard)
-
-
-def _shard_path(folder: Path, shard: int) -> Path:
-    return folder / "signal" / "c" / str(shard) / "0" / "0"
-
-
-def _done_path(folder: Path, shard: int) -> Path:
-    return folder / "done" / f"{shard}.json"
+            return False  # a damaged done file: its shard is written again
 
 
 def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
@@ -251,14 +228,14 @@ def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
 
     Args:
         plan: of the shard.
-        results: one for each planned slot, in order; taken one at a time, never held together.
+        results: one for each planned slot, in order; consumed one at a time to save memory.
 
     Raises:
         StoreError: the disk is full or not writable. The shard then does not exist.
     """
     index, offset, hasher = fmt.empty_index(), 0, xxhash.xxh3_128()
     outcomes: list[dict[str, Any]] = []
-    with open_atomic(plan.path) as file:
+    with open_atomic(fmt.shard_path(plan.folder, plan.shard)) as file:
         pairs = zip(plan.record_ids, results, strict=True)
         for place, (record_id, result) in enumerate(pairs):
             assert result.record_id == record_id, (place, result.record_id)
@@ -276,8 +253,8 @@ def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
         hasher.update(tail)
         file.write(tail)
     write_json_atomic(
-        plan.done_path,
-        fmt.with_sum(
+        fmt.done_path(plan.folder, plan.shard),
+        fmt.with_checksum(
             {
                 "shard": plan.shard,
                 "digest": plan.digest,

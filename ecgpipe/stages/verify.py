@@ -10,7 +10,7 @@ from ecgpipe.cache.records_table import read_records
 from ecgpipe.cache.signals.reader import SignalStore
 from ecgpipe.cache.signals.verify import (
     VerifiedSignals,
-    n_shards_there,
+    count_shards,
     verify_signals,
     verify_slots,
 )
@@ -59,7 +59,7 @@ def run_verify(experiment: Experiment, quarantine: bool) -> StageResult:
 def _signals(folder: Path) -> VerifiedSignals:
     if not folder.exists():
         raise StoreError(f"{folder} does not exist. Run `ecgpipe prepare`.")
-    with progress(f"verify {folder.name}", n_shards_there(folder), "shards") as tick:
+    with progress(f"verify {folder.name}", count_shards(folder), "shards") as tick:
         return verify_signals(folder, tick)
 
 
@@ -89,7 +89,7 @@ def _signals_line(found: VerifiedSignals, folder: Path, table: Path) -> str:
         )
     done = f"{found.records:,} signals in {found.shards:,} shards are as they were written"
     if found.unfinished:
-        total = n_shards_there(folder)
+        total = count_shards(folder)
         return (
             f"{folder} is unfinished: {found.shards:,} of {total:,} shards are done; {done}. Run"
             " `ecgpipe prepare` to go on"

@@ -1,12 +1,13 @@
 """records.parquet: what goes in comes out, anything else is refused."""
 
+import json
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ecgpipe.cache.records_table import Record, read_about, read_records, write_records
+from ecgpipe.cache.signals.format import with_checksum
 from ecgpipe.errors import StoreError
 
 RECORDS = [
@@ -27,7 +28,7 @@ RECORDS = [
 
 def test_records_read_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "records.parquet"
-    write_records(path, RECORDS, {"inputs": "d", "counts": {"prepared": 2}})
+    write_records(path, RECORDS, lambda: {"inputs": "d", "counts": {"prepared": 2}})
     table = read_records(path)
     assert list(table.records) == RECORDS
     assert table.about == {"inputs": "d", "counts": {"prepared": 2}}
@@ -37,7 +38,7 @@ def test_records_read_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_other_tools_read_the_table(tmp_path: Path) -> None:
-    write_records(tmp_path / "r.parquet", RECORDS, {})
+    write_records(tmp_path / "r.parquet", RECORDS, dict)
     assert pq.read_table(tmp_path / "r.parquet")["findings"].to_pylist() == [["1", "2"], []]
 
 
@@ -50,13 +51,41 @@ def test_a_missing_table_is_no_error_when_only_asked_about(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not a parquet file at all" * 20])
 def test_a_damaged_table_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "r.parquet"
+    write_records(path, RECORDS, dict)
     path.write_bytes(content)
+    with pytest.raises(StoreError, match="is damaged"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": "other"}'])
+def test_a_damaged_description_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "r.parquet"
+    write_records(path, RECORDS, dict)
+    path.with_suffix(".json").write_text(content)
     for read in (read_records, read_about):
-        with pytest.raises(StoreError, match="is damaged"):
+        with pytest.raises(StoreError, match=r"Remove .*r\.parquet and run `ecgpipe prepare`"):
             read(path)
 
 
-def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"slot": [1]}), tmp_path / "r.parquet")
+def test_a_table_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    write_records(path, RECORDS, dict)
+    entry = json.loads(path.with_suffix(".json").read_text())
+    del entry["sum"]
+    entry = with_checksum({**entry, "format": "ecgpipe-records/9"})
+    path.with_suffix(".json").write_text(json.dumps(entry))
     with pytest.raises(StoreError, match="not 'ecgpipe-records/1'"):
-        read_records(tmp_path / "r.parquet")
+        read_records(path)
+
+
+def test_a_table_whose_writing_was_interrupted_does_not_count(tmp_path: Path) -> None:
+    def fail() -> dict[str, str]:
+        raise RuntimeError
+
+    path = tmp_path / "r.parquet"
+    with pytest.raises(RuntimeError):
+        write_records(path, RECORDS, fail)
+    assert list(tmp_path.iterdir()) == []
+    write_records(path, RECORDS, dict)
+    path.with_suffix(".json").unlink()  # as a kill between the two files leaves it
+    assert read_about(path) is None

@@ -76,10 +76,10 @@ def test_an_all_zero_record_is_a_record(tmp_path: Path) -> None:
     assert (SignalStore.open(tmp_path / "s.zarr").read(np.array([0])) == 0).all()
 
 
-def test_records_come_in_the_order_asked_for_also_twice(tmp_path: Path) -> None:
+def test_records_come_in_the_requested_order_also_twice(tmp_path: Path) -> None:
     store = build(tmp_path / "s.zarr", 30)
-    asked = np.array([29, 0, 7, 7])
-    assert np.array_equal(store.read(asked), np.stack([signal_of(slot) for slot in asked]))
+    requested = np.array([29, 0, 7, 7])
+    assert np.array_equal(store.read(requested), np.stack([signal_of(slot) for slot in requested]))
 
 
 def test_a_rejected_record_is_an_error_never_zeros(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_resuming_after_an_interruption_writes_the_same_bytes(tmp_path: Path) ->
 
 def test_a_shard_without_done_file_is_not_trusted(tmp_path: Path) -> None:
     build(tmp_path / "s.zarr", 30)
-    (tmp_path / "s.zarr" / "done" / "0.json").unlink()
+    fmt.done_path(tmp_path / "s.zarr", 0).unlink()
     assert writer_for(tmp_path / "s.zarr", 30).shards_to_do() == [0]
 
 
@@ -145,7 +145,7 @@ def test_a_store_begun_for_other_recordings_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_or_shortened_shard_is_an_error(tmp_path: Path) -> None:
     build(tmp_path / "s.zarr", 30)
-    shard = tmp_path / "s.zarr" / "signal" / "c" / "0" / "0" / "0"
+    shard = fmt.shard_path(tmp_path / "s.zarr", 0)
     content = shard.read_bytes()
     shard.write_bytes(content[:-1])
     with pytest.raises(StoreError, match="bytes long, not"):
@@ -157,7 +157,7 @@ def test_a_missing_or_shortened_shard_is_an_error(tmp_path: Path) -> None:
 
 def test_no_bit_flip_in_a_shard_is_silent(tmp_path: Path) -> None:
     build(tmp_path / "s.zarr", 12)
-    shard = tmp_path / "s.zarr" / "signal" / "c" / "0" / "0" / "0"
+    shard = fmt.shard_path(tmp_path / "s.zarr", 0)
     content = shard.read_bytes()
     rng = np.random.default_rng(0)
     for position in rng.choice(len(content) * 8, 300, replace=False):
@@ -170,7 +170,7 @@ def test_no_bit_flip_in_a_shard_is_silent(tmp_path: Path) -> None:
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     build(tmp_path / "s.zarr", 12)
-    path = tmp_path / "s.zarr" / "signal" / "zarr.json"
+    path = fmt.array_path(tmp_path / "s.zarr")
     array = json.loads(path.read_text())
     array["codecs"][0]["configuration"]["codecs"] = [{"name": "bytes"}]
     path.write_text(json.dumps(array))
@@ -192,10 +192,10 @@ def test_a_store_of_no_records_opens_and_serves_nothing(tmp_path: Path) -> None:
     assert store.read(np.empty(0, np.int64)).shape == (0, len(LEADS), SAMPLES)
 
 
-def test_a_shortened_shard_is_written_anew_when_work_goes_on(tmp_path: Path) -> None:
+def test_a_shortened_shard_is_written_again_when_work_goes_on(tmp_path: Path) -> None:
     build(tmp_path / "s.zarr", 10)
-    (tmp_path / "s.zarr" / "manifest.json").unlink()
-    shard = tmp_path / "s.zarr" / "signal" / "c" / "0" / "0" / "0"
+    fmt.manifest_path(tmp_path / "s.zarr").unlink()
+    shard = fmt.shard_path(tmp_path / "s.zarr", 0)
     good = shard.read_bytes()
     shard.write_bytes(good[:-8])
     build(tmp_path / "s.zarr", 10)
@@ -205,34 +205,34 @@ def test_a_shortened_shard_is_written_anew_when_work_goes_on(tmp_path: Path) -> 
 @pytest.mark.parametrize("content", ["[]", "{}", "{"])
 def test_a_damaged_done_file_only_costs_its_shard(tmp_path: Path, content: str) -> None:
     build(tmp_path / "s.zarr", 10)
-    (tmp_path / "s.zarr" / "manifest.json").unlink()
-    (tmp_path / "s.zarr" / "done" / "0.json").write_text(content)
+    fmt.manifest_path(tmp_path / "s.zarr").unlink()
+    fmt.done_path(tmp_path / "s.zarr", 0).write_text(content)
     assert build(tmp_path / "s.zarr", 10).read(np.array([3])).any()
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "{"])
 def test_a_damaged_manifest_says_what_to_remove(tmp_path: Path, content: str) -> None:
     build(tmp_path / "s.zarr", 10)
-    (tmp_path / "s.zarr" / "manifest.json").write_text(content)
+    fmt.manifest_path(tmp_path / "s.zarr").write_text(content)
     with pytest.raises(StoreError, match=r"Remove .*s\.zarr and run `ecgpipe prepare`"):
         SignalStore.open(tmp_path / "s.zarr")
 
 
-def test_a_record_is_checked_when_it_is_first_handed_out_and_again_by_the_next_process(
+def test_a_record_is_checked_when_first_served_and_again_by_the_next_process(
     tmp_path: Path,
 ) -> None:
     store = build(tmp_path / "s.zarr", 12)
     store.read(np.array([3]))
-    shard = tmp_path / "s.zarr" / "signal" / "c" / "0" / "0" / "0"
+    shard = fmt.shard_path(tmp_path / "s.zarr", 0)
     with shard.open("r+b") as file:  # in place, so that the open map sees it
         for slot in (3, 4):
             file.seek(slot * (2 * len(LEADS) * SAMPLES + 4))
             file.write(b"\0\0\0\0\0\0")
-    store.read(np.array([3]))  # what decays after its check is not seen here
+    store.read(np.array([3]))  # damage after the check is not noticed here
     with pytest.raises(StoreError, match="slot 4: the record differs"):
         store.read(np.array([4]))
     with pytest.raises(StoreError, match="slot 4: the record differs"):
-        store.read(np.array([4]))  # a failed check is none
+        store.read(np.array([4]))  # a failed check does not count as one
     with pytest.raises(StoreError, match="slot 3: the record differs"):
         SignalStore.open(tmp_path / "s.zarr").read(np.array([3]))
 
@@ -247,9 +247,9 @@ def test_several_threads_read_one_store(tmp_path: Path) -> None:
 
 def test_an_altered_description_is_refused(tmp_path: Path) -> None:
     build(tmp_path / "s.zarr", 12)
-    path = tmp_path / "s.zarr" / "signal" / "zarr.json"
+    path = fmt.array_path(tmp_path / "s.zarr")
     array = json.loads(path.read_text())
     array["attributes"]["leads"] = ["I", "II", "V1"]  # a layout of ours, but not this store's
     path.write_text(json.dumps(array))
-    with pytest.raises(StoreError, match="differs from its sum"):
+    with pytest.raises(StoreError, match="does not match its checksum"):
         SignalStore.open(tmp_path / "s.zarr")

@@ -30,10 +30,6 @@ def look(folder: Path) -> VerifiedSignals:
     return verify_signals(folder, lambda n: None)
 
 
-def shard_path(folder: Path, shard: int = 0) -> Path:
-    return folder / "signal" / "c" / str(shard) / "0" / "0"
-
-
 def flip(path: Path, byte: int) -> None:
     content = bytearray(path.read_bytes())
     content[byte] ^= 1
@@ -49,8 +45,8 @@ def test_a_good_store_verifies_and_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_named_with_shard_slot_and_id(tmp_path: Path) -> None:
     build(tmp_path, 1100, rejected=(3,))
-    flip(shard_path(tmp_path, 1), 40 * CHUNK + 17)
-    flip(shard_path(tmp_path, 0), 5 * CHUNK + 1)  # slot 3 takes no place, so this is slot 6
+    flip(fmt.shard_path(tmp_path, 1), 40 * CHUNK + 17)
+    flip(fmt.shard_path(tmp_path, 0), 5 * CHUNK + 1)  # slot 3 takes no place, so this is slot 6
     found = look(tmp_path)
     assert found.problems == [
         "shard 0: slot 6, record r00006: its samples differ from what was written",
@@ -60,15 +56,15 @@ def test_a_damaged_record_is_named_with_shard_slot_and_id(tmp_path: Path) -> Non
 
 
 def unlink_shard(folder: Path) -> None:
-    shard_path(folder).unlink()
+    fmt.shard_path(folder, 0).unlink()
 
 
 def truncate_shard(folder: Path) -> None:
-    shard_path(folder).write_bytes(shard_path(folder).read_bytes()[:-1])
+    fmt.shard_path(folder, 0).write_bytes(fmt.shard_path(folder, 0).read_bytes()[:-1])
 
 
 def spoil_index(folder: Path) -> None:
-    flip(shard_path(folder), -100)
+    flip(fmt.shard_path(folder, 0), -100)
 
 
 def other_shard(folder: Path) -> None:
@@ -80,11 +76,11 @@ def other_shard(folder: Path) -> None:
         if result.signal is not None
     )
     write_shard(writer.shard_plan(0), shifted)
-    shard_path(folder).write_bytes(shard_path(folder.with_name("other")).read_bytes())
+    fmt.shard_path(folder, 0).write_bytes(fmt.shard_path(folder.with_name("other"), 0).read_bytes())
 
 
 def unlink_done(folder: Path) -> None:
-    (folder / "done" / "0.json").unlink()
+    fmt.done_path(folder, 0).unlink()
 
 
 def edit(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
@@ -102,10 +98,13 @@ def edit(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Pat
         (unlink_shard, "shard 0: .* is missing"),
         (truncate_shard, "shard 0: .* bytes long, not"),
         (spoil_index, "shard 0: its index does not match its checksum, so none of its 12"),
-        (other_shard, "shard 0: it is another shard than the one that was written"),
+        (other_shard, "shard 0: its content is not what was written"),
         (unlink_done, "shard 0: its done file is damaged .*missing"),
-        (edit("done/0.json", lambda d: d["records"].pop()), "done file is damaged .* its sum"),
-        (edit("manifest.json", lambda m: m.update(stored=11)), "manifest is damaged: .* its sum"),
+        (edit("done/0.json", lambda d: d["records"].pop()), "done file is damaged .* its checksum"),
+        (
+            edit("manifest.json", lambda m: m.update(stored=11)),
+            "manifest is damaged: .* its checksum",
+        ),
         (edit("manifest.json", lambda m: m.pop("shards")), "manifest is damaged"),
         (edit("zarr.json", lambda g: g["attributes"].update(a=1)), "zarr.json is damaged"),
         (
@@ -133,7 +132,7 @@ def test_a_store_under_construction_is_called_unfinished_and_what_is_done_is_che
     writer = writer_for(tmp_path, 2500)
     write_shard(writer.shard_plan(1), results(writer.planned(1)))
     assert look(tmp_path) == VerifiedSignals(shards=1, records=1024, unfinished=True)
-    flip(shard_path(tmp_path, 1), 9)
+    flip(fmt.shard_path(tmp_path, 1), 9)
     assert look(tmp_path).problems == [
         "shard 1: slot 1024, record r01024: its samples differ from what was written"
     ]
@@ -145,7 +144,7 @@ def test_rows_that_do_not_fit_their_slots_are_named(tmp_path: Path) -> None:
     slots, ids = (list(column) for column in zip(*good, strict=True))
     assert verify_slots(store, slots, ids) == []
     assert verify_slots(store, [0, 4, 12, 2, 2], ["r00000", "r00004", "x", "r00002", "y"]) == [
-        "record y: slot 2 is another record's too",
+        "record y: slot 2 is also another record's",
         "record y: slot 2 holds r00002",
         "record r00004: slot 4 holds no record",
         "record x: its slot 12 is not in the store",
@@ -172,7 +171,8 @@ class Prepared:
         prepared = prepare(config, load_taxonomy("findings98"), workspace, Stop())
         self.store = workspace.signals(prepared.signals_digest)
         self.table = workspace.records(prepared.digest)
-        self.files = [p for p in self.store.rglob("*") if p.is_file()] + [self.table]
+        self.files = [p for p in self.store.rglob("*") if p.is_file()]
+        self.files += [self.table, self.table.with_suffix(".json")]
 
     def values(self) -> tuple[Any, ...]:
         """Everything that a run takes from these files."""
@@ -193,15 +193,15 @@ class Prepared:
 
 
 def silent_flips(folder: Path, n_flips: int, seed: int) -> tuple[int, int, list[str]]:
-    """How many flips were told, how many changed nothing, and those that changed a value unseen.
+    """How many flips were found or changed nothing, and those that changed a value unnoticed.
 
-    Half of them anywhere in all bytes, half in a file drawn first, or the small ones were spared.
+    Half of them anywhere in all bytes, half in a file drawn first, so that small files get some.
     """
     prepared, random = Prepared(folder), np.random.default_rng(seed)
     before = prepared.values()
     assert prepared.complaints() == []
     sizes = np.array([path.stat().st_size for path in prepared.files])
-    told, harmless, silent = 0, 0, []
+    found, harmless, silent = 0, 0, []
     for number in range(n_flips):
         weights = sizes / sizes.sum() if number % 2 else None
         path = prepared.files[random.choice(len(sizes), p=weights)]
@@ -211,29 +211,29 @@ def silent_flips(folder: Path, n_flips: int, seed: int) -> tuple[int, int, list[
         flipped[position // 8] ^= 1 << (position % 8)
         path.write_bytes(flipped)
         try:
-            told_now = bool(prepared.complaints())
-            if told_now:
-                told += 1
+            complained = bool(prepared.complaints())
+            if complained:
+                found += 1
             elif prepared.values() == before:
                 harmless += 1
             else:
                 silent.append(f"{path.name}, bit {position}")
         except StoreError:
-            told += 1
+            found += 1
         path.write_bytes(content)
     assert prepared.values() == before
-    return told, harmless, silent
+    return found, harmless, silent
 
 
 def test_no_flipped_bit_is_silent(tmp_path: Path) -> None:
-    told, harmless, silent = silent_flips(tmp_path, 150, seed=1)
+    found, harmless, silent = silent_flips(tmp_path, 150, seed=1)
     assert silent == []
-    assert told > 100
-    assert told + harmless == 150
+    assert found > 100
+    assert found + harmless == 150
 
 
 @pytest.mark.slow
 def test_a_thousand_flipped_bits_are_never_silent(tmp_path: Path) -> None:
-    told, harmless, silent = silent_flips(tmp_path, 1000, seed=2)
-    print(f"{told} told, {harmless} without any effect, {len(silent)} silent")
+    found, harmless, silent = silent_flips(tmp_path, 1000, seed=2)
+    print(f"{found} found, {harmless} without effect, {len(silent)} silent")
     assert silent == []

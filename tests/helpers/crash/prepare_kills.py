@@ -98,11 +98,14 @@ def contents(work: Path) -> dict[str, Any]:
         if path.is_file()
         and path.suffix not in (".tmp", ".parquet")
         and path.relative_to(work).parts[0] != "status"
+        and path.parent.name + path.suffix != "records.json"
     }
     manifest = json.loads(found.pop(str((store / "manifest.json").relative_to(work))))
     found["manifest"] = {k: v for k, v in manifest.items() if k not in ("provenance", "sum")}
     (records,) = (work / "records").glob("*.parquet")
-    found["records"] = read_records(records).records
+    table = read_records(records)
+    found["records"] = table.records
+    found["about"] = {k: v for k, v in table.about.items() if k != "provenance"}
     return found
 
 

@@ -13,6 +13,7 @@ from shard_jobs import N_RECORDS, jobs
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.signals import writer as signal_writer
+from ecgpipe.cache.signals.format import shard_path
 from ecgpipe.errors import StoppedEarly, StoreError
 from ecgpipe.read_ecg.prepare.workers import available_cores, do_jobs
 from ecgpipe.stopping import Stop
@@ -160,7 +161,7 @@ def test_a_shard_with_a_record_too_few_is_never_written(tmp_path: Path, recordin
     short = dataclasses.replace(planned[0], recordings=planned[0].recordings[:-1])
     with pytest.raises(ValueError, match="zip"):
         do_jobs([short], 1, Stop(), lambda n: None)
-    assert not planned[0].plan.path.exists()
+    assert not shard_path(planned[0].plan.folder, planned[0].plan.shard).exists()
     assert isinstance(planned[0].plan, signal_writer.ShardPlan)
 
 
