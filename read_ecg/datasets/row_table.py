@@ -15,6 +15,9 @@ from ecgpipe.read_ecg.datasets.source import SourceRow
 
 _ROWS_AT_ONCE = 4096
 
+# Arrow's default allocator takes twice the memory for many small columns.
+pa.set_memory_pool(pa.system_memory_pool())
+
 _NAMES = [field.name for field in fields(SourceRow)]
 _TYPES = {
     "findings": pa.list_(pa.string()),

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 from ecgpipe.config.data import SplitConfig
 from ecgpipe.errors import SourceError
-from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow
 
 _NAMES = ("train", "val", "test")
@@ -31,19 +30,14 @@ def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
     Raises:
         SourceError: a source states a split for some of its rows only.
     """
-    table = RowTable.of(rows)
-    splits, patients = table.column("split"), table.column("patient_id")
-    stated = sum(split is not None for split in splits)
+    stated = sum(row.split is not None for row in rows)
     if 0 < stated < len(rows):
-        row = rows[splits.index(None)]
+        row = next(row for row in rows if row.split is None)
         raise SourceError(
             f"{row.place} states no split, {stated:,} other rows do. Fill the column, or"
             " remove it to have the split drawn by patient."
         )
-    return [
-        split or draw_split(patient, config)
-        for split, patient in zip(splits, patients, strict=True)
-    ]
+    return [row.split or draw_split(row.patient_id, config) for row in rows]
 
 
 Leak = tuple[SourceRow, str, SourceRow, str]

@@ -21,9 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.signal.leads import arrange_leads
+from ecgpipe.read_ecg.signal.leads import MV_PER_UNIT, arrange_leads
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
-from ecgpipe.read_ecg.signal.units import MV_PER_UNIT
 
 FOLDER_FACTS = "arrays.json"
 MAX_VALUES = 15_000_000

@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.formats.wfdb_header import Header, Scale, SignalLine, read_header
-from ecgpipe.read_ecg.signal.leads import arrange_leads, order_of_all
+from ecgpipe.read_ecg.formats.wfdb_header import Header, SignalLine, read_header
+from ecgpipe.read_ecg.signal.leads import arrange_leads
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
 
 _INVALID = -32768  # format 16's "no reading"
-_MAX_UV = 32767
 
 
 def read_wfdb(header_path: Path, header: Header | None = None) -> EcgRecord:
@@ -39,11 +38,9 @@ def read_wfdb(header_path: Path, header: Header | None = None) -> EcgRecord:
     names = [signal.name for signal in header.signals]
     if _is_plain(header):
         adc = _read_format_16(header_path, header)
-        signal_uv, order = _whole_microvolts(adc, header), order_of_all(names)
-        if signal_uv is not None and order is not None:
-            in_order = order == tuple(range(len(order)))
-            return EcgRecord(signal_uv if in_order else signal_uv[list(order)], header.rate_hz)
-        signal_mv = _in_millivolts(adc, header)
+        gain_per_mv = np.array([signal.scale.gain_per_mv for signal in header.signals])
+        baseline = np.array([signal.scale.baseline for signal in header.signals])
+        signal_mv = adc_to_millivolts(adc, gain_per_mv, baseline)
     else:
         signal_mv = _read_with_wfdb(header_path, header)
     arranged, notes = arrange_leads(names, list(signal_mv))
@@ -91,32 +88,6 @@ def _read_format_16(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
     for signal, total in zip(header.signals, sums.tolist(), strict=True):
         _check_sum(signal, total, header)
     return adc
-
-
-def _whole_microvolts(adc: npt.NDArray[np.int16], header: Header) -> npt.NDArray[np.int16] | None:
-    """What is stored in µV, where that rounds nothing, loses nothing and there is no gap."""
-    scales = {signal.scale for signal in header.signals}
-    uv_per_step = _uv_per_step(scales.pop())
-    if scales or uv_per_step is None:
-        return None
-    low, high = int(adc.min()), int(adc.max())
-    if low == _INVALID or max(-low, high) * uv_per_step > _MAX_UV:
-        return None
-    return adc if uv_per_step == 1 else adc * np.int16(uv_per_step)
-
-
-def _uv_per_step(scale: Scale) -> int | None:
-    """Whole microvolts to which one step of the ADC comes; None where it does not."""
-    gain_per_mv = scale.gain_per_mv
-    if scale.baseline or gain_per_mv < 1 or not gain_per_mv.is_integer() or 1000 % gain_per_mv:
-        return None
-    return 1000 // int(gain_per_mv)
-
-
-def _in_millivolts(adc: npt.NDArray[np.int16], header: Header) -> npt.NDArray[np.float32]:
-    gain_per_mv = np.array([signal.scale.gain_per_mv for signal in header.signals])
-    baseline = np.array([signal.scale.baseline for signal in header.signals])
-    return adc_to_millivolts(adc, gain_per_mv, baseline)
 
 
 def _read_samples(header_path: Path, header: Header) -> npt.NDArray[np.int16]:

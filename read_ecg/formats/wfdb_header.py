@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.signal.leads import canonical_lead
+from ecgpipe.read_ecg.signal.leads import MV_PER_UNIT, canonical_lead
 from ecgpipe.read_ecg.signal.record import Reason
-from ecgpipe.read_ecg.signal.units import MV_PER_UNIT
 
 _GAIN = re.compile(r"^(?P<gain>[-+.\deE]+)(?:\((?P<baseline>[-+]?\d+)\))?(?:/(?P<units>\S+))?$")
 _FORMAT = re.compile(r"^(?P<format>\d+)(?:x(?P<x>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")

@@ -7,15 +7,16 @@ ids, and the plan's hash. The rows stay in one Arrow table, because there may be
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ecgpipe.cache.records_table import SPLITS
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import SourceError
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
@@ -44,24 +45,31 @@ class Planned:
 class Plan(Sequence[Planned]):
     """All planned records, by slot."""
 
-    def __init__(self, sources: Sequence[tuple[SourceRows, Sequence[str]]]) -> None:
+    def __init__(self, sources: Iterable[tuple[SourceRows, Sequence[str]]]) -> None:
         """Put the rows in order.
 
         Args:
-            sources: each with the split of every row.
+            sources: each with the split of every row; an iterator lets each go once it was taken.
 
         Raises:
             SourceError: two rows have the same record id.
         """
-        self.sources = tuple(dataclasses.replace(source, rows=()) for source, _ in sources)
-        tables = [
-            _source_table(n, source.rows, splits) for n, (source, splits) in enumerate(sources)
-        ]
-        table = pa.concat_tables([_source_table(0, (), ()), *tables])
-        order = pc.sort_indices(table["record_id"])
-        self._table = table.take(order)
-        self.record_ids: list[str] = self._table["record_id"].to_pylist()
-        self._check_unique(order.to_numpy())
+        self.sources: list[SourceRows] = []
+        tables = [_source_table(0, (), ())]
+        for source, splits in sources:
+            tables.append(_source_table(len(self.sources), source.rows, splits))
+            self.sources.append(dataclasses.replace(source, rows=()))
+            del source, splits
+        self._table = pa.concat_tables(tables)
+        tables.clear()
+        order = pc.sort_indices(self._table["record_id"]).to_numpy()
+        if (np.diff(order.astype(np.int64)) < 0).any():
+            for place, name in enumerate(self._table.column_names):
+                # By column, so that the rows are never held twice.
+                column = self._table[name].take(pa.array(order))
+                self._table = self._table.set_column(place, name, column)
+        self.record_ids: Sequence[str] = _Texts(self._table["record_id"])
+        self._check_unique(order)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -90,14 +98,14 @@ class Plan(Sequence[Planned]):
         Args:
             among: (n,) whether a record counts.
         """
-        return int(pc.count_distinct(self._table["patient_id"].filter(pa.array(among))).as_py())
+        return len(np.unique(self._codes("patient_id")[among]))
 
     def in_several_splits(self) -> Iterator[Planned]:
         """The records of patients who have records in more than one split; hardly ever any."""
-        splits = self._table.group_by("patient_id").aggregate([("split", "count_distinct")])
-        several = splits.filter(pc.greater(splits["split_count_distinct"], 1))["patient_id"]
-        leaking = pc.is_in(self._table["patient_id"], several.combine_chunks())
-        for planned in self._planned(self._table.filter(leaking)):
+        patients = self._codes("patient_id")
+        pairs = np.unique(patients * len(SPLITS) + self._codes("split"))
+        leaking = (np.bincount(pairs // len(SPLITS)) > 1)[patients]
+        for planned in self._planned(self._table.filter(pa.array(leaking))):
             if planned.row.patient_id:
                 yield planned
 
@@ -119,18 +127,37 @@ class Plan(Sequence[Planned]):
         for row, number in zip(RowTable(table), numbers, strict=True):
             yield Planned(row, self.sources[number])
 
+    def _codes(self, name: str) -> npt.NDArray[np.int64]:
+        """(n,) equal numbers for equal values of a column, counted from 0."""
+        encoded = self._table[name].combine_chunks().dictionary_encode()
+        return np.asarray(encoded.indices.to_numpy(), np.int64)
+
     def _check_unique(self, order: npt.NDArray[np.uint64]) -> None:
         """Name the earliest duplicate by its place in the tables."""
-        ids = self.record_ids
-        again = [slot for slot in range(1, len(ids)) if ids[slot] == ids[slot - 1]]
-        if not again:
+        ids = self._table["record_id"].combine_chunks()
+        repeated = np.flatnonzero(pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)) + 1
+        if not len(repeated):
             return
-        second = min(again, key=lambda slot: int(order[slot]))
-        first = ids.index(ids[second])
+        second = int(repeated[np.argmin(order[repeated])])
+        first = ids.index(ids[second]).as_py()
         raise SourceError(
             f"Two rows have the same record_id: {self[first].row.place} and"
             f" {self[second].row.place}. Give every ECG its own."
         )
+
+
+class _Texts(Sequence[str]):
+    """A column of texts, each decoded when it is read."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, place: Any) -> Any:
+        found = self._column[place]
+        return found.to_pylist() if isinstance(place, slice) else found.as_py()
 
 
 def read_plan(config: DataConfig) -> Plan:
@@ -140,13 +167,15 @@ def read_plan(config: DataConfig) -> Plan:
         SourceError: a table is unusable, a root is no folder, two rows have the same record id, or
             a split is stated for some rows only.
     """
-    sources = []
+    return Plan(_read_sources(config))
+
+
+def _read_sources(config: DataConfig) -> Iterator[tuple[SourceRows, Sequence[str]]]:
     for number, settings in enumerate(config.sources):
         source = planned_rows(read_source(settings), config)
         if not source.root.is_dir():
             raise SourceError(f"data.sources.{number}.root, {source.root}, is not a folder.")
-        sources.append((source, assign_splits(source.rows, config.split)))
-    return Plan(sources)
+        yield source, assign_splits(source.rows, config.split)
 
 
 def _source_table(number: int, rows: Sequence[SourceRow], splits: Sequence[str]) -> pa.Table:

@@ -17,8 +17,7 @@ from ecgpipe.errors import RecordError, StoppedEarly
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_path
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
 from ecgpipe.read_ecg.quality.measures import quality_notes
-from ecgpipe.read_ecg.signal.excerpt import excerpt
-from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
+from ecgpipe.read_ecg.signal.record import EcgRecord, Reason, excerpt
 from ecgpipe.read_ecg.signal.window import to_window
 
 

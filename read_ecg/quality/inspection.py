@@ -14,7 +14,7 @@ import xxhash
 
 from ecgpipe.read_ecg.quality.einthoven import LimbCheck
 from ecgpipe.read_ecg.quality.measures import looked_at, measure, move, spans
-from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, in_millivolts
+from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 
 _STEEPNESS_HZ = 100.0
 _BEAT_FROM = 0.4  # of the way from the usual steepness to a beat's
@@ -79,17 +79,16 @@ class Facts:
 
 def inspect(record: EcgRecord) -> Facts:
     """Measure one recording; of a long one its first minute."""
-    signal = looked_at(record)
-    signal_mv = in_millivolts(signal)
+    signal_mv = looked_at(record)
     there = _mask(np.isfinite(signal_mv).any(axis=1))
     spans_mv = spans(signal_mv, there)
     moves = move(spans_mv, there)
     moving = dict(zip(_names(moves), _without_offset(signal_mv[moves]), strict=True))
     centred_mv = np.array(list(moving.values())).reshape(len(moving), signal_mv.shape[1])
-    quality = measure(signal, record.rate_hz, moves)
+    quality = measure(signal_mv, record.rate_hz, moves)
     return Facts(
         rate_hz=record.rate_hz,
-        samples=record.signal.shape[1],
+        samples=record.signal_mv.shape[1],
         absent=_names(~there),
         flat=_names(there & ~moves),
         missing_share=float((~np.isfinite(signal_mv[there])).mean()) if there.any() else 1.0,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.read_ecg.quality.einthoven import LimbCheck, check_limb_leads, means
-from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Signal, in_millivolts, steps_per_mv
+from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 
 # Ten seconds say what there is to say; a tape of hours is looked at where it begins.
 LOOKED_AT_S = 60.0
@@ -59,8 +59,8 @@ class Quality:
 def quality_notes(record: EcgRecord) -> tuple[str, ...]:
     """What the report of the preparation counts: 'mains noise', 'clipping' and 'limb leads
     disagree', the last with the mistake that would explain it."""
-    signal = looked_at(record)
-    quality = measure(signal, record.rate_hz, moving_leads(signal))
+    signal_mv = looked_at(record)
+    quality = measure(signal_mv, record.rate_hz, moving_leads(signal_mv))
     notes = []
     if is_full_of_mains(quality.mains_share):
         notes.append("mains noise")
@@ -86,27 +86,27 @@ def disagree(limb: LimbCheck | None) -> bool:
     return limb.residual >= _CONTRADICTION and limb.residual_mv >= _CONTRADICTION_MV
 
 
-def looked_at(record: EcgRecord) -> Signal:
+def looked_at(record: EcgRecord) -> Float:
     """(12, samples) of the first minute."""
-    return record.signal[:, : max(1, int(LOOKED_AT_S * record.rate_hz))]
+    return record.signal_mv[:, : max(1, int(LOOKED_AT_S * record.rate_hz))]
 
 
-def measure(signal: Signal, rate_hz: float, moves: Mask) -> Quality:
+def measure(signal_mv: Float, rate_hz: float, moves: Mask) -> Quality:
     """Measure one recording.
 
     Args:
-        signal: (12, samples).
+        signal_mv: (12, samples).
         rate_hz: their rate.
         moves: (12,) which leads hold a reading and move.
     """
-    moving = signal if moves.all() else signal[moves]
-    mains_hz, share = mains(_centred(moving), rate_hz)
+    moving_mv = signal_mv if moves.all() else signal_mv[moves]
+    mains_hz, share = mains(_centred(moving_mv), rate_hz)
     names = [lead for lead, moving in zip(LEADS, moves, strict=True) if moving]
     return Quality(
-        clipped=tuple(names[row] for row in _clipped_rows(moving, rate_hz)),
+        clipped=tuple(names[row] for row in _clipped_rows(moving_mv, rate_hz)),
         mains_hz=mains_hz,
         mains_share=share,
-        limb=check_limb_leads(signal, moves.tolist()),
+        limb=check_limb_leads(signal_mv, moves.tolist()),
     )
 
 
@@ -128,20 +128,19 @@ def move(spans_mv: Array, there: Mask) -> Mask:
     return np.asarray(there & (spans_mv > enough), np.bool_)
 
 
-def moving_leads(signal: Signal) -> Mask:
+def moving_leads(signal_mv: Float) -> Mask:
     """(12,) `move(spans(...))`, without sorting all samples where a twentieth of them says it.
 
     Were the middle 99 % of a lead within the span of a flat one, at most 1 % of all samples, that
     is a fifth of every twentieth, could lie outside, and the middle 60 % of those would not.
     """
-    few = signal[:, ::20]
-    cut = -(-signal.shape[1] // 100)
+    few = signal_mv[:, ::20]
+    cut = -(-signal_mv.shape[1] // 100)
     if 2 * cut < few.shape[1]:
         ordered = np.sort(few, axis=1)  # so few are sorted faster than they are parted
-        low, high = ordered[:, (cut, -1 - cut)].T.astype(np.float32)
-        if (high - low > _FLAT_SPAN_MV * steps_per_mv(signal)).all():
+        low, high = ordered[:, (cut, -1 - cut)].T
+        if (high - low > _FLAT_SPAN_MV).all():
             return np.ones(len(LEADS), np.bool_)
-    signal_mv = in_millivolts(signal)
     there = np.asarray(np.isfinite(signal_mv).any(axis=1), np.bool_)
     return move(spans(signal_mv, there), there)
 
@@ -191,54 +190,34 @@ def _waves(second: int, rate_hz: float) -> tuple[Float, Array]:
     return waves.astype(np.float32), window**2
 
 
-def _centred(signal: Signal) -> Float:
-    """Each lead around its mean, in the signal's own steps, with 0 where there is no reading."""
-    centred = signal.astype(np.float32)
-    mean = means(centred)
+def _centred(signal_mv: Float) -> Float:
+    """Each lead minus its mean, with 0 where there is no reading."""
+    mean = means(signal_mv)
     if np.isfinite(mean).all():  # a single gap would show
-        centred -= mean
-        return centred
-    known = np.isfinite(signal)
-    kept = np.where(known, centred, np.float32(0))
+        return signal_mv - mean
+    known = np.isfinite(signal_mv)
+    kept = np.where(known, signal_mv, np.float32(0))
     middle = kept.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, kept - middle, np.float32(0)).astype(np.float32)
 
 
-def _clipped_rows(signal: Signal, rate_hz: float) -> list[int]:
+def _clipped_rows(signal_mv: Float, rate_hz: float) -> list[int]:
     """The leads that stay at their highest or lowest value, far from their middle, several times.
 
-    Of samples so far apart as the shortest such stay is long, one lies in each; hardly any lead has
-    its highest value at several of them, so counting there comes first.
+    Every such stay contains at least one of the samples taken at a distance of the shortest stay.
+    Few leads have their highest value at several of those, so they are counted first.
     """
     least = max(3, round(_CLIPPED_RUN_S * rate_hz))
-    some = np.ascontiguousarray(signal[:, ::least])
+    some = np.ascontiguousarray(signal_mv[:, ::least])
     clipped = set()
-    for end in _ends(signal):
-        times = (some == end[:, None]).sum(axis=1, dtype=np.int32)
+    for end_mv in (np.fmax.reduce(signal_mv, axis=1), np.fmin.reduce(signal_mv, axis=1)):
+        times = (some == end_mv[:, None]).sum(axis=1, dtype=np.int32)
         for row in np.flatnonzero(times >= _CLIPPED_RUNS).tolist():
-            stays = np.count_nonzero(_run_lengths(signal[row] == end[row]) >= least)
-            if stays >= _CLIPPED_RUNS and _is_far(signal[row], end[row]):
+            stays = np.count_nonzero(_run_lengths(signal_mv[row] == end_mv[row]) >= least)
+            distance_mv = abs(end_mv[row] - np.nanmedian(signal_mv[row]))
+            if stays >= _CLIPPED_RUNS and distance_mv >= _CLIPPED_FROM_MV:
                 clipped.add(row)
     return sorted(clipped)
-
-
-def _is_far(lead: Signal, end: float) -> bool:
-    """Whether an end lies where an amplifier's may, and not where a quiet lead's does."""
-    return abs(float(end) - float(np.nanmedian(lead))) >= _CLIPPED_FROM_MV * steps_per_mv(lead)
-
-
-def _ends(signal: Signal) -> tuple[Signal, Signal]:
-    """(leads,) the highest and the lowest values."""
-    if not signal.size:
-        return np.zeros(0, np.float32), np.zeros(0, np.float32)
-    high, low = signal.max(axis=1), signal.min(axis=1)
-    if signal.dtype == np.int16 or (np.isfinite(high).all() and np.isfinite(low).all()):
-        return high, low
-    known = np.isfinite(signal)
-    return (
-        np.where(known, signal, -np.inf).max(axis=1).astype(np.float32),
-        np.where(known, signal, np.inf).min(axis=1).astype(np.float32),
-    )
 
 
 def _run_lengths(which: Mask) -> npt.NDArray[np.int64]:

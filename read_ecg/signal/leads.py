@@ -15,6 +15,10 @@ import numpy.typing as npt
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.signal.record import LEADS, Reason
 
+# Micro is two characters: U+00B5 and the Greek letter U+03BC.
+MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
+"""Millivolts in the units that all formats know; some formats allow others as well."""
+
 # ISO/IEEE 11073-10102, SCP-ECG (EN 1064, section 3) and MFER (ISO 22077) number the leads alike.
 LEAD_NUMBERS = {
     **dict(enumerate(("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"), start=1)),
@@ -45,8 +49,6 @@ _INVERTED = re.compile(r"^-|\s-(?!\s)|-\s*a[\s_.-]*v[\s_.-]*r|-$", re.IGNORECASE
 _DASHES = str.maketrans("−–—‐‑", "-----")
 _DERIVED = re.compile(r"d(?=I|V|aV)")  # not DI or di, which are I in Spain and Brazil
 _INDUCTION = re.compile(r"^第|誘導$|^誘導\s*")
-
-_LEAD_SET = frozenset(LEADS)
 
 _DERIVED_FROM = {
     # Einthoven: I = LA - RA, II = LL - RA, III = LL - LA. Goldberger: aVR = RA - (LA + LL)/2, ...
@@ -102,14 +104,6 @@ def lead_of_code(text: str) -> str | None:
 # Some writers keep the standard's aVR, others shout it. Case tells derived leads (dI), so other
 # spellings are none.
 _MDC_NAMES = {spelt: lead for lead in LEADS for spelt in (lead, lead.upper(), lead.lower())}
-
-
-def order_of_all(names: Sequence[str]) -> tuple[int, ...] | None:
-    """Where each of the twelve leads stands among names that are just these; None of any others."""
-    known = [canonical_lead(name) for name in names]
-    if len(known) != len(LEADS) or set(known) != _LEAD_SET:
-        return None
-    return tuple(map(known.index, LEADS))
 
 
 def arrange_leads(

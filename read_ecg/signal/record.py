@@ -3,14 +3,16 @@
 Owns the contract between formats and everything behind them.
 """
 
-import functools
+import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+
+from ecgpipe.errors import RecordError
 
 # The order in which leads are stored and fed to a model. By name, never by place in a file: MIMIC
 # keeps aVF before aVL.
@@ -40,20 +42,12 @@ class Reason(StrEnum):
     UNKNOWN_FINDING = "unknown finding"
 
 
-# (12, samples) in the order of LEADS. As float32 it is in mV; NaN is no reading, and an absent lead
-# is NaN throughout. As int16 it is in µV, and every sample is a reading.
-Signal = npt.NDArray[np.float32] | npt.NDArray[np.int16]
-
-_UV_PER_MV = np.float32(1000)
-
-
 @dataclass(frozen=True)
 class EcgRecord:
     """One recording: twelve named leads at one rate."""
 
-    signal: Signal
-    """In mV; or in µV where the file keeps whole ones of all leads without a gap, as PTB-XL's do:
-    that is what is stored, so nothing need be rounded, and integers are measured faster."""
+    signal_mv: npt.NDArray[np.float32]
+    """(12, samples) in mV, in the order of LEADS. NaN is no reading; an absent lead is all NaN."""
 
     rate_hz: float
 
@@ -64,31 +58,30 @@ class EcgRecord:
     """What the file says of the recording, under the names in ABOUT; never a name or an id."""
 
     def __post_init__(self) -> None:
-        assert self.signal.shape[0] == len(LEADS), self.signal.shape
-        assert self.signal.dtype in (np.float32, np.int16), self.signal.dtype
+        assert self.signal_mv.shape[0] == len(LEADS), self.signal_mv.shape
+        assert self.signal_mv.dtype == np.float32, self.signal_mv.dtype
         assert self.rate_hz > 0, self.rate_hz
         assert set(self.about) <= set(ABOUT), self.about
 
     @property
     def duration_s(self) -> float:
         """Length of the recording."""
-        return float(self.signal.shape[1] / self.rate_hz)
-
-    @functools.cached_property
-    def signal_mv(self) -> npt.NDArray[np.float32]:
-        """The signal in mV, whatever it is kept in."""
-        return in_millivolts(self.signal)
+        return float(self.signal_mv.shape[1] / self.rate_hz)
 
 
-def in_millivolts(signal: Signal) -> npt.NDArray[np.float32]:
-    """A recording's signal, or a part of it, in mV."""
-    if signal.dtype == np.float32:
-        return cast(npt.NDArray[np.float32], signal)
-    millivolts = signal.astype(np.float32)
-    millivolts /= _UV_PER_MV
-    return millivolts
+def excerpt(record: EcgRecord, start_s: float, length_s: float) -> EcgRecord:
+    """The part of a recording that begins at `start_s`, to the nearest sample.
 
-
-def steps_per_mv(signal: Signal) -> float:
-    """What 1 mV is in the numbers of a signal."""
-    return 1.0 if signal.dtype == np.float32 else float(_UV_PER_MV)
+    Raises:
+        RecordError: it does not lie within the recording.
+    """
+    if not (math.isfinite(start_s) and math.isfinite(length_s)):
+        raise RecordError(Reason.TOO_SHORT, "the start or length of its window is not finite")
+    first, samples = round(start_s * record.rate_hz), round(length_s * record.rate_hz)
+    if first < 0 or samples < 1 or first + samples > record.signal_mv.shape[1]:
+        raise RecordError(
+            Reason.TOO_SHORT,
+            f"its window from {start_s:.3f} s, {length_s:g} s long, does not lie within the"
+            f" recording of {record.duration_s:.1f} s",
+        )
+    return dataclasses.replace(record, signal_mv=record.signal_mv[:, first : first + samples])

@@ -5,21 +5,13 @@ decided here once, so that training and scoring see the same signals.
 """
 
 import math
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.signal.record import (
-    LEADS,
-    EcgRecord,
-    Reason,
-    Signal,
-    in_millivolts,
-    steps_per_mv,
-)
+from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
 from ecgpipe.read_ecg.signal.resampling import resample
 
 NO_READING = -32768
@@ -55,34 +47,37 @@ def to_window(
             Reason.TOO_SHORT,
             f"it lasts {record.duration_s:.1f} s; data.min_duration_s is {config.min_duration_s} s",
         )
-    raw, crop_notes = _crop(record, config)
-    signal, usable, gap_notes = _without_gaps(raw, config.max_missing_fraction)
-    _check_lead_count(usable, raw, config)
-    usable, flat_notes = _without_flat_leads(signal, usable)
-    _check_amplitude(signal if usable.all() else signal[usable])
-    signal, rate_notes = _at_rate(signal, record.rate_hz, config.rate_hz)
-    signal_uv, clip_notes = _quantise(signal, usable)
+    raw_mv, crop_notes = _crop(record, config)
+    signal_mv, usable, gap_notes = _without_gaps(raw_mv, config.max_missing_fraction)
+    _check_lead_count(usable, raw_mv, config)
+    usable, flat_notes = _without_flat_leads(signal_mv, usable)
+    _check_amplitude(signal_mv if usable.all() else signal_mv[usable])
+    rate_notes: tuple[str, ...] = ()
+    if record.rate_hz != config.rate_hz:
+        signal_mv, rate_notes = resample(signal_mv, record.rate_hz, config.rate_hz), ("resampled",)
+    signal_uv, clip_notes = _quantise(signal_mv, usable)
     window, pad_notes = _fit_length(signal_uv, config.samples)
     done = crop_notes + gap_notes + flat_notes + rate_notes + clip_notes + pad_notes
     return window, record.notes + done
 
 
-def _crop(record: EcgRecord, config: DataConfig) -> tuple[Signal, tuple[str, ...]]:
+def _crop(record: EcgRecord, config: DataConfig) -> tuple[Float, tuple[str, ...]]:
     """The part of a longer recording that is kept, at its own rate."""
-    surplus = record.signal.shape[1] - math.ceil(config.duration_s * record.rate_hz)
+    surplus = record.signal_mv.shape[1] - math.ceil(config.duration_s * record.rate_hz)
     if surplus <= 0:
-        return record.signal, ()
+        return record.signal_mv, ()
     start = surplus // 2 if config.crop == "centre" else 0
-    end = record.signal.shape[1] - (surplus - start)
-    return record.signal[:, start:end], ("cropped",)
+    end = record.signal_mv.shape[1] - (surplus - start)
+    return record.signal_mv[:, start:end], ("cropped",)
 
 
-def _without_gaps(raw: Signal, max_missing_fraction: float) -> tuple[Signal, Mask, tuple[str, ...]]:
+def _without_gaps(
+    signal_mv: Float, max_missing_fraction: float
+) -> tuple[Float, Mask, tuple[str, ...]]:
     """Fill small gaps along time; say which leads are usable. Unusable leads become 0."""
-    if raw.dtype == np.int16 or (finite := np.isfinite(raw)).all():  # nearly always
-        return raw, np.ones(len(raw), np.bool_), ()
-    signal_mv = in_millivolts(raw)
-    missing = ~finite
+    missing = ~np.isfinite(signal_mv)
+    if not missing.any():  # nearly always
+        return signal_mv, np.ones(len(signal_mv), np.bool_), ()
     share = missing.mean(axis=1)
     usable = (share <= max_missing_fraction) & (share < 1)
     filled = np.where(usable[:, None], signal_mv, np.float32(0))
@@ -94,12 +89,12 @@ def _without_gaps(raw: Signal, max_missing_fraction: float) -> tuple[Signal, Mas
     return filled, usable, ("gap filled",) if len(gappy) else ()
 
 
-def _check_lead_count(usable: Mask, raw: Signal, config: DataConfig) -> None:
+def _check_lead_count(usable: Mask, raw_mv: Float, config: DataConfig) -> None:
     if usable.sum() >= config.min_leads:
         return
     gaps = [
         f"{lead} lacks {share:.0%} of its samples"
-        for lead, share in zip(LEADS, (~np.isfinite(raw)).mean(axis=1), strict=True)
+        for lead, share in zip(LEADS, (~np.isfinite(raw_mv)).mean(axis=1), strict=True)
         if config.max_missing_fraction < share < 1
     ]
     have = ", ".join(lead for lead, good in zip(LEADS, usable, strict=True) if good) or "none"
@@ -110,18 +105,18 @@ def _check_lead_count(usable: Mask, raw: Signal, config: DataConfig) -> None:
     )
 
 
-def _without_flat_leads(signal: Signal, usable: Mask) -> tuple[Mask, tuple[str, ...]]:
+def _without_flat_leads(signal_mv: Float, usable: Mask) -> tuple[Mask, tuple[str, ...]]:
     """A lead that never moves carries no reading; one record may have some, not all."""
-    flat = usable & (signal == signal[:, :1]).all(axis=1)
+    flat = usable & (signal_mv == signal_mv[:, :1]).all(axis=1)
     if (flat == usable).all():
         raise RecordError(Reason.FLAT, "every lead is flat: the recording holds no ECG")
     return usable & ~flat, ("flat lead masked",) if flat.any() else ()
 
 
-def _check_amplitude(signal: Signal) -> None:
-    if _is_plausible_at_a_glance(signal):
+def _check_amplitude(signal_mv: Float) -> None:
+    if _is_plausible_at_a_glance(signal_mv):
         return
-    low, high = np.percentile(in_millivolts(signal), [0.5, 99.5], axis=1)
+    low, high = np.percentile(signal_mv, [0.5, 99.5], axis=1)
     span_mv = float(np.median(high - low))
     least, most = _PLAUSIBLE_SPAN_MV
     if not least <= span_mv <= most:
@@ -132,7 +127,7 @@ def _check_amplitude(signal: Signal) -> None:
         )
 
 
-def _is_plausible_at_a_glance(signal: Signal) -> bool:
+def _is_plausible_at_a_glance(signal_mv: Float) -> bool:
     """Whether bounds of the span already show that it is plausible; False shows nothing.
 
     Percentiles of all samples took a third of the preparation. A lead spans at most what lies
@@ -140,39 +135,26 @@ def _is_plausible_at_a_glance(signal: Signal) -> bool:
     many so far above, it spans at least twice that. The factors of two are far beyond what rounding
     can do.
     """
-    least, most = (limit * steps_per_mv(signal) for limit in _PLAUSIBLE_SPAN_MV)
-    some = np.ascontiguousarray(signal[:, ::_GLANCE_STEP])
-    beyond = signal.shape[1] // 200 + 2
-    from_mean = some - some.mean(axis=1, keepdims=True, dtype=np.float32)
-    wide = (from_mean >= least).sum(axis=1, dtype=np.int32) >= beyond
-    wide &= (from_mean <= -least).sum(axis=1, dtype=np.int32) >= beyond
-    wide &= signal.max(axis=1).astype(np.float32) - signal.min(axis=1) <= most / 2
+    least_mv, most_mv = _PLAUSIBLE_SPAN_MV
+    some = np.ascontiguousarray(signal_mv[:, ::_GLANCE_STEP])
+    beyond = signal_mv.shape[1] // 200 + 2
+    from_mean = some - some.mean(axis=1, keepdims=True)
+    wide = (from_mean >= least_mv).sum(axis=1, dtype=np.int32) >= beyond
+    wide &= (from_mean <= -least_mv).sum(axis=1, dtype=np.int32) >= beyond
+    wide &= signal_mv.max(axis=1) - signal_mv.min(axis=1) <= most_mv / 2
     return bool(2 * np.count_nonzero(wide) > len(wide))  # then the median lead is such a one
 
 
-def _at_rate(signal: Signal, from_hz: float, to_hz: float) -> tuple[Signal, tuple[str, ...]]:
-    if from_hz == to_hz:
-        return signal, ()
-    return resample(in_millivolts(signal), from_hz, to_hz), ("resampled",)
-
-
-def _quantise(signal: Signal, usable: Mask) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
-    signal_uv, notes = _rounded(signal)
-    if not usable.all():
-        signal_uv = np.where(usable[:, None], signal_uv, np.int16(NO_READING))
-    return signal_uv, notes
-
-
-def _rounded(signal: Signal) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
-    """In whole µV; a recording that is kept so is left as it is."""
-    if signal.dtype == np.int16:
-        return cast(npt.NDArray[np.int16], signal), ()
-    microvolts = signal * np.float32(1000)
+def _quantise(signal_mv: Float, usable: Mask) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
+    """In whole µV."""
+    microvolts = signal_mv * np.float32(1000)
     np.rint(microvolts, out=microvolts)
     clipped = bool(max(microvolts.max(), -microvolts.min()) > _MAX_UV)
     if clipped:
         np.clip(microvolts, -_MAX_UV, _MAX_UV, out=microvolts)
-    return microvolts.astype(np.int16), ("clipped at 32.8 mV",) if clipped else ()
+    signal_uv = microvolts.astype(np.int16)
+    signal_uv[~usable] = NO_READING
+    return signal_uv, ("clipped at 32.8 mV",) if clipped else ()
 
 
 def _fit_length(

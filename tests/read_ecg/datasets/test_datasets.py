@@ -35,8 +35,7 @@ from ecgpipe.read_ecg.datasets.splits import assign_splits, check_patients
 from ecgpipe.read_ecg.prepare.plan import Plan, read_plan
 from ecgpipe.read_ecg.prepare.preparation import Prepared, prepare
 from ecgpipe.read_ecg.prepare.record_rows import RecordRows
-from ecgpipe.read_ecg.signal.excerpt import excerpt
-from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
+from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, excerpt
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
 

@@ -8,11 +8,13 @@ import pytest
 import wfdb
 from wfdb_files import LEADS, ecg_like, write_wfdb
 
+from ecgpipe.config.data import DataConfig, TableSource
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.formats.recording import read_recording
 from ecgpipe.read_ecg.formats.wfdb import adc_to_millivolts, read_wfdb
 from ecgpipe.read_ecg.formats.wfdb_header import parse_header
 from ecgpipe.read_ecg.signal.record import Reason
+from ecgpipe.read_ecg.signal.window import to_window
 
 
 def reason_of(path: Path) -> tuple[str, str]:
@@ -223,3 +225,15 @@ def test_an_impossible_gain_is_no_gain(tmp_path: Path, gain: str) -> None:
     (tmp_path / "r.hea").write_text(header)
     with pytest.raises(RecordError, match="states no gain"):
         read_wfdb(tmp_path / "r.hea")
+
+
+def test_every_whole_microvolt_is_stored_exactly(tmp_path: Path) -> None:
+    """Five leads run through all values of 16 bits; the others keep the amplitude an ECG's."""
+    config = DataConfig(sources=(TableSource(kind="table", table=Path("x.csv")),))
+    for ramps in np.resize(np.arange(-32767, 32768), (3, 5, 5000)):
+        adc = ecg_like()
+        adc[:5] = ramps
+        record = read_wfdb(write_wfdb(tmp_path, "r", adc).with_suffix(".hea"))
+        stored, notes = to_window(record, config)
+        np.testing.assert_array_equal(stored, adc)
+        assert notes == ()

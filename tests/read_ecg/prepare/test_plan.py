@@ -84,7 +84,7 @@ def test_the_plan_is_in_the_order_that_python_gives_the_ids() -> None:
     assert [(p.row, p.source.name) for p in plan] == wanted
     assert [p.row.record_id for p in plan[5:9]] == plan.record_ids[5:9]
     assert plan[-1].row == wanted[-1][0]
-    assert plan.record_ids == [row.record_id for row, _ in wanted]
+    assert list(plan.record_ids) == [row.record_id for row, _ in wanted]
 
 
 def test_of_duplicate_ids_the_first_in_the_tables_are_named() -> None:

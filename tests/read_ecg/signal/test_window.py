@@ -23,7 +23,7 @@ def recording(samples: int = 5000, rate_hz: float = 500) -> EcgRecord:
 def changed(record: EcgRecord, rows: slice | int, columns: slice, value: float) -> EcgRecord:
     signal = record.signal_mv.copy()
     signal[rows, columns] = value
-    return dataclasses.replace(record, signal=signal)
+    return dataclasses.replace(record, signal_mv=signal)
 
 
 def reason_of(record: EcgRecord, **settings: object) -> tuple[str, str]:
