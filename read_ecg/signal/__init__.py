@@ -3,9 +3,7 @@
 Owns leads, units, windows and resampling. Must not know files, data sets or stores.
 
 record      EcgRecord: what every format is read into, parts of it, and the reasons for rejection
-excerpt     a part of a longer recording
 leads       lead names, units, and the limb leads that follow from others
-units       units of voltage in millivolts
 window      EcgRecord -> the fixed window of int16 µV that is stored
 resampling  another sampling rate, by soxr
 """
