@@ -17,7 +17,6 @@ from ecgpipe.processes import Share, share_of_work
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import local_model
 from ecgpipe.stages.stage_result import StageResult
-from ecgpipe.stages.texts import all_sentences
 from ecgpipe.stopping import Stop
 
 _LOOK_EVERY_S = 2.0
@@ -44,7 +43,7 @@ def run_embed_share(experiment: Experiment, stop: Stop, share: Share) -> StageRe
 
 
 def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> StageResult:
-    done = embed(sentences_of(experiment), embed_job(experiment, share), stop)
+    done = embed(experiment.texts, embed_job(experiment, share), stop)
     folder = experiment.workspace.embeddings / experiment.fingerprint.short
     summary = {
         "distinct": done.distinct,
@@ -65,12 +64,11 @@ def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> StageResul
 
 def explain(experiment: Experiment) -> str:
     """What the vectors depend on, what is there, and how other caches here differ."""
-    sentences = list(dict.fromkeys(sentences_of(experiment)))
     job = embed_job(experiment, Share())
-    missing = len(missing_texts(sentences, job))
+    missing = len(missing_texts(experiment.texts, job))
     lines = [
         f"text.model   {experiment.model_files.named}",
-        f"texts        {len(sentences):,} distinct, {missing:,} without a vector",
+        f"texts        {len(experiment.texts):,} distinct, {missing:,} without a vector",
         f"fingerprint  {job.fingerprints[0].digest}",
         f"folder       {job.root / job.fingerprints[0].short}",
         *(f"  {name:<12} {value}" for name, value in job.fingerprints[0].fields.items()),
@@ -82,14 +80,6 @@ def explain(experiment: Experiment) -> str:
         if path.parent.name not in ours:
             lines += [f"other cache  {path.parent}", *_differences(job, path)]
     return "\n".join(lines)
-
-
-def sentences_of(experiment: Experiment) -> list[str]:
-    """Everything that needs a vector."""
-    config = experiment.config
-    return all_sentences(
-        experiment.records, experiment.taxonomy, experiment.tasks, config.text, config.train.text
-    )
 
 
 def embed_job(experiment: Experiment, share: Share) -> EmbedJob:
@@ -139,7 +129,7 @@ def _wait_for_others(experiment: Experiment, stop: Stop) -> None:
     Raises:
         StoreError: nothing was added for a quarter of an hour.
     """
-    keys = keys_of(sentences_of(experiment))
+    keys = keys_of(experiment.texts)
     left, since = len(keys) + 1, time.monotonic()
     while not stop:
         now_left = len(experiment.open_vectors().missing(keys))

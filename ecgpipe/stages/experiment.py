@@ -1,6 +1,6 @@
-"""What all stages of one experiment share: settings, paths, findings, prepared records, tasks.
+"""What all stages of one experiment share: settings, paths, findings, records, texts, tasks.
 
-Owns how they are found. Nothing here does a stage's work.
+Owns how they are found, and does no stage's work.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,8 +23,14 @@ from ecgpipe.embed_text.model_files import (
 from ecgpipe.errors import SourceError, StoreError
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
-from ecgpipe.read_ecg.prepare.preparation import Prepared, find_prepared, inputs_digest
+from ecgpipe.read_ecg.prepare.preparation import (
+    Prepared,
+    find_prepared,
+    find_signals,
+    inputs_digest,
+)
 from ecgpipe.stages.local_inputs import local_signals
+from ecgpipe.stages.texts import all_sentences
 from ecgpipe.workspace import Workspace
 
 
@@ -35,7 +41,7 @@ class Experiment:
     config: PipelineConfig
 
     may_download: bool = True
-    """Whether the network may be asked for a language model that is not here."""
+    """Whether a missing language model may be downloaded."""
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -48,17 +54,39 @@ class Experiment:
         return load_taxonomy(self.config.data.taxonomy)
 
     @cached_property
-    def prepared(self) -> Prepared:
-        """The prepared data that these settings ask for.
+    def inputs_digest(self) -> str:
+        """Digest of what the prepared data depend on. Raises SourceError if a table is missing."""
+        return inputs_digest(self.config.data, self.taxonomy)
+
+    def find_prepared(self) -> Prepared | None:
+        """Find the prepared data of these settings; None if they are missing or out of date.
 
         Raises:
-            StoreError: they are not there yet.
+            SourceError: a table is missing.
+            StoreError: the data are damaged.
         """
-        found = find_prepared(inputs_digest(self.config.data, self.taxonomy), self.workspace)
+        return find_prepared(self.inputs_digest, self.workspace)
+
+    def find_signals(self) -> Path:
+        """Return where the signal store is or would be, in whatever state.
+
+        Raises:
+            SourceError: no records table names the store and no source can be read.
+        """
+        return find_signals(self.config.data, self.inputs_digest, self.workspace)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The prepared data of these settings.
+
+        Raises:
+            StoreError: they are missing, out of date or damaged.
+        """
+        found = self.find_prepared()
         if found is None:
             raise StoreError(
                 f"The data of {self.config.name} are not prepared, or a table, a setting or a"
-                " recording that was rejected has changed since. Run `ecgpipe prepare`."
+                " rejected recording has changed since. Run `ecgpipe prepare`."
             )
         return found
 
@@ -69,23 +97,31 @@ class Experiment:
 
     @property
     def scored(self) -> RecordsTable:
-        """The records that are scored: of eval.split and eval.sources.
+        """The records to score: those of eval.split and eval.sources.
 
         Raises:
-            SourceError: eval.sources names one that no record is of.
+            SourceError: eval.sources names a source without records.
         """
         wanted = self.config.eval.sources
         found = {record.source for record in self.records.records}
         if unknown := set(wanted or ()) - found:
             raise SourceError(
-                f"eval.sources names {', '.join(sorted(unknown))}; the prepared records are of"
-                f" {', '.join(sorted(found))}."
+                f"eval.sources names {', '.join(sorted(unknown))}, but the prepared records come"
+                f" from {', '.join(sorted(found))}."
             )
         return self.records.of_split(self.config.eval.split).of_sources(wanted)
 
     @cached_property
+    def texts(self) -> list[str]:
+        """Every distinct text that needs a vector: of all records, classes and class members."""
+        text, style = self.config.text, self.config.train.text
+        return list(
+            dict.fromkeys(all_sentences(self.records, self.taxonomy, self.tasks, text, style))
+        )
+
+    @cached_property
     def signals(self) -> SignalStore:
-        """The prepared signals, from this node's copy where it has one."""
+        """The prepared signals, from this node's local copy if it has one."""
         return SignalStore.open(local_signals(self.workspace.signals(self.prepared.signals_digest)))
 
     @cached_property
@@ -95,7 +131,7 @@ class Experiment:
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
-        """What the text vectors depend on that are trained on."""
+        """What the text vectors used in training depend on."""
         return self.fingerprint_of(self.config.text.view)
 
     def fingerprint_of(self, view: TextView) -> Fingerprint:
@@ -103,7 +139,7 @@ class Experiment:
         return fingerprint_of(self.model_files, self.config.text, view, self._digest_memo)
 
     def known_fingerprint_of(self, view: TextView) -> Fingerprint | None:
-        """The same without reading weights; None where they were never read on this work_dir."""
+        """The same without reading weights; None if they were never hashed for this work_dir."""
         known = weights_are_known(self.model_files, self._digest_memo)
         return self.fingerprint_of(view) if known else None
 
@@ -112,12 +148,12 @@ class Experiment:
         return self.workspace.embeddings / "file-digests.json"
 
     def open_vectors(self) -> VectorCache:
-        """The text vectors that are there now."""
+        """Open the text vectors stored so far."""
         return VectorCache.open(self.workspace.embeddings, self.fingerprint)
 
     @cached_property
     def tasks(self) -> list[Task]:
-        """The tasks that the taxonomy and the records allow, with the findings that may compete."""
+        """The tasks that can be scored with this taxonomy and these records."""
         return [task for task in self._tried_tasks.values() if isinstance(task, Task)]
 
     @cached_property
@@ -146,5 +182,5 @@ class Experiment:
 
 
 def candidate_findings(records: RecordsTable, config: PipelineConfig) -> frozenset[str] | None:
-    """The findings that may compete (eval.candidates); None for the whole taxonomy."""
+    """The findings that compete as answers (eval.candidates); None for the whole taxonomy."""
     return records.findings if config.eval.candidates == "occurring" else None

@@ -1,16 +1,10 @@
-"""prepare: recordings to signals and records, unless they are there."""
+"""prepare: recordings to signals and records, unless they are up to date."""
 
 from typing import Any
 
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share
-from ecgpipe.read_ecg.prepare.preparation import (
-    Prepared,
-    ShareDone,
-    find_prepared,
-    inputs_digest,
-    prepare_share,
-)
+from ecgpipe.read_ecg.prepare.preparation import Prepared, ShareDone, prepare_share
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stopping import Stop
@@ -33,8 +27,7 @@ def run_prepare_share(experiment: Experiment, stop: Stop, share: Share) -> Stage
 
 
 def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> StageResult:
-    digest = inputs_digest(experiment.config.data, experiment.taxonomy)
-    prepared = find_prepared(digest, experiment.workspace)
+    prepared = experiment.find_prepared()
     did_work = prepared is None
     if prepared is None:
         found = prepare_share(
@@ -53,8 +46,8 @@ def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> StageRes
 
 def _left_to_others(done: ShareDone, share: Share) -> StageResult:
     line = (
-        f"share {share} is done; {done.left_to_others:,} of the other shares' shards were not"
-        " finished, so whoever finishes last completes the data"
+        f"share {share} is done; {done.left_to_others:,} shards of other shares are unfinished, and"
+        " the process that finishes last completes the data"
     )
     return StageResult("prepare", True, line, {"left_to_others": done.left_to_others})
 
@@ -71,7 +64,7 @@ def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
         line += (
             f"; {counts['rejected']:,} rejected ({reasons}), listed in {summary['rejected_list']}"
         )
-    if left_out := list(counts.get("left_out", {}).items()):  # older data do not say
+    if left_out := list(counts["left_out"].items()):
         most = ", ".join(f"{what} {n:,}" for what, n in left_out[:3])
         line += f"; left out: {most}{', ...' if len(left_out) > 3 else ''}"
     return line

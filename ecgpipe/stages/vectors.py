@@ -13,7 +13,6 @@ from ecgpipe.errors import StoreError
 from ecgpipe.files import canonical_json, remove_leftovers
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
-from ecgpipe.stages.embed import sentences_of
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
 
@@ -24,7 +23,7 @@ def verify_vectors(experiment: Experiment, quarantine: bool) -> StageResult:
     Raises:
         StoreError: a part was bad, or a text has no vector; the message says which.
     """
-    keys = keys_of(list(dict.fromkeys(sentences_of(experiment))))
+    keys = keys_of(experiment.texts)
     root = experiment.workspace.embeddings
     found: list[Verified] = []
     problems: list[str] = []
@@ -73,12 +72,11 @@ def export_vectors(experiment: Experiment, path: Path, with_texts: bool, bits: b
     Raises:
         StoreError: a text has no vector, or the file exists or cannot be written.
     """
-    texts = list(dict.fromkeys(sentences_of(experiment)))
-    keys, cache = keys_of(texts), experiment.open_vectors()
+    keys, cache = keys_of(experiment.texts), experiment.open_vectors()
     rows = cache.rows(keys)
     if missing := int((rows < 0).sum()):
         raise StoreError(f"{missing:,} of {len(keys):,} texts have no vector. Run `ecgpipe embed`.")
-    named = {key.tobytes(): text for key, text in zip(keys, texts, strict=True)}
+    named = {key.tobytes(): text for key, text in zip(keys, experiment.texts, strict=True)}
     made_by = {
         "model": experiment.model_files.named,
         "prompt": experiment.config.text.prompt,
@@ -109,7 +107,7 @@ def import_vectors(experiment: Experiment, path: Path) -> StageResult:
     writer = VectorWriter(experiment.workspace.embeddings, experiment.fingerprint, made_by)
     writer.add(rows.chosen(new))
     writer.seal()
-    keys = keys_of(list(dict.fromkeys(sentences_of(experiment))))
+    keys = keys_of(experiment.texts)
     left = len(experiment.open_vectors().missing(keys))
     line = f"{len(new):,} vectors added, {len(rows.keys) - len(new):,} were there"
     line += f"; {left:,} of this experiment's texts still have none" if left else ""

@@ -1,4 +1,4 @@
-"""verify: whether everything that is kept for an experiment is as it was written.
+"""verify: whether all stored data of an experiment are unchanged since they were written.
 
 Owns the order (signals, records table, text vectors), and that damage in one does not hide damage
 in another.
@@ -16,7 +16,6 @@ from ecgpipe.cache.signals.verify import (
 )
 from ecgpipe.errors import StoreError
 from ecgpipe.progress import progress
-from ecgpipe.read_ecg.prepare.preparation import find_signals, inputs_digest
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.vectors import verify_vectors
@@ -28,32 +27,31 @@ def run_verify(experiment: Experiment, quarantine: bool) -> StageResult:
     """Check every signal, the records table and every text vector.
 
     Args:
-        experiment: whose data.
+        experiment: the experiment whose data are checked.
         quarantine: whether bad vector parts are moved aside. Signals are never moved.
 
     Raises:
         StoreError: something is damaged or missing; the message names shard, slot and record.
     """
-    digest = inputs_digest(experiment.config.data, experiment.taxonomy)
-    folder = find_signals(experiment.config.data, digest, experiment.workspace)
-    table = experiment.workspace.records(digest)
+    folder = experiment.find_signals()
+    table = experiment.workspace.records(experiment.inputs_digest)
     found = _signals(folder)
     if not found.unfinished:
         found.problems += _table(table, folder, whole=not found.problems)
-    said = _signals_line(found, folder, table)
+    line = _signals_line(found, folder, table)
     if found.unfinished or not experiment.workspace.embeddings.exists():
         if found.problems:
-            raise StoreError(said)
+            raise StoreError(line)
         summary = {"signals": found.records, "shards": found.shards, "whole": not found.unfinished}
-        return StageResult("verify", False, f"{said}; text vectors are not there yet", summary)
+        return StageResult("verify", False, f"{line}; there are no text vectors yet", summary)
     try:
         vectors = verify_vectors(experiment, quarantine)
     except StoreError as error:
-        raise StoreError(f"{said}\nText vectors: {error}") from error
+        raise StoreError(f"{line}\nText vectors: {error}") from error
     if found.problems:
-        raise StoreError(f"{said}\nText vectors: {vectors.line}")
+        raise StoreError(f"{line}\nText vectors: {vectors.line}")
     summary = {"signals": found.records, "shards": found.shards, "whole": True, **vectors.summary}
-    return StageResult("verify", False, f"{said}; {vectors.line}", summary)
+    return StageResult("verify", False, f"{line}; {vectors.line}", summary)
 
 
 def _signals(folder: Path) -> VerifiedSignals:
@@ -64,11 +62,11 @@ def _signals(folder: Path) -> VerifiedSignals:
 
 
 def _table(table: Path, folder: Path, whole: bool) -> list[str]:
-    """What is wrong with the records table, and whether its rows fit the store."""
+    """List what is wrong with the records table, and rows that do not match the store."""
     try:
         records = read_records(table).records
         if not whole:
-            return []  # its rows can be compared only with a store that can be believed
+            return []  # rows can be compared only with an undamaged store
         store = SignalStore.open(folder)
     except StoreError as error:
         return [str(error)]
@@ -81,7 +79,7 @@ def _signals_line(found: VerifiedSignals, folder: Path, table: Path) -> str:
         return "\n  - ".join(
             [
                 f"{len(found.problems):,} problems in {folder} or its table of records. Damaged"
-                f" signals are made again from the recordings: remove {folder} and {table}, and run"
+                f" signals must be prepared again: remove {folder} and {table}, and run"
                 " `ecgpipe prepare`.",
                 *found.problems[:_MOST_NAMED],
                 *([f"and {more:,} more"] if more > 0 else []),
@@ -92,6 +90,6 @@ def _signals_line(found: VerifiedSignals, folder: Path, table: Path) -> str:
         total = count_shards(folder)
         return (
             f"{folder} is unfinished: {found.shards:,} of {total:,} shards are done; {done}. Run"
-            " `ecgpipe prepare` to go on"
+            " `ecgpipe prepare` to continue"
         )
     return done

@@ -1,4 +1,4 @@
-"""`ecgpipe status` tells the truth from the files, whatever state they are in."""
+"""`ecgpipe status` reports the true state from the files, whatever state they are in."""
 
 import io
 import json
@@ -24,10 +24,10 @@ from ecgpipe.heartbeat import heartbeat, job_of, read_heartbeats
 from ecgpipe.processes import Share
 from ecgpipe.progress import progress
 
-SIGNS = "work/status/toy"
+STATUS_FOLDER = "work/status/toy"
 
 
-def told(experiment: Experiment, *arguments: str) -> dict[str, Any]:
+def status_of(experiment: Experiment, *arguments: str) -> dict[str, Any]:
     code, out, err = experiment.run("status", "--json", *arguments)
     assert code == 0, err
     [line] = out.splitlines()
@@ -50,14 +50,14 @@ def change(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def test_where_nothing_is_yet(fresh: Experiment) -> None:
-    assert states(told(fresh)) == ["none"] * 4
+def test_an_experiment_that_has_not_started(fresh: Experiment) -> None:
+    assert states(status_of(fresh)) == ["none"] * 4
     assert not (fresh.folder / "work").exists()  # looking writes nothing
 
 
-def test_an_experiment_that_is_finished(experiment: Experiment) -> None:
+def test_a_finished_experiment(experiment: Experiment) -> None:
     before = {p: p.stat().st_mtime_ns for p in (experiment.folder / "work").rglob("*")}
-    status = told(experiment)
+    status = status_of(experiment)
     assert {p: p.stat().st_mtime_ns for p in (experiment.folder / "work").rglob("*")} == before
     assert states(status) == ["done"] * 4
     assert status["done"]
@@ -70,7 +70,7 @@ def test_an_experiment_that_is_finished(experiment: Experiment) -> None:
     assert shown(experiment).count("done") == 4
 
 
-def test_it_is_quick_and_loads_no_language_model(experiment: Experiment) -> None:
+def test_status_is_quick_and_loads_no_language_model(experiment: Experiment) -> None:
     program = (
         "import sys, time; began = time.perf_counter()\n"
         "from click.testing import CliRunner; from ecgpipe.commands.main import main\n"
@@ -88,7 +88,7 @@ def test_it_is_quick_and_loads_no_language_model(experiment: Experiment) -> None
     assert min(seconds) < 1.5
 
 
-def test_shards_of_which_some_are_done(fresh: Experiment) -> None:
+def test_prepare_with_some_shards_done(fresh: Experiment) -> None:
     recordings = fresh.folder / "ecg"
     recordings.mkdir()
     for number in range(2):
@@ -110,19 +110,19 @@ def test_shards_of_which_some_are_done(fresh: Experiment) -> None:
     for path in (store / "manifest.json", store / "done" / "1.json", store / "done" / "2.json"):
         path.unlink()
     shutil.rmtree(fresh.folder / "work" / "records")
-    prepare = told(fresh)["prepare"]
+    prepare = status_of(fresh)["prepare"]
     assert prepare["state"] == "partly"
     assert (prepare["shards_done"], prepare["shards"]) == (1, 3)
     assert (prepare["records_done"], prepare["planned"], prepare["rejected"]) == (1024, 2100, 1)
     assert "1 of 3 shards done, 1,024 of 2,100 records, 1 of them rejected" in shown(fresh)
 
 
-def test_texts_of_which_some_have_a_vector(experiment: Experiment) -> None:
+def test_embed_with_some_texts_embedded(experiment: Experiment) -> None:
     [part] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
     part.unlink()
     code, _, err = experiment.run("embed", "--shard", "1/2")
     assert code == 0, err
-    embed = told(experiment)["embed"]
+    embed = status_of(experiment)["embed"]
     assert embed["state"] == "partly"
     [view] = embed["views"]
     n_embedded = int(err.split(" texts embedded")[0].split()[-1])
@@ -130,21 +130,31 @@ def test_texts_of_which_some_have_a_vector(experiment: Experiment) -> None:
     assert view["parts"] == 1
 
 
-def test_a_changed_setting_makes_stale_what_depends_on_it(experiment: Experiment) -> None:
-    assert states(told(experiment, "--set", "train.lr=0.5")) == ["done", "done", "stale", "stale"]
-    assert states(told(experiment, "--set", "train.epochs=9")) == [
+def test_a_changed_setting_makes_dependent_stages_stale(experiment: Experiment) -> None:
+    assert states(status_of(experiment, "--set", "train.lr=0.5")) == [
+        "done",
+        "done",
+        "stale",
+        "stale",
+    ]
+    assert states(status_of(experiment, "--set", "train.epochs=9")) == [
         "done",
         "done",
         "partly",
         "stale",
     ]
-    assert states(told(experiment, "--set", "eval.seed=3")) == ["done", "done", "done", "stale"]
-    status = told(experiment, "--set", "data.rate_hz=125")
+    assert states(status_of(experiment, "--set", "eval.seed=3")) == [
+        "done",
+        "done",
+        "done",
+        "stale",
+    ]
+    status = status_of(experiment, "--set", "data.rate_hz=125")
     assert states(status)[:2] == ["none", "none"]
 
 
-def test_a_process_that_was_killed_is_told_to_be_gone(experiment: Experiment) -> None:
-    path = experiment.folder / SIGNS / "train-0-of-1.json"
+def test_a_killed_process_is_shown_as_killed(experiment: Experiment) -> None:
+    path = experiment.folder / STATUS_FOLDER / "train-0-of-1.json"
     training = ("train", "--set", "train.epochs=2000")
     process = experiment.start(*training)
     end = time.monotonic() + 120
@@ -154,18 +164,18 @@ def test_a_process_that_was_killed_is_told_to_be_gone(experiment: Experiment) ->
     assert "running for" in out
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    status = told(experiment, *training[1:])
-    [sign] = status["runs"][0]["train"]["processes"]
-    assert (sign["state"], sign["written_state"]) == ("gone", "running")
-    assert "ended without a word" in shown(experiment, *training[1:])
-    # The same file, seen from another machine: no process to look for, only its silence.
+    status = status_of(experiment, *training[1:])
+    [process_status] = status["runs"][0]["train"]["processes"]
+    assert (process_status["state"], process_status["written_state"]) == ("gone", "running")
+    assert f"killed on {platform.node()}" in shown(experiment, *training[1:])
+    # The same file, seen from another machine: there is no process to look for.
     change(path, machine="another", updated=time.time())
     assert "running for" in shown(experiment, *training[1:])
     change(path, updated=time.time() - 13 * 60)
-    assert "no sign of life since 13 min" in shown(experiment, *training[1:])
+    assert "no heartbeat for 13 min" in shown(experiment, *training[1:])
 
 
-def test_a_shard_that_failed_says_why_until_it_is_done(
+def test_a_failed_shard_says_why_until_it_is_done(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [part] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
@@ -183,7 +193,7 @@ def test_a_shard_that_failed_says_why_until_it_is_done(
     assert "shard 1/2" not in shown(experiment)
 
 
-def test_a_stage_that_was_stopped_says_so(experiment: Experiment) -> None:
+def test_a_stopped_stage_says_so(experiment: Experiment) -> None:
     more = ("--set", "train.epochs=5000")
     code, _, err = experiment.run("train", "--max-minutes", "0.001", *more)
     assert code == 75, err
@@ -192,35 +202,35 @@ def test_a_stage_that_was_stopped_says_so(experiment: Experiment) -> None:
     assert "--max-minutes" in line
 
 
-def test_the_runs_of_a_sweep_are_found(experiment: Experiment) -> None:
+def test_runs_of_a_sweep_are_found_on_disk(experiment: Experiment) -> None:
     assert experiment.run("train", "--seeds", "0..1", "--set", "train.epochs=1")[0] == 0
-    found = told(experiment)
+    found = status_of(experiment)
     assert [run["name"] for run in found["runs"]] == ["toy", "toy+seed=0", "toy+seed=1"]
     assert [run["train"]["state"] for run in found["runs"]] == ["done"] * 3
     assert [run["eval"]["state"] for run in found["runs"]] == ["done", "none", "none"]
-    asked = told(experiment, "--seeds", "0..2", "--set", "train.epochs=1")
+    asked = status_of(experiment, "--seeds", "0..2", "--set", "train.epochs=1")
     assert [run["name"] for run in asked["runs"]] == [f"toy+seed={n}" for n in range(3)]
     assert [run["train"]["state"] for run in asked["runs"]] == ["done", "done", "none"]
 
 
-def test_files_that_are_half_written_or_damaged_break_nothing(experiment: Experiment) -> None:
+def test_half_written_and_damaged_files_break_nothing(experiment: Experiment) -> None:
     run = experiment.folder / "work" / "runs" / "toy"
     with (run / "steps.jsonl").open("a") as file:
         file.write('{"epoch": 2, "step": 7}\n{"epoch": 2, "st')
-    (experiment.folder / SIGNS / "train-0-of-1.json").write_text('{"format": "ecgpipe-si')
-    (experiment.folder / SIGNS / ".train-0-of-1.json.1-2.tmp").write_text("x")
-    assert told(experiment)["runs"][0]["train"]["step"] == 7
+    (experiment.folder / STATUS_FOLDER / "train-0-of-1.json").write_text('{"format": "ecgpipe-si')
+    (experiment.folder / STATUS_FOLDER / ".train-0-of-1.json.1-2.tmp").write_text("x")
+    assert status_of(experiment)["runs"][0]["train"]["step"] == 7
     (run / "log.jsonl").write_text('{"epoch": 1}\n')
     (run / "run.json").write_text("{")
-    assert states(told(experiment)) == ["done", "done", "unknown", "unknown"]
+    assert states(status_of(experiment)) == ["done", "done", "unknown", "unknown"]
     [part] = (experiment.folder / "work" / "embeddings").glob("*/part-*.h5")
     part.write_bytes(part.read_bytes()[:2000])
-    assert states(told(experiment))[:2] == ["done", "unknown"]
+    assert states(status_of(experiment))[:2] == ["done", "unknown"]
     assert part.name in shown(experiment)
 
 
-def test_a_model_that_is_not_on_this_machine(experiment: Experiment) -> None:
-    status = told(experiment, "--set", "text.model=Some/Model")
+def test_a_language_model_missing_on_this_machine(experiment: Experiment) -> None:
+    status = status_of(experiment, "--set", "text.model=Some/Model")
     assert states(status) == ["done", "unknown", "unknown", "unknown"]
     assert "is not on this machine" in status["embed"]["line"]
 
@@ -323,15 +333,15 @@ def test_the_job_is_what_the_scheduler_calls_it(
     assert job_of(environment) == job
 
 
-def test_a_job_that_slurm_kills_is_seen_from_outside(
+def test_a_job_killed_under_slurm_is_shown_as_killed(
     slurm: SlurmCluster, experiment: Experiment
 ) -> None:
     command = f"{sys.executable} -m ecgpipe train --set train.epochs=2000 -c {experiment.path}"
     job = slurm.sbatch(f"exec {command}", environment=ENVIRONMENT)
-    path = experiment.folder / SIGNS / "train-0-of-1.json"
+    path = experiment.folder / STATUS_FOLDER / "train-0-of-1.json"
     slurm.wait_for(lambda: json.loads(path.read_text())["job"] == job, "training to begin")
     more = ("--set", "train.epochs=2000")
     assert f"job {job}" in shown(experiment, *more)
     os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)  # scancel would send TERM first
     assert slurm.wait(job).state == "FAILED"
-    assert f"ended without a word on {platform.node()}, job {job}" in shown(experiment, *more)
+    assert f"killed on {platform.node()}, job {job}" in shown(experiment, *more)

@@ -17,7 +17,6 @@ from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits, draw_split
-from ecgpipe.read_ecg.prepare.preparation import find_prepared, inputs_digest
 from ecgpipe.stages.check.needs import needs
 from ecgpipe.stages.check.recordings import (
     chosen_rows,
@@ -38,8 +37,8 @@ from ecgpipe.stages.check.rows import (
     usable_records,
 )
 from ecgpipe.stages.check.tasks import CheckedTasks, checked_tasks, task_figures
+from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import all_sentences
-from ecgpipe.workspace import Workspace
 
 DEFAULT_SAMPLE = 300
 
@@ -65,12 +64,11 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         problems += record_problems(records, taxonomy, config)
         tasks = checked_tasks(records, taxonomy, config)
         problems += tasks.problems
-        sentences = _distinct(
-            all_sentences(records, taxonomy, tasks.tasks, config.text, config.train.text)
-        )
+        found = all_sentences(records, taxonomy, tasks.tasks, config.text, config.train.text)
+        sentences = list(dict.fromkeys(found))
         figures += _text_figures(records, taxonomy, tasks, sentences, config)
     n_train = len(records.of_split("train"))
-    needed = needs(config, len(rows), n_train, sentences, _is_prepared(config, taxonomy))
+    needed = needs(config, len(rows), n_train, sentences, _is_prepared(config))
     numbers: dict[str, Any] = {"rows": len(rows), "splits": split_counts(rows), **needed.numbers}
     return Report(
         f"ecgpipe check · {config.name}",
@@ -213,16 +211,9 @@ def _text_figures(
         yield "tasks", "; ".join(task_figures(task, records, config) for task in tasks.tasks)
 
 
-def _distinct(sentences: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(sentences))
-
-
-def _is_prepared(config: PipelineConfig, taxonomy: Taxonomy | None) -> bool:
-    """Whether the signals are stored already, so that no disk is needed for them."""
-    if taxonomy is None:
-        return False
+def _is_prepared(config: PipelineConfig) -> bool:
+    """Whether the signals are already stored, so that they need no more disk."""
     try:
-        workspace = Workspace(config.work_dir, config.name)
-        return find_prepared(inputs_digest(config.data, taxonomy), workspace) is not None
+        return Experiment(config).find_prepared() is not None
     except (EcgpipeError, OSError):
         return False

@@ -1,19 +1,20 @@
-"""status: how far an experiment is, told from its files alone, on any machine that sees them.
+"""status: how far an experiment is, from its files alone, on any machine that sees them.
 
-Owns what each stage's artefacts say. They decide what is done; the heartbeats only add who works
-at the rest, how fast, and how it ended. Starts nothing, writes nothing, asks no scheduler and no
-network, loads no model. Files may change while they are read: a stage that cannot be told says why,
-and the others are told.
+Owns what each stage's files say. They decide what is done; heartbeats only add who works on the
+rest, how fast, and how it ended. Starts and writes nothing, asks neither scheduler nor network, and
+loads no model. Files may change while they are read: a stage that cannot be read says why, and the
+others are still shown.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ecgpipe.cache.signals.format import n_shards
+from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.reader import VectorCache, part_paths
 from ecgpipe.config.file import load_config
 from ecgpipe.config.pipeline import PipelineConfig
@@ -23,12 +24,10 @@ from ecgpipe.errors import EcgpipeError, ModelError, StoreError
 from ecgpipe.files import read_json
 from ecgpipe.heartbeat import ProcessStatus, read_heartbeats
 from ecgpipe.progress import duration_text
-from ecgpipe.read_ecg.prepare.preparation import find_prepared, find_signals, inputs_digest
-from ecgpipe.stages.embed import sentences_of
 from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
-from ecgpipe.workspace import is_old_run
+from ecgpipe.workspace import Workspace, is_old_run
 
 State = Literal["none", "partly", "done", "stale", "unknown"]
 
@@ -38,29 +37,31 @@ _LAST_EPOCHS = 5
 
 @dataclass(frozen=True)
 class StageStatus:
-    """What one stage's artefacts say, and who works at it."""
+    """What one stage's files say, and who works on it."""
 
     stage: str
     state: State
     line: str
-    figures: dict[str, Any] = field(default_factory=dict)
-    signs: tuple[ProcessStatus, ...] = ()
+    counts: dict[str, Any] = field(default_factory=dict)
+    """The same for programs."""
+
+    processes: tuple[ProcessStatus, ...] = ()
 
     @property
-    def living(self) -> list[ProcessStatus]:
-        """Processes that are at work."""
-        return [sign for sign in self.signs if sign.state == "running"]
+    def running(self) -> list[ProcessStatus]:
+        """The processes at work."""
+        return [process for process in self.processes if process.state == "running"]
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the slowest of them is through with the work in hand."""
-        known = [sign.left_s for sign in self.living]
+        """Seconds until the slowest process finishes its current work."""
+        known = [process.left_s for process in self.running]
         return max((s for s in known if s is not None), default=None)
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The stages that each run of a sweep has of its own."""
+    """The stages that each run of a sweep has for itself."""
 
     name: str
     train: StageStatus
@@ -69,7 +70,7 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class ExperimentStatus:
-    """One experiment: what its runs share, and its runs."""
+    """One experiment: the stages its runs share, and its runs."""
 
     name: str
     work_dir: Path
@@ -80,8 +81,8 @@ class ExperimentStatus:
     @property
     def stages(self) -> list[StageStatus]:
         """All stages of all runs, in order."""
-        own = [stage for run in self.runs for stage in (run.train, run.eval)]
-        return [self.prepare, self.embed, *own]
+        of_runs = [stage for run in self.runs for stage in (run.train, run.eval)]
+        return [self.prepare, self.embed, *of_runs]
 
     @property
     def is_done(self) -> bool:
@@ -92,102 +93,107 @@ class ExperimentStatus:
 def experiment_status(
     config: PipelineConfig, variants: Sequence[PipelineConfig] | None = None
 ) -> ExperimentStatus:
-    """How far an experiment is.
+    """Find out how far an experiment is.
 
     Args:
-        config: of the experiment.
-        variants: the runs of a sweep; None for the experiment's own run and those found beside it.
+        config: its settings.
+        variants: the runs of a sweep; None for the experiment's own run and all variants on disk.
     """
     experiment = Experiment(config, may_download=False)
-    names = [c.name for c in variants] if variants is not None else []
-    signs = [s for name in {config.name, *names} for s in _signs(config, name)]
-    prepare = _told("prepare", lambda: _prepare(experiment), signs)
-    embed = _told("embed", lambda: _embed(experiment, prepare), signs)
+    names = [variant.name for variant in variants or ()]
+    processes = [p for name in {config.name, *names} for p in _processes(config, name)]
+    prepare = _examine("prepare", lambda: _prepare(experiment), processes)
+    embed = _examine("embed", lambda: _embed(experiment, prepare), processes)
     if variants is None:
-        runs = [*_own_run(config), *_found_runs(config)]
+        runs = [*_own_run(experiment), *_variants_on_disk(experiment)]
     else:
         runs = [run_status(variant) for variant in variants]
     return ExperimentStatus(config.name, config.work_dir, prepare, embed, tuple(runs))
 
 
 def run_status(config: PipelineConfig) -> RunStatus:
-    """How far one run is."""
+    """Find out how far one run is."""
     experiment = Experiment(config, may_download=False)
-    signs = _signs(config, config.name)
-    train = _told("train", lambda: _train(experiment), signs)
-    return RunStatus(config.name, train, _told("eval", lambda: _eval(experiment, train), signs))
+    processes = _processes(config, config.name)
+    train = _examine("train", lambda: _train(experiment), processes)
+    evaluation = _examine("eval", lambda: _eval(experiment, train), processes)
+    return RunStatus(config.name, train, evaluation)
 
 
-def _signs(config: PipelineConfig, name: str) -> list[ProcessStatus]:
-    return read_heartbeats(config.work_dir / "status" / name)
+def _processes(config: PipelineConfig, name: str) -> list[ProcessStatus]:
+    return read_heartbeats(Workspace(config.work_dir, name).status)
 
 
-def _told(
-    stage: str, look: Callable[[], StageStatus], signs: Sequence[ProcessStatus]
+def _examine(
+    stage: str, look: Callable[[], StageStatus], processes: Sequence[ProcessStatus]
 ) -> StageStatus:
-    """What `look` finds; a stage whose files cannot be read, or change meanwhile, says so."""
-    mine = tuple(sign for sign in signs if sign.stage == stage)
+    """Return what `look` finds, or an unknown state if the files cannot be read or just changed."""
     try:
         found = look()
     except EcgpipeError as error:
-        found = StageStatus(stage, "unknown", f"cannot be told: {error}")
+        found = StageStatus(stage, "unknown", f"unknown: {error}")
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         kind = type(error).__name__
-        found = StageStatus(stage, "unknown", f"cannot be told: its files cannot be read ({kind})")
-    return StageStatus(stage, found.state, found.line, found.figures, mine)
+        found = StageStatus(stage, "unknown", f"unknown: its files cannot be read ({kind})")
+    return _with_processes([found], processes)[0]
+
+
+def _with_processes(
+    stages: Sequence[StageStatus], processes: Sequence[ProcessStatus]
+) -> list[StageStatus]:
+    return [
+        replace(stage, processes=tuple(p for p in processes if p.stage == stage.stage))
+        for stage in stages
+    ]
 
 
 def _prepare(experiment: Experiment) -> StageStatus:
-    config = experiment.config.data
-    digest = inputs_digest(config, experiment.taxonomy)
-    prepared = find_prepared(digest, experiment.workspace)
+    prepared = experiment.find_prepared()
     if prepared is not None:
         counts = prepared.counts
         line = f"{counts['prepared']:,} records of {counts['patients']:,} patients"
         if counts["rejected"]:
             line += f"; {counts['rejected']:,} rejected"
-        figures = {key: counts[key] for key in ("planned", "prepared", "rejected", "patients")}
-        return StageStatus("prepare", "done", line, figures)
-    folder = find_signals(config, digest, experiment.workspace)
+        shown = {key: counts[key] for key in ("planned", "prepared", "rejected", "patients")}
+        return StageStatus("prepare", "done", line, shown)
+    folder = experiment.find_signals()
     if not (folder / "signal" / "zarr.json").exists():
-        return StageStatus("prepare", "none", "nothing of these settings yet")
+        return StageStatus("prepare", "none", "nothing for these settings yet")
     return _half_prepared(folder)
 
 
 def _half_prepared(folder: Path) -> StageStatus:
-    """A store of signals without its manifest, or without its table of records."""
+    """Describe a signal store that lacks its manifest or its records table."""
     planned = int(read_json(folder / "signal" / "zarr.json")["shape"][0])
-    shards = n_shards(planned)
-    done, records, rejected = 0, 0, 0
-    for path in (folder / "done").glob("*.json"):
-        entries = read_json(path)["records"]
-        done, records = done + 1, records + len(entries)
-        rejected += sum("rejected" in entry for entry in entries)
-    figures = {
-        "shards": shards,
-        "shards_done": done,
+    shards = [read_json(path)["records"] for path in (folder / "done").glob("*.json")]
+    counts = {
+        "shards": n_shards(planned),
+        "shards_done": len(shards),
         "planned": planned,
-        "records_done": records,
-        "rejected": rejected,
+        "records_done": sum(map(len, shards)),
+        "rejected": sum("rejected" in entry for entries in shards for entry in entries),
     }
-    line = f"{done:,} of {shards:,} shards done, {records:,} of {planned:,} records"
-    if rejected:
-        line += f", {rejected:,} of them rejected"
+    line = (
+        f"{len(shards):,} of {counts['shards']:,} shards done, {counts['records_done']:,} of"
+        f" {planned:,} records"
+    )
+    if counts["rejected"]:
+        line += f", {counts['rejected']:,} of them rejected"
     if (folder / "manifest.json").exists():
-        line += "; the table of records is missing or out of date"
-    return StageStatus("prepare", "partly", line, figures)
+        line += "; the records table is missing or out of date"
+    return StageStatus("prepare", "partly", line, counts)
 
 
 def _embed(experiment: Experiment, prepare: StageStatus) -> StageStatus:
     if prepare.state != "done":
         return StageStatus("embed", "none", "the texts are known once prepare is done")
-    keys = keys_of(list(dict.fromkeys(sentences_of(experiment))))
+    keys = keys_of(experiment.texts)
     views: list[dict[str, Any]] = []
     for view in experiment.config.text.all_views:
         fingerprint = _known_fingerprint(experiment, view)
         if isinstance(fingerprint, str):
-            figures = {"texts": len(keys)}
-            return StageStatus("embed", "unknown", f"{len(keys):,} texts; {fingerprint}", figures)
+            line = f"{len(keys):,} texts; {fingerprint}"
+            return StageStatus("embed", "unknown", line, {"texts": len(keys)})
         cache = VectorCache.open(experiment.workspace.embeddings, fingerprint)
         views.append(
             {
@@ -207,15 +213,13 @@ def _embed(experiment: Experiment, prepare: StageStatus) -> StageStatus:
     return StageStatus("embed", state, line, {"texts": len(keys), "views": views})
 
 
-def _known_fingerprint(experiment: Experiment, view: TextView) -> Any:
-    """The view's fingerprint, or why it is not known here."""
+def _known_fingerprint(experiment: Experiment, view: TextView) -> Fingerprint | str:
+    """Return the view's fingerprint, or why it is unknown on this machine."""
     try:
         known = experiment.known_fingerprint_of(view)
     except ModelError as error:
-        return f"whether they have a vector cannot be told here: {error}"
-    if known is None:
-        return "no vector is known of: the model's weights have not been looked at yet"
-    return known
+        return f"whether they have vectors is unknown: {error}"
+    return known or "no vectors found: the model's weights have not been hashed yet"
 
 
 def _view_name(view: TextView) -> str:
@@ -226,130 +230,117 @@ def _view_name(view: TextView) -> str:
 def _train(experiment: Experiment) -> StageStatus:
     run = experiment.workspace.run
     history = list(_json_lines(run / "log.jsonl"))
-    asked = experiment.config.train.epochs
-    figures = _training_figures(experiment, history)
+    counts = _training_counts(experiment, history)
     if not (run / "run.json").exists():
-        return StageStatus("train", "none", "nothing yet", figures)
-    line = _training_line(figures, experiment.config.train.best_by)
-    key = _run_key(experiment)
+        return StageStatus("train", "none", "nothing yet", counts)
+    line = _training_line(counts)
+    key = _find_run_key(experiment)
     if key is None:
-        return StageStatus("train", "unknown", f"{line}; whether it is up to date is not known")
+        return StageStatus("train", "unknown", f"{line}; whether it is up to date is unknown")
     folder = run_folder(experiment, key)
     if waiting := folder.waiting():
-        said = f"{line}; {waiting.name} is a run of these very settings, and would come back"
-        return StageStatus("train", "stale", said, figures)
+        line += f"; {waiting.name} has exactly these settings and would be put back"
+        return StageStatus("train", "stale", line, counts)
     if read_json(run / "run.json")["run_key"] != key:
-        said = f"{line}; of other data or settings, so training begins anew"
-        return StageStatus("train", "stale", said, figures)
+        line += "; of different data or settings, so training would start over"
+        return StageStatus("train", "stale", line, counts)
     if finished_model(experiment, key) is not None:
-        return StageStatus("train", "done", line, figures)
+        return StageStatus("train", "done", line, counts)
     if folder.is_longer():
-        said = f"{line}; longer than asked, so training would begin anew beside it"
-        return StageStatus("train", "stale", said, figures)
-    mean_s = figures.get("epoch_s")
-    if mean_s and asked > len(history):
-        line += f"; {duration_text(mean_s * (asked - len(history)))} of training left"
-    return StageStatus("train", "partly", line, figures)
+        line += "; longer than these settings ask for, so training would start over"
+        return StageStatus("train", "stale", line, counts)
+    n_left = experiment.config.train.epochs - len(history)
+    if counts.get("epoch_s") and n_left > 0:
+        line += f"; {duration_text(counts['epoch_s'] * n_left)} of training left"
+    return StageStatus("train", "partly", line, counts)
 
 
-def _training_figures(experiment: Experiment, history: Sequence[Any]) -> dict[str, Any]:
+def _training_counts(experiment: Experiment, history: Sequence[Any]) -> dict[str, Any]:
     config = experiment.config.train
-    figures: dict[str, Any] = {"epochs": len(history), "epochs_asked": config.epochs}
+    counts: dict[str, Any] = {"epochs": len(history), "epochs_asked": config.epochs}
     steps = list(_json_lines(experiment.workspace.run / "steps.jsonl", tail=True))
     if steps:
-        figures |= {"step": steps[-1]["step"], "epoch_in_work": steps[-1]["epoch"]}
-    scored = [(e["val"][config.best_by], e["epoch"]) for e in history]
-    scored = [(value, -epoch) for value, epoch in scored if value is not None]
+        counts |= {"step": steps[-1]["step"], "epoch_in_work": steps[-1]["epoch"]}
+    scored = [(entry["val"][config.best_by], -entry["epoch"]) for entry in history]
+    scored = [(value, epoch) for value, epoch in scored if value is not None]
     if scored:
-        value, epoch = max(scored)  # of equals the first, as training has it
-        figures |= {"best_by": config.best_by, "best": value, "best_epoch": -epoch}
-    last = [entry["seconds"] for entry in history[-_LAST_EPOCHS:]]
-    if last:
-        figures["epoch_s"] = round(sum(last) / len(last), 3)
-    return figures
+        value, epoch = max(scored)  # the first of equals, as in training
+        counts |= {"best_by": config.best_by, "best": value, "best_epoch": -epoch}
+    last_s = [entry["seconds"] for entry in history[-_LAST_EPOCHS:]]
+    if last_s:
+        counts["epoch_s"] = round(sum(last_s) / len(last_s), 3)
+    return counts
 
 
-def _training_line(figures: dict[str, Any], best_by: str) -> str:
-    line = f"{figures['epochs']:,} of {figures['epochs_asked']:,} epochs"
-    if "step" in figures:
-        line += f", {figures['step']:,} steps"
-    if "best" in figures:
-        line += f"; best {best_by} {figures['best']:.3f} in epoch {figures['best_epoch']}"
-    if "epoch_s" in figures:
-        line += f"; {figures['epoch_s']:.1f} s an epoch"
+def _training_line(counts: dict[str, Any]) -> str:
+    line = f"{counts['epochs']:,} of {counts['epochs_asked']:,} epochs"
+    if "step" in counts:
+        line += f", {counts['step']:,} steps"
+    if "best" in counts:
+        line += f"; best {counts['best_by']} {counts['best']:.3f} in epoch {counts['best_epoch']}"
+    if "epoch_s" in counts:
+        line += f"; {counts['epoch_s']:.1f} s per epoch"
     return line
 
 
-def _run_key(experiment: Experiment) -> str | None:
-    """The run's key; None where data or vectors are not known here."""
+def _find_run_key(experiment: Experiment) -> str | None:
+    """Return the run's key; None if data or vectors are unknown on this machine."""
     if isinstance(_known_fingerprint(experiment, experiment.config.text.view), str):
         return None
     try:
         return run_key(experiment)
-    except StoreError:  # not prepared, or anew
+    except StoreError:  # not prepared, or out of date
         return None
 
 
 def _eval(experiment: Experiment, train: StageStatus) -> StageStatus:
-    there = (experiment.workspace.evaluation / "results.json").exists()
+    exists = (experiment.workspace.evaluation / "results.json").exists()
+    if not exists:
+        return StageStatus("eval", "none", "nothing yet")
+    if train.state == "unknown":
+        return StageStatus("eval", "unknown", "has results; of which model is unknown")
     if train.state != "done":
-        if there and train.state != "unknown":
-            return StageStatus("eval", "stale", "results of an earlier model")
-        state: State = "unknown" if there else "none"
-        line = "results are there; whether of this model is not known" if there else "nothing yet"
-        return StageStatus("eval", state, line)
+        return StageStatus("eval", "stale", "results of an earlier model")
     results = finished_results(experiment)
     if results is None:
-        line = "results of other settings, or of an earlier model" if there else "nothing yet"
-        return StageStatus("eval", "stale" if there else "none", line)
+        return StageStatus("eval", "stale", "results of different settings or an earlier model")
     tasks = sorted(results["tasks"])
     return StageStatus("eval", "done", f"{len(tasks)} tasks scored", {"tasks": tasks})
 
 
-def _own_run(config: PipelineConfig) -> list[RunStatus]:
-    """The experiment's own run; left out where only runs of a sweep were ever begun."""
-    here = config.work_dir / "runs" / config.name
-    own_signs = any(sign.stage in ("train", "eval") for sign in _signs(config, config.name))
-    if here.exists() or own_signs or not _variant_names(config):
+def _own_run(experiment: Experiment) -> list[RunStatus]:
+    """The experiment's own run, unless only runs of a sweep were ever started."""
+    config = experiment.config
+    started = any(p.stage in ("train", "eval") for p in _processes(config, config.name))
+    if experiment.workspace.run.exists() or started or not _variant_names(experiment.workspace):
         return [run_status(config)]
     return []
 
 
-def _found_runs(config: PipelineConfig) -> Iterator[RunStatus]:
-    """Runs of a sweep, by the settings that each keeps in its folder."""
-    for name in _variant_names(config):
-        path = config.work_dir / "runs" / name / "config.yaml"
+def _variants_on_disk(experiment: Experiment) -> Iterator[RunStatus]:
+    """Runs of a sweep, from the settings stored in each run's folder."""
+    config = experiment.config
+    for name in _variant_names(experiment.workspace):
+        path = experiment.workspace.runs / name / "config.yaml"
         try:
-            own = load_config(path)
-        except EcgpipeError as error:  # not begun, or of an older version
-            why = str(error) if path.exists() else "nothing yet"
+            yield run_status(load_config(path))
+        except EcgpipeError as error:  # not started, or written by another version
             state: State = "unknown" if path.exists() else "none"
-            signs = _signs(config, name)
-            yield RunStatus(
-                name,
-                *(
-                    StageStatus(s, state, why, {}, tuple(sign for sign in signs if sign.stage == s))
-                    for s in ("train", "eval")
-                ),
-            )
-        else:
-            yield run_status(own)
+            line = str(error) if path.exists() else "nothing yet"
+            found = [StageStatus(stage, state, line) for stage in ("train", "eval")]
+            yield RunStatus(name, *_with_processes(found, _processes(config, name)))
 
 
-def _variant_names(config: PipelineConfig) -> list[str]:
+def _variant_names(workspace: Workspace) -> list[str]:
+    pattern = re.sub(r"([*?\[])", r"[\1]", workspace.name) + "+*"
     found: set[str] = set()
-    for folder in (config.work_dir / "runs", config.work_dir / "status"):
-        found |= {path.name for path in folder.glob(f"{_literal(config.name)}+*") if path.is_dir()}
+    for folder in (workspace.runs, workspace.status.parent):
+        found |= {path.name for path in folder.glob(pattern) if path.is_dir()}
     return sorted(name for name in found if not is_old_run(Path(name)))
 
 
-def _literal(name: str) -> str:
-    """A name in a glob pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", name)
-
-
 def _json_lines(path: Path, *, tail: bool = False) -> Iterator[Any]:
-    """The whole lines of a log; the last may be half written."""
+    """Yield the complete lines of a log; the last may be half written."""
     try:
         with path.open("rb") as file:
             if tail and file.seek(0, 2) > _TAIL_BYTES:

@@ -1,6 +1,6 @@
 """What `status` found, as text for people and as values for programs.
 
-Owns the words. Of processes those come first that need somebody.
+Owns the words, and the order of processes: those that need somebody come first.
 """
 
 import time
@@ -13,23 +13,24 @@ from ecgpipe.stages.cluster.status import ExperimentStatus, StageStatus
 
 _WORDS = {"none": "-", "partly": "partly", "done": "done", "stale": "stale", "unknown": "?"}
 _ORDER = ("failed", "gone", "silent", "stopped", "running")
-_MOST_SIGNS = 12
+_MOST_PROCESSES = 12
 _MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86400.0
+_CONTINUES = "the same command continues where it stopped"
 
 
 def render(status: ExperimentStatus, now: float | None = None) -> str:
-    """A few lines: each stage, and below it who works at it or failed."""
+    """Render a few lines: each stage, and below it who works on it or failed."""
     now = time.time() if now is None else now
     lines = [f"{status.name} in {status.work_dir}"]
     for stage in (status.prepare, status.embed):
-        lines += _stage_lines(stage, stage.stage, "", now)
+        lines += _stage_lines(stage, "", now)
     for run in status.runs:
         indent = ""
         if run.name != status.name or len(status.runs) > 1:
             lines.append(run.name)
             indent = "  "
         for stage in (run.train, run.eval):
-            lines += _stage_lines(stage, stage.stage, indent, now)
+            lines += _stage_lines(stage, indent, now)
     return "\n".join(lines)
 
 
@@ -48,8 +49,8 @@ def as_json(status: ExperimentStatus) -> dict[str, Any]:
     }
 
 
-def ago(seconds: float) -> str:
-    """A span as people say it: 40 s, 12 min, 3 h, 2 days."""
+def span_text(seconds: float) -> str:
+    """Write a time span as people say it: 40 s, 12 min, 3 h, 2 days."""
     seconds = max(0.0, seconds)
     if seconds < 2 * _MINUTE_S:
         return f"{seconds:.0f} s"
@@ -58,81 +59,75 @@ def ago(seconds: float) -> str:
     return f"{seconds / _HOUR_S:.0f} h" if seconds < 2 * _DAY_S else f"{seconds / _DAY_S:.0f} days"
 
 
-def _stage_lines(stage: StageStatus, name: str, indent: str, now: float) -> Iterator[str]:
-    # Kept on one paragraph's line: a message of several lines would be taken for stages.
-    yield f"{indent}{name:<8} {_WORDS[stage.state]:<6}  {' '.join(stage.line.split())}"
-    shown = _shown_signs(stage)
-    for sign in shown[:_MOST_SIGNS]:
-        yield f"{indent}{'':<17}{_sign_line(sign, now)}"
-    if len(shown) > _MOST_SIGNS:
-        yield f"{indent}{'':<17}and {len(shown) - _MOST_SIGNS:,} more"
-    if len(stage.living) > 1:
-        yield f"{indent}{'':<17}{_together(stage)}"
+def _stage_lines(stage: StageStatus, indent: str, now: float) -> Iterator[str]:
+    # On one line: the lines of a longer message would look like stages.
+    line = " ".join(stage.line.split())
+    yield f"{indent}{stage.stage:<8} {_WORDS[stage.state]:<6}  {line}"
+    shown = _shown_processes(stage)
+    for process in shown[:_MOST_PROCESSES]:
+        yield f"{indent}{'':<17}{_process_line(process, now)}"
+    if len(shown) > _MOST_PROCESSES:
+        yield f"{indent}{'':<17}and {len(shown) - _MOST_PROCESSES:,} more"
+    if len(stage.running) > 1:
+        yield f"{indent}{'':<17}{_total_line(stage)}"
 
 
-def _shown_signs(stage: StageStatus) -> list[ProcessStatus]:
-    """Those that need somebody first. What stopped or failed before the work was done is past."""
-    past = ("stopped", "failed", "gone", "silent") if stage.state == "done" else ()
-    shown = [s for s in stage.signs if s.state != "ended" and s.state not in past]
-    return sorted(shown, key=lambda s: (_ORDER.index(s.state), s.index))
+def _shown_processes(stage: StageStatus) -> list[ProcessStatus]:
+    """Those that need somebody first. Failures before a stage was completed are history."""
+    history = ("stopped", "failed", "gone", "silent") if stage.state == "done" else ()
+    shown = [p for p in stage.processes if p.state != "ended" and p.state not in history]
+    return sorted(shown, key=lambda p: (_ORDER.index(p.state), p.index))
 
 
-def _sign_line(sign: ProcessStatus, now: float) -> str:
-    share = f"shard {sign.share}: " if sign.share else ""
-    where = f"on {sign.host}" + (f", job {sign.job}" if sign.job else f", pid {sign.pid}")
-    past = ago(now - sign.updated)
-    match sign.state:
+def _process_line(process: ProcessStatus, now: float) -> str:
+    shard = f"shard {process.share}: " if process.share else ""
+    job = f"job {process.job}" if process.job else f"pid {process.pid}"
+    where = f"on {process.host}, {job}"
+    past = span_text(now - process.updated)
+    work = _work(process, now)
+    match process.state:
         case "running":
-            said = f"running for {ago(now - sign.began)} {where}{_work(sign, now)}"
+            line = f"running for {span_text(now - process.began)} {where}{work}"
         case "silent":
-            said = (
-                f"no sign of life since {past} {where}{_work(sign, now)}; killed? The same command"
-                " goes on where it stopped"
-            )
+            line = f"no heartbeat for {past} {where}{work}; if it was killed, {_CONTINUES}"
         case "gone":
-            said = (
-                f"gone: its process ended without a word {where}, last heard of {past} ago"
-                f"{_work(sign, now)}; the same command goes on where it stopped"
-            )
+            line = f"killed {where}, last heartbeat {past} ago{work}; {_CONTINUES}"
         case state:
-            said = f"{state} {past} ago {where}: {' '.join(sign.message.split())}"
-    return share + said
+            line = f"{state} {past} ago {where}: {' '.join(process.message.split())}"
+    return shard + line
 
 
-def _work(sign: ProcessStatus, now: float) -> str:
-    p = sign.progress
+def _work(process: ProcessStatus, now: float) -> str:
+    p = process.progress
     if p is None:
         return ""
-    said = f": {p.done:,} of {p.total:,} {p.unit}"
-    if sign.rate is not None:
-        rate = sign.rate
-        said += f", {rate:,.1f} {p.unit}/s" if rate >= 1 else f", {1 / rate:,.1f} s each"
-    if sign.state == "running":
-        if sign.left_s is not None and p.done < p.total:
-            said += f", {ago(sign.left_s)} left"
-        still_s = now - p.moved
-        if p.done < p.total and still_s > 10 * _MINUTE_S:
-            said += f"; nothing done for {ago(still_s)}"
-    return said
+    text = f": {p.done:,} of {p.total:,} {p.unit}"
+    if (rate := process.rate) is not None:
+        text += f", {rate:,.1f} {p.unit}/s" if rate >= 1 else f", {1 / rate:,.1f} s each"
+    if process.state == "running" and p.done < p.total:
+        if process.left_s is not None:
+            text += f", {span_text(process.left_s)} left"
+        if now - p.moved > 10 * _MINUTE_S:
+            text += f"; no progress for {span_text(now - p.moved)}"
+    return text
 
 
-def _together(stage: StageStatus) -> str:
-    living = stage.living
-    said = f"{len(living)} at work"
-    units = {sign.progress.unit for sign in living if sign.progress}
-    rates = [sign.rate for sign in living if sign.rate is not None]
-    if len(units) == 1 and rates and stage.stage != "train":  # its processes do the same steps
-        said += f": {sum(rates):,.1f} {units.pop()}/s"
+def _total_line(stage: StageStatus) -> str:
+    text = f"{len(stage.running)} running"
+    units = {process.progress.unit for process in stage.running if process.progress}
+    rates = [process.rate for process in stage.running if process.rate is not None]
+    if len(units) == 1 and rates and stage.stage != "train":  # ranks do the same steps
+        text += f": {sum(rates):,.1f} {units.pop()}/s"
     if stage.left_s is not None:
-        said += f", {ago(stage.left_s)} left"
-    return said
+        text += f", {span_text(stage.left_s)} left"
+    return text
 
 
 def _stage_json(stage: StageStatus) -> dict[str, Any]:
     return {
         "state": stage.state,
         "line": stage.line,
-        **stage.figures,
+        **stage.counts,
         "left_s": stage.left_s,
-        "processes": [{**asdict(s), "rate": s.rate, "left_s": s.left_s} for s in stage.signs],
+        "processes": [{**asdict(p), "rate": p.rate, "left_s": p.left_s} for p in stage.processes],
     }

@@ -27,8 +27,7 @@ from ecgpipe.embed_text.model_files import find_model
 from ecgpipe.errors import ConfigError
 from ecgpipe.files import make_folder, sha256_text, storing, write_atomic
 from ecgpipe.processes import Share
-from ecgpipe.read_ecg.prepare.preparation import find_prepared, inputs_digest
-from ecgpipe.stages.embed import embed_job, sentences_of
+from ecgpipe.stages.embed import embed_job
 from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.train.train import finished_model, run_key
@@ -250,13 +249,12 @@ def _queue(jobs: list[Job], site: Site, dialect: Dialect) -> list[Queued]:
 
 
 def _is_prepared(experiment: Experiment) -> bool:
-    digest = inputs_digest(experiment.config.data, experiment.taxonomy)
-    return find_prepared(digest, experiment.workspace) is not None
+    return experiment.find_prepared() is not None
 
 
 def _is_embedded(experiment: Experiment) -> bool:
     find_model(experiment.config.text, download=False)  # jobs have no internet either
-    return not missing_texts(sentences_of(experiment), embed_job(experiment, Share()))
+    return not missing_texts(experiment.texts, embed_job(experiment, Share()))
 
 
 def _is_trained(experiment: Experiment) -> bool:

@@ -23,7 +23,6 @@ from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
-from ecgpipe.read_ecg.prepare.preparation import find_prepared, inputs_digest
 from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
 from ecgpipe.stages.experiment import Experiment
@@ -91,11 +90,9 @@ class Finder:
     @cached_property
     def _prepared(self) -> dict[str, Record]:
         """The prepared records by id; none where nothing is prepared."""
-        experiment = self._experiment
-        digest = inputs_digest(experiment.config.data, experiment.taxonomy)
-        if find_prepared(digest, experiment.workspace) is None:
+        if self._experiment.find_prepared() is None:
             return {}
-        return {record.record_id: record for record in experiment.records.records}
+        return {record.record_id: record for record in self._experiment.records.records}
 
     @cached_property
     def _rows(self) -> dict[str, tuple[SourceRow, SourceRows]]:
