@@ -1,5 +1,5 @@
 #!/bin/sh
-# Whether this image works: the demo's first steps, in a folder of their own; half a minute.
+# Check that this image works: run the first steps of the demo in a temporary folder (half a minute).
 set -eu
 root=${ECGPIPE_ROOT:-/opt/ecgpipe}
 folder=$(mktemp -d)

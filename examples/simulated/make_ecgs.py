@@ -1,6 +1,6 @@
 """Make a set of simulated ECGs: OUT/records.csv and OUT/ecg/.
 
-Owns the command line and the layout of the folder. Everything about the ECGs is in `simulator`.
+Owns the command line and the layout of the folder. The ECGs come from `simulator`.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from simulator import JAPANESE, patient_of, simulate_record
+from simulator import JAPANESE, find_patient, simulate_record
 from simulator.wfdb_files import write_wfdb
 
 COLUMNS = ("record_id", "patient_id", "path", "findings", "age", "sex")
@@ -21,7 +21,7 @@ PATIENTS_PER_FOLDER = 100
 def make_ecgs(out: Path, n_patients: int, seed: int) -> int:
     """Write the set and return its number of records.
 
-    The list is taken away first and written last: where records.csv stands, the set is whole.
+    records.csv is removed first and written last, so if it exists the set is complete.
     """
     table = out / "records.csv"
     out.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def _write_records(out: Path, n_patients: int, seed: int) -> Iterator[tuple[str 
     for patient in range(n_patients):
         folder = Path("ecg", f"{patient // PATIENTS_PER_FOLDER:03d}")
         (out / folder).mkdir(parents=True, exist_ok=True)
-        for record in range(patient_of(seed, patient).n_records):
+        for record in range(find_patient(seed, patient).n_records):
             ecg = simulate_record(seed, patient, record)
             patient_id = f"p{patient:05d}"
             record_id = f"{patient_id}r{record + 1}"
@@ -50,11 +50,13 @@ def _write_records(out: Path, n_patients: int, seed: int) -> Iterator[tuple[str 
             yield record_id, patient_id, path, names, ecg.age, ecg.sex
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Make a set of simulated 12-lead ECGs.")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write to")
-    parser.add_argument("--patients", type=int, default=1000, help="how many (default: 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the whole set (default: 0)")
+    parser.add_argument(
+        "--patients", type=int, default=1000, help="number of patients (default: 1000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the whole set; default: 0")
     arguments = parser.parse_args(argv)
     if arguments.patients < 1 or arguments.seed < 0:
         parser.error("--patients must be at least 1 and --seed at least 0")
@@ -62,8 +64,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if the set is whole, 1 if OUT cannot be written."""
-    arguments = _arguments(argv)
+    """Run the command; return 0 if the set is complete, 1 if OUT cannot be written."""
+    arguments = _parse_arguments(argv)
     start_s = time.perf_counter()
     try:
         n_records = make_ecgs(arguments.out, arguments.patients, arguments.seed)

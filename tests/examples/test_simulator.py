@@ -1,8 +1,8 @@
-"""The simulated ECGs: what is named is in the signal, and the files are what was simulated.
+"""The simulator: every named finding is in the signal, and the files hold what was simulated.
 
 The findings are measured on the noise-free signal by the rules below, which read voltages and times
-as a reader of ECGs would. Only the place of each QRS is taken from the truth, after one test has
-shown that the beats found in the signal are those.
+as a cardiologist would. Only the QRS onsets are taken from the truth; one test shows that the beats
+found in the signal are the same.
 """
 
 import csv
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pytest
 from simulator import JAPANESE, LEADS, SimulatedEcg, simulate_record
 from simulator import findings as f
-from simulator.recipes import carried_findings, draw_causes, possible_findings
+from simulator.recipes import draw_causes, list_findings, list_possible_findings
 
 Array = npt.NDArray[np.float64]
 
@@ -37,22 +37,22 @@ WALLS = {
     f.INFERIOR_INFARCTION: ("II", "III", "aVF"),
 }
 BEFORE_S, AFTER_S = 0.40, 0.62
-"""What of a beat is looked at, from the onset of its QRS."""
+"""The part of a beat that is measured, relative to the onset of its QRS."""
 
 
 def _at(time_s: float) -> int:
-    """The sample of a beat at a time from the onset of its QRS."""
+    """The sample of a beat at a time relative to the onset of its QRS."""
     return round((BEFORE_S + time_s) * RATE_HZ)
 
 
-def _hills(wave: Array) -> npt.NDArray[np.intp]:
-    """Samples that stand above both neighbours."""
+def _find_peaks(wave: Array) -> npt.NDArray[np.intp]:
+    """Samples that are higher than both neighbours."""
     return np.flatnonzero((wave[1:-1] > wave[:-2]) & (wave[1:-1] >= wave[2:])) + 1
 
 
 @dataclasses.dataclass
 class Reading:
-    """One noise-free ECG, read. Times in s, voltages in mV."""
+    """The measurements of one noise-free ECG. Times in s, voltages in mV."""
 
     ecg: SimulatedEcg
 
@@ -62,14 +62,14 @@ class Reading:
 
     @cached_property
     def velocity(self) -> Array:
-        """(samples,): mV per s, all leads together."""
+        """(samples,) in mV/s, over all leads."""
         independent = self.ecg.signal_uv[[0, 1, 6, 7, 8, 9, 10, 11]] / 1000
         speed: Array = np.linalg.norm(np.gradient(independent, axis=1), axis=0) * RATE_HZ
         return speed
 
     @cached_property
     def beats(self) -> Array:
-        """(beats, 12, samples): around each conducted beat, from BEFORE_S before its onset."""
+        """(beats, 12, samples): each conducted beat, from BEFORE_S before its onset."""
         signal_mv = self.ecg.signal_uv / 1000
         starts = np.rint((self.ecg.truth.qrs_onsets_s - BEFORE_S) * RATE_HZ).astype(int)
         length = round((BEFORE_S + AFTER_S) * RATE_HZ)
@@ -77,7 +77,7 @@ class Reading:
 
     @cached_property
     def beat(self) -> dict[str, Array]:
-        """The median beat, each lead counted from its level where it rests before the QRS."""
+        """The median beat, each lead relative to its isoelectric level before the QRS."""
         beat = np.median(self.beats, axis=0)
         speed = np.abs(np.gradient(beat[:, _at(-0.26) : _at(-0.006)], axis=1)).max(axis=0)
         resting = int(np.argmin(np.convolve(speed, np.ones(5), "valid"))) + 2 + _at(-0.26)
@@ -85,26 +85,26 @@ class Reading:
 
     @cached_property
     def beat_size(self) -> Array:
-        """(samples,): mV, all leads together."""
+        """(samples,) in mV, over all leads."""
         size: Array = np.linalg.norm([self.beat[lead] for lead in INDEPENDENT], axis=0)
         return size
 
     @cached_property
     def beat_speed(self) -> Array:
-        """(samples,): mV per s, all leads together."""
+        """(samples,) in mV/s, over all leads."""
         leads = [np.gradient(self.beat[lead]) for lead in INDEPENDENT]
         speed: Array = np.linalg.norm(leads, axis=0) * RATE_HZ
         return speed
 
     @cached_property
     def has_spike(self) -> bool:
-        """A needle of a few ms, which no heart makes: much of the size of the QRS, up and down."""
-        needle = np.abs(np.diff(self.ecg.signal_uv / 1000, n=2, axis=1)).max()
-        return bool(needle > 0.12 * self.beat_size[_at(0.02) : _at(0.2)].max())
+        """Whether there is a pacing spike: a deflection of a few ms, large compared to the QRS."""
+        spike = np.abs(np.diff(self.ecg.signal_uv / 1000, n=2, axis=1)).max()
+        return bool(spike > 0.12 * self.beat_size[_at(0.02) : _at(0.2)].max())
 
     @cached_property
     def qrs(self) -> slice:
-        """Samples of the QRS in the median beat: to where it rests or is back at its level."""
+        """Samples of the QRS in the median beat, until it is at rest or back at its level."""
         first, last = _at(0.004 if self.has_spike else -0.03), _at(0.2)
         speed, size = self.beat_speed[first:last], self.beat_size[first:last]
         moving = np.flatnonzero(speed > 0.08 * speed[12:].max())
@@ -126,10 +126,10 @@ class Reading:
 
     @cached_property
     def p_onset(self) -> int:
-        """Sample of the last hill's foot before the QRS of the median beat."""
+        """Sample at which the last peak before the QRS of the median beat starts."""
         before = self.beat_size[: self.qrs.start - 4]
-        hills = _hills(before)
-        peak = int(hills[before[hills] > 0.04].max(initial=0))
+        peaks = _find_peaks(before)
+        peak = int(peaks[before[peaks] > 0.04].max(initial=0))
         foot = before[:peak]
         low = (foot < 0.06 * before[peak]) | (
             (np.diff(before[: peak + 1]) <= 0) & (foot < 0.5 * before[peak])
@@ -141,8 +141,8 @@ class Reading:
         return float(self.qrs.start - self.p_onset) / RATE_HZ
 
     @cached_property
-    def p_is_tied(self) -> bool:
-        """What precedes the QRS is the same in most beats."""
+    def p_is_conducted(self) -> bool:
+        """Whether the signal before the QRS is the same in most beats."""
         rows = [LEADS.index("II"), LEADS.index("V1")]
         before = self.beats[:, rows, self.p_onset : self.qrs.start]
         before = before - before[:, :, -1:]
@@ -151,70 +151,70 @@ class Reading:
 
     @property
     def has_p(self) -> bool:
-        return self.p_is_tied and self.p_onset > 0 and self.pr_s > 0.08
+        return self.p_is_conducted and self.p_onset > 0 and self.pr_s > 0.08
 
     @cached_property
     def restlessness(self) -> float:
-        """mV per s: the speed in the 30 ms in which a beat is most at rest, median of all beats."""
+        """In mV/s: the speed in the calmest 30 ms of a beat, median over all beats."""
         fastest = np.lib.stride_tricks.sliding_window_view(self.velocity, 15).max(axis=1)
         starts = np.rint(self.qrs_times * RATE_HZ).astype(int)
         return float(np.median([fastest[a:b].min() for a, b in pairwise(starts)]))
 
     @cached_property
     def qt_s(self) -> float:
-        """To where the tangent at the steepest fall of T meets the level, all leads together."""
+        """Until the tangent at the steepest fall of T meets the isoelectric level."""
         start = self.qrs.stop + 30
         t = self.beat_size[start : _at(float(np.median(self.rr_s)) - self.pr_s - 0.02)]
         if t.size < 10:
             return 0.0
-        hills = _hills(t)
-        last = int(hills[t[hills] > t.max() / 2].max(initial=0))
+        peaks = _find_peaks(t)
+        last = int(peaks[t[peaks] > t.max() / 2].max(initial=0))
         steepest = int(np.argmin(np.gradient(t)[last:])) + last
         end = steepest - t[steepest] / np.gradient(t)[steepest]
         return float(end + start - self.qrs.start) / RATE_HZ
 
     @cached_property
     def axis_deg(self) -> float:
-        """From the net voltage (R less Q or S) of I and aVF."""
+        """From the net voltage (R minus Q or S) of I and aVF."""
         i, avf = (self.beat[lead][self.qrs] for lead in ("I", "aVF"))
         left, down = i.max() + i.min(), avf.max() + avf.min()
         return math.degrees(math.atan2(down * 2 / math.sqrt(3), left))
 
     @cached_property
     def qrs_times(self) -> Array:
-        """Where the signal moves fast, one time per QRS.
+        """Times of fast movement, one per QRS.
 
-        As detectors do, what is slower and comes within 0.43 s of a QRS is taken for its P or T.
+        Like in QRS detectors, a slower peak within 0.43 s of a QRS counts as its P or T wave.
         """
         speed = np.convolve(self.velocity, np.ones(12) / 12, "same")
-        peaks = _hills(speed)
+        peaks = _find_peaks(speed)
         peaks = peaks[speed[peaks] > 0.22 * speed.max()]
         found: list[int] = []
         for at in peaks[np.argsort(-speed[peaks])]:
             near = [other for other in found if abs(at - other) < 0.43 * RATE_HZ]
             if all(abs(at - o) > 0.25 * RATE_HZ and speed[at] > 0.8 * speed[o] for o in near):
                 found.append(int(at))
-        # The first may be the T wave of a QRS before the record, the last a QRS that is cut.
+        # The first may be the T wave of a QRS before the record, the last may be cut off.
         whole = [at for at in sorted(found) if 0.45 * RATE_HZ < at < speed.size - 0.16 * RATE_HZ]
         return np.array([self._middle(speed, at) for at in whole])
 
     @staticmethod
     def _middle(speed: Array, at: int) -> float:
-        """Of what is half as fast as the peak, which may be either of two humps."""
+        """Middle of the part at least half as fast as the peak, which may be one of two waves."""
         first = max(at - 40, 0)
         fast = first + np.flatnonzero(speed[first : at + 40] > 0.5 * speed[at])
         return float(fast[0] + fast[-1]) / 2 / RATE_HZ
 
     @cached_property
     def qrs_widths_s(self) -> Array:
-        """Of each QRS found, from when to when it is at least 30 % as fast as at its fastest."""
+        """Width of each QRS at 30 % of its maximum speed."""
         middles = np.rint(self.qrs_times * RATE_HZ).astype(int)
         speeds = [self.velocity[max(middle - 60, 0) : middle + 60] for middle in middles]
         return np.array([np.ptp(np.flatnonzero(v > 0.3 * v.max())) for v in speeds]) / RATE_HZ
 
     @cached_property
     def premature(self) -> npt.NDArray[np.intp]:
-        """Numbers of QRS that come early in an otherwise even rhythm, before a pause."""
+        """Indices of QRS that come early in an otherwise regular rhythm, before a pause."""
         usual_s = np.median(self.rr_s)
         if np.median(np.abs(self.rr_s - usual_s)) > 0.055:
             return np.empty(0, dtype=int)
@@ -227,7 +227,7 @@ class Reading:
 
     @property
     def is_flutter(self) -> bool:
-        """No rest, and every RR interval is a multiple of one wave of 0.18 to 0.22 s."""
+        """Whether it is never at rest, with RR intervals that are multiples of 0.18 to 0.22 s."""
         wave_s = np.linspace(0.18, 0.222, 85)[:, None]
         off_s = np.abs(self.rr_s - wave_s * np.rint(self.rr_s / wave_s)).max(axis=1)
         return bool(off_s.min() < 0.016 and self.restlessness > 1.15)
@@ -237,13 +237,13 @@ class Reading:
         return self.has_p and not self.is_flutter and not self.has_spike
 
     def voltage_mv(self, lead: str) -> float:
-        """Of the QRS, peak to peak."""
+        """Peak-to-peak amplitude of the QRS."""
         return float(np.ptp(self.beat[lead][self.qrs]))
 
     def st_mv(self, lead: str) -> float:
-        """60 ms after the QRS; 20 ms if the QRS is wide or the heart fast, where T comes early."""
-        t_begins_early = self.qrs_s > 0.11 or np.median(self.rr_s) < 0.7
-        after_s = 0.02 if t_begins_early else 0.06
+        """60 ms after the QRS, or 20 ms if T comes early (wide QRS, fast heart)."""
+        t_is_early = self.qrs_s > 0.11 or np.median(self.rr_s) < 0.7
+        after_s = 0.02 if t_is_early else 0.06
         return float(self.beat[lead][self.qrs.stop + round(after_s * RATE_HZ)])
 
     def t_mv(self, lead: str) -> float:
@@ -255,7 +255,7 @@ class Reading:
         return float(t[np.argmax(np.abs(t))])
 
     def q_s(self, lead: str) -> float:
-        """How long the QRS is negative before it is positive; 0 if it begins positive."""
+        """How long the QRS is negative before it turns positive; 0 if it starts positive."""
         wave = self.beat[lead][self.qrs]
         first = int(np.flatnonzero(np.abs(wave) > 0.03 * np.ptp(wave)).min(initial=wave.size - 1))
         positive = np.flatnonzero(wave[first:] > 0).min(initial=wave.size - first)
@@ -279,11 +279,11 @@ def _has_premature(ecg: Reading, wide: bool) -> bool:
 
 
 def _is_dissociated(ecg: Reading) -> bool:
-    """P waves are there, but not at one distance before the QRS, and the ventricles are even."""
+    """P waves at no fixed distance from the QRS, and regular ventricles."""
     before = ecg.beats[:, LEADS.index("II"), : _at(-0.02)]
-    p_wanders = np.ptp(before - before[:, -1:], axis=0).max() > 0.05
-    even = np.ptp(ecg.rr_s) < 0.1
-    return bool(p_wanders and even and ecg.restlessness < 0.5 and not ecg.has_p)
+    p_varies = np.ptp(before - before[:, -1:], axis=0).max() > 0.05
+    regular = np.ptp(ecg.rr_s) < 0.1
+    return bool(p_varies and regular and ecg.restlessness < 0.5 and not ecg.has_p)
 
 
 def _is_rbbb(ecg: Reading) -> bool:
@@ -294,7 +294,7 @@ def _is_rbbb(ecg: Reading) -> bool:
 
 
 def _is_lbbb(ecg: Reading) -> bool:
-    """R alone in I and V6, hardly any in V1, and T against it."""
+    """R without S in I and V6, almost none in V1, and T opposite to it."""
     r = all(ecg.beat[lead][ecg.qrs].min() > -0.1 for lead in ("I", "V6"))
     v1 = ecg.beat["V1"][ecg.qrs]
     against = ecg.t_mv("V6") < 0 < ecg.t_mv("V1")
@@ -320,7 +320,7 @@ def _st_depressed(ecg: Reading) -> bool:
 
 
 def _st_elevated(ecg: Reading) -> bool:
-    """In two leads, aVR apart: 0.1 mV, and 0.15 mV in V2 and V3."""
+    """In two leads except aVR: 0.1 mV, or 0.15 mV in V2 and V3."""
     limit_mv = {"V2": 0.15, "V3": 0.15}
     leads = [lead for lead in LEADS if lead != "aVR"]
     return sum(ecg.st_mv(lead) >= limit_mv.get(lead, 0.1) for lead in leads) >= 2
@@ -361,13 +361,13 @@ RULES: dict[int, Callable[[Reading], bool]] = {
     f.TALL_T: lambda ecg: max(ecg.t_mv(lead) for lead in CHEST) > 1.0,
     f.LONG_QT: lambda ecg: _qtc_s(ecg) > 0.48,
 }
-"""What a reader would see. Normal ECG and sinus rhythm are what is left if none of it is seen."""
+"""The diagnostic rules. An ECG that meets none of them is a normal ECG in sinus rhythm."""
 
 BLOCK = {f.PACEMAKER, f.COMPLETE_LBBB}
 FLUTTERING = {f.ATRIAL_FIBRILLATION, f.ATRIAL_FLUTTER}
 NO_Q = BLOCK | {f.WPW, f.ATRIAL_FLUTTER}
 
-NOT_ASKED: dict[int, set[int]] = {
+NOT_APPLICABLE: dict[int, set[int]] = {
     f.COMPLETE_LBBB: {f.PACEMAKER},
     f.LEFT_AXIS: {f.ATRIAL_FLUTTER},
     f.RIGHT_AXIS: {f.ATRIAL_FLUTTER},
@@ -380,23 +380,23 @@ NOT_ASKED: dict[int, set[int]] = {
     f.TALL_T: {f.ST_ELEVATION, f.ATRIAL_FLUTTER},
     f.LONG_QT: FLUTTERING,
 }
-"""A rule is not asked about an ECG with one of these: the sign is secondary to it, as the README
-says, or flutter waves lie on what would be measured."""
+"""A rule is not applied to an ECG with one of these findings: the sign is secondary to it (see the
+README), or flutter waves hide it."""
 
 
 @pytest.fixture(scope="module")
 def readings() -> list[Reading]:
-    """Every set of findings that can be had together, in several patients each, without noise."""
+    """Every possible set of findings, in several patients each, without noise."""
     return [
         Reading(simulate_record(1, patient, 0, wanted, noise=False))
-        for wanted in possible_findings()
+        for wanted in list_possible_findings()
         for patient in range(PATIENTS_PER_CAUSE)
     ]
 
 
 @pytest.fixture(scope="module")
 def wfdb() -> ModuleType:
-    """The outside reader. Its import sets off a warning inside pandas that is nobody's here."""
+    """The reference reader. Importing it raises an unrelated warning in pandas."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("wfdb")
@@ -406,7 +406,7 @@ def _names(reading: Reading) -> str:
     return "、".join(JAPANESE[finding] for finding in reading.ecg.findings)
 
 
-def test_the_qrs_found_in_the_signal_are_those_of_the_truth(readings: list[Reading]) -> None:
+def test_the_qrs_in_the_signal_match_the_truth(readings: list[Reading]) -> None:
     for reading in readings:
         truth = reading.ecg.truth
         onsets_s = np.sort(np.concatenate([truth.qrs_onsets_s, truth.premature_qrs_onsets_s]))
@@ -421,9 +421,10 @@ def test_the_qrs_found_in_the_signal_are_those_of_the_truth(readings: list[Readi
 def test_a_finding_is_named_if_and_only_if_it_can_be_measured(
     finding: int, readings: list[Reading]
 ) -> None:
-    asked = [r for r in readings if not NOT_ASKED.get(finding, set()) & set(r.ecg.findings)]
-    missed = [_names(r) for r in asked if finding in r.ecg.findings and not RULES[finding](r)]
-    unnamed = [_names(r) for r in asked if finding not in r.ecg.findings and RULES[finding](r)]
+    excluded = NOT_APPLICABLE.get(finding, set())
+    tested = [r for r in readings if not excluded & set(r.ecg.findings)]
+    missed = [_names(r) for r in tested if finding in r.ecg.findings and not RULES[finding](r)]
+    unnamed = [_names(r) for r in tested if finding not in r.ecg.findings and RULES[finding](r)]
     assert (missed, unnamed) == ([], [])
 
 
@@ -441,7 +442,7 @@ def test_a_normal_ecg_is_within_every_limit(readings: list[Reading]) -> None:
         assert min(reading.t_mv(lead) for lead in ("I", "II", "V4", "V5", "V6")) > 0.03
 
 
-def test_the_truth_is_what_can_be_measured(readings: list[Reading]) -> None:
+def test_the_truth_matches_the_measurements(readings: list[Reading]) -> None:
     clear = [r for r in readings if not FLUTTERING & set(r.ecg.findings)]
     for reading in clear:
         truth = reading.ecg.truth
@@ -454,8 +455,8 @@ def test_the_truth_is_what_can_be_measured(readings: list[Reading]) -> None:
 
 
 @pytest.mark.parametrize("patient", range(6))
-def test_flutter_waves_are_a_saw_of_about_300_a_minute(patient: int) -> None:
-    """Between QRS, where a flutter with 4:1 conduction shows nothing but the saw."""
+def test_flutter_waves_have_a_rate_of_about_300_a_minute(patient: int) -> None:
+    """Measured between the QRS complexes."""
     reading = Reading(simulate_record(1, patient, 0, (f.ATRIAL_FLUTTER,), noise=False))
     avf = reading.mv["aVF"].copy()
     for onset_s in reading.ecg.truth.qrs_onsets_s:
@@ -477,7 +478,7 @@ def test_einthoven_and_goldberger_hold_to_the_microvolt_with_noise(patient: int)
     np.testing.assert_array_equal(2 * avf, ii + iii)
 
 
-def test_noise_is_there_and_modest_and_leaves_the_heart_alone() -> None:
+def test_noise_is_moderate_and_does_not_change_the_heart() -> None:
     sizes_mv = []
     for patient in range(60):
         noisy, still = simulate_record(0, patient, 0), simulate_record(0, patient, 0, noise=False)
@@ -489,15 +490,15 @@ def test_noise_is_there_and_modest_and_leaves_the_heart_alone() -> None:
     assert max(sizes_mv) < 0.25
 
 
-def test_asking_for_what_chance_would_give_changes_nothing() -> None:
+def test_requesting_the_findings_that_would_be_drawn_changes_nothing() -> None:
     for patient in range(10):
         drawn = simulate_record(0, patient, 0)
-        asked = simulate_record(0, patient, 0, findings=drawn.findings)
-        np.testing.assert_array_equal(drawn.signal_uv, asked.signal_uv)
+        requested = simulate_record(0, patient, 0, findings=drawn.findings)
+        np.testing.assert_array_equal(drawn.signal_uv, requested.signal_uv)
 
 
-def test_findings_that_cannot_be_had_together_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"findings \[6, 37\] have no causes"):
+def test_findings_that_cannot_occur_together_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"findings \[6, 37\] cannot occur together"):
         simulate_record(0, 0, 0, findings=(f.ATRIAL_FIBRILLATION, f.FIRST_DEGREE_BLOCK))
 
 
@@ -509,16 +510,16 @@ def test_a_patients_records_share_an_anatomy_that_differs_between_patients() -> 
     assert first.std() > 10
 
 
-def test_every_finding_is_in_one_record_of_forty_and_most_records_have_one_cause() -> None:
+def test_every_finding_is_in_at_least_one_record_of_forty_and_most_have_one_cause() -> None:
     rng = np.random.default_rng(0)
     draws = [draw_causes(rng) for _ in range(8000)]
-    counts = Counter(finding for causes in draws for finding in carried_findings(causes))
+    counts = Counter(finding for causes in draws for finding in list_findings(causes))
     assert set(counts) == set(JAPANESE)
     assert min(counts.values()) / len(draws) > 0.025
     assert 0.76 < np.mean([len(causes) == 1 for causes in draws]) < 0.82
 
 
-def test_wfdb_reads_back_what_was_simulated_and_agrees_with_the_checksum(
+def test_wfdb_reads_back_the_simulated_record_and_its_checksum(
     tmp_path: Path, wfdb: ModuleType
 ) -> None:
     make_ecgs.make_ecgs(tmp_path, n_patients=8, seed=3)
@@ -528,7 +529,7 @@ def test_wfdb_reads_back_what_was_simulated_and_agrees_with_the_checksum(
         patient, number = int(row["patient_id"][1:]), int(row["record_id"].rpartition("r")[2])
         ecg = simulate_record(3, patient, number - 1)
         np.testing.assert_array_equal(record.d_signal.T, ecg.signal_uv)
-        # header(5) has a signed 16-bit number, wfdb computes an unsigned one.
+        # The checksum is signed in header(5), but wfdb computes an unsigned one.
         assert [checksum % 65536 for checksum in record.checksum] == record.calc_checksum()
         assert record.init_value == ecg.signal_uv[:, 0].tolist()
         assert (record.fs, record.sig_len) == (500, 5000)
@@ -548,7 +549,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     assert _contents(tmp_path / "one") != _contents(tmp_path / "other")
 
 
-def test_more_patients_leave_the_first_ones_unchanged(tmp_path: Path) -> None:
+def test_more_patients_do_not_change_the_first_ones(tmp_path: Path) -> None:
     make_ecgs.make_ecgs(tmp_path / "few", n_patients=5, seed=0)
     make_ecgs.make_ecgs(tmp_path / "many", n_patients=9, seed=0)
     few, many = _contents(tmp_path / "few"), _contents(tmp_path / "many")
@@ -557,7 +558,7 @@ def test_more_patients_leave_the_first_ones_unchanged(tmp_path: Path) -> None:
     assert few.items() < many.items()
 
 
-def test_no_list_stands_beside_a_set_that_is_not_whole(
+def test_an_incomplete_set_has_no_records_csv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_ecgs.make_ecgs(tmp_path, n_patients=2, seed=0)
@@ -570,7 +571,7 @@ def test_no_list_stands_beside_a_set_that_is_not_whole(
     assert not (tmp_path / "records.csv").exists()
 
 
-def test_an_out_that_cannot_be_written_is_one_clear_line(
+def test_an_output_folder_that_cannot_be_written_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("in the way")

@@ -2,6 +2,6 @@
 
 from simulator.findings import JAPANESE
 from simulator.leads import LEADS
-from simulator.record import SimulatedEcg, Truth, patient_of, simulate_record
+from simulator.record import SimulatedEcg, Truth, find_patient, simulate_record
 
-__all__ = ["JAPANESE", "LEADS", "SimulatedEcg", "Truth", "patient_of", "simulate_record"]
+__all__ = ["JAPANESE", "LEADS", "SimulatedEcg", "Truth", "find_patient", "simulate_record"]

@@ -1,9 +1,9 @@
-"""The QRS: how the ventricles are activated, turned to an axis, sized to a voltage.
+"""The QRS: its waves for each activation, rotated to an axis and scaled to a voltage.
 
-Owns the wave shapes of each activation, the infarcts' Q waves and the size of the QRS. A QRS has
-waves that turn with the heart's axis and waves that are tied to the chest (a dead wall, the right
-ventricle's late forces). The axis is set on the sum of both, because that is what a reader of the
-ECG sees. Must not know ST segments, T waves or rhythms.
+Owns the wave shapes of each activation, the Q waves of infarcts and the amplitude of the QRS. Some
+waves rotate with the heart's axis, others are fixed to the chest (an infarcted wall, the right
+ventricle's late forces). The axis is that of their sum, which is what a reader of the ECG sees.
+Must not know ST segments, T waves or rhythms.
 """
 
 import math
@@ -20,21 +20,21 @@ from simulator.waves import (
     FloatArray,
     Vector,
     Wave,
-    along,
-    delayed,
+    delay,
     draw,
     net_area,
-    scaled,
-    times,
-    turned,
-    turned_vector,
+    rotate,
+    rotate_vector,
+    scale,
+    scale_vector,
+    vector_along,
 )
 
 SEPTUM = (-0.62, -0.15, -0.77)
 FREE_WALL = (0.72, 0.60, 0.35)
 BASE = (-0.10, -0.25, 0.96)
-"""The three vectors of a normal QRS at an axis of about 40 degrees: septum to the right and front,
-free wall to the left and down, base to the back."""
+"""The three vectors of a normal QRS with an axis of about 40 degrees: the septum points right and
+forward, the free wall left and down, the base backward."""
 
 FROM_ABOVE = (0.60, -0.55, -0.58)
 FROM_BELOW = (-0.25, 0.62, -0.74)
@@ -48,31 +48,31 @@ NECROSIS: dict[Territory, Wave] = {
     "lateral": Wave((-0.36, 0.0, -0.20), 0.23, 0.095),
     "inferior": Wave((0.04, -0.34, 0.0), 0.265, 0.108),
 }
-"""Away from the dead wall, for the other walls are no longer opposed. As shares: of the free wall's
-vector, and of the QRS in time."""
+"""Vectors away from the infarct, because the other walls are no longer opposed. In units of the
+free wall's vector and of the QRS duration."""
 
 LATE_AROUND_INFARCT_S: dict[Territory, float] = {
     "anterior": 0.014,
     "lateral": 0.028,
     "inferior": 0.035,
 }
-"""By how much the living walls follow the dead one, which makes its Q wave 0.04 s wide."""
+"""Delay of the healthy walls, which makes the Q wave 0.04 s wide."""
 
 LIMB_VOLTAGE_FLOOR_MV = 0.75
 LIMB_VOLTAGE_CEILING_MV = 2.0
 SOKOLOW_CEILING_MV = 3.1
-"""What keeps a QRS of no named voltage clear of low voltage (0.5 mV) and hypertrophy (3.5 mV)."""
+"""Keep other QRS clear of the limits of low voltage (0.5 mV) and hypertrophy (3.5 mV)."""
 
 
 @dataclass(frozen=True)
 class Depolarisation:
-    """A finished QRS, its onset at 0 s."""
+    """A finished QRS with its onset at 0 s."""
 
     waves: tuple[Wave, ...]
     duration_s: float
     axis_deg: float
     stimulus: tuple[Wave, ...] = ()
-    """A pacemaker's spike, which belongs to no chamber."""
+    """The pacemaker's spike, which is not part of the QRS."""
 
     @property
     def area(self) -> FloatArray:
@@ -88,20 +88,20 @@ class _Activation:
 
 
 def depolarisation(plan: Plan, patient: Patient) -> Depolarisation:
-    """The QRS of the conducted beats of a record."""
+    """Build the QRS of a record's conducted beats."""
     activation = _ACTIVATIONS[plan.activation](plan, patient)
     if plan.infarct is not None:
-        activation = _infarcted(plan.infarct, plan.qrs_s, patient)
+        activation = _activate_around_infarct(plan.infarct, plan.qrs_s, patient)
     turning, fixed = activation.turning, activation.fixed
     angle_rad = angle_for_axis(net_area(turning), net_area(fixed), patient.field, plan.axis_deg)
-    waves = (*turned(turning, angle_rad), *fixed)
-    waves = scaled(waves, _voltage_factor(waves, plan, patient.field))
+    waves = (*rotate(turning, angle_rad), *fixed)
+    waves = scale(waves, _voltage_factor(waves, plan, patient.field))
     axis_deg = frontal_axis_deg(net_area(waves), patient.field)
     return Depolarisation(waves, plan.qrs_s, axis_deg, activation.stimulus)
 
 
 def premature_depolarisation(plan: Plan) -> Depolarisation:
-    """The QRS of a beat that begins in a ventricle: slow, and in a direction of its own."""
+    """Build the wide QRS of a ventricular premature beat."""
     waves = _two_humps(plan.premature_mv, math.hypot(*plan.premature_mv), plan.premature_qrs_s)
     return Depolarisation(waves, plan.premature_qrs_s, axis_deg=math.nan)
 
@@ -109,29 +109,29 @@ def premature_depolarisation(plan: Plan) -> Depolarisation:
 def angle_for_axis(
     turning: FloatArray, fixed: FloatArray, field: FloatArray, axis_deg: float
 ) -> float:
-    """By how much to turn one vector so that, added to a fixed one, it has the wanted axis.
+    """Find the rotation of one vector that gives its sum with a fixed one the requested axis.
 
     Args:
         turning, fixed: (3,), areas or amplitudes.
-        field: (8, 3), the patient's lead field; its left and down are not quite at right angles.
-        axis_deg: the frontal axis wanted of the sum.
+        field: (8, 3), the patient's lead field; its left and down are not quite perpendicular.
+        axis_deg: the requested frontal axis of the sum.
 
     Returns:
-        Radians, see `turned`.
+        The angle in radians, for `rotate`.
     """
     along_axis, across_axis = axis_projections(field, axis_deg)
-    # What the sum shows across the axis is still + cos_part cos(angle) + sin_part sin(angle) = 0.
+    # The sum has no component across the axis: still + cos_part cos(a) + sin_part sin(a) = 0.
     x, y, z = turning
     cos_part = float(across_axis[0] * x + across_axis[1] * y)
     sin_part = float(across_axis[1] * x - across_axis[0] * y)
     still = float(across_axis @ fixed + across_axis[2] * z)
     size = math.hypot(cos_part, sin_part)
-    assert abs(still) < size, f"no turn leads to {axis_deg:.0f} degrees: {still:.4f} of {size:.4f}"
+    assert abs(still) < size, f"no rotation gives {axis_deg:.0f} degrees: {still:.4f} of {size:.4f}"
     middle, half = math.atan2(sin_part, cos_part), math.acos(-still / size)
-    # The two solutions point to either end of the axis.
+    # The two solutions point in opposite directions along the axis.
     return max(
         (middle - half, middle + half),
-        key=lambda angle: float(along_axis @ turned_vector((x, y, z), angle)),
+        key=lambda angle: float(along_axis @ rotate_vector((x, y, z), angle)),
     )
 
 
@@ -139,44 +139,44 @@ def _normal(plan: Plan, patient: Patient) -> _Activation:
     septum, wall, base = _three_vectors(patient, plan.qrs_s)
     if -30 < plan.axis_deg < 90:
         return _Activation(turning=(septum, wall, base))
-    # A fascicle fails: the heart is entered away from it, and a small R opens the leads that turn
-    # negative. Without that R they would look like an infarction's.
+    # With a blocked fascicle, activation starts opposite to it and gives the leads that become
+    # negative a small initial R. Without that R they would look like an infarction.
     entry = FROM_BELOW if plan.axis_deg < 0 else FROM_ABOVE
-    first = replace(septum, vector_mv=along(entry, 1.2 * math.hypot(*septum.vector_mv)))
+    first = replace(septum, vector_mv=vector_along(entry, 1.2 * math.hypot(*septum.vector_mv)))
     return _Activation(turning=(wall, base), fixed=(first,))
 
 
 def _three_vectors(patient: Patient, duration_s: float) -> tuple[Wave, Wave, Wave]:
     return (
-        Wave(along(SEPTUM, patient.septum_mv), 0.20 * duration_s, 0.08 * duration_s),
-        Wave(along(FREE_WALL, patient.wall_mv), 0.46 * duration_s, 0.12 * duration_s),
-        Wave(along(BASE, patient.base_mv), 0.70 * duration_s, 0.12 * duration_s),
+        Wave(vector_along(SEPTUM, patient.septum_mv), 0.20 * duration_s, 0.08 * duration_s),
+        Wave(vector_along(FREE_WALL, patient.wall_mv), 0.46 * duration_s, 0.12 * duration_s),
+        Wave(vector_along(BASE, patient.base_mv), 0.70 * duration_s, 0.12 * duration_s),
     )
 
 
 def _rbbb(plan: Plan, patient: Patient) -> _Activation:
-    """Left ventricle on time, then the right ventricle alone, late and slowly."""
+    """The left ventricle as usual, then the right ventricle alone, late and slowly."""
     septum, wall, base = _three_vectors(patient, patient.qrs_s)
     sigma_s = 0.14 * plan.qrs_s
     late = Wave(
-        along(LATE_RIGHT_VENTRICLE, 0.45 * patient.wall_mv),
+        vector_along(LATE_RIGHT_VENTRICLE, 0.45 * patient.wall_mv),
         plan.qrs_s - EDGE_SIGMAS * sigma_s,
         sigma_s,
     )
-    return _Activation(turning=(septum, wall, *scaled((base,), 0.35)), fixed=(late,))
+    return _Activation(turning=(septum, wall, *scale((base,), 0.35)), fixed=(late,))
 
 
 def _lbbb(plan: Plan, patient: Patient) -> _Activation:
-    """The septum is crossed from the right, then the free wall: two slow humps, one direction."""
+    """The septum from the right, then the free wall: two slow waves in one direction."""
     return _Activation(turning=_two_humps(LEFT_BLOCK, 0.7 * patient.wall_mv, plan.qrs_s))
 
 
 def _paced(plan: Plan, patient: Patient) -> _Activation:
-    """A stimulus at the right side of the septum; from there on much like left bundle branch block.
+    """A stimulus at the right side of the septum, followed by much the same as in LBBB.
 
-    Not at the apex: its axis of about -70 degrees would be a left axis deviation without the name.
+    Not at the apex, whose axis of about -70 degrees would be an unnamed left axis deviation.
     """
-    spike = Wave(along(STIMULUS, 0.9 * patient.wall_mv), -0.004, 0.0015)
+    spike = Wave(vector_along(STIMULUS, 0.9 * patient.wall_mv), -0.004, 0.0015)
     humps = _two_humps(RIGHT_SEPTAL_PACING, 0.8 * patient.wall_mv, plan.qrs_s, first=0.6)
     return _Activation(turning=humps, stimulus=(spike,))
 
@@ -184,23 +184,23 @@ def _paced(plan: Plan, patient: Patient) -> _Activation:
 def _two_humps(
     direction: Vector, size_mv: float, duration_s: float, first: float = 1.0
 ) -> tuple[Wave, Wave]:
-    """A slow QRS: a plateau, or a slope if the first hump is made smaller."""
-    early, late = turned_vector(direction, -0.25), turned_vector(direction, 0.25)
+    """A slow QRS: a plateau, or a slope if the first wave is smaller."""
+    early, late = rotate_vector(direction, -0.25), rotate_vector(direction, 0.25)
     return (
-        Wave(along(early, first * size_mv), 0.36 * duration_s, 0.144 * duration_s),
-        Wave(along(late, size_mv), 0.65 * duration_s, 0.14 * duration_s),
+        Wave(vector_along(early, first * size_mv), 0.36 * duration_s, 0.144 * duration_s),
+        Wave(vector_along(late, size_mv), 0.65 * duration_s, 0.14 * duration_s),
     )
 
 
 def _preexcited(plan: Plan, patient: Patient) -> _Activation:
-    """The accessory pathway's slow start, then the wave that came through the node."""
-    # Two humps of rising size: a slope that runs into the R wave, not a wave of its own.
+    """The slow start through the accessory pathway, then the wave conducted by the AV node."""
+    # Two waves of rising amplitude form a slope that merges with the R wave.
     sigma_s = 0.014
-    start = Wave(along(plan.delta, 0.20 * patient.wall_mv), EDGE_SIGMAS * sigma_s, sigma_s)
-    slope = Wave(along(plan.delta, 0.34 * patient.wall_mv), start.centre_s + 0.021, sigma_s)
+    start = Wave(vector_along(plan.delta, 0.20 * patient.wall_mv), EDGE_SIGMAS * sigma_s, sigma_s)
+    slope = Wave(vector_along(plan.delta, 0.34 * patient.wall_mv), start.centre_s + 0.021, sigma_s)
     early_s = 0.035
     _, wall, base = _three_vectors(patient, plan.qrs_s - early_s)
-    return _Activation(turning=(start, slope, *delayed((wall, base), early_s)))
+    return _Activation(turning=(start, slope, *delay((wall, base), early_s)))
 
 
 _ACTIVATIONS: dict[ActivationName, Callable[[Plan, Patient], _Activation]] = {
@@ -212,21 +212,21 @@ _ACTIVATIONS: dict[ActivationName, Callable[[Plan, Patient], _Activation]] = {
 }
 
 
-def _infarcted(wall: Territory, qrs_s: float, patient: Patient) -> _Activation:
-    """First a vector away from the dead wall, then the living walls, a little late.
+def _activate_around_infarct(wall: Territory, qrs_s: float, patient: Patient) -> _Activation:
+    """First a vector away from the infarct, then the healthy walls, slightly delayed.
 
-    The septum dies with the anterior wall.
+    An anterior infarct includes the septum.
     """
     share = NECROSIS[wall]
-    vector_mv = times(share.vector_mv, patient.wall_mv)
+    vector_mv = scale_vector(share.vector_mv, patient.wall_mv)
     dead = Wave(vector_mv, share.centre_s * qrs_s, share.sigma_s * qrs_s)
     late_s = LATE_AROUND_INFARCT_S[wall]
-    alive = delayed(_three_vectors(patient, qrs_s - late_s), late_s)
+    alive = delay(_three_vectors(patient, qrs_s - late_s), late_s)
     return _Activation(turning=alive[1:] if wall == "anterior" else alive, fixed=(dead,))
 
 
 def _voltage_factor(waves: tuple[Wave, ...], plan: Plan, field: FloatArray) -> float:
-    """What to multiply a QRS with so that its voltage is what the plan says, or unremarkable."""
+    """The factor that gives a QRS the planned voltage, or an unremarkable one."""
     time_s = np.arange(0.0, plan.qrs_s, 0.002)
     leads_mv = field @ draw(waves, time_s)
     limb_mv = float(np.ptp(limb_leads(leads_mv), axis=1).max())

@@ -1,6 +1,6 @@
-"""The findings the simulator can cause, by the numbers and Japanese names of findings98.csv.
+"""The findings that the simulator can produce: ids and Japanese names of findings98.csv.
 
-Owns ids and names only. What makes a finding appear is `recipes`' business.
+How each one is produced is in `recipes`.
 """
 
 NORMAL_ECG = 1

@@ -1,6 +1,6 @@
-"""The heart vector of a whole record: beats set down at their onsets, atria underneath.
+"""Draw the heart vector of a whole record: beats at their onsets, plus atrial activity.
 
-Owns the canvas on which rhythm and beat shapes meet. Must not know findings, noise or files.
+Combines a rhythm with the shapes of beats. Must not know findings, noise or files.
 """
 
 from collections.abc import Iterable
@@ -20,15 +20,15 @@ RATE_HZ = 500
 N_SAMPLES = round(RECORD_S * RATE_HZ)
 
 LEAD_IN_S = 0.02
-"""A beat is drawn from this long before its onset: room for a pacing spike."""
+"""A beat is drawn from this long before its onset, to include a pacing spike."""
 
 MARGIN_S = BEFORE_S + AFTER_S
-"""Canvas on either side of the record, for beats that its edges cut."""
+"""Canvas on either side of the record, for beats that cross its edges."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeartRecord:
-    """A heart vector, and what its conducted beats were drawn from."""
+    """A heart vector and the parameters of its conducted beats."""
 
     vector_mv: FloatArray
     """(3, N_SAMPLES) at RATE_HZ."""
@@ -37,36 +37,36 @@ class HeartRecord:
     qt_s: float
 
 
-def beat_heart(
+def draw_heart(
     plan: Plan, patient: Patient, rhythm: Rhythm, rng: np.random.Generator
 ) -> HeartRecord:
-    """Draw the record."""
+    """Draw the heart vector of a record."""
     canvas = np.zeros((3, N_SAMPLES + 2 * round(MARGIN_S * RATE_HZ)))
     qrs = depolarisation(plan, patient)
     t_waves, plateaus = repolarisation(plan, patient, qrs, rhythm.rr_s)
     qt_s = bazett_qt_s(plan.qtc_s, rhythm.rr_s)
     beat = draw((*qrs.stimulus, *qrs.waves, *t_waves), _beat_time(qt_s), plateaus)
-    # Breathing changes the size of the beats by up to 3 %.
+    # Breathing changes the amplitude of the beats by up to 3 %.
     depth, phase = rng.uniform(0.005, 0.03), rng.uniform(0, 2 * np.pi)
-    _set_down(canvas, beat, rhythm.qrs_s, 1 + depth * np.sin(1.6 * rhythm.qrs_s + phase))
-    _set_down_premature(canvas, plan, rhythm, qt_s)
+    _add_beats(canvas, beat, rhythm.qrs_s, 1 + depth * np.sin(1.6 * rhythm.qrs_s + phase))
+    _add_premature_beats(canvas, plan, rhythm, qt_s)
     _add_atria(canvas, patient.p_mv, rhythm, rng)
     margin = round(MARGIN_S * RATE_HZ)
     return HeartRecord(vector_mv=canvas[:, margin : margin + N_SAMPLES], qrs=qrs, qt_s=qt_s)
 
 
 def _beat_time(length_s: float) -> FloatArray:
-    """Times at which a beat is drawn, until 0.15 s after it is over."""
+    """The sample times of a beat, until 0.15 s after its end."""
     return np.arange(-round(LEAD_IN_S * RATE_HZ), round((length_s + 0.15) * RATE_HZ)) / RATE_HZ
 
 
-def _set_down_premature(canvas: FloatArray, plan: Plan, rhythm: Rhythm, qt_s: float) -> None:
+def _add_premature_beats(canvas: FloatArray, plan: Plan, rhythm: Rhythm, qt_s: float) -> None:
     if rhythm.premature_qrs_s.size == 0:
         return
     qrs = premature_depolarisation(plan)
     t_waves, plateaus = premature_repolarisation(qrs, qt_s)
     beat = draw((*qrs.waves, *t_waves), _beat_time(1.3 * qt_s), plateaus)
-    _set_down(canvas, beat, rhythm.premature_qrs_s)
+    _add_beats(canvas, beat, rhythm.premature_qrs_s)
 
 
 def _add_atria(canvas: FloatArray, p_mv: float, rhythm: Rhythm, rng: np.random.Generator) -> None:
@@ -75,22 +75,22 @@ def _add_atria(canvas: FloatArray, p_mv: float, rhythm: Rhythm, rng: np.random.G
     if rhythm.atria == "flutter":
         canvas += flutter_waves(_canvas_time(canvas), rhythm.flutter_hz, rng)
     if rhythm.p_s.size:
-        _set_down(canvas, draw(p_wave(p_mv), _beat_time(0.0)), rhythm.p_s)
+        _add_beats(canvas, draw(p_wave(p_mv), _beat_time(0.0)), rhythm.p_s)
     if rhythm.premature_p_s.size:
-        _set_down(canvas, draw(ectopic_p_wave(p_mv, rng), _beat_time(0.0)), rhythm.premature_p_s)
+        _add_beats(canvas, draw(ectopic_p_wave(p_mv, rng), _beat_time(0.0)), rhythm.premature_p_s)
 
 
 def _canvas_time(canvas: FloatArray) -> FloatArray:
     return np.arange(canvas.shape[1]) / RATE_HZ - MARGIN_S
 
 
-def _set_down(
+def _add_beats(
     canvas: FloatArray,
     beat: FloatArray,
     onsets_s: FloatArray,
     sizes: Iterable[float] | None = None,
 ) -> None:
-    """Add a beat (3, samples) to the canvas at every onset, to the nearest sample."""
+    """Add a beat (3, samples) to the canvas at each onset, rounded to the nearest sample."""
     starts = np.rint((onsets_s + MARGIN_S - LEAD_IN_S) * RATE_HZ).astype(int)
     for start, size in zip(starts, np.ones(starts.size) if sizes is None else sizes, strict=True):
         end = start + beat.shape[1]

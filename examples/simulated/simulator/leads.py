@@ -1,10 +1,9 @@
-"""From the heart vector and the electrodes to the twelve leads.
+"""Turn the heart vector and the electrode potentials into twelve leads.
 
-Owns the lead field, the electrodes, the electrical axis and the whole microvolts that are stored.
-The field is Dower's: Dower GE, Machado HB, Osborne JA (1980), Clin Cardiol 3:87. Only I, II and V1
-to V6 are independent. The stored III, aVR, aVL and aVF are derived from the stored I and II, in
-integers, so Einthoven's and Goldberger's laws hold to the last microvolt. Must not know why the
-heart vector moves as it does.
+Owns the lead field, the electrodes, the electrical axis and the rounding to whole microvolts. The
+field is Dower's: Dower GE, Machado HB, Osborne JA (1980), Clin Cardiol 3:87. Only I, II and V1 to
+V6 are independent. III, aVR, aVL and aVF are derived from the rounded I and II in integers, so
+Einthoven's and Goldberger's laws hold exactly. Must not know rhythms or findings.
 """
 
 import math
@@ -29,7 +28,7 @@ DOWER = np.array(
         [0.831, 0.076, 0.230],  # V6
     ]
 )
-"""(8, 3): what a vector (X left, Y feet, Z back) of 1 mV gives in the independent leads."""
+"""(8, 3): the independent leads of a 1 mV vector (X left, Y feet, Z back)."""
 
 
 def _electrode_differences() -> npt.NDArray[np.float32]:
@@ -52,23 +51,23 @@ def limb_leads(independent_mv: FloatArray) -> FloatArray:
 
 
 def frontal_axis_deg(vector: FloatArray, field: FloatArray) -> float:
-    """The electrical axis in degrees, -180 to 180, of a vector (3,) seen through a lead field."""
+    """Return the electrical axis in degrees, -180 to 180, of a vector (3,) in a lead field."""
     left, down = _frontal_plane(field) @ vector
     return math.degrees(math.atan2(down, left))
 
 
 def axis_projections(field: FloatArray, axis_deg: float) -> tuple[FloatArray, FloatArray]:
-    """(3,) and (3,): what a vector is multiplied with to see it along an axis, and across it."""
+    """Return two (3,) rows that project a vector onto an axis and onto its perpendicular."""
     left, down = _frontal_plane(field)
     cos, sin = math.cos(math.radians(axis_deg)), math.sin(math.radians(axis_deg))
     return cos * left + sin * down, sin * left - cos * down
 
 
 def _frontal_plane(field: FloatArray) -> FloatArray:
-    """(2, 3): lead I, and aVF made as long as a bipolar lead.
+    """(2, 3): lead I, and aVF scaled to a bipolar lead.
 
-    An augmented lead shows sqrt(3)/2 of what a bipolar lead along the same line would. Without the
-    factor every axis would be drawn towards 0 degrees.
+    An augmented lead shows sqrt(3)/2 of what a bipolar lead in the same direction would. Without
+    the factor every axis would be biased towards 0 degrees.
     """
     i, ii = field[:2]
     return np.stack([i, (ii - i / 2) * 2 / math.sqrt(3)])

@@ -1,8 +1,8 @@
-"""What the electrodes add: muscle, mains, breathing and movement.
+"""Electrode noise: muscle, mains, breathing and movement.
 
-Owns the noise and its sizes. It is put on the nine electrodes, never on leads, so that the leads
-stay consistent with each other as they do on a real patient. It is computed in float32, which takes
-an eighth of the time and is exact to a fraction of a microvolt. Must not know the heart.
+Noise is added to the nine electrodes, never to leads, so the leads stay consistent with each other
+as they do on a real patient. It is computed in float32, which is eight times as fast and precise to
+a fraction of a microvolt. Must not know the heart.
 """
 
 import math
@@ -17,7 +17,7 @@ N_ELECTRODES = len(ELECTRODES)
 Array = npt.NDArray[np.float32]
 
 MUSCLE_MV = (0.003, 0.020)
-"""Root mean square of an electrode, about 20 to 110 Hz, from a still patient to a tense one."""
+"""RMS on an electrode, about 20 to 110 Hz, from a relaxed patient to a tense one."""
 
 MAINS_HZ = 50.0
 MAINS_MV = 0.008
@@ -27,15 +27,15 @@ BREATHING_MV = (0.01, 0.12)
 """Amplitude on an electrode, 0.15 to 0.35 Hz."""
 
 DRIFT_MV = 0.08
-"""Largest slow drift of an electrode over the record."""
+"""Largest amplitude of an electrode's slow drift."""
 
 MOVEMENT_SHARE = 0.15
 MOVEMENT_MV = (0.1, 0.35)
-"""In this share of the records one electrode is moved once, for 0.3 to 1 s."""
+"""In this share of the records one electrode moves once, for 0.3 to 1 s."""
 
 
 def electrode_noise(n_samples: int, rate_hz: int, rng: np.random.Generator) -> Array:
-    """(9, n_samples) in mV, in the order of ELECTRODES."""
+    """Draw the noise, (9, n_samples) in mV, in the order of ELECTRODES."""
     time_s = np.arange(n_samples, dtype=np.float32) / np.float32(rate_hz)
     noise = _muscle(time_s, rng)
     mains_mv, mains = _mains(time_s, rng)
@@ -47,9 +47,10 @@ def electrode_noise(n_samples: int, rate_hz: int, rng: np.random.Generator) -> A
 
 
 def _muscle(time_s: Array, rng: np.random.Generator) -> Array:
-    """White noise through a short difference, whose band at 500 Hz is muscle's, and waxing.
+    """White noise through a short difference filter, with a slowly varying amplitude.
 
-    The white noise is uniform; a sum of four is bell-shaped enough, and four times as fast.
+    At 500 Hz the filter passes the band of muscle noise. It adds four uniform numbers, which is
+    close enough to a normal distribution and four times as fast.
     """
     white = rng.random((N_ELECTRODES, time_s.size + 5), dtype=np.float32)
     pairs = white[:, 1:] + white[:, :-1]
@@ -62,10 +63,10 @@ def _muscle(time_s: Array, rng: np.random.Generator) -> Array:
 
 
 def _mains(time_s: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """The same field on every electrode, in different size and slightly different phase.
+    """The same field on every electrode, with different amplitudes and slightly different phases.
 
     Returns:
-        (9, 2) sizes in mV and (2, samples) shapes, a sine and a cosine.
+        (9, 2) amplitudes in mV and (2, samples) shapes, a sine and a cosine.
     """
     size_mv = MAINS_MV * rng.random() ** 3 * rng.uniform(0.3, 1.0, N_ELECTRODES)
     phase = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.4, N_ELECTRODES)
@@ -75,10 +76,10 @@ def _mains(time_s: Array, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _baseline(time_s: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Breathing, which all electrodes share, and a slow drift of each one's own size.
+    """Breathing and a slow drift, each with one shape and a different amplitude per electrode.
 
     Returns:
-        (9, 2) sizes in mV and (2, samples) shapes.
+        (9, 2) amplitudes in mV and (2, samples) shapes.
     """
     breath = _sine(time_s, rng.uniform(0.15, 0.35), rng)
     drift = _sine(time_s, rng.uniform(0.03, 0.12), rng)
@@ -88,7 +89,7 @@ def _baseline(time_s: Array, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _movement(time_s: Array, rng: np.random.Generator) -> Array:
-    """A push on one electrode: up quickly, back slowly. (samples,)."""
+    """Movement of one electrode, (samples,): a fast rise and a slow return."""
     size_mv = np.float32(rng.uniform(*MOVEMENT_MV) * rng.choice([-1, 1]))
     since_s = np.maximum(time_s - np.float32(rng.uniform(0, time_s[-1])), 0)
     share = since_s / np.float32(rng.uniform(0.1, 0.35))
@@ -97,6 +98,6 @@ def _movement(time_s: Array, rng: np.random.Generator) -> Array:
 
 
 def _sine(time_s: Array, hz: float, rng: np.random.Generator) -> Array:
-    """(samples,), begun anywhere in its period."""
+    """A sine, (samples,), with a random phase."""
     sine: Array = np.sin(np.float32(2 * np.pi * hz) * time_s + np.float32(2 * np.pi * rng.random()))
     return sine

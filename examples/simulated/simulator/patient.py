@@ -1,6 +1,6 @@
-"""What a patient keeps from one ECG to the next: chest, heart axis, sizes, intervals.
+"""What stays the same across a patient's ECGs: chest, heart axis, amplitudes, intervals.
 
-Owns the spread of healthy anatomy. Every range here lies inside the limits of a normal ECG, with a
+Owns the variation of healthy anatomy. Every range is within the limits of a normal ECG, with a
 margin for the small differences between two records of one patient. Must not know findings.
 """
 
@@ -26,7 +26,7 @@ class Patient:
     """1 to 3."""
 
     field: FloatArray
-    """(8, 3): the patient's own lead field, Dower's with a little of chance in it."""
+    """(8, 3): the patient's lead field, a random variation of Dower's."""
 
     axis_deg: float
     """Frontal axis of the QRS."""
@@ -34,27 +34,27 @@ class Patient:
     septum_mv: float
     wall_mv: float
     base_mv: float
-    """Sizes of the three vectors of a normal QRS."""
+    """Lengths of the three vectors of a normal QRS."""
 
     qrs_s: float
     pr_s: float
     qtc_s: float
-    """Bazett."""
+    """QT corrected by Bazett's formula."""
 
     rate_per_min: float
-    """Sinus rate at rest."""
+    """Resting sinus rate."""
 
     p_mv: float
     t_mv: float
-    """The largest T wave of the chest leads."""
+    """Amplitude of the largest T wave in the chest leads."""
 
     t_axis_deg: float
     t_anterior: float
-    """How far the T vector points to the front, as a share of its size in the frontal plane."""
+    """Forward component of the T vector, as a share of its length in the frontal plane."""
 
 
 def draw_patient(rng: np.random.Generator) -> Patient:
-    """A person within normal limits."""
+    """Draw a patient within normal limits."""
     sex = "F" if rng.random() < 0.48 else "M"
     size = float(np.clip(rng.normal(1.0 if sex == "M" else 0.9, 0.17), 0.6, 1.5))
     return Patient(
@@ -78,7 +78,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
 
 
 def _draw_field(rng: np.random.Generator) -> FloatArray:
-    """Dower's field in another chest: turned about the long axis, nearer or farther electrodes."""
+    """Vary Dower's field: rotate the heart about the long axis, move electrodes nearer or away."""
     angle_rad = np.radians(np.clip(rng.normal(0, 6), -12, 12))
     cos, sin = np.cos(angle_rad), np.sin(angle_rad)
     about_long_axis = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])

@@ -1,7 +1,7 @@
-"""What the heart does during one record, before anything is drawn.
+"""The plan of one record: what the heart does, before anything is drawn.
 
-Owns the list of what a recipe may change, and the healthy record it starts from. Everything that
-is left to chance in the shape of a beat is decided here or in a recipe; drawing is then geometry.
+Owns the parameters that a recipe may change, and the healthy plan it starts from. The random
+choices about a beat's shape are made here or in a recipe; drawing is then pure geometry.
 """
 
 from dataclasses import dataclass
@@ -29,17 +29,18 @@ TWaveName = Literal["normal", "inverted", "tall"]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The settings of one record."""
+    """The parameters of one record."""
 
     rhythm: RhythmName = "sinus"
 
     rate_per_min: float
-    """Of the sinus node; of the ventricles in fibrillation, flutter, pacing and complete block."""
+    """Rate of the sinus node, or of the ventricles in fibrillation, flutter, pacing and complete
+    block."""
 
     pr_s: float
 
     activation: ActivationName = "normal"
-    """How the ventricles are reached."""
+    """How the ventricles are activated."""
 
     qrs_s: float
     axis_deg: float
@@ -53,30 +54,30 @@ class Plan:
     premature_qrs_s: float = 0.15
 
     limb_voltage_mv: float | None = None
-    """If set, no limb lead's QRS is larger, peak to peak, and no chest lead's larger than twice."""
+    """If set, the largest QRS of a limb lead, peak to peak; a chest lead may have twice as much."""
 
     sokolow_mv: float | None = None
     """If set, S in V1 plus the larger R of V5 and V6."""
 
     infarct: Territory | None = None
-    """The wall that has lost its forces (Q waves)."""
+    """The wall that no longer conducts (Q waves)."""
 
     injury_mv: float = 0.0
-    """ST vector towards the infarct's wall."""
+    """ST vector towards the infarcted wall."""
 
     st_depression_mv: float = 0.0
     """ST vector away from the apex."""
 
     t_wave: TWaveName = "normal"
     t_mv: float
-    """The largest T wave of the chest leads, whatever its sign."""
+    """Absolute amplitude of the largest T wave in the chest leads."""
 
     qtc_s: float
-    """Bazett."""
+    """QT corrected by Bazett's formula."""
 
 
-def healthy_plan(patient: Patient, rng: np.random.Generator) -> Plan:
-    """The patient's own normal ECG, a little different every time it is taken."""
+def plan_healthy(patient: Patient, rng: np.random.Generator) -> Plan:
+    """Plan a normal ECG of this patient, with small differences from record to record."""
     return Plan(
         rate_per_min=float(np.clip(patient.rate_per_min + rng.normal(0, 4), 62, 98)),
         pr_s=patient.pr_s + rng.uniform(-0.008, 0.008),

@@ -1,8 +1,8 @@
-"""Which findings a record has, and what each of them changes in the heart.
+"""Which findings a record has, and how each of them changes the plan.
 
-Owns the one list of causes, how often each is drawn, and which may come together. A cause turns a
-healthy plan into one with the finding, and does not know how a plan is drawn. The limits are those
-of the README's table; a recipe stays clear of its limit, so that the finding is there beyond doubt.
+Owns the list of causes, their frequencies, and which may occur together. A cause turns a healthy
+plan into one with the finding and does not know how a plan is drawn. The diagnostic limits are in
+the README's table; a recipe keeps a distance from its limit, so that the finding is never in doubt.
 """
 
 from collections.abc import Callable
@@ -13,21 +13,21 @@ import numpy as np
 
 from simulator import findings
 from simulator.plan import Plan, Territory
-from simulator.waves import Vector, along
+from simulator.waves import Vector, vector_along
 
 Recipe = Callable[[Plan, np.random.Generator], Plan]
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Something that can be wrong with a heart, or nothing."""
+    """A disorder of the heart, or none ("normal")."""
 
     name: str
     findings: tuple[int, ...]
-    """Ids that a record with this cause carries."""
+    """Ids of the findings that it causes."""
 
     weight: float
-    """How often it is drawn first, against the others."""
+    """Relative frequency as the first cause."""
 
     apply: Recipe
 
@@ -37,7 +37,7 @@ def _normal(plan: Plan, rng: np.random.Generator) -> Plan:
 
 
 def _tachycardia(plan: Plan, rng: np.random.Generator) -> Plan:
-    # The node conducts faster in a fast heart, and P must not run into T.
+    # AV conduction is faster at a high rate, and P must not merge with T.
     return replace(plan, rate_per_min=rng.uniform(106, 132), pr_s=min(plan.pr_s, 0.150))
 
 
@@ -74,7 +74,7 @@ def _ventricular_premature(plan: Plan, rng: np.random.Generator) -> Plan:
         plan,
         rhythm="ventricular_premature",
         rate_per_min=min(plan.rate_per_min, 88),
-        premature_mv=along(origin, rng.uniform(1.1, 1.7)),
+        premature_mv=vector_along(origin, rng.uniform(1.1, 1.7)),
         premature_qrs_s=rng.uniform(0.140, 0.170),
     )
 
@@ -92,7 +92,7 @@ def _paced(plan: Plan, rng: np.random.Generator) -> Plan:
 
 
 def _first_degree_block(plan: Plan, rng: np.random.Generator) -> Plan:
-    # Slow enough for the P wave to stand clear of the T wave before it.
+    # Slow enough for the P wave not to merge with the preceding T wave.
     return replace(plan, pr_s=rng.uniform(0.230, 0.320), rate_per_min=min(plan.rate_per_min, 82))
 
 
@@ -155,7 +155,7 @@ _INFARCT_AXES_DEG: dict[Territory, tuple[float, float]] = {
     "lateral": (20, 68),
     "inferior": (-20, 2),
 }
-"""Within the normal range, on the side to which the lost wall moves the axis."""
+"""Within the normal range, on the side to which the infarct shifts the axis."""
 
 
 def _old(wall: Territory) -> Recipe:
@@ -225,7 +225,7 @@ CAUSES = (
 )
 
 PAIR_SHARE = 0.27
-"""How often a second cause is asked for. Some causes have no partner, so fewer records get one."""
+"""How often a second cause is drawn. Some causes have no partner, so fewer records get one."""
 
 PARTNERS: dict[str, tuple[str, ...]] = {
     "tachycardia": ("low voltage", "hypertrophy", "acute anterior", "ST depression"),
@@ -243,17 +243,17 @@ PARTNERS: dict[str, tuple[str, ...]] = {
     "hypertrophy": ("long QT",),
     "T inversion": ("long QT",),
 }
-"""Causes that can be had together, each pair once, under the one that stands first in CAUSES.
+"""Causes that can occur together; each pair is listed once, under the one that is first in CAUSES.
 
-Left out: pairs that have a name of their own in the list of findings (right bundle branch block
-with left axis deviation, hypertrophy with ST depression, atrial fibrillation with a fast rate), and
+Excluded are pairs that are a finding of their own in findings98.csv (right bundle branch block with
+left axis deviation, hypertrophy with ST depression, atrial fibrillation with a fast rate), and
 pairs in which one cause hides the other (bundle branch block with infarction, pacing with most).
 """
 
 _BY_NAME = {cause.name: cause for cause in CAUSES}
 
 
-def _all_partners() -> dict[str, tuple[str, ...]]:
+def _list_partners() -> dict[str, tuple[str, ...]]:
     both: dict[str, list[str]] = {name: [] for name in _BY_NAME}
     for first, seconds in PARTNERS.items():
         for second in seconds:
@@ -262,12 +262,12 @@ def _all_partners() -> dict[str, tuple[str, ...]]:
     return {name: tuple(others) for name, others in both.items()}
 
 
-_PARTNERS_OF = _all_partners()
+_PARTNERS_OF = _list_partners()
 _SHARES = np.array([cause.weight for cause in CAUSES]) / sum(cause.weight for cause in CAUSES)
 
 
 def draw_causes(rng: np.random.Generator) -> tuple[Cause, ...]:
-    """One cause, or two that can be had together."""
+    """Draw one cause, or two that can occur together."""
     first = CAUSES[rng.choice(len(CAUSES), p=_SHARES)]
     wants_second, which = rng.random() < PAIR_SHARE, rng.random()
     partners = _PARTNERS_OF[first.name]
@@ -278,17 +278,17 @@ def draw_causes(rng: np.random.Generator) -> tuple[Cause, ...]:
 
 
 @cache
-def possible_findings() -> dict[frozenset[int], tuple[Cause, ...]]:
-    """Every set of findings a record can have, and its causes."""
+def list_possible_findings() -> dict[frozenset[int], tuple[Cause, ...]]:
+    """Return every set of findings that a record can have, with its causes."""
     alone: list[tuple[Cause, ...]] = [(cause,) for cause in CAUSES]
     pairs: list[tuple[Cause, ...]] = [
         (_BY_NAME[first], _BY_NAME[second])
         for first, seconds in PARTNERS.items()
         for second in seconds
     ]
-    return {frozenset(carried_findings(causes)): causes for causes in alone + pairs}
+    return {frozenset(list_findings(causes)): causes for causes in alone + pairs}
 
 
-def carried_findings(causes: tuple[Cause, ...]) -> tuple[int, ...]:
-    """Ids, in the order of the causes."""
+def list_findings(causes: tuple[Cause, ...]) -> tuple[int, ...]:
+    """Return the finding ids in the order of the causes."""
     return tuple(finding for cause in causes for finding in cause.findings)

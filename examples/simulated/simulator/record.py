@@ -1,7 +1,7 @@
-"""One simulated ECG, from three numbers: seed, patient, record.
+"""Simulate one ECG from three numbers: seed, patient, record.
 
-Owns the order of the steps and the streams of chance. Each record has a stream of its own, so that
-asking for more patients, or leaving out the noise, changes nothing in the others.
+Owns the order of the steps and the random generators. Each record has its own generator, so adding
+patients or switching off the noise does not change other records.
 """
 
 from collections.abc import Collection
@@ -11,34 +11,34 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from simulator.heart import N_SAMPLES, RATE_HZ, HeartRecord, beat_heart
+from simulator.heart import N_SAMPLES, RATE_HZ, HeartRecord, draw_heart
 from simulator.leads import ELECTRODE_DIFFERENCES, twelve_leads_uv
 from simulator.noise import electrode_noise
 from simulator.patient import Patient, draw_patient
-from simulator.plan import Plan, healthy_plan
-from simulator.recipes import Cause, carried_findings, draw_causes, possible_findings
+from simulator.plan import Plan, plan_healthy
+from simulator.recipes import Cause, draw_causes, list_findings, list_possible_findings
 from simulator.rhythms import RECORD_S, Rhythm, make_rhythm
 from simulator.waves import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What was drawn. Onsets are those inside the record, each (n,), in seconds."""
+    """The values that the ECG was drawn with. Onsets are (n,) in seconds, inside the record."""
 
     qrs_onsets_s: FloatArray
-    """Of conducted or paced beats."""
+    """Conducted or paced beats."""
 
     premature_qrs_onsets_s: FloatArray
-    """Of beats that begin in a ventricle."""
+    """Ventricular premature beats."""
 
     p_onsets_s: FloatArray
     premature_p_onsets_s: FloatArray
 
     rate_per_min: float
-    """Of the ventricles, from the mean distance of all beats."""
+    """Ventricular rate from the mean RR interval of all beats."""
 
     pr_s: float | None
-    """None where no P wave belongs to a QRS."""
+    """None if no P wave is conducted."""
 
     qrs_s: float
     qt_s: float
@@ -49,7 +49,7 @@ class Truth:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedEcg:
-    """Ten seconds of a simulated person."""
+    """A ten-second ECG of a simulated patient."""
 
     signal_uv: npt.NDArray[np.int16]
     """(12, 5000), in the order of leads.LEADS, 500 Hz."""
@@ -74,30 +74,30 @@ def simulate_record(
     """Simulate one ECG.
 
     Args:
-        seed: of the whole set.
-        patient, record: numbers from 0. A patient has `patient_of(seed, patient).n_records` records
-            in a set, but any number can be asked for.
-        findings: ids to have instead of the ones that chance would give this record.
-        noise: without it, only the heart is drawn; the heart is the same either way.
+        seed: the seed of the whole set.
+        patient, record: numbers from 0. In a set a patient has
+            `find_patient(seed, patient).n_records` records, but any number may be given here.
+        findings: the ids to simulate; None to draw them at random.
+        noise: whether to add electrode noise; the heart is the same either way.
 
     Raises:
-        ValueError: the findings cannot be had together.
+        ValueError: the findings cannot occur together.
     """
-    person = patient_of(seed, patient)
-    rng = _stream(seed, patient, record + 1)
-    drawn = draw_causes(rng)
-    causes = drawn if findings is None else _causes_of(findings)
-    plan = healthy_plan(person, rng)
+    person = find_patient(seed, patient)
+    rng = _make_rng(seed, patient, record + 1)
+    drawn = draw_causes(rng)  # drawn in any case, to advance the generator equally
+    causes = drawn if findings is None else _find_causes(findings)
+    plan = plan_healthy(person, rng)
     for cause in causes:
         plan = cause.apply(plan, rng)
     rhythm = make_rhythm(plan, rng)
-    heart = beat_heart(plan, person, rhythm, rng)
+    heart = draw_heart(plan, person, rhythm, rng)
     leads_mv = person.field @ heart.vector_mv
     if noise:
         leads_mv += ELECTRODE_DIFFERENCES @ electrode_noise(N_SAMPLES, RATE_HZ, rng)
     return SimulatedEcg(
         signal_uv=twelve_leads_uv(leads_mv),
-        findings=carried_findings(causes),
+        findings=list_findings(causes),
         age=person.age + record,
         sex=person.sex,
         truth=_truth(plan, rhythm, heart),
@@ -105,23 +105,23 @@ def simulate_record(
 
 
 @lru_cache(maxsize=16)
-def patient_of(seed: int, patient: int) -> Patient:
-    """The person with this number."""
-    return draw_patient(_stream(seed, patient, 0))
+def find_patient(seed: int, patient: int) -> Patient:
+    """Return the patient with this number."""
+    return draw_patient(_make_rng(seed, patient, 0))
 
 
-def _stream(seed: int, patient: int, part: int) -> np.random.Generator:
-    """Part 0 is the person, part n + 1 the record n."""
+def _make_rng(seed: int, patient: int, part: int) -> np.random.Generator:
+    """Part 0 is the patient, part n + 1 is record n."""
     return np.random.Generator(
         np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(patient, part)))
     )
 
 
-def _causes_of(findings: Collection[int]) -> tuple[Cause, ...]:
-    causes = possible_findings().get(frozenset(findings))
+def _find_causes(findings: Collection[int]) -> tuple[Cause, ...]:
+    causes = list_possible_findings().get(frozenset(findings))
     if causes is None:
         raise ValueError(
-            f"findings {sorted(findings)} have no causes that can be had together; "
+            f"findings {sorted(findings)} cannot occur together; "
             "see CAUSES and PARTNERS in simulator/recipes.py"
         )
     return causes

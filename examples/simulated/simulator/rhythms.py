@@ -1,7 +1,8 @@
-"""When the atria and the ventricles are activated.
+"""The times at which atria and ventricles are activated.
 
-Owns the timing of each rhythm: lists of onsets, nothing of how a beat looks. The lists begin before
-the record and end after it, so that a record cut out of them has no first or last beat.
+Owns the timing of each rhythm, as arrays of onsets; knows nothing of the shape of a beat. The
+arrays start before the record and end after it, so that the record has no visible first or last
+beat.
 """
 
 from collections.abc import Callable
@@ -17,38 +18,34 @@ from simulator.waves import FloatArray
 RECORD_S = 10.0
 BEFORE_S, AFTER_S = 2.5, 1.5
 FIRST_PREMATURE_S, LAST_PREMATURE_S = 2.0, 7.8
-"""Premature beats begin inside these, so that their coupling and their pause can be seen."""
+"""Premature beats start between these, so that their coupling and pause are visible."""
 
 AtrialActivity = Literal["p_waves", "fibrillation", "flutter"]
 
 
-def _none() -> FloatArray:
-    return np.empty(0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Rhythm:
-    """Onsets in seconds from the start of the record, each (n,), some outside of it."""
+    """Onsets in seconds from the start of the record, each (n,); some are outside of it."""
 
     qrs_s: FloatArray
-    """Of beats that come down the normal way, or from the pacemaker."""
+    """Conducted or paced beats."""
 
-    p_s: FloatArray = field(default_factory=_none)
-    premature_qrs_s: FloatArray = field(default_factory=_none)
-    """Of beats that begin in a ventricle."""
+    p_s: FloatArray = field(default_factory=lambda: np.empty(0))
+    premature_qrs_s: FloatArray = field(default_factory=lambda: np.empty(0))
+    """Ventricular premature beats."""
 
-    premature_p_s: FloatArray = field(default_factory=_none)
-    """Of P waves that begin outside the sinus node."""
+    premature_p_s: FloatArray = field(default_factory=lambda: np.empty(0))
+    """Ectopic P waves."""
 
     atria: AtrialActivity = "p_waves"
     flutter_hz: float = 0.0
 
     rr_s: float
-    """The interval the QT adapts to."""
+    """The interval that the QT adapts to."""
 
 
 def make_rhythm(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """The onsets of one record."""
+    """Draw the onsets of one record."""
     return _RHYTHMS[plan.rhythm](plan, rng)
 
 
@@ -58,7 +55,7 @@ def _sinus(plan: Plan, rng: np.random.Generator) -> Rhythm:
 
 
 def _sinus_arrhythmia(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """Breathing moves the RR interval by 0.30 to 0.44 s, once in 3.7 to 7 s."""
+    """Breathing varies the RR interval by 0.30 to 0.44 s, with a period of 3.7 to 7 s."""
     rr_s = _sinus_intervals(
         plan.rate_per_min, rng, swing_s=rng.uniform(0.15, 0.22), breath_hz=rng.uniform(0.14, 0.27)
     )
@@ -67,16 +64,16 @@ def _sinus_arrhythmia(plan: Plan, rng: np.random.Generator) -> Rhythm:
 
 
 def _fibrillation(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """Irregular without a pattern, never faster than the node lets through."""
+    """Irregular without a pattern, limited by the conduction of the AV node."""
     mean_s = 60 / plan.rate_per_min
     rr_s = np.clip(mean_s * (1 + rng.uniform(0.20, 0.32) * rng.standard_normal(30)), 0.36, 1.7)
-    # Kept at the planned mean, so that no record slips into a slow or rapid fibrillation.
+    # Rescaled to the planned mean, so that no record becomes slow or rapid fibrillation.
     rr_s *= mean_s / rr_s[: int(RECORD_S / mean_s) + 3].mean()
     return Rhythm(qrs_s=_onsets(rr_s, rng), atria="fibrillation", rr_s=mean_s)
 
 
 def _flutter(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """The node lets every second, third or fourth wave through, evenly or in turns."""
+    """The AV node conducts every second, third or fourth wave, regularly or alternating."""
     flutter_hz = rng.uniform(4.6, 5.4)
     evenly = rng.random() < 0.6
     ratios = np.full(60, rng.choice([2, 3, 4])) if evenly else rng.choice([2, 4], 60)
@@ -87,7 +84,7 @@ def _flutter(plan: Plan, rng: np.random.Generator) -> Rhythm:
 
 
 def _atrial_premature(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """A P wave before its time, conducted as usual; the sinus node starts anew after it."""
+    """A premature P wave with normal conduction, which resets the sinus node."""
     mean_s = 60 / plan.rate_per_min
     rr_s = _sinus_intervals(plan.rate_per_min, rng)
     first_s = _first_onset(rr_s, rng)
@@ -101,7 +98,7 @@ def _atrial_premature(plan: Plan, rng: np.random.Generator) -> Rhythm:
 
 
 def _ventricular_premature(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """A ventricular beat before its time; the sinus node keeps time, one P goes unanswered."""
+    """A premature ventricular beat that does not reset the sinus node; one P is not conducted."""
     sinus = _sinus(plan, rng)
     beats = _premature_beats(sinus.qrs_s, rng)
     coupling_s = max(0.44, rng.uniform(0.58, 0.70) * sinus.rr_s)
@@ -115,7 +112,7 @@ def _ventricular_premature(plan: Plan, rng: np.random.Generator) -> Rhythm:
 
 
 def _ventricular_paced(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """After each P wave of the sinus node; or, without P waves, at a fixed rate."""
+    """Paced after each sinus P wave, or at a fixed rate without P waves."""
     if rng.random() < 0.6:
         return _sinus(plan, rng)
     rr_s = 60 / plan.rate_per_min
@@ -123,7 +120,7 @@ def _ventricular_paced(plan: Plan, rng: np.random.Generator) -> Rhythm:
 
 
 def _complete_block(plan: Plan, rng: np.random.Generator) -> Rhythm:
-    """Atria and ventricles each at their own rate, whose ratio keeps away from a 2:1 block's."""
+    """Independent atrial and ventricular rates, whose ratio stays away from a 2:1 block's."""
     escape_s = 60 / plan.rate_per_min
     sinus_rate = float(np.clip(plan.rate_per_min * rng.uniform(1.55, 1.85), 64, 96))
     qrs_s = _onsets(escape_s + rng.normal(0, 0.006, 30), rng)
@@ -149,7 +146,7 @@ def _sinus_intervals(
     swing_s: float | None = None,
     breath_hz: float | None = None,
 ) -> FloatArray:
-    """Enough RR intervals for a record. Unless told, they differ by less than 0.1 s."""
+    """Draw enough RR intervals for a record; by default they differ by less than 0.1 s."""
     mean_s = 60 / rate_per_min
     swing_s = rng.uniform(0.004, 0.024) if swing_s is None else swing_s
     breath_hz = rng.uniform(0.18, 0.32) if breath_hz is None else breath_hz
@@ -161,7 +158,7 @@ def _sinus_intervals(
 
 
 def _onsets(rr_s: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Onsets at the given distances, begun at a random point of the first interval."""
+    """Onsets with the given intervals, starting at a random point of the first one."""
     return _onsets_from(_first_onset(rr_s, rng), rr_s)
 
 
@@ -175,6 +172,6 @@ def _onsets_from(first_s: float, rr_s: FloatArray) -> FloatArray:
 
 
 def _premature_beats(qrs_s: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Numbers of one or two beats to come early, at least five apart: single, no bigeminy."""
+    """Choose one or two beats to be premature, at least five apart, so no bigeminy occurs."""
     candidates = np.flatnonzero((qrs_s > FIRST_PREMATURE_S) & (qrs_s < LAST_PREMATURE_S))
     return candidates[rng.integers(0, 4) :: rng.integers(5, 8)][: rng.integers(1, 3)]

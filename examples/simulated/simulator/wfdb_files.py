@@ -1,7 +1,7 @@
-"""A record as WFDB files: a text header and 16-bit samples.
+"""Write a record as WFDB files: a text header and 16-bit samples.
 
-Owns the bytes. Written here and not with the wfdb package, which manages 18 such records a second
-and is not among the simulator's needs; the tests read the files back with it.
+Does not use the wfdb package, which writes only 18 such records a second and would be the
+simulator's second dependency; the tests read the files back with it.
 
 Source: WFDB header(5); signal(5), format 16.
 """
@@ -19,17 +19,18 @@ COMMENT = "Simulated by ecgpipe examples/simulated; not a patient"
 
 def write_wfdb(path: Path, signal_uv: npt.NDArray[np.int16]) -> None:
     """Write `path`.hea and `path`.dat from (12, samples) microvolts, in the order of LEADS."""
-    path.with_name(path.name + ".dat").write_bytes(format_16(signal_uv))
-    path.with_name(path.name + ".hea").write_text(header(path.name, signal_uv), encoding="ascii")
+    header = format_header(path.name, signal_uv)
+    path.with_name(path.name + ".dat").write_bytes(encode_samples(signal_uv))
+    path.with_name(path.name + ".hea").write_text(header, encoding="ascii")
 
 
-def format_16(signal_uv: npt.NDArray[np.int16]) -> bytes:
-    """Little-endian 16-bit samples, all leads of a moment together."""
+def encode_samples(signal_uv: npt.NDArray[np.int16]) -> bytes:
+    """Encode (12, samples) as little-endian 16-bit samples, interleaved by lead."""
     return np.ascontiguousarray(signal_uv.T, dtype="<i2").tobytes()
 
 
-def header(name: str, signal_uv: npt.NDArray[np.int16]) -> str:
-    """The header's text: 1000 ADC units per mV, so that a unit is a microvolt."""
+def format_header(name: str, signal_uv: npt.NDArray[np.int16]) -> str:
+    """Format the header, with 1000 ADC units per mV, so that one unit is a microvolt."""
     n_leads, n_samples = signal_uv.shape
     checksums = signal_uv.sum(axis=1, dtype=np.int64).astype(np.int16)
     lines = [f"{name} {n_leads} {RATE_HZ} {n_samples}"]
