@@ -122,11 +122,6 @@ class TrainConfig(Settings):
     global_batch_size: int = 32
     """ECG-text pairs a step, over all processes together."""
 
-    batch_parts: int | None = None
-    """Equal parts in which a batch is computed, each with its own batch norm. Null: one a process.
-    With a number, any number of processes that divides it trains the same model: on CPUs to the
-    bit, where each then has 1, 2, 4, ... parts and equally many threads."""
-
     lr: float = 1e-3
 
     schedule: Literal["constant", "cosine"] = "constant"
@@ -194,12 +189,6 @@ class TrainConfig(Settings):
             self.global_batch_size >= 2,
             f"global_batch_size must be at least 2, not {self.global_batch_size}:"
             " a contrastive loss needs a negative",
-        )
-        need(
-            self.batch_parts is None
-            or (self.batch_parts >= 1 and self.global_batch_size % self.batch_parts == 0),
-            f"batch_parts must be null or divide global_batch_size {self.global_batch_size}, not"
-            f" {self.batch_parts}",
         )
         need(self.lr > 0, f"lr must be above 0, not {self.lr}")
         for name in ("weight_decay", "warmup_epochs", "checkpoint_minutes"):

@@ -11,5 +11,5 @@ run_state       where a run stands, and what is kept of it
 checkpoint      saving and finding states that are whole
 run_log         log.jsonl, steps.jsonl, TensorBoard
 step_profile    where the time of a step goes
-batch_parts     the global batch in parts, and sums over them, alike on any processes
+ranks           the processes that train together, and what they exchange
 """

@@ -1,7 +1,7 @@
-"""What several processes must decide as one: to stop, to save, and which figures count.
+"""What all processes must decide as one: to stop, to save, and which validation metrics count.
 
-Owns the questions to which there must be one answer. All processes must ask the same in the same
-order, or they wait for each other for ever. One process agrees with itself at once.
+Every process must ask the same questions in the same order, or they wait for each other for ever.
+With one process, its own answer is returned at once.
 """
 
 import math
@@ -9,66 +9,65 @@ import time
 from collections.abc import Mapping
 
 import torch
-from torch import distributed
 
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.loop.batch_parts import BatchParts
+from ecgpipe.train_ecg.loop.ranks import Ranks
 
-# Long against a step of a GPU, which an agreement waits for, and short against the time a scheduler
-# leaves.
+# Long compared with a GPU's step, which waits for the exchange, and short compared with the time a
+# scheduler leaves between its signal and the kill.
 _SECONDS_BETWEEN = 1.0
 
 
-class Agreement:
-    """The common will of the processes that train a run."""
+class RankConsensus:
+    """The common decisions of the processes that train a run."""
 
-    def __init__(self, parts: BatchParts, device: torch.device) -> None:
-        self._parts = parts
+    def __init__(self, ranks: Ranks, device: torch.device) -> None:
+        self._ranks = ranks
         self._device = device
-        self._agreed_at: float | None = None
-        self._steps_left = self._steps_agreed_for = 1
+        self._exchanged_at: float | None = None
+        self._steps_left = self._interval = 1
 
     def begin_epoch(self) -> None:
-        """Agree before its first step: nobody has asked while the last epoch was validated."""
-        self._agreed_at, self._steps_left = None, 1
+        """Exchange before the next step: nobody asked while the last epoch was validated."""
+        self._exchanged_at, self._steps_left = None, 1
 
     def to_stop(self, stop: Stop) -> bool:
-        """Whether to stop before this step; asked now and then, about once a second.
+        """Whether to stop before this step; exchanged about once a second.
 
-        They agree also on how many steps there are to the next time, by how long these took; of
-        an epoch's first agreement that is not known.
+        The processes also agree on how many steps pass until the next exchange, by how long the
+        last ones took; at an epoch's first exchange that is not known yet.
         """
-        if self._parts.world == 1:
+        if self._ranks.world == 1:
             return bool(stop)
         self._steps_left -= 1
         if self._steps_left:
             return False
-        now, before = time.monotonic(), self._agreed_at
-        step_s = math.inf if before is None else (now - before) / self._steps_agreed_for
+        now, before = time.monotonic(), self._exchanged_at
+        step_s = math.inf if before is None else (now - before) / self._interval
         wishes, total_s = self._sum([float(bool(stop)), step_s])
-        steps = int(_SECONDS_BETWEEN * self._parts.world / max(total_s, 1e-6))
-        self._agreed_at = now
-        self._steps_left = self._steps_agreed_for = max(steps, 1)
+        steps = int(_SECONDS_BETWEEN * self._ranks.world / max(total_s, 1e-6))
+        self._exchanged_at = now
+        self._steps_left = self._interval = max(steps, 1)
         return bool(wishes)
 
     def any(self, wish: bool) -> bool:
         """Whether any process wishes it."""
-        return wish if self._parts.world == 1 else self._sum([float(wish)])[0] > 0
+        return self._sum([float(wish)])[0] > 0
 
-    def figures(self, values: Mapping[str, float]) -> dict[str, float]:
-        """The first process's figures, for all of them.
+    def metrics(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The first process's metrics, for all processes.
 
-        Statistics of batch norm are each process's own, so figures may differ; but whether an epoch
-        is better, or the last, must be one answer.
+        Metrics may differ, since each process has batch norm statistics of its own, but all must
+        agree on whether an epoch is the best or the last.
         """
         names = sorted(values)
-        found = torch.tensor([values[name] for name in names], dtype=torch.float64)
-        if self._parts.world > 1:
-            found = found.to(self._device)
-            distributed.broadcast(found, 0)
-        return dict(zip(names, found.tolist(), strict=True))
+        own = torch.tensor([values[name] for name in names], dtype=torch.float64).to(self._device)
+        self._ranks.broadcast([own])
+        return dict(zip(names, own.tolist(), strict=True))
 
     def _sum(self, numbers: list[float]) -> list[float]:
-        said = torch.tensor(numbers, dtype=torch.float64, device=self._device)
-        total: list[float] = self._parts.sum([said]).tolist()
+        own = torch.tensor(numbers, dtype=torch.float64)
+        if self._ranks.world > 1:
+            own = self._ranks.sum(own.to(self._device))
+        total: list[float] = own.tolist()
         return total

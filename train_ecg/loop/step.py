@@ -1,75 +1,73 @@
-"""One step of training: signals and places in, weights changed, figures out.
+"""One step of training: signals and places in, updated weights and metrics out.
 
-Owns precision, the way of gradients, and the capture as a CUDA graph. Nothing here waits for the
-device: the figures stay there until somebody asks. B = global batch, b = this process's rows, L =
-leads, S = samples, D = joint width, T = texts of a step.
+Owns precision, gradients, and the capture as a CUDA graph. Nothing here waits for the device: the
+metrics stay on it until they are fetched. B = global batch, b = this process's rows, L = leads,
+S = samples, D = joint width, T = texts of a step, W = width of a text vector.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW
 
 from ecgpipe.config.train import TrainConfig
+from ecgpipe.errors import EcgpipeError
 from ecgpipe.train_ecg.data.augmentation import augment
 from ecgpipe.train_ecg.data.inputs import normalise, to_millivolts
-from ecgpipe.train_ecg.loop.batch_parts import BatchParts, tree_sum
+from ecgpipe.train_ecg.loop.ranks import Ranks
 from ecgpipe.train_ecg.losses.objective import Objective
 from ecgpipe.train_ecg.two_towers import TowerOutputs, TwoTowers
 
-FIGURES = ("loss", "gradient_norm", "accuracy")
+METRICS = ("loss", "gradient_norm", "accuracy")
 
 EAGER_STEPS = 3
-"""Before a capture."""
+"""Steps before a capture."""
 
 
 @dataclass(frozen=True)
-class Passed:
-    """What a forward pass leaves for the backward pass, of each of this process's parts."""
-
-    outputs: list[TowerOutputs]
-    gradients: list[TowerOutputs]
-    """Of the batch's loss, with respect to the outputs."""
+class ForwardResult:
+    """What a forward pass gives, of this process's rows: two scalars on the device."""
 
     loss: torch.Tensor
+    """Attached to the graph, for the backward pass."""
+
     accuracy: torch.Tensor
 
 
 class Step:
-    """A training step that runs its parts one after the other."""
+    """A training step on this process's rows of a global batch."""
 
     def __init__(
         self,
         model: TwoTowers,
         device: torch.device,
-        parts: BatchParts,
+        ranks: Ranks,
         objective: Objective,
         config: TrainConfig,
     ) -> None:
         self.model = model.to(device)
-        parts.begin_alike(model.state_dict().values())
+        # Initial weights computed on different processors may differ in the last bits.
+        ranks.broadcast(model.state_dict().values())
         self.objective = objective
         self.precision = _precision(config.precision, device)
         self.optimizer = make_optimizer(model, config, device)
         self.device = device
-        self.parts = parts
+        self.ranks = ranks
+        self.own_rows = ranks.own_rows(config.global_batch_size)
         self._config = config
-        # On the device, since a captured graph would keep a number for ever.
+        # On the device: a captured graph would keep a Python number for ever.
         self._epoch = torch.zeros((), dtype=torch.int64, device=device)
         self._max_norm = config.max_gradient_norm or float("inf")
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
         if config.compile:
             cast(nn.Module, model.encoder).compile()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Draw what is said of each record in this epoch, counted from 0, and how it is varied."""
+        """Draw each record's text and augmentation for this epoch, counted from 0."""
         self._epoch.fill_(epoch)
         self.objective.draw(epoch)
 
@@ -81,21 +79,21 @@ class Step:
             places_B: the records of the global batch, on the device.
 
         Returns:
-            (3,) on the device: the `FIGURES`, of this process's parts.
+            (3,) on the device: the `METRICS` of this process's rows.
         """
-        passed = self.forward(self.inputs(signal_bLS, places_B), places_B)
-        self.backward(passed)
-        figures = passed.loss, self.update(), passed.accuracy
-        return torch.stack([figure.to(passed.loss.dtype) for figure in figures])
+        result = self.forward(self.inputs(signal_bLS, places_B), places_B)
+        self.backward(result)
+        metrics = result.loss.detach(), self.update(), result.accuracy
+        return torch.stack([metric.to(result.loss.dtype) for metric in metrics])
 
     @torch.no_grad()
     def inputs(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
-        """What the encoder sees of a batch."""
+        """The encoder's input for a batch: augmented and normalised, float (b, L, S)."""
         signal_mv, known = to_millivolts(signal_bLS)
         signal_mv, known = augment(
             signal_mv,
             known,
-            places_B[self.parts.own_rows],
+            places_B[self.own_rows],
             self._config.seed,
             self._epoch,
             self.model.shape.rate_hz,
@@ -103,65 +101,25 @@ class Step:
         )
         return normalise(signal_mv, known, self.model.shape.normalisation)
 
-    def forward(self, input_bLS: torch.Tensor, places_B: torch.Tensor) -> Passed:
-        """Both towers, part by part, then the loss and what it asks of them."""
+    def forward(self, input_bLS: torch.Tensor, places_B: torch.Tensor) -> ForwardResult:
+        """Both towers on this process's rows, then the loss over the global batch."""
         text_TW = self.objective.text_vectors(places_B)
-        parts = input_bLS.chunk(len(self.parts.own))
-        outputs = [self._towers(parts[0], text_TW)]
-        # What batch norm remembers for scoring is of the first part alone, as it is of the first of
-        # several processes.
-        with _no_running_statistics(self._norms if len(parts) > 1 else []):
-            outputs += [self._towers(part, text_TW) for part in parts[1:]]
-        return self._judged(outputs, places_B)
-
-    def _towers(self, input_bLS: torch.Tensor, text_TW: torch.Tensor) -> TowerOutputs:
-        # No weight is used twice, and the cache of cast ones is one for all threads.
         with torch.autocast(
             self.device.type, torch.bfloat16, self.precision == "bfloat16", cache_enabled=False
         ):
-            outputs: TowerOutputs = self.model(input_bLS, text_TW)
-        return outputs
+            own: TowerOutputs = self.model(input_bLS, text_TW)
+        compares_all = self.objective.compares_all_ecgs
+        ecg_BD = self.ranks.gather(own.ecg_BD) if compares_all else own.ecg_BD
+        return ForwardResult(*self.objective(own, ecg_BD, places_B, self.own_rows))
 
-    def _judged(self, outputs: list[TowerOutputs], places_B: torch.Tensor) -> Passed:
-        """The loss, and its gradients with respect to the outputs.
-
-        The ECGs of all parts stand in the loss of each, so what all losses together ask of an ECG
-        is summed, and added to what its own row asks.
-        """
-        all_BD = None
-        if self.objective.compares_all_ecgs:
-            all_BD = self.parts.gather(torch.cat([own.ecg_BD.detach() for own in outputs]))
-        figures, gradients, asked_of_all = [], [], []
-        for part, output in zip(self.parts.own, outputs, strict=True):
-            own = TowerOutputs(*(tensor.detach().requires_grad_() for tensor in output))
-            ecg_BD = (own.ecg_BD if all_BD is None else all_BD).detach().requires_grad_()
-            loss, accuracy = self.objective(own, ecg_BD, places_B, part)
-            *asked, of_all = torch.autograd.grad(loss, [*own, ecg_BD], materialize_grads=True)
-            gradients.append(TowerOutputs(*asked))
-            asked_of_all.append(of_all)
-            figures.append((loss.detach(), accuracy))
-        if all_BD is not None:
-            total_BD = self.parts.sum(asked_of_all)
-            gradients = [
-                asked._replace(ecg_BD=asked.ecg_BD + total_BD[part])
-                for part, asked in zip(self.parts.own, gradients, strict=True)
-            ]
-        loss, accuracy = (tree_sum(each) / len(each) for each in zip(*figures, strict=True))
-        return Passed(outputs, gradients, loss, accuracy)
-
-    def backward(self, passed: Passed) -> None:
-        """Set the gradients: their mean over all parts."""
-        of_parts = []
-        for output, asked in zip(passed.outputs, passed.gradients, strict=True):
-            self.optimizer.zero_grad(set_to_none=True)
-            trained = [n for n, tensor in enumerate(output) if tensor.requires_grad]
-            torch.autograd.backward([output[n] for n in trained], [asked[n] for n in trained])
-            of_parts.append([p.grad for p in self._trained if p.grad is not None])
-        for parameter, gradient in zip(self._trained, self.parts.mean_each(of_parts), strict=True):
-            parameter.grad = gradient
+    def backward(self, result: ForwardResult) -> None:
+        """Set the gradients of the global batch's loss: the processes' mean."""
+        self.optimizer.zero_grad(set_to_none=True)
+        result.loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        self.ranks.average([p.grad for p in self._trained if p.grad is not None])
 
     def update(self) -> torch.Tensor:
-        """Change the weights; returns the length of the gradient before it was shortened."""
+        """Update the weights; returns the norm of the gradient before clipping."""
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._trained if p.grad is not None])
         if self._max_norm < float("inf"):
             torch.nn.utils.clip_grads_with_norm_(self._trained, self._max_norm, norm)
@@ -170,15 +128,15 @@ class Step:
         return norm
 
     def weights_are_finite(self) -> bool:
-        """Whether nothing that would be saved is infinite or not a number. Waits for the device."""
+        """Whether everything a checkpoint would hold is finite. Waits for the device."""
         floats = [t for t in self.model.state_dict().values() if t.is_floating_point()]
         return bool(torch.stack([tensor.isfinite().all() for tensor in floats]).all())
 
     def set_learning_rate(self, value: float) -> None:
-        """The learning rate of the steps to come."""
+        """Set the learning rate of the next steps."""
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(value)  # in place: a captured graph reads it there
+                group["lr"].fill_(value)  # in place, where a captured graph reads it
             else:
                 group["lr"] = value
 
@@ -186,10 +144,9 @@ class Step:
 class CapturedStep:
     """A step of one shape, captured as a CUDA graph after the first few and replayed from then on.
 
-    At batch 32 launching the kernels takes longer than running them. All tensors a replay reads or
-    writes must stay where they were at capture, so inputs are copied into place. The first steps
-    run as they are, in a stream of their own, as the capture asks for; a run beside others has one
-    already, and is captured in it.
+    At batch 32, launching the kernels takes longer than running them. Every tensor that a replay
+    reads or writes must stay where it was at capture, so inputs are copied into place. The first
+    steps run eagerly on a side stream, as a capture requires.
 
     Source: the section on CUDA graphs in PyTorch's CUDA semantics.
     """
@@ -200,46 +157,60 @@ class CapturedStep:
         self._stream: Any = None
         self._graph: Any = None
         self._inputs: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._figures: torch.Tensor | None = None
+        self._metrics: torch.Tensor | None = None
 
     def __call__(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
-        """As `Step`, whose shape must be the same at every call."""
+        """As `Step`, with the same shapes at every call.
+
+        Raises:
+            EcgpipeError: the step cannot be captured on this GPU.
+        """
         self._calls += 1
+        if self._calls <= EAGER_STEPS:
+            return self._run_eagerly(signal_bLS, places_B)
         if self._graph is None:
-            if self._calls <= EAGER_STEPS:
-                return self._beside(signal_bLS, places_B)
             self._capture(signal_bLS, places_B)
         assert self._inputs is not None
-        assert self._figures is not None
+        assert self._metrics is not None
         self._inputs[0].copy_(signal_bLS)
         self._inputs[1].copy_(places_B)
         self._graph.replay()
-        return self._figures.clone()
+        return self._metrics.clone()
 
-    def _beside(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
-        if self._stream is None:  # one for all: the allocator keeps memory of each stream apart
+    def _run_eagerly(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
+        if self._stream is None:  # kept, since the allocator keeps memory for each stream apart
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            figures = self._step(signal_bLS, places_B)
+            metrics = self._step(signal_bLS, places_B)
         torch.cuda.current_stream().wait_stream(self._stream)
-        return figures
+        return metrics
 
     def _capture(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> None:
         self._inputs = signal_bLS.clone(), places_B.clone()
-        # Gradients must be born inside the graph, so that each replay writes and does not add.
+        # Gradients must be allocated inside the graph, so that each replay overwrites them.
         self._step.optimizer.zero_grad(set_to_none=True)
-        self._graph = torch.cuda.CUDAGraph()
-        # The thread that is a batch ahead goes on meanwhile, and pins and allocates memory: in the
-        # default mode that would break the capture off.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._figures = self._step(*self._inputs)
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # thread_local: the thread that loads the next batch pins and allocates memory
+            # meanwhile, which would invalidate a capture in the default mode.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._metrics = self._step(*self._inputs)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            torch.cuda.set_stream(before)  # a failed capture leaves its own stream current
+            raise EcgpipeError(
+                f"The training step cannot be captured as a CUDA graph: {error}. Set"
+                " train.cuda_graph=false and run the same command again."
+            ) from error
+        self._graph = graph
 
 
 def step_for(step: Step, config: TrainConfig) -> Callable[..., Any]:
-    """The step itself, or captured where that is possible and asked for."""
-    alone_on_gpu = step.device.type == "cuda" and step.parts.world == 1
-    if alone_on_gpu and config.cuda_graph and not config.compile:
+    """The step, captured if train.cuda_graph asks for it and this device allows it."""
+    one_gpu = step.device.type == "cuda" and step.ranks.world == 1
+    if one_gpu and config.cuda_graph and not config.compile:
         return CapturedStep(step)
     return step
 
@@ -255,7 +226,7 @@ def make_optimizer(model: TwoTowers, config: TrainConfig, device: torch.device) 
     # In a CUDA graph the learning rate and the step count must be on the device.
     rate = torch.tensor(config.lr, device=device) if on_gpu else config.lr
     if on_gpu:
-        # It makes no difference to a fused step, but torch warns of each that is not captured.
+        # torch warns of every capturable step that is not captured; for a fused one it is moot.
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
     return AdamW(groups, lr=rate, fused=True, capturable=on_gpu)
 
@@ -269,10 +240,10 @@ def optimizer_tensors(optimizer: AdamW) -> dict[str, torch.Tensor]:
 
 
 def restore_optimizer(optimizer: AdamW, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave.
+    """Restore what `optimizer_tensors` returned.
 
     Raises:
-        ValueError: it is of another optimiser; a fused step would read beyond its memory.
+        ValueError: the shapes are another optimiser's; a fused step would read out of bounds.
     """
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
@@ -293,15 +264,3 @@ def _precision(setting: str, device: torch.device) -> str:
     # Older GPUs than Ampere emulate it, which is slower than float32.
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if able else "float32"
-
-
-@contextmanager
-def _no_running_statistics(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Batch norm goes by the batch, as ever in training, but does not remember it."""
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True

@@ -84,7 +84,7 @@ def profile_step(
     places_nB = epoch_batches(len(signals), config.global_batch_size, config.seed, 0)
     repeats = -(-(n_steps + _WARM_UP) // len(places_nB))
     places_nB = places_nB.repeat(repeats, axis=0)[: n_steps + _WARM_UP]
-    mine_nb = places_nB[:, step.parts.own_rows]
+    mine_nb = places_nB[:, step.own_rows]
     on_device_nB = torch.from_numpy(places_nB).to(device)
     step.model.train()
     step.begin_epoch(0)
@@ -97,13 +97,13 @@ def profile_step(
         with clock("prepare"):
             inputs = step.inputs(signal, places_B)
         with clock("forward"):
-            passed = step.forward(inputs, places_B)
+            result = step.forward(inputs, places_B)
         with clock("backward"):
-            step.backward(passed)
+            step.backward(result)
         with clock("update"):
             step.update()
-        # What autograd remembers of it names the stream it ran in, which breaks a capture off.
-        del passed
+        # Its autograd graph refers to the current stream, which would invalidate a capture.
+        del result
     whole_s, wait_s = _whole_steps(
         step_for(step, config), signals.batches(mine_nb), on_device_nB, clock.wait
     )

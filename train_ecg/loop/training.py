@@ -31,13 +31,13 @@ from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.order import Places, epoch_batches
 from ecgpipe.train_ecg.data.placement import PlacedSignals, SignalShelf
-from ecgpipe.train_ecg.loop.batch_parts import BatchParts
 from ecgpipe.train_ecg.loop.early_stopping import best_epoch, last_epoch
-from ecgpipe.train_ecg.loop.rank_consensus import Agreement
+from ecgpipe.train_ecg.loop.rank_consensus import RankConsensus
+from ecgpipe.train_ecg.loop.ranks import Ranks
 from ecgpipe.train_ecg.loop.run_log import RunLog
 from ecgpipe.train_ecg.loop.run_state import RunState
 from ecgpipe.train_ecg.loop.schedule import learning_rate
-from ecgpipe.train_ecg.loop.step import FIGURES, Step, step_for
+from ecgpipe.train_ecg.loop.step import METRICS, Step, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.torch_errors import told
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
@@ -193,8 +193,7 @@ def set_up(
         StoreError: a record is damaged.
     """
     device, world = accelerator.device, accelerator.num_processes
-    parts = BatchParts.of(config, accelerator.process_index, world)
-    _check_batch(config, len(data.signals), parts, device)
+    _check_batch(config.global_batch_size, len(data.signals), world)
     # Before the weights, so that signals that do not fit are known of at once.
     signals = data.signals.placed(config.placement, device, _processes_here(world))
     objective = Objective(config, data.texts, device)
@@ -202,10 +201,8 @@ def set_up(
     model.text_mean_W.copy_(torch.from_numpy(data.texts.mean_vector()))
     if shape.pair_bias:
         torch.nn.init.constant_(model.bias, objective.start_bias())
-    if config.encoder_norm == "sync_batch":
-        convert: Any = torch.nn.SyncBatchNorm.convert_sync_batchnorm
-        model = convert(model)
-    return Workbench(model, Step(model, device, parts, objective, config), signals)
+    ranks = Ranks(accelerator.process_index, world)
+    return Workbench(model, Step(model, device, ranks, objective, config), signals)
 
 
 class _Run:
@@ -234,7 +231,7 @@ class _Run:
         self.state = RunState(self.model, self.step.optimizer, folder / "checkpoints", run_key)
         self._log = RunLog(folder, self._steps_per_epoch, on=accelerator.is_main_process)
         self._threads = torch.get_num_threads() if accelerator.device.type == "cpu" else None
-        self._agreement = Agreement(self.step.parts, accelerator.device)
+        self._consensus = RankConsensus(self.step.ranks, accelerator.device)
         self._saved_at = time.monotonic()
         if is_first():
             self._log.say(
@@ -282,15 +279,15 @@ class _Run:
         epoch, first = len(self.state.history), len(self.state.figures)
         self.step.model.train()
         self.step.begin_epoch(epoch)
-        self._agreement.begin_epoch()
+        self._consensus.begin_epoch()
         places_nB = epoch_batches(
             len(self._data.signals), self.config.global_batch_size, self.config.seed, epoch
         )
-        mine = self.step.parts.own_rows
         on_device_nB = torch.from_numpy(places_nB).to(self._accelerator.device)
         waiting: list[torch.Tensor] = []
-        for number, signal_bLS in enumerate(self._signals.batches(places_nB[first:, mine]), first):
-            if self._agreement.to_stop(stop):
+        own_places_nb = places_nB[first:, self.step.own_rows]
+        for number, signal_bLS in enumerate(self._signals.batches(own_places_nb), first):
+            if self._consensus.to_stop(stop):
                 self._fetch(waiting, epoch, places_nB)
                 self._save()
                 raise StoppedEarly(
@@ -306,7 +303,7 @@ class _Run:
                 if self._is_time_to_save():
                     self._save()
         self._fetch(waiting, epoch, places_nB)
-        self._end_epoch(self._agreement.figures(on_validate(self._encoder())), places_nB, started)
+        self._end_epoch(self._consensus.metrics(on_validate(self._encoder())), places_nB, started)
         tick(0, self._note(epoch + 1))
 
     def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Places) -> None:
@@ -319,8 +316,8 @@ class _Run:
         """
         if not waiting:
             return
-        # The norm is the same everywhere, losses and accuracies are of each process's parts.
-        total = self.step.parts.sum([torch.stack(waiting)])
+        # The norm is the same everywhere; losses and accuracies are of each process's rows.
+        total = self.step.ranks.sum(torch.stack(waiting))
         figures = (total / self._world).double().cpu().numpy()
         first = len(self.state.figures)
         waiting.clear()
@@ -329,7 +326,7 @@ class _Run:
             step = first + int(bad[0])
             self._refuse(epoch, step, places_nB[step])
         self.state.figures += [tuple(row) for row in figures.tolist()]
-        if self._agreement.any(not self.step.weights_are_finite()):
+        if self._consensus.any(not self.step.weights_are_finite()):
             raise EcgpipeError(
                 f"After step {len(self.state.figures) - 1} in epoch {epoch + 1} the weights are not"
                 " finite, so training was stopped and they were not saved. Lower train.lr or set"
@@ -338,7 +335,7 @@ class _Run:
         self._log.step(
             epoch + 1,
             epoch * self._steps_per_epoch + len(self.state.figures),
-            dict(zip(FIGURES, figures[-1].tolist(), strict=True)),
+            dict(zip(METRICS, figures[-1].tolist(), strict=True)),
         )
 
     def _refuse(self, epoch: int, step: int, places_B: Places) -> None:
@@ -357,7 +354,7 @@ class _Run:
         means = np.mean(self.state.figures, axis=0)
         entry = {
             "epoch": len(self.state.history) + 1,
-            **dict(zip(FIGURES, map(float, means), strict=True)),
+            **dict(zip(METRICS, map(float, means), strict=True)),
             **self.step.objective.duplicates_of_epoch(places_nB),
             "temperature": math.exp(-self.model.log_scale.item()),
             "lr": self._rate_of(self._steps_per_epoch - 1),
@@ -387,7 +384,7 @@ class _Run:
 
     def _is_time_to_save(self) -> bool:
         due = time.monotonic() - self._saved_at >= 60 * self.config.checkpoint_minutes
-        return self._agreement.any(due)
+        return self._consensus.any(due)
 
     def _rate_of(self, step: int) -> float:
         """The learning rate of a step of the epoch in work."""
@@ -408,31 +405,16 @@ class _Run:
         return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
 
 
-def _check_batch(
-    config: TrainConfig, n_records: int, parts: BatchParts, device: torch.device
-) -> None:
-    if n_records < parts.batch:
+def _check_batch(batch: int, n_records: int, world: int) -> None:
+    if n_records < batch:
         raise ConfigError(
             f"The training split has {n_records} records, fewer than train.global_batch_size"
-            f" {parts.batch}. Lower it, or add records."
+            f" {batch}. Lower it, or add records."
         )
-    if parts.number % parts.world:
+    if batch % world:
         raise ConfigError(
-            f"train.batch_parts {parts.number} does not divide by {parts.world} processes."
-        )
-    if parts.batch % parts.number:
-        raise ConfigError(
-            f"train.global_batch_size {parts.batch} does not divide by {parts.number} processes."
-        )
-    if config.encoder_norm == "sync_batch" and device.type != "cuda":
-        raise ConfigError(
-            "train.encoder_norm is sync_batch, which works on GPUs only. Use batch or group."
-        )
-    if config.encoder_norm == "sync_batch" and parts.number > parts.world:
-        raise ConfigError(
-            f"train.encoder_norm is sync_batch, which unites the statistics of processes, of which"
-            f" there are {parts.world}; train.batch_parts {parts.number} wants them apart. Use"
-            " batch or group, or leave train.batch_parts out."
+            f"train.global_batch_size {batch} is not a multiple of the {world} processes. Change"
+            " one of them."
         )
 
 

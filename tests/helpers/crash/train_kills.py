@@ -21,12 +21,9 @@ from pathlib import Path
 
 import torch
 
-sys.path[:0] = [
-    str(Path(__file__).resolve().parents[1]),
-    str(Path(__file__).resolve().parents[2] / "train_ecg" / "loop"),
-]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from test_several_processes import train_toy  # noqa: E402  # needs the path above
+from several_processes import train_toy  # noqa: E402  # needs the path above
 
 NAME, ENCODER = "sampled", "cnn1d"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import run
+from toy_training import run
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "losses.json"
 STEPS = {"float64": 20, "float32": 2}
@@ -25,7 +25,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 
 
 def losses(precision: str) -> list[float]:
-    """Of the first steps of the toy run of test_training."""
+    """Of the first steps of the toy run."""
     with tempfile.TemporaryDirectory() as folder, computing_in(precision):
         run(Path(folder), epochs=4, log_every=1)
         lines = (Path(folder) / "steps.jsonl").read_text().splitlines()

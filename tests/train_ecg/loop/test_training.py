@@ -17,67 +17,24 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from toy_training import CLASSES, CONFIG, DATA, SHAPE, accuracy, run
 
-from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.order import epoch_batches
-from ecgpipe.train_ecg.data.placement import PlacedSignals, Placement, SignalShelf
+from ecgpipe.train_ecg.data.placement import PlacedSignals, Placement
 from ecgpipe.train_ecg.loop.checkpoint import read_checkpoint
-from ecgpipe.train_ecg.loop.step import CapturedStep, Passed, Step, _precision, make_optimizer
-from ecgpipe.train_ecg.loop.step_profile import profile_step
-from ecgpipe.train_ecg.loop.training import Trained, TrainingData, make_accelerator, train
-from ecgpipe.train_ecg.losses.objective import RecordTexts
-from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
-from ecgpipe.train_ecg.two_towers import ModelShape, initialised
-
-CONFIG = TrainConfig(epochs=3, global_batch_size=8, projection_dim=16, checkpoint_minutes=0)
-SHAPE = ModelShape(
-    encoder="resnet1d18",
-    n_leads=12,
-    samples=64,
-    rate_hz=100,
-    normalisation="fixed",
-    text_width=10,
-    projection_dim=16,
-    temperature=0.07,
-    learn_temperature=True,
+from ecgpipe.train_ecg.loop.step import (
+    CapturedStep,
+    ForwardResult,
+    Step,
+    _precision,
+    make_optimizer,
 )
-N_CLASSES = 4
-
-
-def toy_data(n: int = 40) -> tuple[TrainingData, np.ndarray]:
-    """ECGs whose class is the lead that moves; one text vector a class."""
-    rng = np.random.default_rng(0)
-    classes = rng.integers(0, N_CLASSES, n)
-    signals = rng.normal(0, 50, (n, 12, 64))
-    signals[np.arange(n), classes * 3] += 900 * np.sin(np.arange(64) / 3)
-    stored = signals.astype(np.int16)
-    vectors = rng.normal(5, 1, (N_CLASSES, 10)).astype(np.float32)
-    data = TrainingData(
-        signals=SignalShelf(lambda slots: stored[slots], np.arange(n), 12, 64),
-        texts=RecordTexts(
-            texts_NK=classes[:, None], labels_NL=classes[:, None], vectors_FW=vectors
-        ),
-        read_signals=lambda slots: stored[slots],
-        record_ids=[f"ecg {number}" for number in range(n)],
-    )
-    return data, classes
-
-
-DATA, CLASSES = toy_data()
-ALL = np.arange(len(CLASSES))
-
-
-def accuracy(encoder: ModelEncoder) -> Mapping[str, float]:
-    scores = encoder.encode_ecg(ALL) @ encoder.encode_vectors(DATA.texts.vectors_FW).T
-    return {"macro_auroc": float((scores.argmax(axis=1) == CLASSES).mean())}
-
-
-def run(folder: Path, stop: Stop | None = None, key: str = "k", **settings: Any) -> Trained:
-    config = dataclasses.replace(CONFIG, **settings)
-    stop = Stop() if stop is None else stop
-    return train(config, SHAPE, DATA, folder, key, {"vectors": "f"}, accuracy, stop)
+from ecgpipe.train_ecg.loop.step_profile import profile_step
+from ecgpipe.train_ecg.loop.training import Trained, make_accelerator
+from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
+from ecgpipe.train_ecg.two_towers import initialised
 
 
 def weights_hash(folder: Path) -> str:
@@ -206,17 +163,17 @@ def test_a_profile_lets_go_of_its_last_step_before_whole_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is left of it breaks the capture of a CUDA graph off."""
-    passed: list[weakref.ref[Passed]] = []
+    results: list[weakref.ref[ForwardResult]] = []
     forward = Step.forward
 
-    def watched(step: Step, *given: torch.Tensor) -> Passed:
+    def watched(step: Step, *given: torch.Tensor) -> ForwardResult:
         result = forward(step, *given)
-        passed.append(weakref.ref(result))
+        results.append(weakref.ref(result))
         return result
 
     def whole_steps(*_: object) -> tuple[float, float]:
-        assert len(passed) > 2
-        assert [each() for each in passed] == [None] * len(passed)
+        assert len(results) > 2
+        assert [each() for each in results] == [None] * len(results)
         return 1.0, 0.0
 
     monkeypatch.setattr(Step, "forward", watched)
@@ -230,7 +187,6 @@ def test_a_run_killed_while_it_was_validated_logs_what_an_undisturbed_one_does(
     """The last step of the epoch is saved, the epoch is not; nothing sets a learning rate anew."""
     settings: dict[str, Any] = {"schedule": "cosine", "log_every": 1, "epochs": 3}
     run(tmp_path / "whole", **settings)
-    config = dataclasses.replace(CONFIG, **settings)
     asked = itertools.count()
 
     def killed(encoder: ModelEncoder) -> Mapping[str, float]:
@@ -239,7 +195,7 @@ def test_a_run_killed_while_it_was_validated_logs_what_an_undisturbed_one_does(
         return accuracy(encoder)
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, SHAPE, DATA, tmp_path / "killed", "k", {"vectors": "f"}, killed, Stop())
+        run(tmp_path / "killed", validate=killed, **settings)
     assert run(tmp_path / "killed", **settings).resumed_from == 10
     for log in ("log", "steps"):
         assert logged(tmp_path / "killed", log) == logged(tmp_path / "whole", log)
@@ -263,11 +219,10 @@ def test_nothing_is_begun_before_everything_that_may_be_refused(tmp_path: Path) 
     def begin() -> None:
         begun.append(not tmp_path.joinpath("steps.jsonl").exists())
 
-    refused = dataclasses.replace(CONFIG, global_batch_size=64)
     with pytest.raises(ConfigError):
-        train(refused, SHAPE, DATA, tmp_path, "k", {}, accuracy, Stop(), begin)
+        run(tmp_path, on_begin=begin, global_batch_size=64)
     assert begun == []
-    train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, accuracy, Stop(), begin)
+    run(tmp_path, on_begin=begin)
     assert begun == [True]
 
 
@@ -277,7 +232,7 @@ def test_a_damaged_best_epoch_is_told_of_before_hours_of_training(tmp_path: Path
     def validate(encoder: ModelEncoder) -> Mapping[str, float]:
         return {"macro_auroc": next(values)}
 
-    train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    run(tmp_path, validate=validate)
     best = tmp_path / "checkpoints" / "step-00000005" / "model.safetensors"
     best.write_bytes(best.read_bytes()[:-1])
     with pytest.raises(
@@ -292,7 +247,7 @@ def test_an_undefined_figure_is_said_once_for_it_decides_what_is_kept(
     def validate(encoder: ModelEncoder) -> Mapping[str, float]:
         return {"macro_auroc": float("nan")}
 
-    train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    run(tmp_path, validate=validate)
     said = capsys.readouterr().err
     assert said.count("macro_auroc of the validation split is undefined") == 1
 
@@ -333,8 +288,7 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
     def validate(encoder: ModelEncoder) -> dict[str, float]:
         return {"macro_auroc": next(values)}
 
-    config = dataclasses.replace(CONFIG, epochs=4)
-    trained = train(config, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    trained = run(tmp_path, validate=validate, epochs=4)
     assert (trained.best_epoch, trained.best_value) == (2, 0.9)
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["step-00000010", "step-00000015", "step-00000020"]
@@ -348,7 +302,7 @@ def test_an_undefined_validation_figure_is_never_the_best(tmp_path: Path) -> Non
     def validate(encoder: ModelEncoder) -> dict[str, float]:
         return {"macro_auroc": next(values)}
 
-    trained = train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    trained = run(tmp_path, validate=validate)
     assert trained.best_epoch == 2
     lines = (tmp_path / "log.jsonl").read_text()
     assert "NaN" not in lines  # not JSON
@@ -358,7 +312,7 @@ def test_without_any_validation_figure_the_last_epoch_is_kept(tmp_path: Path) ->
     def validate(encoder: ModelEncoder) -> dict[str, float]:
         return {"macro_auroc": float("nan")}
 
-    trained = train(CONFIG, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    trained = run(tmp_path, validate=validate)
     assert (trained.best_epoch, trained.best_value) == (3, None)
 
 
@@ -368,7 +322,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     texts = dataclasses.replace(DATA.texts, vectors_FW=vectors)
     broken = dataclasses.replace(DATA, texts=texts)
     with pytest.raises(EcgpipeError, match=r"step 0 in epoch 1 is not finite.*not-finite\.json"):
-        train(CONFIG, SHAPE, broken, tmp_path, "k", {}, accuracy, Stop())
+        run(tmp_path, data=broken)
     assert not (tmp_path / "model").exists()
 
 
@@ -377,16 +331,7 @@ def test_a_gradient_that_is_not_finite_names_the_records_of_its_batch(tmp_path: 
     vectors[1] = np.inf
     texts = dataclasses.replace(DATA.texts, vectors_FW=vectors)
     with pytest.raises(EcgpipeError, match="names the 8 records of its batch"):
-        train(
-            dataclasses.replace(CONFIG, log_every=3),
-            SHAPE,
-            dataclasses.replace(DATA, texts=texts),
-            tmp_path,
-            "k",
-            {},
-            accuracy,
-            Stop(),
-        )
+        run(tmp_path, data=dataclasses.replace(DATA, texts=texts), log_every=3)
     found = json.loads((tmp_path / "not-finite.json").read_text())
     batch = epoch_batches(40, 8, CONFIG.seed, 0)[found["step"]]
     assert found["record_ids"] == [f"ecg {place}" for place in batch]
@@ -399,8 +344,7 @@ def test_training_ends_when_it_has_been_no_better_for_long_enough(tmp_path: Path
     def validate(encoder: ModelEncoder) -> dict[str, float]:
         return {"macro_auroc": next(values)}
 
-    config = dataclasses.replace(CONFIG, epochs=9, patience=2)
-    trained = train(config, SHAPE, DATA, tmp_path, "k", {}, validate, Stop())
+    trained = run(tmp_path, validate=validate, epochs=9, patience=2)
     assert (trained.epochs, trained.best_epoch) == (4, 2)
     card = load_model(tmp_path / "model")[1].about["training"]
     assert (card["epochs"], card["epochs_asked"]) == (4, 9)
@@ -432,7 +376,7 @@ def test_norms_biases_and_the_temperature_are_not_decayed() -> None:
 
 def test_a_fixed_temperature_stays_fixed(tmp_path: Path) -> None:
     shape = dataclasses.replace(SHAPE, learn_temperature=False)
-    train(CONFIG, shape, DATA, tmp_path, "k", {}, accuracy, Stop())
+    run(tmp_path, shape=shape)
     model, _ = load_model(tmp_path / "model")
     assert model.log_scale.exp().item() == pytest.approx(1 / 0.07)
 
@@ -465,8 +409,7 @@ def test_the_best_epoch_survives_a_newer_best_that_proves_damaged(tmp_path: Path
         return {"macro_auroc": next(figures)}
 
     def go(epochs: int) -> Trained:
-        config = dataclasses.replace(CONFIG, epochs=epochs)
-        return train(config, SHAPE, DATA, tmp_path, "k", {"vectors": "f"}, validate, Stop())
+        return run(tmp_path, validate=validate, epochs=epochs)
 
     go(4)
     newest = tmp_path / "checkpoints" / "step-00000020" / "model.safetensors"
@@ -523,45 +466,64 @@ def test_signals_on_the_only_gpu_are_found_where_they_lie(monkeypatch: pytest.Mo
     assert list(signals.batches(np.zeros((2, 3), np.int64))) == ["resident", "resident"]
 
 
-def test_a_capture_bears_with_the_thread_that_is_a_batch_ahead(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+class PlainStep:
+    """A step that a fake capture records."""
+
+    optimizer = make_optimizer(initialised(SHAPE, 0), CONFIG, torch.device("cpu"))
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def __call__(self, *_: torch.Tensor) -> torch.Tensor:
+        if self.error is not None:
+            raise self.error
+        return torch.zeros(3)
+
+
+@pytest.fixture
+def capture_modes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The mode of each capture, on a fake GPU."""
     modes: list[str] = []
 
     @contextlib.contextmanager
-    def graph(_: Any, stream: Any = None, capture_error_mode: str = "global") -> Iterator[None]:
-        assert stream is None  # PyTorch's own, where the run has none
+    def graph(_: Any, capture_error_mode: str = "global") -> Iterator[None]:
         modes.append(capture_error_mode)
         yield
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
     monkeypatch.setattr(torch.cuda, "graph", graph)
-    model = initialised(SHAPE, 0)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "the stream before")
+    return modes
 
-    class Plain:
-        optimizer = make_optimizer(model, CONFIG, torch.device("cpu"))
 
-        def __call__(self, *_: torch.Tensor) -> torch.Tensor:
-            return torch.zeros(3)
-
-    step: Any = Plain()
+def test_a_capture_tolerates_the_thread_that_loads_the_next_batch(capture_modes: list[str]) -> None:
+    step: Any = PlainStep()
     CapturedStep(step)._capture(torch.zeros(1), torch.zeros(1))
-    assert modes == ["thread_local"]
+    assert capture_modes == ["thread_local"]
+
+
+def test_a_failed_capture_names_the_setting_and_restores_the_stream(
+    capture_modes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_stream", restored.append)
+    step: Any = PlainStep(RuntimeError("operation not permitted"))
+    captured = CapturedStep(step)
+    with pytest.raises(EcgpipeError, match=r"not permitted.*train\.cuda_graph=false"):
+        captured._capture(torch.zeros(1), torch.zeros(1))
+    assert restored == ["the stream before"]
+    assert captured._graph is None
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's own, in its compiler
-@pytest.mark.parametrize("batch_parts", [None, 2])
-def test_a_compiled_encoder_learns_what_an_eager_one_does(
-    tmp_path: Path, batch_parts: int | None
-) -> None:
+def test_a_compiled_encoder_learns_what_an_eager_one_does(tmp_path: Path) -> None:
     """Its kernels round otherwise, so the first steps alone are alike; its weights keep names."""
     losses = {}
     for compiled in (False, True):
         folder = tmp_path / str(compiled)
-        settings = {"compile": compiled, "batch_parts": batch_parts}
-        trained = run(folder, epochs=4, log_every=1, **settings)
+        trained = run(folder, epochs=4, log_every=1, compile=compiled)
         lines = (folder / "steps.jsonl").read_text().splitlines()
         losses[compiled] = [json.loads(line)["loss"] for line in lines]
         model, _ = load_model(folder / "model")
