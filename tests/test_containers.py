@@ -1,6 +1,6 @@
-"""The container recipes, read: no engine runs here, so what can be seen in their text is seen.
+"""The container recipes, checked as text because no container engine runs here.
 
-And the self-test that images run is run, outside of any.
+The images' self-test is run outside of a container.
 """
 
 import os
@@ -20,7 +20,7 @@ RECIPES = pytest.mark.parametrize("recipe", [DOCKERFILE, DEFINITION], ids=["dock
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's, with continued lines joined."""
+    """The Dockerfile's instructions, with continued lines joined."""
     lines = [line for line in DOCKERFILE.splitlines() if not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ").splitlines()
     return [(w[0], w[1]) for line in joined if len(w := line.split(None, 1)) == 2]
@@ -37,7 +37,7 @@ def docker_copies() -> dict[str, str]:
 
 
 def sections() -> dict[str, str]:
-    """The definition file's, by name."""
+    """The sections of the definition file by name."""
     parts = re.split(r"^%(\w+)\n", DEFINITION, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -57,19 +57,19 @@ def test_both_copy_the_same_files_and_each_is_tracked() -> None:
         assert any(name == source or name.startswith(f"{source}/") for name in listed), source
 
 
-def test_all_that_the_package_is_built_from_is_copied() -> None:
+def test_everything_the_package_is_built_from_is_copied() -> None:
     copied = set(docker_copies())
     links = {
         path.name: path.readlink() for path in (ROOT / "ecgpipe").iterdir() if path.is_symlink()
     }
     assert {link.name for link in links.values()} <= copied
     assert {"ecgpipe", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"} <= copied
-    # setuptools reads the links inside ecgpipe/ relative to it, so both must keep their places.
+    # The links inside ecgpipe/ are relative, so the folders must keep their relative places.
     assert all(target == f"/opt/ecgpipe/{s}" for s, target in docker_copies().items()
                if not s.startswith("containers/"))  # fmt: skip
 
 
-def test_nothing_but_that_is_sent_to_the_builder() -> None:
+def test_only_the_copied_files_are_sent_to_the_builder() -> None:
     lines = [line for line in IGNORE.splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     assert {line[1:] for line in lines if line.startswith("!")} == set(docker_copies())
@@ -87,21 +87,21 @@ def test_every_package_is_installed_under_the_tested_pins(recipe: str) -> None:
 
 
 @RECIPES
-def test_the_base_is_named_by_a_version_and_is_the_tested_python(recipe: str) -> None:
+def test_the_base_image_is_pinned_to_the_tested_python(recipe: str) -> None:
     [base] = re.findall(r"^(?:FROM|From:) (\S+)$", recipe, re.MULTILINE)
     assert base.startswith(f"python:{sys.version_info.major}.{sys.version_info.minor}-")
     assert "latest" not in recipe
 
 
 @RECIPES
-def test_no_other_host_than_the_registries_is_named_and_no_secret(recipe: str) -> None:
+def test_recipes_name_only_public_registries_and_no_secret(recipe: str) -> None:
     hosts = set(re.findall(r"https?://([^/\s\"]+)", recipe))
     assert hosts == {"pypi.org", "download.pytorch.org"}
     assert not re.search(r"(?i)token(?!izers)|passw|secret|api_?key|trusted-host|http://", recipe)
 
 
 @RECIPES
-def test_at_run_time_no_network_is_asked(recipe: str) -> None:
+def test_libraries_are_offline_at_run_time(recipe: str) -> None:
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"):
         assert re.search(rf"\b{name}=1\b", recipe), name
 
@@ -116,7 +116,7 @@ def test_the_docker_image_does_not_run_as_root() -> None:
     assert not re.search(r"\b(sudo|curl|wget|chmod 777|apt-get)\b", DOCKERFILE)
 
 
-def test_apptainer_knows_each_of_its_sections() -> None:
+def test_every_section_is_known_to_apptainer() -> None:
     assert set(sections()) == {"arguments", "files", "post", "environment", "test", "runscript"}
     [name] = re.findall(r"\{\{ (\w+) \}\}", sections()["post"])
     assert f"{name}=" in sections()["arguments"]
@@ -124,7 +124,7 @@ def test_apptainer_knows_each_of_its_sections() -> None:
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
-def test_their_shell_is_clean(tmp_path: Path) -> None:
+def test_shellcheck_finds_nothing_in_the_recipes(tmp_path: Path) -> None:
     scripts = [ROOT / "containers/self_test.sh"]
     for name in ("post", "test", "runscript", "environment"):
         path = tmp_path / name

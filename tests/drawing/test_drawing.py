@@ -1,4 +1,4 @@
-"""The sheet of an ECG: where every line goes, by hand; what is written; the bytes."""
+"""The ECG sheet: geometry checked against values worked out by hand, its text, and its bytes."""
 
 import itertools
 import os
@@ -24,7 +24,7 @@ from ecgpipe.errors import ConfigError
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.read_ecg.signal.record import LEADS
 
-# The chart of a full sheet begins at (16, 14) mm; traces begin 10 mm further right.
+# The chart of a full sheet starts at (16, 14) mm; traces start 10 mm further right.
 LEFT, BASELINES = 26.0, (154.0, 114.0, 74.0, 34.0)
 
 
@@ -40,7 +40,7 @@ def panels_of(chart: Chart, lead: str) -> list[Panel]:
     return [panel for panel in chart.panels if panel.lead == lead]
 
 
-def said(sheet: Sheet) -> list[str]:
+def texts_of(sheet: Sheet) -> list[str]:
     return [text.text for text in sheet.all_texts()]
 
 
@@ -81,7 +81,7 @@ def test_a_column_shows_its_own_seconds() -> None:
     np.testing.assert_allclose(trace[-1], (151.0 + 62.5, 144.0))
 
 
-def test_other_rates_keep_the_scale() -> None:
+def test_the_scale_does_not_depend_on_the_sampling_rate() -> None:
     signal_mv = silence(rate_hz=360)
     signal_mv[0, 360] = 0.5
     (trace,) = panels_of(chart_of(signal_mv, 360), "I")[0].traces
@@ -89,8 +89,8 @@ def test_other_rates_keep_the_scale() -> None:
     assert len(trace) == 901
 
 
-def test_the_polyline_is_what_the_file_holds(real_data: Path) -> None:
-    """Against wfdb's millivolts: nothing is filtered, thinned or moved but by the lead's median."""
+def test_traces_hold_every_sample_of_the_file(real_data: Path) -> None:
+    """Against wfdb's millivolts: nothing is filtered or dropped; only the median is subtracted."""
     ecg = real(real_data, 1)
     chart = ecg_chart(ecg, 16.0, 14.0, FULL, ENGLISH)
     for panel in chart.panels:
@@ -105,12 +105,12 @@ def test_the_polyline_is_what_the_file_holds(real_data: Path) -> None:
                               1250 if panel.end_s == 10 else 1251)  # fmt: skip
 
 
-def test_an_offset_does_not_move_the_lead_off_its_row() -> None:
+def test_an_offset_does_not_move_a_lead_away_from_its_row() -> None:
     signal_mv = silence() + 7.0
     assert chart_of(signal_mv).panels[0].traces[0][0, 1] == 154.0
 
 
-def test_a_gap_interrupts_the_line_and_is_named() -> None:
+def test_a_gap_interrupts_the_line_and_is_labelled() -> None:
     signal_mv = silence()
     signal_mv[1, 1000:2000] = np.nan
     chart = chart_of(signal_mv)
@@ -119,11 +119,11 @@ def test_a_gap_interrupts_the_line_and_is_named() -> None:
     assert [len(trace) for trace in strip.traces] == [1000, 3000]
     assert strip.traces[1][0, 0] == LEFT + 4 * 25
     gap = [(t.x_mm, t.y_mm) for t in chart.texts if t.text == "no reading"]
-    assert [x for x, _ in gap] == [LEFT + 3 * 25]  # 12.5 mm of the short panel are too few
-    assert 32.5 < gap[0][1] < 34  # where letters stand whose middle is on the baseline
+    assert [x for x, _ in gap] == [LEFT + 3 * 25]  # 12.5 mm of the short panel are too narrow
+    assert 32.5 < gap[0][1] < 34  # vertically centred on the baseline
 
 
-def test_a_sample_between_gaps_is_a_dash_of_its_length() -> None:
+def test_an_isolated_sample_is_a_dash_one_sample_long() -> None:
     signal_mv = silence()
     signal_mv[0, 100:200] = np.nan
     signal_mv[0, 150] = 0.0
@@ -132,22 +132,22 @@ def test_a_sample_between_gaps_is_a_dash_of_its_length() -> None:
     np.testing.assert_allclose(traces[1], [(LEFT + 7.475, 154.0), (LEFT + 7.525, 154.0)])
 
 
-def test_an_absent_lead_is_a_named_gap_and_never_a_line() -> None:
+def test_a_missing_lead_is_a_labelled_gap_and_never_a_line() -> None:
     signal_mv = silence()
     signal_mv[7] = np.nan
     sheet = ecg_sheet(Ecg(signal_mv, 500, LEADS), Captions("x"))
     (panel,) = panels_of(sheet.charts[0], "V2")
     assert panel.traces == ()
-    assert "V2" in said(sheet)
+    assert "V2" in texts_of(sheet)
     (gap,) = [text for text in sheet.all_texts() if text.text == "no signal"]
     assert (gap.x_mm, gap.align) == (151.0 + 31.25, "center")
-    assert "No signal in: V2" in said(sheet)
+    assert "No signal in: V2" in texts_of(sheet)
 
 
 @pytest.mark.parametrize(
-    ("lead", "rhythm"), [(None, "II"), ("II", "I")], ids=["lead II", "the first that is there"]
+    ("lead", "rhythm"), [(None, "II"), ("II", "I")], ids=["lead II", "the first present lead"]
 )
-def test_the_rhythm_strip(lead: str | None, rhythm: str) -> None:
+def test_the_rhythm_strip_shows_lead_ii_if_present(lead: str | None, rhythm: str) -> None:
     signal_mv = silence()
     if lead:
         signal_mv[LEADS.index(lead)] = np.nan
@@ -155,7 +155,7 @@ def test_the_rhythm_strip(lead: str | None, rhythm: str) -> None:
     assert (last.lead, last.start_s, last.end_s, last.baseline_mm) == (rhythm, 0.0, 10.0, 34.0)
 
 
-def test_in_a_short_recording_every_lead_is_still_seen_for_its_seconds() -> None:
+def test_in_a_short_recording_every_lead_is_still_shown_for_its_full_width() -> None:
     assert column_starts(10.0) == column_starts(9.998) == (0.0, 2.5, 5.0, 7.5)
     assert column_starts(7.0) == (0.0, 2.5, 4.5, 4.5)
     assert column_starts(5.04) == (0.0, 2.5, 2.5, 2.5)
@@ -163,18 +163,18 @@ def test_in_a_short_recording_every_lead_is_still_seen_for_its_seconds() -> None
     sheet = ecg_sheet(Ecg(silence(7.0), 500, LEADS), Captions("x"))
     (v6,) = panels_of(sheet.charts[0], "V6")
     assert (v6.left_mm, v6.traces[0][-1, 0]) == (213.5, pytest.approx(213.5 + 62.5, abs=0.06))
-    assert said(sheet).count("4.5–7 s") == 2
+    assert texts_of(sheet).count("4.5–7 s") == 2
     (end,) = [text for text in sheet.all_texts() if text.text == "end of recording"]
     assert end.x_mm == pytest.approx(LEFT + 8.5 * 25)
 
 
-def test_padding_behind_a_short_recording_is_its_end() -> None:
+def test_padding_after_a_short_recording_is_labelled_as_its_end() -> None:
     padded = np.full((12, 5000), np.nan)
     padded[:, :3500] = silence(7.0)
     assert chart_of(padded).texts == chart_of(silence(7.0)).texts
 
 
-def test_few_leads_have_a_row_each() -> None:
+def test_few_leads_get_a_row_each() -> None:
     signal_mv = np.full((12, 5000), np.nan)
     signal_mv[[1, 6]] = 0.0
     chart = chart_of(signal_mv)
@@ -186,7 +186,7 @@ def test_few_leads_have_a_row_each() -> None:
     assert absent in [text.text for text in chart.texts]
 
 
-def test_a_recording_without_any_reading_is_all_gaps() -> None:
+def test_a_recording_without_samples_is_all_gaps() -> None:
     chart = chart_of(np.full((12, 5000), np.nan))
     assert not any(panel.traces for panel in chart.panels)
     assert [text.text for text in chart.texts].count("no signal") == 13
@@ -201,20 +201,20 @@ def test_the_calibration_pulse_is_a_millivolt_for_a_fifth_of_a_second() -> None:
         assert pulse[:, 0].max() < LEFT
 
 
-def test_the_grid_is_a_millimetre_and_five_and_baselines_lie_on_it() -> None:
+def test_the_grid_has_lines_every_1_and_5_mm_and_baselines_are_on_it() -> None:
     chart = chart_of(silence())
     assert (chart.fine_mm, chart.coarse_mm) == (1.0, 5.0)
     fine, coarse = chart.grid_lines(1.0), chart.grid_lines(5.0)
     assert (len(fine), len(coarse)) == (266 + 161, 54 + 33)
-    upright = [line[0, 0] for line in coarse[:54]]
-    level = [line[0, 1] for line in coarse[54:]]
-    assert upright[:3] == [16.0, 21.0, 26.0]
-    assert set(BASELINES) <= set(level)
-    assert LEFT in upright
-    assert LEFT + 62.5 not in upright  # 2.5 s are twelve and a half large squares
+    vertical = [line[0, 0] for line in coarse[:54]]
+    horizontal = [line[0, 1] for line in coarse[54:]]
+    assert vertical[:3] == [16.0, 21.0, 26.0]
+    assert set(BASELINES) <= set(horizontal)
+    assert LEFT in vertical
+    assert LEFT + 62.5 not in vertical  # 2.5 s are 12.5 large squares
 
 
-def test_half_size_is_half_of_everything_but_the_rows() -> None:
+def test_half_size_halves_time_voltage_and_grid() -> None:
     signal_mv = silence()
     signal_mv[1, 3000:] = 1.0
     chart = ecg_chart(Ecg(signal_mv, 500, LEADS), 0.0, 0.0, HALF, ENGLISH)
@@ -223,7 +223,7 @@ def test_half_size_is_half_of_everything_but_the_rows() -> None:
     assert (chart.coarse_mm, chart.fine_mm) == (2.5, None)
 
 
-def test_lead_names_stand_clear_of_the_traces(real_data: Path) -> None:
+def test_lead_names_do_not_overlap_the_traces(real_data: Path) -> None:
     crossed = n_names = 0
     for number in range(1, 41):
         chart = ecg_chart(real(real_data, number), 16.0, 14.0, FULL, ENGLISH)
@@ -243,7 +243,7 @@ def test_lead_names_stand_clear_of_the_traces(real_data: Path) -> None:
                 ).any()
             )
     assert n_names == 40 * 13
-    assert crossed <= 2  # where the traces leave no room at all
+    assert crossed <= 2  # some traces leave no free space
 
 
 LONG = Captions(
@@ -259,7 +259,7 @@ LONG = Captions(
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
-def test_nothing_written_overlaps_or_leaves_the_sheet(language: str) -> None:
+def test_no_text_overlaps_another_or_leaves_the_sheet(language: str) -> None:
     signal_mv = silence()
     signal_mv[[3, 10, 11]] = np.nan
     sheet = ecg_sheet(Ecg(signal_mv, 500, LEADS), LONG, language)
@@ -277,23 +277,23 @@ def test_nothing_written_overlaps_or_leaves_the_sheet(language: str) -> None:
             or b.top_mm <= a.bottom_mm
         )
         assert apart, (one, other)
-    header = "\n".join(said(sheet))
+    header = "\n".join(texts_of(sheet))
     assert "62/" in header  # rounded, not cut
     assert "600.0–610.0" in header
     assert "1805.6" in header
-    assert re.search(r"\(\+\d+\)", header)  # how many findings there was no room for
+    assert re.search(r"\(\+\d+\)", header)  # the number of findings that did not fit
 
 
-def test_unknown_findings_are_not_none() -> None:
+def test_unknown_findings_differ_from_no_findings() -> None:
     ecg = Ecg(silence(), 500, LEADS)
-    assert "Findings: unknown" in said(ecg_sheet(ecg, Captions("x")))
-    assert "Findings: none stated" in said(ecg_sheet(ecg, Captions("x", ())))
-    assert "所見：洞調律、左室肥大" in said(
+    assert "Findings: unknown" in texts_of(ecg_sheet(ecg, Captions("x")))
+    assert "Findings: none stated" in texts_of(ecg_sheet(ecg, Captions("x", ())))
+    assert "所見：洞調律、左室肥大" in texts_of(
         ecg_sheet(ecg, Captions("x", ("洞調律", "左室肥大")), "ja")
     )
 
 
-def test_lines_break_between_findings_and_count_what_is_left_out() -> None:
+def test_lines_break_between_findings_and_count_the_omitted_ones() -> None:
     parts = ["aaaa", "bbbb", "cccc", "dddd"]
     room = width_of("aaaa; bbbb (+2)", 3.0) + 0.1
     assert wrap(parts, "; ", 3.0, room, 1) == ["aaaa; bbbb (+2)"]
@@ -302,8 +302,8 @@ def test_lines_break_between_findings_and_count_what_is_left_out() -> None:
     assert wrap(["aaaa bbbb"], " ", 3.0, width_of("aaaa b…", 3.0) + 0.1, 1) == ["aaaa b…"]
 
 
-def test_words_take_no_more_room_than_is_reckoned_with() -> None:
-    """Against FreeType's own widths, for every name that may be written."""
+def test_text_is_not_wider_than_estimated() -> None:
+    """Against FreeType's widths, for the name of every finding."""
     from matplotlib.ft2font import FT2Font
 
     found = find_fonts()
@@ -317,7 +317,7 @@ def test_words_take_no_more_room_than_is_reckoned_with() -> None:
             assert drawn <= width_of(name, 1.0) * 1.05 + 0.3, name
 
 
-def test_every_finding_and_word_has_all_its_glyphs() -> None:
+def test_the_fonts_have_all_glyphs_of_findings_and_fixed_text() -> None:
     names = {
         finding.japanese
         for name in ("findings98", "ptbxl")
@@ -330,7 +330,7 @@ def test_every_finding_and_word_has_all_its_glyphs() -> None:
         assert missing_glyphs(path, name) == frozenset()
 
 
-def test_the_bundled_font_is_found_without_being_imported() -> None:
+def test_the_bundled_font_is_found_without_importing_its_package() -> None:
     program = (
         "import sys; from ecgpipe.drawing.fonts import bundled_font, missing_glyphs\n"
         "assert missing_glyphs(bundled_font(), '心房細動') == frozenset()\n"
@@ -380,24 +380,24 @@ def png_pixels(content: bytes) -> npt.NDArray[np.uint8]:
     return np.rint(pixels * 255).astype(np.uint8)
 
 
-def test_a_png_has_the_true_size_and_ten_pixels_a_millimetre() -> None:
+def test_a_png_has_the_true_size_and_ten_pixels_per_millimetre() -> None:
     content = render(ecg_sheet(ecg_with_a_step(), Captions("x")), find_fonts(), "png")
     assert struct.unpack(">II", content[16:24]) == (2970, 2100)
     place = content.index(b"pHYs")
     assert struct.unpack(">IIB", content[place + 4 : place + 13]) == (10000, 10000, 1)
 
 
-def test_the_drawn_grid_and_trace_lie_where_the_geometry_says() -> None:
+def test_pixels_of_grid_and_trace_match_the_geometry() -> None:
     content = render(ecg_sheet(ecg_with_a_step(), Captions("x")), find_fonts(), "png")
     darkness = 255 - png_pixels(content).mean(axis=2)
-    # At y = 37.5 mm, above the last baseline, from lead-in to the step: grid only.
+    # At y = 37.5 mm, above the last baseline, there is only the grid up to the step.
     row = darkness[2100 - 375, 270:750]
     fine, coarse = np.unique(row[row > 10])[[0, -1]]
     assert fine < coarse
     at = 270 + np.flatnonzero(row == coarse)
     np.testing.assert_array_equal(at[::2], np.arange(310, 751, 50) - 1)  # 2 pixels: 31, 36, ... mm
     np.testing.assert_array_equal(at[1::2], np.arange(310, 751, 50))
-    assert (row == fine).sum() == 48 - 9  # each other millimetre, 1 pixel
+    assert (row == fine).sum() == 48 - 9  # 1 pixel at every other millimetre
     # The step of lead II's rhythm strip: high from x = 26 + 50 to 26 + 55 mm at y = 44 mm.
     top = darkness[2100 - 440, :]
     black = np.flatnonzero(top > 200)
@@ -406,7 +406,7 @@ def test_the_drawn_grid_and_trace_lie_where_the_geometry_says() -> None:
     assert abs(black.max() - 810) <= 3
 
 
-def test_huge_amplitudes_end_at_the_grid() -> None:
+def test_huge_amplitudes_are_clipped_to_the_grid() -> None:
     huge = np.random.default_rng(0).normal(0, 1e6, (12, 5000))
     calm = png_pixels(render(ecg_sheet(Ecg(silence(), 500, LEADS), Captions("x")),
                              find_fonts(), "png"))  # fmt: skip
@@ -418,7 +418,7 @@ def test_huge_amplitudes_end_at_the_grid() -> None:
     assert (calm != wild).any()
 
 
-def test_an_svg_has_the_true_size_outlined_letters_and_no_date() -> None:
+def test_an_svg_has_the_true_size_outlined_text_and_no_date() -> None:
     sheet = ecg_sheet(ecg_with_a_step(), Captions("x$1$", ("洞調律",)), "ja")
     svg = render(sheet, find_fonts(), "svg").decode()
     width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2]
@@ -427,11 +427,11 @@ def test_an_svg_has_the_true_size_outlined_letters_and_no_date() -> None:
     assert "<text" not in svg
     assert "font-family" not in svg
     assert "dc:date" not in svg
-    assert "x$1$" in svg  # not taken for a formula
+    assert "x$1$" in svg  # not typeset as a formula
 
 
 def test_the_same_sheet_gives_the_same_bytes_whatever_the_settings(tmp_path: Path) -> None:
-    """In other processes, with other hash seeds, and with a matplotlibrc of the user's own."""
+    """In different processes, with different hash seeds, with and without a user's matplotlibrc."""
     (tmp_path / "matplotlibrc").write_text(
         "lines.linewidth: 7\nsvg.hashsalt: mine\nfont.size: 30\nsavefig.bbox: tight\n"
         "path.simplify: True\ntext.usetex: False\nfigure.facecolor: black\n"
@@ -459,7 +459,7 @@ def test_the_same_sheet_gives_the_same_bytes_whatever_the_settings(tmp_path: Pat
     assert len(outputs) == 1
 
 
-def test_rendering_leaves_matplotlib_as_it_was() -> None:
+def test_rendering_does_not_change_matplotlibs_settings() -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
@@ -467,12 +467,12 @@ def test_rendering_leaves_matplotlib_as_it_was() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def test_a_contact_sheet_has_six_a_page_each_with_its_reason() -> None:
+def test_a_contact_sheet_has_six_ecgs_per_page_each_with_its_reason() -> None:
     ecg = ecg_with_a_step()
     thumbnails = [Thumbnail(ecg, f"r{number}", (f"reason {number}",)) for number in range(8)]
     pages = contact_sheets(thumbnails, "Suspects", "SIMULATED")
     assert [len(page.charts) for page in pages] == [6, 2]
-    words = said(pages[1])
+    words = texts_of(pages[1])
     assert {"r6   500 Hz", "reason 7", "Suspects (2/2)", "SIMULATED"} <= set(words)
     for page in pages:
         boxes = [chart.box for chart in page.charts]
