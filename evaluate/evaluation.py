@@ -1,15 +1,15 @@
-"""The evaluation stage: a model and records to the metrics of every task.
+"""A model and records -> the metrics of every task.
 
-Owns what is compared with what: the model, untrained models of the same shape, the class prior,
-the model with its prompts shuffled, and apart from these its scores adjusted by the prior; all on
-the same records with the same resampling. Every choice (thresholds, calibration) is made on
-validation records; the scored records' truth is only ever compared with. Knows a model only as
-something that encodes ECGs and texts into one space.
+Owns what is compared: the model, untrained models of the same shape, the class prior, the model
+with its prompts shuffled, and separately its scores adjusted by the prior; all on the same records
+with the same resampling. Thresholds and calibration are chosen on validation records; the truth of
+the scored records is used for scoring only. Knows a model only as something that encodes ECGs and
+texts into one space.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from ecgpipe.evaluate.metrics.calibration import PairLogits, calibration
 from ecgpipe.evaluate.metrics.confusion import confusion
 from ecgpipe.evaluate.metrics.curves import curves
 from ecgpipe.evaluate.metrics.thresholds import best_f1_thresholds
+from ecgpipe.evaluate.results import ClassResults, Curves, Scores, Summary, TaskResults
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import (
     START_TEMPERATURE,
@@ -49,23 +50,23 @@ class TwoSidedModel(Protocol):
         """(n, D) of the ECGs in these slots of the signal store."""
 
     def encode_text(self, texts: Sequence[str], language: Language | None = None) -> Vectors:
-        """(n, D) of class wordings, put into the prompt of a language; None: the model's own."""
+        """(n, D) of class wordings, put into the prompt of a language; None: the training one."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What was scored, and how well."""
 
-    tasks: dict[str, Any]
+    tasks: dict[str, TaskResults]
     """The `tasks` block of the results file."""
 
     scored: dict[str, ScoredTask]
-    """By name of the task, what the metrics were computed from."""
+    """By task, what the metrics were computed from."""
 
 
 @dataclass(frozen=True)
 class SplitVectors:
-    """What one model makes of the ECGs of both splits. D = joint width."""
+    """One model's vectors of the ECGs of both splits. D = width of the joint space."""
 
     scored_ND: Vectors
     validation_VD: Vectors
@@ -87,82 +88,104 @@ class SplitScores:
         return SplitScores(self.scored_NC[:, order_C], self.validation_VC[:, order_C])
 
 
-def evaluate(
-    model: TwoSidedModel,
-    untrained: Sequence[TwoSidedModel],
-    tasks: Sequence[Task],
-    scored: RecordsTable,
-    trained_on: RecordsTable,
-    config: EvalConfig,
-    language: str,
-    stop: Stop,
-    validation: RecordsTable | None = None,
-    logits: PairLogits | None = None,
-) -> Evaluation:
+@dataclass(frozen=True, kw_only=True)
+class EvaluationInputs:
+    """What an evaluation needs."""
+
+    model: TwoSidedModel
+    untrained: Sequence[TwoSidedModel]
+    """Models of the same shape as initialised, for the random-encoder baseline."""
+
+    tasks: Sequence[Task]
+    scored: RecordsTable
+    trained_on: RecordsTable
+    """The training records, for the class prior."""
+
+    validation: RecordsTable = field(default_factory=lambda: RecordsTable(()))
+    """What thresholds and calibration are chosen on; without any there are none."""
+
+    config: EvalConfig
+    language: str
+    """Of the class wordings, for tasks without a language."""
+
+    logits: PairLogits = field(default=PairLogits(1 / START_TEMPERATURE, None))
+    """How the model turns a cosine into a logit."""
+
+    stop: Stop
+    """Checked between models and tasks."""
+
+    def __post_init__(self) -> None:
+        scored = {record.record_id for record in self.scored.records}
+        if scored & {record.record_id for record in self.validation.records}:
+            raise ValueError("validation records must not be among the scored records")
+
+
+def evaluate(inputs: EvaluationInputs) -> Evaluation:
     """Score every task, with baselines.
 
-    Args:
-        model: the trained model.
-        untrained: models of the same shape as initialised, for the random-encoder baseline.
-        tasks: what to score.
-        scored: the records of the split that is scored.
-        trained_on: the training records, for the class prior.
-        config: draws, seed, and the least positives of a macro average.
-        language: which wording of the classes is used where a task does not say.
-        stop: asked between models and tasks.
-        validation: the records that thresholds and calibration are chosen on; without any there
-            is no F1 and no calibration.
-        logits: how the model makes logits of cosines; by default at the temperature that training
-            starts from, without a bias.
-
     Raises:
-        StoppedEarly: a signal came; nothing is kept.
-        ValueError: a record is both scored and chosen on.
+        StoppedEarly: a signal asked to stop; nothing is kept.
     """
-    validation = validation or RecordsTable(())
-    if {r.record_id for r in validation.records} & {r.record_id for r in scored.records}:
-        raise ValueError("validation records must not be among those that are scored")
-    draws = PatientDraws.of(scored.patients, config.bootstrap_draws, config.seed)
+    config = inputs.config
+    draws = PatientDraws.of(inputs.scored.patients, config.bootstrap_draws, config.seed)
+    models = (inputs.model, *inputs.untrained)
     ecg_vectors = []
-    for coder in (model, *untrained):
-        _check_stop(stop)
-        ecg_vectors.append(
-            SplitVectors(coder.encode_ecg(scored.slots), coder.encode_ecg(validation.slots))
+    for model in models:
+        _check_stop(inputs.stop)
+        scored, validation = (
+            model.encode_ecg(table.slots) for table in (inputs.scored, inputs.validation)
         )
-    logits = logits or PairLogits(1 / START_TEMPERATURE, None)
+        ecg_vectors.append(SplitVectors(scored, validation))
     results, kept = {}, {}
-    for task in tasks:
-        _check_stop(stop)
-        setting = _Setting.of(task, scored, validation, trained_on, draws, config)
+    for task in inputs.tasks:
+        _check_stop(inputs.stop)
+        setting = _Setting.of(task, inputs, draws)
         scores, *noise = [
-            _scores(coder, ecg, task, language)
-            for coder, ecg in zip((model, *untrained), ecg_vectors, strict=True)
+            _scores(model, ecg, task, inputs.language)
+            for model, ecg in zip(models, ecg_vectors, strict=True)
         ]
         kept[task.name] = ScoredTask(task, setting.chosen_N, scores.scored_NC, setting.truth_NC)
-        by_members = (
-            _from_members(task, setting, (model, *untrained), ecg_vectors, language)
-            if task.has_members
-            else {}
-        )
-        results[task.name] = {
-            **_about(task, setting, config),
-            "language": task.language or language,
-            "ensemble": task.ensemble,
-            **_model_metrics(task, setting, scores, language),
-            "baselines": _baselines(setting, scores, noise),
-            "from_members": by_members,
-            "adjusted": {"log_prior": _adjusted(setting, scores, logits)},
-            "confusion": confusion(
-                scores.scored_NC[setting.chosen_N],
-                setting.truth_NC[setting.chosen_N],
-                [c.id for c in task.classes],
-            ),
-            "calibration": calibration(
-                task.kind, setting.scored(scores), setting.validation(scores), logits, setting.draws
-            ),
-            "curves": _curves(task, setting, scores),
-        }
+        results[task.name] = _task_results(setting, scores, noise, inputs)
+        if task.has_members:
+            results[task.name]["from_members"] = _from_members(
+                setting, models, ecg_vectors, inputs.language
+            )
     return Evaluation(results, kept)
+
+
+def _task_results(
+    setting: "_Setting",
+    scores: "SplitScores",
+    noise: Sequence["SplitScores"],
+    inputs: EvaluationInputs,
+) -> TaskResults:
+    task, n = setting.task, int(setting.chosen_N.sum())
+    draws = setting.metrics(scores)
+    return {
+        "title": dict(task.title),
+        "source": task.source,
+        "kind": task.kind,
+        "split": inputs.config.split,
+        "n": n,
+        "n_left_out": len(setting.chosen_N) - n,
+        "min_positives": setting.min_positives,
+        "language": task.language or inputs.language,
+        "ensemble": task.ensemble,
+        "classes": _classes(setting, draws, inputs.language),
+        "summary": draws.summary_metrics(),
+        "baselines": _baselines(setting, scores, noise),
+        "from_members": {},
+        "adjusted": {"log_prior": _adjusted(setting, scores, inputs.logits)},
+        "confusion": confusion(*setting.scored(scores), [c.id for c in task.classes]),
+        "calibration": calibration(
+            task.kind,
+            setting.scored(scores),
+            setting.validation(scores),
+            inputs.logits,
+            setting.draws,
+        ),
+        "curves": _curves(setting, scores),
+    }
 
 
 def validation_metrics(
@@ -170,8 +193,8 @@ def validation_metrics(
 ) -> dict[str, float]:
     """The summary metrics of one task without intervals, for choosing a checkpoint.
 
-    A macro metric falls back to all classes where none has `min_positives` records. NaN where there
-    is nothing to score.
+    A macro metric is over all classes if none has `min_positives` records. NaN if there is nothing
+    to score.
     """
     truth = task.truth([record.findings for record in records.records])
     chosen = scored_records(task.kind, truth)
@@ -197,8 +220,9 @@ def _check_stop(stop: Stop) -> None:
 
 @dataclass(frozen=True)
 class _Setting:
-    """The records a task scores and those it chooses by, with their truth and draws."""
+    """A task's records: which it scores and which it chooses by, with their truth and draws."""
 
+    task: Task
     chosen_N: npt.NDArray[np.bool_]
     truth_NC: npt.NDArray[np.bool_]
     chosen_V: npt.NDArray[np.bool_]
@@ -213,50 +237,45 @@ class _Setting:
     seed: int
 
     @staticmethod
-    def of(
-        task: Task,
-        scored: RecordsTable,
-        validation: RecordsTable,
-        trained_on: RecordsTable,
-        draws: PatientDraws,
-        config: EvalConfig,
-    ) -> "_Setting":
+    def of(task: Task, inputs: EvaluationInputs, draws: PatientDraws) -> "_Setting":
         truth, truth_val, truth_train = (
             task.truth([record.findings for record in table.records])
-            for table in (scored, validation, trained_on)
+            for table in (inputs.scored, inputs.validation, inputs.trained_on)
         )
-        chosen = scored_records(task.kind, truth)
-        chosen_train = scored_records(task.kind, truth_train)
+        chosen, chosen_val, chosen_train = (
+            scored_records(task.kind, each) for each in (truth, truth_val, truth_train)
+        )
         return _Setting(
+            task=task,
             chosen_N=chosen,
             truth_NC=truth,
-            chosen_V=scored_records(task.kind, truth_val),
+            chosen_V=chosen_val,
             truth_VC=truth_val,
             train_counts_C=truth_train[chosen_train].sum(axis=0),
             n_train=int(chosen_train.sum()),
-            n_trained_on=len(trained_on),
+            n_trained_on=len(inputs.trained_on),
             draws=draws.chosen(chosen),
-            min_positives=config.min_positives,
-            seed=config.seed,
+            min_positives=inputs.config.min_positives,
+            seed=inputs.config.seed,
         )
 
     def scored(self, scores: SplitScores) -> tuple[Vectors, npt.NDArray[np.bool_]]:
-        """Scores and truth of the records that count."""
+        """Scores and truth of the scored records."""
         return scores.scored_NC[self.chosen_N], self.truth_NC[self.chosen_N]
 
     def validation(self, scores: SplitScores) -> tuple[Vectors, npt.NDArray[np.bool_]]:
-        """Scores and truth of the validation records that would count."""
+        """Scores and truth of the validation records that the task would score."""
         return scores.validation_VC[self.chosen_V], self.truth_VC[self.chosen_V]
 
     def metrics(self, scores: SplitScores) -> TaskDraws:
         """All metrics with all draws."""
         return self._metrics(scores, self.draws)
 
-    def pooled(self, models: Sequence[SplitScores]) -> dict[str, Any]:
-        """Summaries of several models of one kind, the draws divided among them.
+    def pooled(self, models: Sequence[SplitScores]) -> Summary:
+        """The summary of several models of one kind, with the draws divided among them.
 
-        So every draw is of a model and of patients at once, and the interval holds both kinds of
-        chance, for the price of one model.
+        Each draw is of a model and of patients, so the interval covers both kinds of chance at
+        the price of one model.
         """
         parts = len(models)
         if not parts:
@@ -284,32 +303,28 @@ def _scores(coder: TwoSidedModel, ecgs: SplitVectors, task: Task, language: str)
     return SplitScores(scored_NC, validation_VC)
 
 
-def _model_metrics(
-    task: Task, setting: _Setting, scores: SplitScores, language: str
-) -> dict[str, Any]:
-    """`classes` and `summary`."""
-    draws = setting.metrics(scores)
+def _classes(setting: _Setting, draws: TaskDraws, language: str) -> dict[str, ClassResults]:
     n, n_val = int(setting.chosen_N.sum()), setting.truth_VC[setting.chosen_V].sum(axis=0)
     n_patients = setting.draws.n_patients(setting.truth_NC[setting.chosen_N])
-    classes = {}
-    for number, c in enumerate(task.classes):
+    wordings = setting.task.wordings(language)
+    classes: dict[str, ClassResults] = {}
+    for number, c in enumerate(setting.task.classes):
         metrics, threshold = class_metrics(draws, number), float(draws.thresholds_C[number])
         classes[c.id] = {
+            **metrics,
             "names": dict(c.names),
-            "wordings": task.wordings(language)[number],
-            "n": metrics["n"],
+            "wordings": wordings[number],
             "patients": int(n_patients[number]),
             "n_val": int(n_val[number]),
             "prevalence": metrics["n"] / n if n else None,
-            **metrics,
             "threshold": None if np.isnan(threshold) else threshold,
         }
-    return {"classes": classes, "summary": draws.summary_metrics()}
+    return classes
 
 
 def _baselines(
     setting: _Setting, scores: SplitScores, noise: Sequence[SplitScores]
-) -> dict[str, Any]:
+) -> dict[str, Scores]:
     """Untrained models, the training frequencies, and the model's prompts at the wrong classes."""
     prior = SplitScores(
         prior_scores(setting.train_counts_C, len(setting.chosen_N)),
@@ -329,8 +344,8 @@ def _baselines(
     }
 
 
-def _adjusted(setting: _Setting, scores: SplitScores, logits: PairLogits) -> dict[str, Any]:
-    """The model told how frequent classes were in training: not zero-shot, so it stands apart."""
+def _adjusted(setting: _Setting, scores: SplitScores, logits: PairLogits) -> Scores:
+    """The model with the class frequencies of training added: not zero-shot, so it is apart."""
     adjusted = SplitScores(
         *(
             log_prior_adjusted(each, logits.scale, setting.train_counts_C, setting.n_train)
@@ -343,33 +358,33 @@ def _adjusted(setting: _Setting, scores: SplitScores, logits: PairLogits) -> dic
     }
 
 
-def _curves(task: Task, setting: _Setting, scores: SplitScores) -> dict[str, Any]:
-    """By class with enough ECGs to draw a curve of."""
+def _curves(setting: _Setting, scores: SplitScores) -> dict[str, Curves]:
+    """The curves of every class with enough ECGs."""
     scores_NC, truth_NC = setting.scored(scores)
     found = {
         c.id: curves(scores_NC[:, number], truth_NC[:, number])
-        for number, c in enumerate(task.classes)
+        for number, c in enumerate(setting.task.classes)
         if truth_NC[:, number].sum() >= setting.min_positives
     }
     return {class_id: curve for class_id, curve in found.items() if curve is not None}
 
 
 def _from_members(
-    task: Task,
     setting: _Setting,
-    coders: Sequence[TwoSidedModel],
+    models: Sequence[TwoSidedModel],
     ecg_vectors: Sequence[SplitVectors],
     language: str,
-) -> dict[str, Any]:
-    """The summary with classes scored by their members' prompts; `coders` begins with the model."""
+) -> dict[str, Scores]:
+    """The summary with classes scored by their members' prompts; `models` begins with the trained
+    one."""
+    task = setting.task
     texts, class_of_M = flattened(task.member_wording(language))
     scores = [
-        ecg.scores(coder.encode_text(texts, task.language))
-        for coder, ecg in zip(coders, ecg_vectors, strict=True)
+        ecg.scores(model.encode_text(texts, task.language))
+        for model, ecg in zip(models, ecg_vectors, strict=True)
     ]
-    hows: tuple[FromMembers, ...] = ("max", "mean", "logsumexp")
-    found: dict[str, Any] = {}
-    for how in hows:
+    found: dict[str, Scores] = {}
+    for how in get_args(FromMembers):
         of_classes, *noise = [
             SplitScores(
                 scores_from_members(each.scored_NC, class_of_M, how),
@@ -383,16 +398,3 @@ def _from_members(
             "random_encoder": {"summary": setting.pooled(noise)},
         }
     return found
-
-
-def _about(task: Task, setting: _Setting, config: EvalConfig) -> dict[str, Any]:
-    n = int(setting.chosen_N.sum())
-    return {
-        "title": dict(task.title),
-        "source": task.source,
-        "kind": task.kind,
-        "split": config.split,
-        "n": n,
-        "n_left_out": len(setting.chosen_N) - n,
-        "min_positives": config.min_positives,
-    }

@@ -1,22 +1,190 @@
 """The results file, `ecgpipe-results/2`: what was scored, how well, against which baselines.
 
-Owns its format, which docs/results.schema.json describes, and how metrics are written. Reports and
-tables are drawn from it alone, so an old file still renders: one of `ecgpipe-results/1` is read as
-one that lacks the newer blocks.
+Owns its format, which docs/results.schema.json describes. Reports and tables are made from it
+alone. The block of an analysis is described beside the analysis.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from ecgpipe.errors import StoreError
+from ecgpipe.evaluate.words import Words
 from ecgpipe.files import read_json_object, write_json_atomic
 
 FORMAT = "ecgpipe-results/2"
-READABLE = (FORMAT, "ecgpipe-results/1")
-
-Results = dict[str, Any]
 
 _NAMES = ("format", "run", "notice", "tasks", "data", "text", "training", "provenance")
+
+
+class Metric(TypedDict):
+    """A number with its 95 % interval; None where it does not exist."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+NO_METRIC: Metric = {"value": None, "low": None, "high": None}
+
+Summary = dict[str, Metric]
+"""The metrics of a whole task by name, such as macro_auroc."""
+
+
+class Scores(TypedDict):
+    """The summary of one way of scoring, and how it was made."""
+
+    summary: Summary
+    models: NotRequired[int]
+    """Untrained models behind it."""
+
+    records: NotRequired[int]
+    """Training records behind it."""
+
+    permutations: NotRequired[int]
+    members: NotRequired[dict[str, int]]
+    """Prompts of each class."""
+
+    random_encoder: NotRequired["Scores"]
+
+
+ClassMetrics = TypedDict(
+    "ClassMetrics",
+    {
+        "n": int,
+        "hit@1": Metric | None,
+        "hit@5": NotRequired[Metric | None],
+        "auroc": Metric | None,
+        "auprc": Metric | None,
+        "f1": Metric | None,
+    },
+)
+"""The metrics of one class; None where no scored ECG shows it."""
+
+
+class ClassResults(ClassMetrics):
+    """One class of a task."""
+
+    names: Words
+    wordings: list[str]
+    patients: int
+    n_val: int
+    prevalence: float | None
+    threshold: float | None
+
+
+class Confusion(TypedDict):
+    """Counts of ECGs with exactly one class: row = truth, column = first choice."""
+
+    n: int
+    classes: list[str]
+    counts: list[list[int]]
+
+
+class Bin(TypedDict):
+    """One bar of a reliability diagram."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    share: float | None
+
+
+class Calibration(TypedDict):
+    """How far confidence is from the share that is right."""
+
+    method: Literal["temperature", "platt"]
+    n_val: int
+    ece: Metric
+    ece_uncalibrated: Metric
+    bins: list[Bin]
+
+
+Curves = dict[str, dict[str, list[float]]]
+"""{roc: {fpr, tpr}, pr: {recall, precision}}."""
+
+
+class TaskResults(TypedDict):
+    """One task."""
+
+    title: Words
+    source: str
+    kind: Literal["multi_label", "single_label"]
+    split: str
+    n: int
+    n_left_out: int
+    min_positives: int
+    language: str
+    ensemble: str
+    classes: dict[str, ClassResults]
+    summary: Summary
+    baselines: dict[str, Scores]
+    from_members: dict[str, Scores]
+    adjusted: dict[str, Scores]
+    confusion: Confusion | None
+    calibration: Calibration | None
+    curves: dict[str, Curves]
+
+
+Tasks = Mapping[str, TaskResults]
+
+
+class Epoch(TypedDict):
+    """One line of the training log."""
+
+    epoch: int
+    loss: float
+    val: dict[str, float | None]
+
+
+class DataFacts(TypedDict):
+    """What `prepare` made of the records."""
+
+    planned: int
+    prepared: int
+    patients: int
+    rejected: int
+    rejected_by_reason: dict[str, int]
+    splits: dict[str, int]
+    notes: dict[str, int]
+
+
+class TextFacts(TypedDict):
+    """What the language model read."""
+
+    model: str
+    fingerprint: str
+    fingerprint_fields: dict[str, Any]
+    width: int
+    prompt: str
+    distinct: int
+    distinct_of_records: int
+
+
+class Results(TypedDict):
+    """The whole file."""
+
+    format: NotRequired[str]
+    """Written and checked here; always `FORMAT`."""
+
+    run: str
+    notice: str
+    key: str
+    """Digest of everything the metrics depend on."""
+
+    tasks: dict[str, TaskResults]
+    analyses: dict[str, Any]
+    """The block of each analysis, as its module in analyses/ describes it."""
+
+    tasks_left_out: dict[str, str]
+    analyses_left_out: dict[str, str]
+    training_log: list[Epoch]
+    data: DataFacts
+    text: TextFacts
+    training: dict[str, Any]
+    config: dict[str, Any]
+    provenance: dict[str, Any]
 
 
 def write_results(path: Path, results: Results) -> None:
@@ -28,47 +196,19 @@ def read_results(path: Path) -> Results:
     """Read a results file.
 
     Raises:
-        StoreError: it is missing, damaged, or of another format.
+        StoreError: it is missing, damaged, or of a different format.
     """
     results = read_json_object(path, _NAMES, "Run `ecgpipe eval`.")
-    if results["format"] not in READABLE:
+    if results["format"] != FORMAT:
         raise StoreError(
-            f"{path} has the format {results['format']!r}; {' and '.join(READABLE)} can be read."
-            " Run `ecgpipe eval`."
+            f"{path} has the format {results['format']!r}; this version reads {FORMAT}. Run"
+            " `ecgpipe eval`."
         )
-    return results
+    return cast(Results, results)
 
 
-def percent(entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
-    """A share as '81.3 % (77.0-85.1)'; a dash where it does not exist."""
-    if entry is None or entry["value"] is None:
-        return "–"
-    text = f"{100 * entry['value']:.1f} %"
-    if interval and entry["low"] is not None and entry["high"] is not None:
-        text += f" ({100 * entry['low']:.1f}–{100 * entry['high']:.1f})"
-    return text
-
-
-def area(entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
-    """An AUROC, AUPRC or F1 as '.912 (.880-.941)'; a dash where it does not exist."""
-    if entry is None or entry["value"] is None:
-        return "–"
-    text = _three_places(entry["value"])
-    if interval and entry["low"] is not None and entry["high"] is not None:
-        text += f" ({_three_places(entry['low'])}–{_three_places(entry['high'])})"
-    return text
-
-
-def shown(name: str, entry: dict[str, float | None] | None, *, interval: bool = True) -> str:
-    """A metric in the way its name asks for."""
-    return (area if is_area(name) else percent)(entry, interval=interval)
-
-
-def is_area(name: str) -> bool:
-    """Whether a metric is written as .912 and not as 91.2 %."""
-    return any(part in name for part in ("auroc", "auprc", "f1", "ece", "threshold"))
-
-
-def _three_places(value: float) -> str:
-    text = f"{value:.3f}"
-    return text.removeprefix("0") if value >= 0 else text
+def headline_metrics(task: TaskResults) -> tuple[str, ...]:
+    """The metrics a reader looks at first."""
+    single = task["kind"] == "single_label"
+    wanted = ("hit@1_macro", "macro_auroc") if single else ("macro_auroc", "hit@1_any", "macro_f1")
+    return tuple(name for name in wanted if name in task["summary"])

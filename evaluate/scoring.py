@@ -1,16 +1,15 @@
 """The metrics of one task, from scores and truth.
 
-Owns which metrics a task has and over which records and classes they run. Every metric is computed
-with record weights, so that the value (all weights 1) and its bootstrap draws are one computation,
-done for a few draws at a time: their weights are taken through every class while they are in the
-processor's cache. N = records, C = classes, D = draws.
+Owns which metrics a task has, and their records and classes. Every metric is computed with record
+weights, so the value (all weights 1) and its bootstrap draws are one computation, a few draws at a
+time while their weights are in the processor's cache. N = records, C = classes, D = draws.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +21,19 @@ from ecgpipe.evaluate.metrics.bootstrap import (
     share_interval,
 )
 from ecgpipe.evaluate.metrics.metrics import RankedClass, f1_of_counts, ranks, wilson_interval
+from ecgpipe.evaluate.results import ClassMetrics, Metric, Summary
 from ecgpipe.evaluate.tasks.task import Kind
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
-Summary = dict[str, Floats]
-Metric = dict[str, float | None]
+DrawsByName = dict[str, Floats]
+"""By name of a metric (1 + D,): the metric itself, then its draws."""
+
 FromMembers = Literal["max", "mean", "logsumexp"]
 
-START_TEMPERATURE = 0.07  # of the cosine, where training begins
-_WEIGHTS_AT_ONCE = 640_000  # records x draws: 2.5 MB, which a processor keeps at hand
-_WORTH_THREADS = 30_000_000  # records x classes x draws; below, starting them costs more
+START_TEMPERATURE = 0.07  # of the cosine, at the start of training
+_WEIGHTS_AT_ONCE = 640_000  # records x draws: 2.5 MB, which fits a processor's cache
+_WORTH_THREADS = 30_000_000  # records x classes x draws; below, starting threads costs more
 _EXACT_RECORDS = 1 << 21  # weights of as many records sum exactly in float32, halves included
 
 
@@ -49,7 +50,7 @@ class TaskDraws:
     auroc: Floats
     """(1 + D, C)."""
 
-    summary: Summary
+    summary: DrawsByName
     """By name: (1 + D,)."""
 
     auprc: Floats = field(default_factory=lambda: np.empty((1, 0)))
@@ -59,15 +60,15 @@ class TaskDraws:
     """(1 + D, C), NaN for classes without a threshold."""
 
     thresholds_C: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    """From which score on a class was said to be present; NaN for none."""
+    """The score from which a class is predicted; NaN for none."""
 
     class_n_effective: dict[str, Floats] = field(default_factory=dict)
-    """By name of a class's metric: (C,) of how many independent patients it is a share at least."""
+    """By name of a class's metric: (C,) the independent patients behind it, at least."""
 
     summary_n_effective: dict[str, float] = field(default_factory=dict)
-    """The same of each summary."""
+    """The same for each summary metric."""
 
-    def summary_metrics(self) -> dict[str, Metric]:
+    def summary_metrics(self) -> Summary:
         """Each summary with its interval, ready for JSON."""
         return {
             name: share_metric(values, self.summary_n_effective[name])
@@ -95,10 +96,10 @@ def bootstrap_metrics(
         scores_NC: similarity of each record to each class.
         truth_NC: which classes each record shows; at least one for every record.
         draws: bootstrap draws, or their weights (D, N); none (0 rows) gives the metrics alone.
-        min_positives: macro metrics are over classes with at least so many records; beside them
-            stand those over all classes with any, under names that end in `_all`.
-        thresholds_C: from which score on a class is said to be present, chosen on other records;
-            NaN for none. Without them there is no macro F1.
+        min_positives: macro metrics are over classes with at least this many records; those over
+            all classes with any have names that end in `_all`.
+        thresholds_C: the score from which a class is predicted, chosen on other records; NaN for
+            none. Without them there is no macro F1.
     """
     if isinstance(draws, np.ndarray):
         draws = StatedDraws(draws)
@@ -118,8 +119,8 @@ def scores_from_members(
     Args:
         scores_NM: similarity of each record to each member.
         class_of_M: the class of each member, ascending; every class has one.
-        how: the members' greatest, their mean, or between both the log of the summed exponentials
-            at the temperature that training starts from.
+        how: the members' maximum, their mean, or in between their log-sum-exp at the temperature
+            that training starts from.
     """
     starts_C = np.searchsorted(class_of_M, np.arange(class_of_M.max() + 1))
     if how == "max":
@@ -144,7 +145,7 @@ def share_metric(draws: Floats, n_effective: float) -> Metric:
     return {"value": _number(draws[0]), "low": _number(low), "high": _number(high)}
 
 
-def class_metrics(draws: TaskDraws, number: int) -> dict[str, Any]:
+def class_metrics(draws: TaskDraws, number: int) -> ClassMetrics:
     """The metrics of one class, for JSON: n, hit@k with Wilson intervals, AUROC, AUPRC, F1."""
     n = int(draws.n_per_class[number])
     entry: dict[str, Any] = {"n": n}
@@ -156,10 +157,10 @@ def class_metrics(draws: TaskDraws, number: int) -> dict[str, Any]:
         known = n > 0 and (name != "f1" or np.isfinite(values[0, number]))
         n_effective = float(draws.class_n_effective[name][number])
         entry[name] = share_metric(values[:, number], n_effective) if known else None
-    return entry
+    return cast(ClassMetrics, entry)
 
 
-def pooled(summaries: Sequence[Summary]) -> dict[str, Metric]:
+def pooled(summaries: Sequence[DrawsByName]) -> Summary:
     """Summaries of several models of one kind: the mean, and the interval of all their draws."""
     together = {}
     for name in summaries[0]:
@@ -171,14 +172,14 @@ def pooled(summaries: Sequence[Summary]) -> dict[str, Metric]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What of the records matters to the metrics, arranged for sums of weights."""
+    """The records arranged for sums of weights."""
 
     truth_NC: Booleans
     thresholds_C: npt.NDArray[np.float32]
     ks: tuple[int, ...]
     counted: Any
-    """Sparse (rows, N): what `_counts` sums. Rows: one for all records; the classes' positives;
-    for each k any-hits and the classes' hits; the predicted of each class; those rightly so."""
+    """Sparse (rows, N), summed by `_counts`. Rows: one for all records; the classes' positives;
+    for each k any-hits and the classes' hits; each class's predicted; its true positives."""
 
     classes: dict[int, RankedClass]
     """By number, those that some record shows."""
@@ -217,11 +218,11 @@ class _Piece:
     auroc: Floats
     auprc: Floats
     f1: Floats
-    overall: Summary
+    overall: DrawsByName
 
 
 def _pieces(layout: _Layout, draws: Draws) -> Iterator[_Piece]:
-    """The metrics themselves, then those of the draws, a few at a time on all processors."""
+    """The metrics, then their draws, a few at a time on all processors."""
     n_records, n_classes = layout.truth_NC.shape
     yield _piece(layout, np.ones((n_records, 1), layout.counted.dtype))
     at_once = max(16, _WEIGHTS_AT_ONCE // max(n_records, 1))
@@ -239,7 +240,7 @@ def _pieces(layout: _Layout, draws: Draws) -> Iterator[_Piece]:
 
 
 def n_threads() -> int:
-    """As many as this process may use processors; at most OMP_NUM_THREADS where that is set."""
+    """The processors this process may use; at most OMP_NUM_THREADS if that is set."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     stated = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(allowed or 1, int(stated) if stated.isdecimal() else 1 << 30))
@@ -256,8 +257,8 @@ def _piece(layout: _Layout, weights_ND: npt.NDArray[Any]) -> _Piece:
 
 def _counts(
     layout: _Layout, weights_ND: npt.NDArray[Any]
-) -> tuple[dict[int, Floats], Floats, Summary]:
-    """Everything that is a ratio of sums of weights: hits and F1 by class, hits of all.
+) -> tuple[dict[int, Floats], Floats, DrawsByName]:
+    """All ratios of sums of weights: hits and F1 by class, hits of all.
 
     hit@k_any: records with any of their classes among the k best. hit@k_micro: pairs.
     """
@@ -291,14 +292,14 @@ def _joined(
     *,
     with_f1: bool,
 ) -> TaskDraws:
-    """All draws of the pieces, one after the other, with the means over classes."""
+    """The draws of all pieces, with the means over classes."""
     n_per_class = layout.truth_NC.sum(axis=0)
     hits = {k: np.concatenate([piece.hits[k] for piece in pieces]) for k in layout.ks}
     by_class = {f"hit@{k}": hits[k] for k in layout.ks}
     for name in ("auroc", "auprc", "f1"):
         by_class[name] = np.concatenate([getattr(piece, name) for piece in pieces])
     class_n_effective, n_patients = _n_effective(layout.truth_NC, draws)
-    summary: Summary = {}
+    summary: DrawsByName = {}
     summary_n_effective: dict[str, float] = {}
     for name in pieces[0].overall:
         summary[name] = np.concatenate([piece.overall[name] for piece in pieces])
@@ -328,9 +329,9 @@ def _joined(
 
 
 def _n_effective(truth_NC: Booleans, draws: Draws) -> tuple[dict[str, Floats], float]:
-    """Of how many patients each class's metrics are a share, at least; and how many there are.
+    """The patients behind each class's metrics, at least; and all patients.
 
-    An AUROC has two sides, and no more certainty than the smaller one.
+    An AUROC compares two groups, and is no more certain than the smaller one.
     """
     showing = draws.n_patients(truth_NC).astype(np.float64)
     others = draws.n_patients(~truth_NC).astype(np.float64)
@@ -339,21 +340,21 @@ def _n_effective(truth_NC: Booleans, draws: Draws) -> tuple[dict[str, Floats], f
 
 
 def _n_effective_of_mean(n_effective_C: Floats, most: float) -> float:
-    """C²/Σ(1/n): a mean over C classes is as certain as a share of so many patients, if all classes
-    have one share; never more than there are, since a patient may count in several classes.
+    """C²/Σ(1/n): a mean over C classes with equal shares is as certain as a share of that many
+    patients; at most `most`, since a patient may count in several classes.
     """
     known = n_effective_C[n_effective_C > 0]
     return min(most, len(known) ** 2 / float(np.sum(1 / known))) if len(known) else 0.0
 
 
 def _mean_over(metrics: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
-    """The mean over the chosen classes that exist in each draw; NaN where none does."""
+    """The mean over the chosen classes that occur in a draw; NaN if none does."""
     if not chosen.any():
         return np.full(len(metrics), np.nan)
     values = metrics[:, chosen]
     known = ~np.isnan(values)
     values[~known] = 0
-    # np.nanmean warns of a draw without any such class, and warnings are silenced for all threads.
+    # np.nanmean warns of a draw without any, and silencing warnings would affect all threads.
     with np.errstate(invalid="ignore"):
         means: Floats = values.sum(axis=1) / known.sum(axis=1)
     return means

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import make_ecgs
 import pytest
@@ -13,7 +13,7 @@ import torch
 from slurm_cluster import SlurmCluster, running_cluster, why_not
 from toy_experiment import Experiment, worked
 
-from ecgpipe.config.evaluate import Analysis
+from ecgpipe.evaluate.analyses.registry import ANALYSES
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -69,7 +69,7 @@ def evaluated(
     folder = tmp_path_factory.mktemp("evaluated")
     shutil.copytree(finished[0].folder / "work", folder / "work")
     experiment = Experiment(folder, tiny_llama, ecgs)
-    analyses = ", ".join(get_args(Analysis))
+    analyses = ", ".join(ANALYSES)
     assert worked(experiment.did("--set", f"eval.analyses=[{analyses}]")) == ["eval"]
     return experiment
 

@@ -21,6 +21,7 @@ from ecgpipe.embed_text.model_files import (
     weights_are_known,
 )
 from ecgpipe.errors import SourceError, StoreError
+from ecgpipe.evaluate.analyses.registry import chosen_analyses
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.read_ecg.prepare.preparation import (
@@ -42,6 +43,9 @@ class Experiment:
 
     may_download: bool = True
     """Whether a missing language model may be downloaded."""
+
+    def __post_init__(self) -> None:
+        chosen_analyses(self.config.eval.analyses)  # a wrong name is refused before hours of work
 
     @cached_property
     def workspace(self) -> Workspace:

@@ -78,6 +78,12 @@ class SettledModel(JointModel):
             self._features_of[key] = self._encoder.features(slots)
         return self._features_of[key]
 
+    def text_vectors(
+        self, texts: Sequence[str], language: Language | None
+    ) -> npt.NDArray[np.float32]:
+        """(n, W) the language model's own vectors of wordings, put into their prompt."""
+        return self._vectors.vectors(keys_of(class_sentences(texts, self._text, language)))
+
     @property
     def text_mean(self) -> npt.NDArray[np.float32]:
         """(W,) what is subtracted from a vector of the language model."""

@@ -1,16 +1,21 @@
 """What is looked at beside the tasks.
 
-Owns one question a module. Must not know how a report is laid out.
+Owns one question a module: `compute` makes its block of the results file, `tables` and `charts` say
+what the report shows of it. Must not know how a page is laid out, nor torch or a stage.
 
-retrieval     ECG to report and back                              (pure)
-probe         the linear probe, its shares and its penalty        (pure)
-neighbours    the vote of the nearest training ECGs               (pure)
-robustness    what ECGs suffer: conditions on signals             (pure)
-subgroups     metrics by sex, age and site                        (pure)
-failures      which finding is taken for which                    (pure)
-text_space    what the language model itself finds alike          (pure)
-measurements  whether the model sees the quantity a finding is    (pure)
+analysis      what an analysis is, and what it may look at
+registry      which analyses there are
+retrieval     ECG to report and back
+probe         the linear probe: the block and its tables
+linear_probe  its protocol: shares, penalty, fit                  (pure)
+neighbours    the vote of the nearest training ECGs
+robustness    an ECG with leads missing, noise, swapped electrodes
+conditions    these changes of a signal                           (pure)
+subgroups     metrics by sex, age and site
+failures      which finding is taken for which
+text_space    which class prompts the language model finds alike
+measurements  whether the model sees the quantity a finding is
 delineation   rate, intervals, axis and voltages of one ECG
-joint_map     ECGs and texts in two dimensions                    (pure)
-examples      which ECGs are worth looking at                     (pure)
+joint_map     ECGs and texts in two dimensions
+examples      ECGs worth looking at
 """

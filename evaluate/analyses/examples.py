@@ -1,24 +1,29 @@
-"""Which ECGs are worth looking at: the best, the worst, the most confidently wrong.
+"""ECGs worth looking at: the best, the worst, the most confidently wrong.
 
-Owns the choice and nothing of the drawing. C = classes, N = records.
+Owns the choice, not the drawing. C = classes, N = records.
 
-best               a true class comes first; the widest lead over the best false class
-worst              the best-placed true class stands furthest down the list
-confidently_wrong  a false class comes first, with the widest lead over the runner-up
+best               a true class comes first, with the greatest lead over the best false class
+worst              the best-ranked true class is furthest down the list
+confidently_wrong  a false class comes first, with the greatest lead over the second
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext
+from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.table import Table, column
+from ecgpipe.evaluate.words import LIST, both, class_names, joined, word
 
 _TOP = 5
+_OF_EACH_KIND = (2, 1)  # for the first task and the next: as many as a reader looks at
 
 
-def examples(
+def choose_examples(
     scored: ScoredTask, record_ids: Sequence[str], of_each: int = 1
 ) -> list[dict[str, Any]]:
     """The chosen ECGs of a task, each once, ready for the results file.
@@ -54,7 +59,7 @@ def _orders(
     """By kind, the records it applies to, the most extreme first."""
     of_truth = np.where(truth_NC, scores_NC, -np.inf).max(axis=1)
     of_rest = np.where(truth_NC, -np.inf, scores_NC).max(axis=1)
-    lead_N = of_truth - of_rest  # infinite where every class is true: nothing to be told apart
+    lead_N = of_truth - of_rest  # infinite where every class is true
     rank_N = (scores_NC > of_truth[:, None]).sum(axis=1) + 1
     two_N2 = np.sort(scores_NC, axis=1)[:, -2:]
     sure_N = two_N2[:, 1] - two_N2[:, 0]
@@ -81,3 +86,38 @@ def _facts(
         "top": [{"id": ids[c], "score": round(float(scores_C[c]), 4)} for c in order[:_TOP]],
         "rank_of_truth": int((scores_C > scores_C[truth_C].max()).sum()) + 1,
     }
+
+
+def compute(context: AnalysisContext) -> dict[str, Any]:
+    """The best, the worst and the most confidently wrong, for the first two tasks."""
+    record_ids = [record.record_id for record in context.scored.records]
+    pairs = zip(context.scorable_tasks, _OF_EACH_KIND, strict=False)
+    return {scored.task.name: choose_examples(scored, record_ids, n) for scored, n in pairs}
+
+
+def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
+    """For each task, one row a candidate of a chosen ECG."""
+    columns = (
+        column("record", "text", both("記録", "Record")),
+        column("kind", "words", both("種類", "Kind")),
+        column("findings", "words"), column("rank", "count"), column("candidate", "words"),
+        column("score", "number"),
+    )  # fmt: skip
+    for name, examples in block.items():
+        task = tasks[name]
+        rows = tuple(
+            (
+                chosen["record_id"],
+                word("examples", chosen["kind"]),
+                joined([class_names(task, finding) for finding in chosen["findings"]], LIST),
+                place,
+                class_names(task, candidate["id"]),
+                candidate["score"],
+            )
+            for chosen in examples
+            for place, candidate in enumerate(chosen["top"], 1)
+        )
+        yield Table(f"{name}-examples", task["title"], columns, rows)
+
+
+ANALYSIS = Analysis(title=both("心電図の実例", "Example ECGs"), compute=compute, tables=tables)

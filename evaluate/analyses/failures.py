@@ -1,21 +1,29 @@
-"""Where a model fails: which finding is taken for which, and how the coarse diagnoses fare.
+"""Where a model fails: which finding is taken for which, and how the coarse diagnoses do.
 
-Owns the definitions of a confusion where an ECG shows several findings. N = records, C = classes.
+Owns the definition of a confusion where an ECG shows several findings. N = records, C = classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext
+from ecgpipe.evaluate.analyses.text_space import class_vectors, cosines, text_confusion_correlation
 from ecgpipe.evaluate.metrics.metrics import wilson_interval
+from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.table import Table, column, rounded
+from ecgpipe.evaluate.words import both, class_names
 
 Floats = npt.NDArray[np.float64]
 
 _WORST = 20
 _NONE = "none"
+_PERMUTATIONS = 999
+_COARSE = "superclass"
+"""The taxonomy's column of coarse classes."""
 
 
 def overtaken(
@@ -42,13 +50,13 @@ def overtaken(
 def taken_for(
     scored: ScoredTask, similarity_CC: Floats | None, min_positives: int
 ) -> list[dict[str, Any]]:
-    """The pairs of findings that are mistaken most, by the lower bound of the rate: a pair of few
-    ECGs must be worse to come first.
+    """The pairs of findings confused most often, by the lower bound of the rate, so that a pair
+    with few ECGs does not come first by chance.
 
     Args:
         scored: the task.
-        similarity_CC: cosines of the class prompts in the language model, to stand beside.
-        min_positives: the least ECGs of a pair.
+        similarity_CC: cosines of the class prompts in the language model, shown with each pair.
+        min_positives: the ECGs that a pair needs.
     """
     rates, counts = overtaken(scored.scores, scored.truth, min_positives)
     ids = [each.id for each in scored.task.classes]
@@ -71,9 +79,9 @@ def taken_for(
 def by_coarse_class(
     scored: ScoredTask, coarse_of: Sequence[str | None], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """How the ECGs of each coarse class fare, and into which coarse class their first guess falls.
+    """Hits among the ECGs of each coarse class, and the coarse classes of their first guesses.
 
-    An ECG counts for every coarse class that one of its findings belongs to.
+    An ECG counts for the coarse class of each of its findings.
 
     Args:
         scored: a task whose classes are findings.
@@ -108,8 +116,107 @@ def by_coarse_class(
 
 
 def _ranks_of_best_truth(scored: ScoredTask) -> npt.NDArray[np.int64]:
-    """The rank of the best-scored finding that each ECG shows, 1 the first; ties count against."""
+    """The rank of each ECG's best-scored true finding, from 1; ties count against the model."""
     best = np.where(scored.truth, scored.scores, -np.inf).max(axis=1, initial=-np.inf)
     ahead = (scored.scores >= best[:, None]) & ~scored.truth
     ranks: npt.NDArray[np.int64] = ahead.sum(axis=1) + 1
     return ranks
+
+
+def compute(context: AnalysisContext) -> dict[str, Any]:
+    """By task: which class is taken for which, and how the coarse diagnoses do."""
+    config = context.config
+    coarse = {f.id: f.groups.get(_COARSE) for f in context.taxonomy.findings}
+    block: dict[str, Any] = {}
+    for scored in context.scorable_tasks:
+        ids = [each.id for each in scored.task.classes]
+        similarity = cosines(class_vectors(context, scored) - context.model.text_mean)
+        rates, _ = overtaken(scored.scores, scored.truth, config.min_positives)
+        entry = {
+            "taken_for": taken_for(scored, similarity, config.min_positives),
+            "text_correlation": text_confusion_correlation(
+                similarity, rates, _PERMUTATIONS, config.seed
+            ),
+            "by_coarse_class": [],
+        }
+        if set(ids) <= coarse.keys():  # the classes are findings
+            own = [coarse[each] for each in ids]
+            names = sorted({name for name in own if name is not None})
+            entry["by_coarse_class"] = by_coarse_class(scored, own, names)
+        block[scored.task.name] = entry
+    return block
+
+
+def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
+    """Whether alike texts are confused; then the worst pairs and the coarse classes by task."""
+    yield Table(
+        "failures-texts",
+        both(
+            "取り違えはテキストの近さで説明できるか",
+            "Whether texts that are alike are confused",
+        ),
+        (
+            column("task", "words"), column("correlation", "number"),
+            column("p", "number", both("p値", "p")),
+            column("pairs", "count", both("組の数", "Pairs")),
+        ),
+        tuple(
+            (
+                tasks[name]["title"],
+                rounded(entry["text_correlation"]["value"], 3),
+                rounded(entry["text_correlation"]["p"], 3),
+                entry["text_correlation"]["pairs"],
+            )
+            for name, entry in block.items()
+        ),
+    )  # fmt: skip
+    for name, entry in block.items():
+        if entry["taken_for"]:
+            yield _taken_for_table(name, entry["taken_for"], tasks)
+        if entry["by_coarse_class"]:
+            yield _coarse_table(name, entry["by_coarse_class"], tasks)
+
+
+def _taken_for_table(name: str, entries: list[dict[str, Any]], tasks: Tasks) -> Table:
+    task = tasks[name]
+    return Table(
+        f"failures-{name}-taken_for",
+        both(f"取り違え：{task['title']['ja']}", f"Confused findings: {task['title']['en']}"),
+        (
+            column("class", "words"),
+            column("taken_for", "words", both("誤って上位になったクラス", "Taken for")),
+            column("n", "count"), column("rate", "share", both("割合", "Rate")),
+            column("text_cosine", "number", both("テキストの余弦", "Cosine of the texts")),
+        ),
+        tuple(
+            (
+                class_names(task, each["shown"]), class_names(task, each["taken_for"]), each["n"],
+                each["rate"], rounded(each["text_cosine"], 3),
+            )
+            for each in entries
+        ),
+    )  # fmt: skip
+
+
+def _coarse_table(name: str, entries: list[dict[str, Any]], tasks: Tasks) -> Table:
+    title = tasks[name]["title"]
+    return Table(
+        f"failures-{name}-by_coarse_class",
+        both(f"上位分類ごとの成績：{title['ja']}", f"By coarse class: {title['en']}"),
+        (
+            column("class", "text"), column("n", "count"),
+            column("any_hit", "share", both("第1候補が正解", "First guess right")),
+            column("median_rank", "number"),
+            column("first_guess", "text", both("第1候補の分類", "First guesses")),
+        ),
+        tuple(
+            (
+                each["class"], each["n"], each["any_hit"], each["median_rank"],
+                ", ".join(f"{guess} {n}" for guess, n in each["first_guess"].items()),
+            )
+            for each in entries
+        ),
+    )  # fmt: skip
+
+
+ANALYSIS = Analysis(title=both("誤りの傾向", "Patterns of failure"), compute=compute, tables=tables)

@@ -1,11 +1,11 @@
-"""Whether a model that names a finding sees the quantity that the finding is.
+"""Whether the model sees the quantity behind a finding, such as the PR interval.
 
 Owns the comparison of a class's score with what a delineator measures on the same ECG. If the
-quantity alone tells the ECGs apart (`ruler`) and the model does not, the signal holds what the
-model has not learned. N = records, P = records with the quantity known.
+quantity alone separates the ECGs (`ruler`) and the model does not, the model has not learned what
+the signal contains. N = records, P = records with the quantity known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
@@ -14,12 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
+from ecgpipe.evaluate.analyses.conditions import to_millivolts
+from ecgpipe.evaluate.analyses.delineation import measure
 from ecgpipe.evaluate.metrics.bootstrap import patient_weights
-from ecgpipe.evaluate.metrics.metrics import mid_ranks, weighted_auroc
+from ecgpipe.evaluate.metrics.metrics import weighted_auroc
+from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import percentile_metric, share_metric
+from ecgpipe.evaluate.table import Table, column, rounded
+from ecgpipe.evaluate.words import both
 
 Floats = npt.NDArray[np.float64]
+
+_MOST_MEASURED = 500  # about a minute
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,8 @@ class MeasuredFinding:
     centre: float = 0.0
 
     def extent(self, values_N: Floats) -> Floats:
-        """How much the quantity speaks for the finding; NaN stays."""
-        if self.side == "near":  # on a circle of degrees
+        """Greater where the quantity suggests the finding more; NaN stays."""
+        if self.side == "near":  # degrees, on a circle
             return -np.abs((values_N - self.centre + 180) % 360 - 180)
         return values_N if self.side == "high" else -values_N
 
@@ -72,7 +80,7 @@ def measurement_block(
         scored: the task whose classes are findings.
         measured_N: what was measured on each record of the split; None where it was not tried.
         patients_N: whose record each is.
-        min_positives: the least ECGs of a finding, among those measured.
+        min_positives: the measured ECGs that a finding needs.
         draws: resamplings of patients.
         seed: of the draws.
     """
@@ -126,7 +134,7 @@ def _finding_entry(
     weights_DP: Floats,
     min_positives: int,
 ) -> dict[str, Any] | None:
-    """Both areas and the rank correlation on the ECGs whose quantity is known; None: too few."""
+    """Both AUROCs and the rank correlation on the ECGs with a known quantity; None: too few."""
     known = np.isfinite(extent_P)
     truth, scores, extent = truth_P[known], scores_P[known], extent_P[known]
     n_positive = int(truth.sum())
@@ -157,8 +165,10 @@ def weighted_rank_correlation(
     Returns:
         (D,), NaN where a side does not vary.
     """
+    from scipy.stats import rankdata
+
     # Scaled to 0..1, so that sums of squares stay exact enough.
-    a, b = (mid_ranks(values) / max(len(values), 1) for values in (a_N, b_N))
+    a, b = (rankdata(values) / max(len(values), 1) for values in (a_N, b_N))
     total = weights_DN.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_a, mean_b = weights_DN @ a / total, weights_DN @ b / total
@@ -175,3 +185,77 @@ def _spread(values_P: Floats) -> dict[str, float | int | None]:
         return {"n": 0, "p5": None, "median": None, "p95": None}
     low, middle, high = (float(value) for value in np.percentile(known, [5, 50, 95]))
     return {"n": len(known), "p5": low, "median": middle, "p95": high}
+
+
+def compute(context: AnalysisContext) -> dict[str, Any]:
+    """Compare the scores with measured quantities, for the first task that has such findings."""
+    _, measured = measured_findings()
+    known = {class_id for finding in measured for class_id in finding.classes}
+    able = [s for s in context.scorable_tasks if known & {c.id for c in s.task.classes}]
+    if not able:
+        raise LeftOutError("no task has a class that is a measurement")
+    scored, config, records = able[0], context.config, context.scored
+    rows = np.flatnonzero(scored.chosen_N)
+    if len(rows) > _MOST_MEASURED:
+        rng = np.random.default_rng(config.seed)
+        rows = np.sort(rng.choice(rows, _MOST_MEASURED, replace=False))
+    found: list[dict[str, float] | None] = [None] * len(records)
+    for row in rows.tolist():
+        context.check_stop()
+        stored_LS = context.signals.read(records.slots[row : row + 1])
+        found[row] = measure(to_millivolts(stored_LS)[0], context.signals.leads, context.rate_hz)
+    return measurement_block(
+        scored, found, records.patients, config.min_positives, config.bootstrap_draws, config.seed
+    )
+
+
+def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
+    """One row a finding, then one a quantity."""
+    quantities = {
+        name: {
+            language: f"{each[language]} ({each['unit']})" if each["unit"] else each[language]
+            for language in ("ja", "en")
+        }
+        for name, each in block["quantities"].items()
+    }
+    quantity = column("quantity", "words", both("計測値", "Quantity"))
+    medians = ("median_positive", "median_negative")
+    findings = (
+        column("class", "words"), quantity,
+        column("criterion", "text", both("診断基準", "Criterion")), column("n", "count"),
+        column("n_positive", "count", both("陽性件数", "n positive")),
+        column("model_auroc", "area", both("モデルのAUROC", "Model's AUROC")),
+        column("ruler_auroc", "area", both("計測値だけのAUROC", "AUROC of the quantity alone")),
+        column("correlation", "number"),
+        column(medians[0], "number", both("陽性の中央値", "Median, positive")),
+        column(medians[1], "number", both("陰性の中央値", "Median, negative")),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            each["names"],
+            quantities[each["quantity"]],
+            *(each[each_column.key] for each_column in findings[2:8]),
+            *(rounded(each[key]) for key in medians),
+        )
+        for each in block["findings"]
+    )
+    yield Table("measurements-findings", ANALYSIS.title, findings, rows)
+    columns = (
+        quantity, column("n", "count"),
+        column("p5", "number", both("5パーセンタイル", "5th percentile")),
+        column("median", "number", both("中央値", "Median")),
+        column("p95", "number", both("95パーセンタイル", "95th percentile")),
+    )  # fmt: skip
+    rows = tuple(
+        (quantities[name], each["n"], *(rounded(each[key]) for key in ("p5", "median", "p95")))
+        for name, each in block["quantities"].items()
+    )
+    title = both("計測値の分布", "Measured quantities")
+    yield Table("measurements-quantities", title, columns, rows)
+
+
+ANALYSIS = Analysis(
+    title=both("計測値との比較", "Against measurements in the signal"),
+    compute=compute,
+    tables=tables,
+)

@@ -1,35 +1,42 @@
-"""ECG to report and report to ECG: where the right one stands among all.
+"""ECG to report and report to ECG: the rank of the right one among all.
 
-Owns what counts as right. Two ECGs with the same text have the same vector, so no model could tell
-their texts apart: the texts that compete are the distinct ones, and of a text every ECG that has
-it is right. A tie with a wrong one counts against the model, so one that encodes everything alike
-finds nothing. N = ECGs, T = distinct texts, D = joint width.
+Owns what counts as right. ECGs with the same text have the same vector, so no model can tell their
+texts apart: the distinct texts compete, and every ECG with a text is a right answer for it. A tie
+with a wrong answer counts against the model, so a model that encodes everything alike finds
+nothing. N = ECGs, T = distinct texts, D = width of the joint space.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.evaluate.scoring import Summary
+from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.results import Summary, Tasks
+from ecgpipe.evaluate.scoring import DrawsByName, pooled, share_metric
+from ecgpipe.evaluate.table import Column, Table, column
+from ecgpipe.evaluate.words import Words, both, same, word
 
 Vectors = npt.NDArray[np.float32]
 Ranks = npt.NDArray[np.int64]
 
 AT = (1, 5, 10)
+DIRECTIONS = ("ecg_to_text", "text_to_ecg")
 _SIMILARITIES_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
 class RetrievalRanks:
-    """For each ECG, where the right one stands; 1 is the best."""
+    """For each ECG, the rank of the right answer; 1 is the best."""
 
     ecg_to_text_N: Ranks
     """Its text among the distinct texts."""
 
     text_to_ecg_N: Ranks
-    """Of the ECGs with its text the best one, among them and all with other texts."""
+    """The best ECG with its text, among all ECGs."""
 
 
 def retrieval_ranks(
@@ -56,11 +63,11 @@ def retrieval_ranks(
     return RetrievalRanks(ecg_to_text, of_text[text_of_N])
 
 
-def recalls(ranks_N: Ranks, weights_DN: npt.NDArray[np.float64]) -> Summary:
-    """R@k: the share of ECGs for which the right one is among the k best, by draw.
+def recalls(ranks_N: Ranks, weights_DN: npt.NDArray[np.float64]) -> DrawsByName:
+    """R@k: the share of ECGs whose right answer is among the k best, by draw.
 
     Args:
-        ranks_N: of the right one.
+        ranks_N: of the right answer.
         weights_DN: bootstrap weights of the ECGs.
 
     Returns:
@@ -71,7 +78,91 @@ def recalls(ranks_N: Ranks, weights_DN: npt.NDArray[np.float64]) -> Summary:
 
 
 def _pieces(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Rows that go through together, so that memory does not grow with both counts."""
+    """Rows processed together, so that memory does not grow with both counts."""
     step = max(1, _SIMILARITIES_AT_ONCE // max(n_columns, 1))
     for start in range(0, n_rows, step):
         yield slice(start, start + step)
+
+
+def compute(context: AnalysisContext) -> dict[str, Any]:
+    """ECG to text and text to ECG, over the whole scored split."""
+    distinct, text_of_N = np.unique(np.array(context.sentences, object), return_inverse=True)
+    if len(distinct) < 2:
+        raise LeftOutError(f"all {len(context.scored)} ECGs have the same text")
+    ranks = []
+    for model in (context.model, *context.untrained):
+        context.check_stop()
+        ecgs = model.encode_ecg(context.scored.slots)
+        ranks.append(retrieval_ranks(ecgs, model.encode_sentences(distinct.tolist()), text_of_N))
+    return {
+        "n": len(context.scored),
+        "distinct_texts": len(distinct),
+        **_both_directions(ranks[:1], context.draws),
+        "random_encoder": _both_directions(ranks[1:], context.draws),
+    }
+
+
+def _both_directions(models: Sequence[RetrievalRanks], draws: PatientDraws) -> dict[str, Any]:
+    """Recalls and the median rank of one model, or of several of one kind together."""
+    found = {}
+    for direction in DIRECTIONS:
+        ranks = [getattr(model, f"{direction}_N") for model in models]
+        median = float(np.median(np.concatenate(ranks)))
+        found[direction] = {**_recall_metrics(ranks, draws), "median_rank": median}
+    return found
+
+
+def _recall_metrics(ranks: Sequence[Ranks], draws: PatientDraws) -> Summary:
+    """Of several models, each has its part of the draws, as in the tasks' baselines."""
+    parts = [draws.part(number, len(ranks)) for number in range(len(ranks))]
+    found = [
+        recalls(each, part.weights(0, len(part)).T.astype(np.float64))
+        for each, part in zip(ranks, parts, strict=True)
+    ]
+    if len(found) > 1:
+        return pooled(found)
+    everybody = np.ones((draws.n_records, 1), np.bool_)
+    n_patients = float(draws.n_patients(everybody)[0])
+    return {name: share_metric(values, n_patients) for name, values in found[0].items()}
+
+
+def about(block: Any, tasks: Tasks) -> Words:
+    """How many ECGs and texts."""
+    n, distinct = f"{block['n']:,}", f"{block['distinct_texts']:,}"
+    return both(
+        f"{n} 件の心電図と {distinct} 種類のテキスト。同じテキストはすべて正解と数えます。",
+        f"{n} ECGs against {distinct} distinct texts; equal texts count as right.",
+    )
+
+
+def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
+    """One row for each direction, and under it the random encoder's."""
+    recall = [f"R@{k}" for k in AT]
+    columns = (
+        column("direction", "words", both("方向", "Direction")),
+        column("scored", "words", word("columns", "model")),
+        *(Column(name, same(name), "share") for name in recall),
+        column("median_rank", "number"),
+    )
+    names = {
+        "ecg_to_text": both("心電図→テキスト", "ECG → text"),
+        "text_to_ecg": both("テキスト→心電図", "text → ECG"),
+    }
+    rows = tuple(
+        (
+            names[direction],
+            words,
+            *(entry[direction][name] for name in (*recall, "median_rank")),
+        )
+        for direction in DIRECTIONS
+        for words, entry in (
+            (word("columns", "model"), block),
+            (word("baselines", "random_encoder"), block["random_encoder"]),
+        )
+    )
+    yield Table("retrieval", ANALYSIS.title, columns, rows)
+
+
+ANALYSIS = Analysis(
+    title=both("心電図とテキストの検索", "Retrieval"), compute=compute, tables=tables, about=about
+)

@@ -1,32 +1,36 @@
-"""Who the metrics hold for: the same metrics by sex, age and site.
+"""The tasks' metrics by sex, age and site.
 
-Owns the groups: which there are, who belongs to which, and from how many ECGs on one has metrics. A
-group's macro metrics run over the classes of which the group itself has enough ECGs, so two groups'
-need not be over the same classes; how many they are stands beside them. N = records, D = draws.
+Owns the groups and how many ECGs one needs. A group's macro metrics are over the classes of which
+the group itself has enough ECGs, so two groups' need not be over the same classes; their number is
+given. N = records, D = draws.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.cache.records_table import Record
+from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.results import Tasks, headline_metrics
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import bootstrap_metrics
+from ecgpipe.evaluate.table import Table, column, metric_column
+from ecgpipe.evaluate.words import Words, both
 
 LEAST = 20
-"""ECGs from which on a group has metrics."""
+"""ECGs that a group needs to have metrics."""
 
 OTHER, UNKNOWN = "other", "unknown"
 _AGE_BANDS = ((40, "<40"), (65, "40-64"), (80, "65-79"))
 
 
 def age_band(age: float | None) -> str | None:
-    """The band of an age in years; None where it is unknown or cannot be.
+    """The band of an age in years; None where it is unknown or negative.
 
-    PTB-XL writes 300 for everybody above 89, so there is no upper limit.
+    No upper limit: PTB-XL writes 300 for everybody above 89.
     """
     if age is None or not age >= 0:
         return None
@@ -52,12 +56,12 @@ def group_metrics(
         scored: the task's scores and truth.
         records: (N,) the records of the split.
         draws: bootstrap draws of the records.
-        min_positives: macro metrics are over classes with at least so many ECGs in the group.
+        min_positives: macro metrics are over classes with at least this many ECGs in the group.
 
     Returns:
         By attribute, then by group: n, patients, summary, and how many classes are in the macro
-        metrics. Groups below `LEAST` ECGs stand together as `other`, records without the value as
-        `unknown`, both without metrics. An attribute that no record has is left out.
+        metrics. Groups below `LEAST` ECGs are counted together as `other`, records without the
+        value as `unknown`, both without metrics. An attribute that no record has is left out.
     """
     found: dict[str, Any] = {}
     for attribute, value_of in ATTRIBUTES.items():
@@ -75,7 +79,7 @@ def group_metrics(
 def _groups(
     values_N: npt.NDArray[np.object_], chosen_N: npt.NDArray[np.bool_]
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Who of the records that count belongs to which group; empty groups are not there."""
+    """The scored records of each group; empty groups are left out."""
     groups: dict[str, npt.NDArray[np.bool_]] = {}
     other = np.zeros(len(values_N), np.bool_)
     for name in sorted(set(values_N.tolist()) - {UNKNOWN}, key=_place):
@@ -90,7 +94,7 @@ def _groups(
 
 
 def _place(name: str) -> tuple[bool, int, str]:
-    """Age bands in their order, everything else by name."""
+    """Sorts age bands by age, everything else by name."""
     bands = [*(band for _, band in _AGE_BANDS), ">=80"]
     return name not in bands, bands.index(name) if name in bands else 0, name
 
@@ -121,3 +125,64 @@ def _entry(
         "classes_scored": int((metrics.n_per_class >= min_positives).sum()),
         "summary": metrics.summary_metrics(),
     }
+
+
+def compute(context: AnalysisContext) -> dict[str, Any]:
+    """By task, its metrics for every group with enough ECGs."""
+    records, least = context.scored.records, context.config.min_positives
+    block = {
+        scored.task.name: group_metrics(scored, records, context.draws, least)
+        for scored in context.scorable_tasks
+    }
+    if not any(block.values()):
+        raise LeftOutError("no record has sex, age or site")
+    return block
+
+
+def about(block: Any, tasks: Tasks) -> Words:
+    """What `other` means."""
+    return both(
+        f"{LEAST} 件未満の群は「その他」に含めます。",
+        f"Groups of fewer than {LEAST} ECGs are counted in “other”.",
+    )
+
+
+def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
+    """For each task and attribute, one row a group."""
+    for name, attributes in block.items():
+        task = tasks[name]
+        for attribute, groups in attributes.items():
+            summaries = [entry["summary"] for entry in groups.values()]
+            wanted = dict.fromkeys((*headline_metrics(task), "hit@1_micro"))
+            metrics = [metric for metric in wanted if any(metric in each for each in summaries)]
+            kind = _WORDS[attribute]
+            columns = (
+                column("group", "words", kind), column("n", "count"), column("patients", "count"),
+                *(metric_column(task["kind"], metric) for metric in metrics),
+            )  # fmt: skip
+            rows = tuple(
+                (
+                    _WORDS.get(group, both(group, group)),
+                    entry["n"],
+                    entry["patients"],
+                    *(entry["summary"].get(metric) for metric in metrics),
+                )
+                for group, entry in groups.items()
+            )
+            title = both(
+                f"{task['title']['ja']}：{kind['ja']}", f"{task['title']['en']}: {kind['en']}"
+            )
+            yield Table(f"{name}-by-{attribute}", title, columns, rows)
+
+
+_WORDS = {
+    "sex": both("性別", "Sex"),
+    "age": both("年齢", "Age"),
+    "site": both("施設", "Site"),
+    "male": both("男性", "male"),
+    "female": both("女性", "female"),
+    OTHER: both("その他", "other"),
+    UNKNOWN: both("不明", "unknown"),
+}
+
+ANALYSIS = Analysis(title=both("群別", "Subgroups"), compute=compute, tables=tables, about=about)

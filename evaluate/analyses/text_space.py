@@ -1,24 +1,26 @@
-"""What the language model itself thinks is alike: the class prompts' own vectors.
+"""Which class prompts the language model finds alike, before any ECG is seen.
 
-Owns the question whether a confusion was there before any ECG was seen. C = classes, W = width of
-the language model's vectors.
+C = classes, W = width of the language model's vectors.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.evaluate.metrics.metrics import mid_ranks
+from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
+from ecgpipe.evaluate.results import Tasks
+from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.table import Table, column, rounded
+from ecgpipe.evaluate.words import Words, both, class_names
 
 Floats = npt.NDArray[np.float64]
 
 _NEAREST = 15
 
-# Opposites that one word tells apart. A pair counts where exchanging the words in one class's name
-# gives another's.
+# A pair of classes counts if exchanging these words in one's name gives the other's.
 OPPOSITES = {
     "ja": (
         ("左", "右"),
@@ -51,7 +53,7 @@ OPPOSITES = {
 }
 
 
-def text_space(
+def measure_text_space(
     vectors_CW: npt.NDArray[np.float32],
     projected_CD: npt.NDArray[np.float32],
     mean_W: npt.NDArray[np.float32],
@@ -63,8 +65,8 @@ def text_space(
 
     Args:
         vectors_CW: the language model's vectors of the class prompts.
-        projected_CD: the same as the trained model sees them.
-        mean_W: what the trained model subtracts: the mean of the training texts.
+        projected_CD: the same after the trained model's projection.
+        mean_W: the mean of the training texts, which the trained model subtracts.
         class_ids: of the classes.
         names: their wordings.
         language: ja or en, for the opposites.
@@ -107,7 +109,7 @@ def cosines(vectors_CW: npt.NDArray[Any]) -> Floats:
 def effective_dimensions(vectors_CW: npt.NDArray[Any]) -> float | None:
     """The participation ratio of the spectrum, (sum of variances)^2 / sum of their squares.
 
-    1 where all vectors lie on one line through 0, C where they are orthogonal and equally long.
+    1 if all vectors are multiples of one, C if they are orthogonal and equally long.
     """
     energies = np.linalg.svd(np.asarray(vectors_CW, np.float64), compute_uv=False) ** 2
     total = float((energies**2).sum())
@@ -115,7 +117,7 @@ def effective_dimensions(vectors_CW: npt.NDArray[Any]) -> float | None:
 
 
 def opposite_pairs(names: Sequence[str], language: str) -> list[tuple[int, int]]:
-    """Classes whose names are each other's but for one exchanged word, each pair once."""
+    """Classes whose names differ by one exchanged word, each pair once."""
     place = {name.casefold(): number for number, name in reversed(list(enumerate(names)))}
     found = set()
     for one, other in OPPOSITES.get(language, ()):
@@ -135,30 +137,32 @@ def _exchanged(name: str, this: str, that: str) -> str:
 def text_confusion_correlation(
     similarity_CC: Floats, overtaken_CC: Floats, permutations: int, seed: int
 ) -> dict[str, float | int | None]:
-    """Whether findings that read alike are the ones mistaken for one another.
+    """Whether findings whose texts are alike are confused with one another.
 
     Spearman's correlation between cosine and rate of confusion over all ordered pairs of classes,
-    with a permutation test over classes (Mantel 1967), because pairs that share a class are no
-    independent witnesses.
+    with a permutation test over classes (Mantel 1967), because pairs that share a class are not
+    independent.
 
     Args:
         similarity_CC: cosines of the class prompts.
-        overtaken_CC: see `ecgpipe.evaluate.analyses.failures.overtaken`; NaN where unknown.
+        overtaken_CC: rates of confusion (`failures.overtaken`); NaN where unknown.
         permutations: shufflings of the classes.
         seed: of the shufflings.
     """
+    from scipy.stats import rankdata
+
     known = np.isfinite(overtaken_CC) & ~np.eye(len(overtaken_CC), dtype=bool)
     if known.sum() < 3:
         return {"value": None, "p": None, "pairs": int(known.sum())}
-    rates = mid_ranks(overtaken_CC[known])
-    value = _pearson(mid_ranks(similarity_CC[known]), rates)
+    rates = rankdata(overtaken_CC[known])
+    value = _pearson(rankdata(similarity_CC[known]), rates)
     if value is None:
         return {"value": None, "p": None, "pairs": int(known.sum())}
     rng = np.random.default_rng(seed)
     as_far = 0
     for _ in range(permutations):
         order = rng.permutation(len(similarity_CC))
-        other = _pearson(mid_ranks(similarity_CC[np.ix_(order, order)][known]), rates)
+        other = _pearson(rankdata(similarity_CC[np.ix_(order, order)][known]), rates)
         as_far += other is not None and abs(other) >= abs(value) - 1e-12
     return {
         "value": value,
@@ -191,3 +195,84 @@ def _pearson(a: Floats, b: Floats) -> float | None:
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else None
+
+
+def class_vectors(context: AnalysisContext, scored: ScoredTask) -> npt.NDArray[np.float32]:
+    """(C, W) the language model's vectors of the classes' first wordings, in their prompt."""
+    names = [texts[0] for texts in scored.task.wordings(context.language)]
+    return context.model.text_vectors(names, scored.task.language)
+
+
+def compute(context: AnalysisContext) -> dict[str, Any]:
+    """How alike the language model finds the classes of the first task."""
+    scored = context.scorable_tasks[0]
+    names = [texts[0] for texts in scored.task.wordings(context.language)]
+    if len(names) < 2:
+        raise LeftOutError("the task has a single class")
+    return {
+        "task": scored.task.name,
+        **measure_text_space(
+            class_vectors(context, scored),
+            context.model.encode_text(names, scored.task.language),
+            context.model.text_mean,
+            [each.id for each in scored.task.classes],
+            names,
+            scored.task.language or context.language,
+        ),
+    }
+
+
+_SPACES = {
+    "raw": both("言語モデルのまま", "raw"),
+    "centred": both("平均を引いた後", "minus the mean"),
+    "projected": both("射影後", "projected"),
+}
+
+
+def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
+    """The spaces, and the pairs of prompts that are most alike."""
+    columns = (
+        column("space", "words", both("空間", "Space")),
+        column("mean_cosine", "number", both("平均余弦", "Mean cosine")),
+        column("effective_dimensions", "number", both("実効次元", "Effective dimensions")),
+    )
+    rows = tuple(
+        (
+            _SPACES[name],
+            rounded(each["mean_cosine"], 4),
+            rounded(each["effective_dimensions"], 1),
+        )
+        for name, each in block["anisotropy"].items()
+    )
+    yield Table("text_space-spaces", ANALYSIS.title, columns, rows)
+    titles = {
+        "nearest": both(
+            "言語モデルにとって最も近い組", "Pairs the language model finds most alike"
+        ),
+        "opposites": both("一語だけ異なる反対の組", "Opposites that differ by one word"),
+    }
+    for which, title in titles.items():
+        if block[which]:
+            yield _pairs_table(f"text_space-{which}", title, block[which], tasks[block["task"]])
+
+
+def _pairs_table(
+    name: str, title: Words, pairs: Sequence[Mapping[str, Any]], task: Mapping[str, Any]
+) -> Table:
+    columns = (
+        column("class", "words"),
+        column("other_class", "words", both("相手のクラス", "Other class")),
+        *(column(space, "number", words) for space, words in _SPACES.items()),
+        column("alike_than", "number", both("これより遠い組の割合", "Pairs less alike")),
+    )
+    rows = tuple(
+        (
+            *(class_names(task, each) for each in pair["classes"]),
+            *(rounded(pair[space], 3) for space in (*_SPACES, "alike_than")),
+        )
+        for pair in pairs
+    )
+    return Table(name, title, columns, rows)
+
+
+ANALYSIS = Analysis(title=both("テキスト空間", "Text space"), compute=compute, tables=tables)

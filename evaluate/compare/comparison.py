@@ -7,19 +7,28 @@ that they share cancels in their difference. N = records, C = classes, D = draws
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import ComparisonError
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.scoring import TaskDraws, bootstrap_metrics, percentile_metric, share_metric
 
 Floats = npt.NDArray[np.float64]
 
 HEADLINE = "macro_auroc"
 """The metric by which tasks are compared with one another."""
+
+
+class Difference(Metric):
+    """A difference of two metrics, and the chance of one as great by luck."""
+
+    p: float | None
+    p_holm: NotRequired[float]
+    """Adjusted over several differences."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def difference(values: Floats, reference: Floats) -> dict[str, float | None]:
+def difference(values: Floats, reference: Floats) -> Difference:
     """values − reference of paired draws (row 0 the metrics themselves), ready for JSON.
 
     Raises nothing; `p` is None where the metric does not exist or never varies.
@@ -146,7 +155,7 @@ def difference(values: Floats, reference: Floats) -> dict[str, float | None]:
         p = math.erfc(abs(float(paired[0])) / error / math.sqrt(2))
     else:
         p = 1.0 if paired[0] == 0 else None
-    return {**entry, "p": p}
+    return {"value": entry["value"], "low": entry["low"], "high": entry["high"], "p": p}
 
 
 def _aligned(contenders: Sequence[Contender]) -> list[Contender]:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from ecgpipe.evaluate.compare.published import Publication
 from ecgpipe.evaluate.report.markdown import markdown_lines
-from ecgpipe.evaluate.results import shown
+from ecgpipe.evaluate.results import Metric
+from ecgpipe.evaluate.table import written
 
 Comparison = dict[str, Any]
 
@@ -103,7 +104,7 @@ def class_rows(
                 entry["names"][class_id][language],
                 str(each["n"]),
                 metric_name.upper() if metric_name == "auroc" else metric_name,
-                *(shown(metric_name, value, interval=False) for value in metrics["values"]),
+                *(written(metric_name, value, interval=False) for value in metrics["values"]),
                 *(_shown_difference(metric_name, change) for change in metrics["differences"]),
                 *(_published(metric_name, p.value(task, metric_name, class_id)) for p in papers),
             )
@@ -177,7 +178,7 @@ def _column(contender: dict[str, Any]) -> str:
 def _values(name: str, entry: dict[str, Any]) -> list[str]:
     texts = []
     for value, spread in zip(entry["values"], entry["between_runs"], strict=True):
-        text = shown(name, value)
+        text = written(name, value)
         if spread is not None:
             text += f" ± {_scaled(name, spread).removeprefix('+')}"
         texts.append(text)
@@ -210,8 +211,10 @@ def _probability(p: float) -> str:
 
 
 def _published(name: str, value: float | None) -> str:
-    entry = None if value is None else {"value": value, "low": None, "high": None}
-    return shown(name, entry, interval=False)
+    entry: Metric | None = None
+    if value is not None:
+        entry = {"value": value, "low": None, "high": None}
+    return written(name, entry, interval=False)
 
 
 def _size(item: tuple[str, dict[str, Any]], metric_name: str) -> float:

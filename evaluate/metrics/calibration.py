@@ -6,13 +6,13 @@ N = scored records, C = classes, B = bins, D = draws.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.evaluate.metrics.bootstrap import Draws, shifted_interval
 from ecgpipe.evaluate.metrics.metrics import ranks
+from ecgpipe.evaluate.results import NO_METRIC, Bin, Calibration, Metric
 from ecgpipe.evaluate.tasks.task import Kind
 
 Floats = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ def calibration(
     validation: tuple[Scores, Booleans],
     logits: PairLogits,
     draws: Draws,
-) -> dict[str, Any] | None:
+) -> Calibration | None:
     """The `calibration` block of a task; None without validation records to fit on.
 
     single_label: softmax over the classes of cosine / temperature, the temperature by validation;
@@ -71,12 +71,11 @@ def calibration(
         plain = None
         if logits.bias is not None:
             plain = _Judged(sigmoid(logits.scale * scores_NC + logits.bias), truth_NC)
-    nothing = {"value": None, "low": None, "high": None}
     return {
         "method": "temperature" if kind == "single_label" else "platt",
         "n_val": len(validation[0]),
         "ece": _ece_metric(judged, draws),
-        "ece_uncalibrated": nothing if plain is None else _ece_metric(plain, draws),
+        "ece_uncalibrated": NO_METRIC if plain is None else _ece_metric(plain, draws),
         "bins": reliability_bins(judged.confidence_NJ.ravel(), judged.right_NJ.ravel()),
     }
 
@@ -162,7 +161,7 @@ def softmax(logits_NC: Floats) -> Floats:
     return chances
 
 
-def reliability_bins(confidence: Floats, right: Booleans) -> list[dict[str, float | int | None]]:
+def reliability_bins(confidence: Floats, right: Booleans) -> list[Bin]:
     """15 bins of equal width: n, mean confidence and share that is right; null in an empty bin.
 
     A bin holds what is above its low end, up to and with its high end; the first also 0.
@@ -211,7 +210,7 @@ def _bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
     return np.searchsorted(edges, confidence, side="left").astype(np.int64)
 
 
-def _ece_metric(judged: _Judged, draws: Draws) -> dict[str, float | None]:
+def _ece_metric(judged: _Judged, draws: Draws) -> Metric:
     """With its interval: a record's gaps are summed by bin once, then only weighted."""
     n_records, n_judged = judged.confidence_NJ.shape
     record = np.repeat(np.arange(n_records), n_judged)

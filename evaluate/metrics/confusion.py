@@ -4,15 +4,16 @@ Owns the count. N = records, C = classes.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.evaluate.results import Confusion
+
 
 def confusion(
     scores_NC: npt.NDArray[np.float32], truth_NC: npt.NDArray[np.bool_], ids: Sequence[str]
-) -> dict[str, Any] | None:
+) -> Confusion | None:
     """The `confusion` block of a task: row = truth, column = the class that scores best.
 
     ECGs that show no class, or several, do not count. A tie with the truth counts for the other

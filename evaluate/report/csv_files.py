@@ -1,8 +1,8 @@
 """Every table of the report as a CSV file, for a spreadsheet.
 
-Owns what a spreadsheet needs: UTF-8 with a byte-order mark, without which Excel reads Japanese as
-rubbish; a metric in three columns; names in both languages; and no cell that a spreadsheet would
-take for a formula. Values are as exact as the results file's.
+Owns what a spreadsheet needs: UTF-8 with a byte-order mark, without which Excel garbles Japanese; a
+metric in three columns; names in both languages; and no cell that a spreadsheet would run as a
+formula. Values are as exact as the results file's.
 """
 
 import csv
@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ecgpipe.evaluate.report.table import Column, Table
+from ecgpipe.evaluate.table import Column, Table
 
 _FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -27,7 +27,7 @@ def csv_bytes(table: Table) -> bytes:
 
 
 def safe(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: one that looks so begins with an apostrophe.
+    """The text, behind an apostrophe if a spreadsheet would run it as a formula.
 
     Source: OWASP, CSV injection.
     """
@@ -57,5 +57,5 @@ def _cells(column: Column, value: Any) -> Iterator[str]:
 
 
 def _number(value: float | None) -> str:
-    """As the results file spells it: a negative number is a number, and no formula."""
+    """As in the results file; a negative number is no formula."""
     return "" if value is None else repr(value)

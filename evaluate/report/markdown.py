@@ -1,28 +1,25 @@
-"""Results to report.md: what was scored, the summary with baselines, every class, the analyses.
+"""Results -> report.md: what was scored, the summary with baselines, every class, the analyses.
 
-Owns the report's order and what of it is left to the page and the CSV files: curves, and the dots
-of the map. Drawn from the results file alone.
+Owns the order of the report. Charts and their numbers are left to the page and the CSV files.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ecgpipe.evaluate.report.failure_tables import FAILURE_BLOCKS, failure_tables
-from ecgpipe.evaluate.report.table import Column, Table
+from ecgpipe.evaluate.analyses.registry import ANALYSES
 from ecgpipe.evaluate.report.tables import (
     absent_classes,
-    analysis_table,
+    analysis_tables,
     classes_table,
     confusion_table,
-    examples_table,
     glance,
-    group_table,
     mistakes_table,
     summary_table,
     variants_table,
 )
-from ecgpipe.evaluate.report.words import Words
-from ecgpipe.evaluate.results import Results, area, percent
+from ecgpipe.evaluate.results import Metric, Results, TaskResults
+from ecgpipe.evaluate.table import Column, Table, area, percent
+from ecgpipe.evaluate.words import Words
 
 LEGEND = (
     "hit@k of a class: the share of its ECGs for which it is among the k best candidates."
@@ -45,8 +42,11 @@ def render_report(results: Results) -> str:
     parts += _analyses(results)
     parts += [
         f"{what} {name} was left out: {why}."
-        for what, block in (("Task", "tasks_left_out"), ("Analysis", "analyses_left_out"))
-        for name, why in results.get(block, {}).items()
+        for what, left_out in (
+            ("Task", results["tasks_left_out"]),
+            ("Analysis", results["analyses_left_out"]),
+        )
+        for name, why in left_out.items()
     ]
     parts += _made(results)
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -89,7 +89,7 @@ def _glance(results: Results) -> Iterator[str]:
         yield LIGHTS
 
 
-def _task(name: str, task: dict[str, Any]) -> Iterator[str]:
+def _task(name: str, task: TaskResults) -> Iterator[str]:
     classes = task["classes"]
     n_macro = sum(entry["n"] >= task["min_positives"] for entry in classes.values())
     yield f"## {name} ({task['title']['ja']})"
@@ -106,19 +106,17 @@ def _task(name: str, task: dict[str, Any]) -> Iterator[str]:
         yield f"Candidates that no scored ECG shows: {'、'.join(words['ja'] for words in absent)}."
     if (variants := variants_table(name, task)) is not None:
         yield markdown(variants)
-    if task.get("confusion") and task["confusion"]["n"]:
+    if confusion := task["confusion"]:
         yield "Truth (rows) and first choice (columns) of ECGs with exactly one class:"
-        small = len(task["confusion"]["classes"]) <= _MOST_CONFUSED
-        yield markdown(confusion_table(name, task) if small else mistakes_table(name, task))
-    if calibration := task.get("calibration"):
+        small = len(confusion["classes"]) <= _MOST_CONFUSED
+        make = confusion_table if small else mistakes_table
+        yield markdown(make(name, confusion, task))
+    if calibration := task["calibration"]:
         yield (
             f"Expected calibration error {area(calibration['ece'])}, before calibration"
             f" {area(calibration['ece_uncalibrated'])} ({calibration['method']}, on"
             f" {calibration['n_val']:,} validation ECGs)."
         )
-    for kind, groups in task.get("groups", {}).items():
-        if groups:
-            yield markdown(group_table(name, task, kind, groups))
 
 
 def _without_absent(table: Table) -> Table:
@@ -127,41 +125,30 @@ def _without_absent(table: Table) -> Table:
     return Table(table.name, table.title, table.columns, rows, table.row_metrics)
 
 
-def _baselines(task: Mapping[str, Any]) -> str:
+def _baselines(task: TaskResults) -> str:
     baselines = task["baselines"]
-    parts = []
-    if "random_encoder" in baselines:
-        n_models = baselines["random_encoder"]["models"]
-        parts.append(f"random encoder ({n_models} untrained models)")
-    if "shuffled_text" in baselines:
-        n = baselines["shuffled_text"]["permutations"]
-        parts.append(f"shuffled text ({n} permutations of the wordings)")
-    if "class_prior" in baselines:
-        parts.append(f"class prior (of {baselines['class_prior']['records']:,} training ECGs)")
-    return f"Baselines: {', '.join(parts)}." if parts else ""
+    return (
+        f"Baselines: random encoder ({baselines['random_encoder']['models']} untrained models),"
+        f" shuffled text ({baselines['shuffled_text']['permutations']} permutations of the"
+        f" wordings), class prior (of {baselines['class_prior']['records']:,} training ECGs)."
+    )
 
 
-def _why_left_out(task: dict[str, Any]) -> str:
+def _why_left_out(task: TaskResults) -> str:
     if task["kind"] == "single_label":
         return "none or several of these classes"
     return "none of these classes"
 
 
 def _analyses(results: Results) -> Iterator[str]:
-    for name in ("retrieval", "probe", "neighbours", "robustness"):
-        if results.get(name):
-            for number, table in enumerate(analysis_table(results, name)):
-                if not number:
-                    yield f"## {table.title['en']}"
-                yield markdown(table)
-    for name in FAILURE_BLOCKS:
-        for number, table in enumerate(failure_tables(results, name)):
-            yield f"{'##' if not number else '###'} {table.title['en']}"
+    for name in results["analyses"]:
+        tables = [table for table in analysis_tables(results, name) if table.place == "open"]
+        if tables:
+            yield f"## {ANALYSES[name].title['en']}"
+        for table in tables:
+            if len(tables) > 1:
+                yield f"### {table.title['en']}"
             yield markdown(table)
-    for name, chosen in results.get("examples", {}).items():
-        if chosen:
-            yield f"## Example ECGs ({name})"
-            yield markdown(examples_table(results, name, chosen))
 
 
 def _made(results: Results) -> list[str]:
@@ -171,7 +158,7 @@ def _made(results: Results) -> list[str]:
         "## How this was made",
         f"ecgpipe {made['ecgpipe']} (commit {made['git_commit'] or 'unknown'}) on"
         f" {made['created']}, Python {made['python']}, {packages}. Fingerprint of the text vectors:"
-        f" `{results['text']['fingerprint'][:16]}`. The settings stand in results.json.",
+        f" `{results['text']['fingerprint'][:16]}`. The settings are in results.json.",
         "Not a medical device: for research, not for the care of a patient.",
     ]
 
@@ -196,7 +183,9 @@ def cell_text(kind: str, value: Any, language: str, *, interval: bool = True) ->
         words: Words = value
         return words[language]
     if kind in ("share", "area"):
-        entry = {"value": value, "low": None, "high": None} if _is_number(value) else value
+        entry: Metric | None = value
+        if isinstance(value, int | float):
+            entry = {"value": value, "low": None, "high": None}
         return (area if kind == "area" else percent)(entry, interval=interval)
     if isinstance(value, Mapping):
         value = value.get("value")
@@ -207,10 +196,6 @@ def cell_text(kind: str, value: Any, language: str, *, interval: bool = True) ->
     return f"{value:.4g}" if kind == "number" else str(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
 def _language(column: Column) -> str:
     return "ja" if column.key in _NAMES_OF_FINDINGS else "en"
 
@@ -218,7 +203,7 @@ def _language(column: Column) -> str:
 def markdown_lines(
     header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool] = ()
 ) -> str:
-    """Header and rows; the columns that are `right` are set to the right."""
+    """Header and rows; `right` says which columns are aligned to the right."""
     ends = [*right, *[False] * (len(header) - len(right))]
     rule = ["---:" if end else "---" for end in ends]
     return "\n".join(

@@ -1,17 +1,18 @@
-"""A chart as SVG inside a page: real letters in both languages, no colour that a dash does not say.
+"""A chart as SVG in the page: text in both languages, every colour doubled by a dash or marker.
 
-Owns the mapping from a plot's units to pixels. Writes presentation attributes and never a style
-attribute, which the page's own security rule would refuse. The same chart as a file of its own is
-`ecgpipe.drawing.plot_rendering`'s.
+Owns the mapping from a plot's coordinates to pixels. Writes presentation attributes and no style
+attribute, which the page's security policy would refuse. `ecgpipe.drawing.plot_rendering` draws the
+same chart into a file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
 from ecgpipe.drawing.plot import Axis, Mark, Plot, Series
 from ecgpipe.drawing.shapes import width_of
-from ecgpipe.evaluate.report.words import LANGUAGES, Words
+from ecgpipe.evaluate.results import Metric
+from ecgpipe.evaluate.words import LANGUAGES, Words
 
 _WIDTH, _WIDE = 460.0, 760.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 12.0, 42.0
@@ -33,7 +34,7 @@ _CORNERS = {
 
 
 def svg_chart(plot: Plot) -> str:
-    """The chart's SVG element; its legend is `svg_key`'s."""
+    """The chart's SVG element, without the legend (`svg_key`)."""
     width = _WIDTH if plot.aspect == 1 else _WIDE
     area = _Area(plot, width, (width - _LEFT - _RIGHT) * plot.aspect + _TOP + _BOTTOM)
     parts = [
@@ -50,23 +51,18 @@ def svg_chart(plot: Plot) -> str:
 
 
 def svg_key(series: Series) -> str:
-    """The piece of line or the dot that stands beside a series' name."""
+    """The line or dot shown with a series' name in the legend."""
     look = series.look
     line = f'<line x1="1" y1="7" x2="31" y2="7" {_stroke(look, 2)}/>' if series.line else ""
     dot = _dot(16, 7, look, series.hollow, 3.6, series.faint) if series.dots else ""
     return f'<svg class="key" viewBox="0 0 32 14" aria-hidden="true">{line}{dot}</svg>'
 
 
-def svg_interval(
-    value: float | None, low: float | None, high: float | None, chance: float | None = None
-) -> str:
-    """A metric between 0 and 1 as a dot with its interval; `chance` is a tick on the way."""
+def svg_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A metric between 0 and 1 as a dot with its interval."""
     if value is None:
         return '<svg class="bar" viewBox="0 0 100 12" aria-hidden="true"></svg>'
     parts = ['<line class="track" x1="0" y1="6" x2="100" y2="6"/>']
-    if chance is not None:
-        at = 100 * _unit(chance)
-        parts.append(f'<line class="chance" x1="{at:.1f}" y1="1" x2="{at:.1f}" y2="11"/>')
     if low is not None and high is not None:
         parts.append(
             f'<line class="span" x1="{100 * _unit(low):.1f}" y1="6" x2="{100 * _unit(high):.1f}"'
@@ -76,10 +72,8 @@ def svg_interval(
     return f'<svg class="bar" viewBox="-4 0 108 12" aria-hidden="true">{"".join(parts)}</svg>'
 
 
-def svg_versus(
-    metric: Mapping[str, float | None] | None, baseline: Mapping[str, float | None] | None
-) -> str:
-    """A metric and its best baseline, one above the other on the same scale from 0 to 1."""
+def svg_versus(metric: Metric | None, baseline: Metric | None) -> str:
+    """A metric above its best baseline, on the same scale from 0 to 1."""
     rows = []
     for entry, y, line, dot in ((metric, 9, "span", "dot"), (baseline, 21, "base", "base-dot")):
         if entry is None or entry["value"] is None:
@@ -97,7 +91,7 @@ def svg_versus(
 
 
 def both_labels(words: Words, about: Words | None = None) -> str:
-    """An aria-label with its text in each language, for the switch to put in place."""
+    """An aria-label with its text in each language, for the page's switch."""
     texts = {
         language: words[language] + (f". {about[language]}" if about else "")
         for language in LANGUAGES
@@ -166,7 +160,7 @@ class _Area:
             yield from (_dot(x, y, look, series.hollow, size, series.faint) for x, y in points)
 
     def labels(self) -> Iterator[str]:
-        """Crosses with their words, each on the side where it covers the fewest others."""
+        """Crosses with their words, each on the side where it covers the least."""
         points = [(self.x(label.x), self.y(label.y)) for label in self.plot.labels]
         for x, y in points:
             yield f'<path class="cross" d="M{x - 5:.1f} {y:.1f}h10M{x:.1f} {y - 5:.1f}v10"/>'
@@ -185,7 +179,7 @@ class _Area:
             yield from _words(at_x, at_y, label.text, "label", anchor)
 
     def _covered(self, box: _Box, taken: list[_Box]) -> float:
-        """The area of other labels, and of what lies beyond the edge, that a box would cover."""
+        """The area of other labels that a box would cover, and how far it would cross the edge."""
         left, top, right, bottom = box
         beyond = max(0.0, _LEFT - left) + max(0.0, right - self.width + _RIGHT)
         overlaps = (

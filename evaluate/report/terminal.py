@@ -1,22 +1,22 @@
-"""Results to the tables a terminal shows.
+"""Results -> tables on a terminal.
 
 Owns their layout: at most 100 columns wide, so only the metrics that one reads first have their
-interval here; the report has all. Rows are `report_tables`'.
+interval here; the report has all.
 """
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from ecgpipe.evaluate.report.markdown import LEGEND, LIGHTS, cell_text
-from ecgpipe.evaluate.report.table import Table
 from ecgpipe.evaluate.report.tables import (
     absent_classes,
     classes_table,
     summary_table,
     variants_table,
 )
-from ecgpipe.evaluate.report.verdict import headline_metrics, verdict
-from ecgpipe.evaluate.results import Results
+from ecgpipe.evaluate.report.verdict import verdict
+from ecgpipe.evaluate.results import Results, headline_metrics
+from ecgpipe.evaluate.table import Table
 
 _CLASS_COLUMNS = ("id", "class", "n", "hit@1", "hit@5", "auroc", "auprc", "f1")
 _METRICS = (
@@ -27,7 +27,7 @@ _WITH_INTERVAL = ("hit@1", "auroc", "model", "random_encoder")
 
 
 def print_results(results: Results, console: Console) -> None:
-    """Print every task: its classes, then its summary beside the baselines."""
+    """Print every task: its classes, then its summary with the baselines."""
     for name, task in results["tasks"].items():
         title = f"{name} · {task['title']['ja']} · {task['n']:,} ECGs of the {task['split']} split"
         if results["notice"]:

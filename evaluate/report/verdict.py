@@ -1,6 +1,6 @@
 """Whether a metric is better than its baselines.
 
-Owns the rule, so that the page, report.md and whoever compares say the same of one metric:
+Owns the rule, so that the page, report.md and the terminal agree:
 
 green  the interval's lower bound lies above the upper bound of the best baseline
 amber  the value lies above the best baseline's, but the intervals overlap
@@ -10,7 +10,9 @@ none   there is no metric, or no baseline
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from ecgpipe.evaluate.results import Metric, TaskResults
 
 Light = Literal["green", "amber", "red", "none"]
 
@@ -24,11 +26,11 @@ class Verdict:
     """A metric beside the best of its baselines."""
 
     light: Light
-    metric: Mapping[str, float | None] | None
+    metric: Metric | None
     baseline: str
     """The name of the best baseline; empty where there is none."""
 
-    baseline_metric: Mapping[str, float | None] | None
+    baseline_metric: Metric | None
 
     @property
     def symbol(self) -> str:
@@ -36,7 +38,7 @@ class Verdict:
         return SYMBOLS[self.light]
 
 
-def verdict(task: Mapping[str, Any], name: str) -> Verdict:
+def verdict(task: TaskResults, name: str) -> Verdict:
     """The verdict on one summary metric of a task.
 
     Args:
@@ -44,19 +46,16 @@ def verdict(task: Mapping[str, Any], name: str) -> Verdict:
         name: of the metric.
     """
     metric = task["summary"].get(name)
-    beside = [
-        (baseline, task["baselines"][baseline]["summary"].get(name))
-        for baseline in BASELINES
-        if baseline in task["baselines"]
-    ]
-    known = [(which, entry) for which, entry in beside if _value(entry) is not None]
-    best, entry = max(known, key=lambda pair: pair[1]["value"], default=("", None))
-    return Verdict(_light(metric, entry), metric, best, entry)
+    best, baseline, best_value = "", None, float("-inf")
+    for which in BASELINES:
+        entry = task["baselines"].get(which, {"summary": {}})["summary"].get(name)
+        value = _value(entry)
+        if value is not None and value > best_value:
+            best, baseline, best_value = which, entry, value
+    return Verdict(_light(metric, baseline), metric, best, baseline)
 
 
-def _light(
-    metric: Mapping[str, float | None] | None, baseline: Mapping[str, float | None] | None
-) -> Light:
+def _light(metric: Metric | None, baseline: Metric | None) -> Light:
     value, other = _value(metric), _value(baseline)
     if metric is None or baseline is None or value is None or other is None:
         return "none"
@@ -68,12 +67,5 @@ def _light(
     return "green" if certain else "amber"
 
 
-def _value(metric: Mapping[str, float | None] | None) -> float | None:
+def _value(metric: Metric | None) -> float | None:
     return None if metric is None else metric["value"]
-
-
-def headline_metrics(task: Mapping[str, Any]) -> tuple[str, ...]:
-    """The metrics of a task that the summary shows."""
-    single = task["kind"] == "single_label"
-    wanted = ("hit@1_macro", "macro_auroc") if single else ("macro_auroc", "hit@1_any", "macro_f1")
-    return tuple(name for name in wanted if name in task["summary"])

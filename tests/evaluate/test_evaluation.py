@@ -1,97 +1,38 @@
-"""The evaluation stage: a perfect model, a useless one, and the baselines beside them."""
+"""Evaluation: a perfect model, a useless one, and the baselines."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from simulated_evaluation import (
+    CHOICES,
+    SCORED,
+    TASKS,
+    TAXONOMY,
+    TRAINED_ON,
+    Noise,
+    Oracle,
+    inputs,
+)
 
 from ecgpipe.cache.records_table import Record, RecordsTable
-from ecgpipe.config.evaluate import EvalConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate import evaluation
 from ecgpipe.evaluate.evaluation import evaluate, validation_metrics
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.report.markdown import render_report
-from ecgpipe.evaluate.results import area, percent, read_results, write_results
+from ecgpipe.evaluate.results import read_results, write_results
 from ecgpipe.evaluate.scoring import scores_from_members
+from ecgpipe.evaluate.table import area, percent
 from ecgpipe.evaluate.tasks.task import load_task
-from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stopping import Stop
-
-TAXONOMY = load_taxonomy("ptbxl")
-CHOICES = ("NORM", "IMI", "LVH", "CLBBB", "AFIB", "SR", "STACH", "1AVB")
-TASKS = [load_task(name, TAXONOMY, set(CHOICES)) for name in ("findings", "superclass", "rhythm")]
-CONFIG = EvalConfig(bootstrap_draws=200)
-
-
-def records(n: int, split: str, seed: int = 0) -> RecordsTable:
-    rng = np.random.default_rng(seed)
-    rows = []
-    for number in range(n):
-        chosen = rng.choice(len(CHOICES), rng.integers(1, 3), replace=False)
-        rows.append(
-            Record(
-                slot=number,
-                record_id=f"{split}{number}",
-                patient_id=f"{split}-p{number // 2}",
-                source="t",
-                split=split,
-                findings=TAXONOMY.resolve_all([CHOICES[place] for place in chosen]),
-            )
-        )
-    return RecordsTable(tuple(rows), {})
-
-
-class Oracle:
-    """Knows every record's findings; a wording's vector is that of the findings it covers."""
-
-    def __init__(self, table: RecordsTable) -> None:
-        self._ids = [finding.id for finding in TAXONOMY.findings]
-        self._table = table
-
-    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        rows = [self._vector(self._table.records[slot].findings) for slot in slots]
-        return np.array(rows, np.float32).reshape(len(slots), len(self._ids))
-
-    def encode_text(
-        self, texts: Sequence[str], language: str | None = None
-    ) -> npt.NDArray[np.float32]:
-        members = {finding.japanese: frozenset({finding.id}) for finding in TAXONOMY.findings}
-        members |= {c.names["ja"]: c.members for task in TASKS for c in task.classes}
-        return np.stack([self._vector(tuple(members[text])) for text in texts])
-
-    def _vector(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        # Unequal weights, so that two findings of one ECG do not tie: a tie counts as a miss.
-        vector = np.array(
-            [(i in ids) * (1 + n / 1000) for n, i in enumerate(self._ids)], np.float32
-        )
-        return vector / max(np.linalg.norm(vector), 1)
-
-
-class Noise:
-    """Looks at nothing."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        return np.random.default_rng(self._seed).normal(size=(len(slots), 8)).astype(np.float32)
-
-    def encode_text(
-        self, texts: Sequence[str], language: str | None = None
-    ) -> npt.NDArray[np.float32]:
-        return np.random.default_rng(9).normal(size=(len(texts), 8)).astype(np.float32)
-
-
-SCORED, TRAINED_ON = records(400, "test"), records(800, "train", seed=1)
 
 
 def run(model: object) -> dict:
-    noise = [Noise(seed) for seed in range(3)]
-    return evaluate(model, noise, TASKS, SCORED, TRAINED_ON, CONFIG, "ja", Stop()).tasks
+    return evaluate(inputs(model, untrained=[Noise(seed) for seed in range(3)])).tasks
 
 
 def test_a_model_that_knows_everything_scores_everything() -> None:
@@ -152,11 +93,16 @@ def test_validation_figures_fall_back_to_all_classes_where_none_has_enough() -> 
     assert np.isnan(nothing["macro_auroc"])
 
 
-def results_file() -> dict:
+def results_file() -> Any:
     return {
         "run": "toy",
         "notice": "simulated ECGs",
+        "key": "0" * 64,
         "tasks": run(Oracle(SCORED)),
+        "analyses": {},
+        "analyses_left_out": {},
+        "training_log": [],
+        "config": {"text": {"language": "ja"}},
         "tasks_left_out": {"form": "the taxonomy lacks its grouping"},
         "data": {
             "planned": 1201,
@@ -224,7 +170,7 @@ def test_a_stop_is_heard_between_models() -> None:
             return super().encode_ecg(slots)
 
     with pytest.raises(StoppedEarly, match="Stopped by SIGTERM while scoring"):
-        evaluate(Stopping(0), [Noise(1)], TASKS, SCORED, TRAINED_ON, CONFIG, "ja", stop)
+        evaluate(inputs(Stopping(0), stop=stop))
 
 
 def test_left_out_ecgs_take_their_weights_with_them() -> None:
@@ -247,7 +193,7 @@ def test_left_out_ecgs_take_their_weights_with_them() -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(evaluation, "bootstrap_metrics", spy)
-        evaluate(Noise(0), [Noise(1)], TASKS[1:2], table, TRAINED_ON, CONFIG, "ja", Stop())
+        evaluate(inputs(Noise(0), tasks=TASKS[1:2], scored=table))
     assert np.array_equal(seen[0][0], weights[2])
 
 
@@ -262,7 +208,7 @@ def test_the_prior_of_a_single_label_task_counts_only_ecgs_it_would_score() -> N
 
     trained = RecordsTable((*(record(n, "IMI", "NORM") for n in range(5)), record(9, "LVH")))
     scored = RecordsTable((record(0, "LVH"), record(1, "IMI")))
-    found = evaluate(Noise(0), [Noise(1)], TASKS[1:2], scored, trained, CONFIG, "ja", Stop())
+    found = evaluate(inputs(Noise(0), tasks=TASKS[1:2], scored=scored, trained_on=trained))
     prior = found.tasks["superclass"]["baselines"]["class_prior"]["summary"]["hit@1_micro"]
     assert prior["value"] == 0.5  # LVH for everybody
     hypertrophy_first = found.tasks["superclass"]["baselines"]["class_prior"]["summary"]
@@ -272,7 +218,7 @@ def test_the_prior_of_a_single_label_task_counts_only_ecgs_it_would_score() -> N
 def test_a_task_that_no_record_shows_has_no_figures_and_no_error() -> None:
     rows = [dataclasses.replace(r, findings=("SR",)) for r in SCORED.records[:20]]
     table = RecordsTable(tuple(rows), {})
-    found = evaluate(Noise(0), [Noise(1)], TASKS, table, TRAINED_ON, CONFIG, "ja", Stop())
+    found = evaluate(inputs(Noise(0), scored=table))
     assert found.tasks["rhythm"]["n"] == 20
     assert found.tasks["superclass"]["n"] == 0
     assert found.tasks["superclass"]["summary"]["macro_auroc"]["value"] is None
@@ -295,8 +241,7 @@ def test_classes_are_scored_by_their_members_as_worked_by_hand() -> None:
 def test_a_coarse_class_is_scored_by_its_own_prompt_and_by_its_members() -> None:
     # The whole taxonomy may compete: of the choices above, no finding belongs to STTC.
     tasks = [load_task(name, TAXONOMY, None) for name in ("findings", "superclass")]
-    noise = Noise(0)
-    found = evaluate(Oracle(SCORED), [noise], tasks, SCORED, TRAINED_ON, CONFIG, "ja", Stop())
+    found = evaluate(inputs(Oracle(SCORED), untrained=[Noise(0)], tasks=tasks))
     assert found.tasks["findings"]["from_members"] == {}  # a finding has no members
     by_members = found.tasks["superclass"]["from_members"]
     assert set(by_members) == {"max", "mean", "logsumexp"}

@@ -1,4 +1,4 @@
-"""What a leak would fail: permuted truth brings every figure down to its baseline."""
+"""What a leak would fail: permuted truth brings every metric down to its baseline."""
 
 import csv
 import dataclasses
@@ -10,16 +10,12 @@ import make_ecgs
 import numpy as np
 import pytest
 import tiny_models
-from test_evaluation import TASKS, TRAINED_ON, Noise, Oracle, records
+from simulated_evaluation import Noise, Oracle, inputs, records
 from toy_experiment import Experiment
 
 from ecgpipe.cache.records_table import RecordsTable
-from ecgpipe.config.evaluate import EvalConfig
 from ecgpipe.evaluate import evaluation
 from ecgpipe.evaluate.evaluation import evaluate
-from ecgpipe.stopping import Stop
-
-CONFIG = EvalConfig(bootstrap_draws=200)
 
 
 class TwoTables(Oracle):
@@ -37,13 +33,13 @@ def tables(n: int) -> tuple[RecordsTable, RecordsTable]:
     return scored, RecordsTable(tuple(moved))
 
 
-def figures(model: Any, scored: RecordsTable, validation: RecordsTable) -> dict[str, Any]:
+def metrics(model: Any, scored: RecordsTable, validation: RecordsTable) -> dict[str, Any]:
     noise = [Noise(seed) for seed in range(3)]
-    return evaluate(model, noise, TASKS, scored, TRAINED_ON, CONFIG, "ja", Stop(), validation).tasks
+    return evaluate(inputs(model, untrained=noise, scored=scored, validation=validation)).tasks
 
 
 def above_baselines(tasks: dict[str, Any]) -> list[str]:
-    """Figures whose interval lies above every baseline's."""
+    """Metrics whose interval is above every baseline's."""
     found = []
     for task_name, task in tasks.items():
         for name, entry in task["summary"].items():
@@ -58,11 +54,11 @@ def permuted(table: RecordsTable) -> RecordsTable:
     return RecordsTable(tuple(table.records[place] for place in order))
 
 
-def test_permuted_truth_brings_every_figure_of_every_task_to_its_baselines() -> None:
+def test_permuted_truth_brings_every_metric_of_every_task_to_its_baselines() -> None:
     scored, validation = tables(400)
-    honest = figures(TwoTables(scored, validation), scored, validation)
+    honest = metrics(TwoTables(scored, validation), scored, validation)
     assert len(above_baselines(honest)) > 20  # the check can tell
-    nothing = figures(TwoTables(permuted(scored), validation), scored, validation)
+    nothing = metrics(TwoTables(permuted(scored), validation), scored, validation)
     assert above_baselines(nothing) == []
     for task in nothing.values():
         area = task["summary"]["macro_auroc"]
@@ -76,7 +72,7 @@ def test_a_threshold_chosen_on_the_scored_records_would_be_caught(
     scored, validation = tables(60)
 
     def thresholds(truth: RecordsTable) -> list[float | None]:
-        found = figures(Noise(5), truth, validation)["findings"]["classes"]
+        found = metrics(Noise(5), truth, validation)["findings"]["classes"]
         return [entry["threshold"] for entry in found.values()]
 
     others = permuted(scored)
@@ -95,7 +91,7 @@ def test_a_threshold_chosen_on_the_scored_records_would_be_caught(
 def test_a_record_that_is_scored_cannot_be_chosen_on() -> None:
     scored, _ = tables(20)
     with pytest.raises(ValueError, match="validation records"):
-        figures(Noise(0), scored, scored)
+        metrics(Noise(0), scored, scored)
 
 
 def flat(value: Any) -> Sequence[float]:
@@ -110,9 +106,9 @@ def flat(value: Any) -> Sequence[float]:
 def test_the_order_of_records_does_not_matter() -> None:
     scored, validation = tables(150)
     model = TwoTables(scored, validation)
-    one = figures(model, scored, validation)
+    one = metrics(model, scored, validation)
     for name in one:
-        again = figures(model, permuted(scored), permuted(validation))[name]
+        again = metrics(model, permuted(scored), permuted(validation))[name]
         for block in ("classes", "summary", "confusion", "calibration", "curves", "adjusted"):
             np.testing.assert_allclose(flat(again[block]), flat(one[name][block]), atol=1e-9)
 

@@ -1,12 +1,21 @@
-"""A results file with every block that `ecgpipe-results/2` knows, made up.
+"""A made-up results file with every block.
 
-The figures are drawn by a seeded generator and mean nothing; names are those of real findings.
+The metrics come from a seeded generator and mean nothing; names are those of real findings.
 """
 
+import base64
 import itertools
+import json
 from typing import Any
 
+import jsonschema
 import numpy as np
+from paths import REPOSITORY
+
+SCHEMA = json.loads((REPOSITORY / "docs" / "results.schema.json").read_text(encoding="utf-8"))
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
 
 FINDINGS = (
     ("1", "正常心電図", "Normal ECG", 64, 0.94),
@@ -29,7 +38,12 @@ SUPERCLASSES = (
 )
 
 
-def example_results() -> dict[str, Any]:
+def check_schema(results: Any) -> None:
+    """Raises jsonschema.ValidationError where the results differ from docs/results.schema.json."""
+    jsonschema.Draft202012Validator(SCHEMA).validate(results)
+
+
+def example_results() -> Any:
     """The whole file, as `read_results` gives it."""
     rng = np.random.default_rng(0)
     return {
@@ -43,23 +57,26 @@ def example_results() -> dict[str, Any]:
         },
         "tasks_left_out": {"form": "the taxonomy ptbxl lacks its grouping"},
         "analyses_left_out": {"probe": "it learns from the val split"},
-        "retrieval": _retrieval(),
-        "probe": _probe(),
-        "neighbours": {
-            "k": 20,
-            "tasks": {
-                "superclass": {
-                    "summary": {"hit@1_micro": _figure(0.7), "macro_auroc": _figure(0.88)},
-                    "random_encoder": {"summary": {"macro_auroc": _figure(0.61)}},
-                }
+        "analyses": {
+            "retrieval": _retrieval(),
+            "probe": _probe(),
+            "neighbours": {
+                "k": 20,
+                "tasks": {
+                    "superclass": {
+                        "summary": {"hit@1_micro": _metric(0.7), "macro_auroc": _metric(0.88)},
+                        "random_encoder": {"summary": {"macro_auroc": _metric(0.61)}},
+                    }
+                },
             },
+            "robustness": _robustness(),
+            "subgroups": _subgroups(),
+            "measurements": _measurements(),
+            "text_space": _text_space(),
+            "failures": _failures(),
+            "map": _map(rng),
+            "examples": _examples(),
         },
-        "robustness": _robustness(),
-        "text_space": _text_space(),
-        "measurements": _measurements(),
-        "failures": _failures(),
-        "map": _map(rng),
-        "examples": _examples(),
         "training_log": [
             {"epoch": n, "loss": 3.4 / n**0.4, "val": {"macro_auroc": 0.9 - 0.4 / n}}
             for n in range(1, 31)
@@ -87,7 +104,7 @@ def example_results() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _figure(value: float, half: float = 0.05) -> dict[str, float | None]:
+def _metric(value: float, half: float = 0.05) -> dict[str, float | None]:
     return {
         "value": round(value, 6),
         "low": round(max(value - half, 0.0), 6),
@@ -107,9 +124,9 @@ def _summary(level: float, five: bool) -> dict[str, Any]:
     }  # fmt: skip
     if five:
         values |= {f"hit@5_{how}": 0.4 + 0.55 * level for how in ("any", "micro", "macro")}
-    found = {name: _figure(value) for name, value in values.items()}
+    found = {name: _metric(value) for name, value in values.items()}
     return found | {
-        f"{name}_all": _figure(v - 0.03) for name, v in values.items() if "macro" in name
+        f"{name}_all": _metric(v - 0.03) for name, v in values.items() if "macro" in name
     }
 
 
@@ -151,16 +168,20 @@ def _task(
         "confusion": _confusion(rng, rows),
         "calibration": _calibration(),
         "curves": {class_id: _curves(rng) for class_id in shown},
-        "groups": {
-            "sex": {
-                "male": {"n": 104, "patients": 98, "summary": _summary(level + 0.02, five)},
-                "female": {"n": 101, "patients": 96, "summary": _summary(level - 0.02, five)},
-            },
-            "age": {
-                "60-79": {"n": 97, "patients": 90, "summary": _summary(level, five)},
-                "other": {"n": 108, "patients": 104, "summary": _summary(level, five)},
-            },
-        },
+    }
+
+
+def _subgroups() -> dict[str, Any]:
+    def group(n: int, patients: int, level: float, classes: int) -> dict[str, Any]:
+        summary = _summary(level, five=True) if classes else {}
+        return {"n": n, "patients": patients, "classes_scored": classes, "summary": summary}
+
+    return {
+        task: {
+            "sex": {"male": group(104, 98, 0.57, 5), "female": group(101, 96, 0.53, 4)},
+            "age": {"65-79": group(97, 90, 0.55, 5), "other": group(108, 104, 0.0, 0)},
+        }
+        for task in ("findings", "superclass")
     }
 
 
@@ -170,15 +191,16 @@ def _class(row: Any, five: bool) -> dict[str, Any]:
         "names": {"ja": ja, "en": en},
         "wordings": [ja, f"{ja}の所見"],
         "n": n,
+        "patients": n,
         "n_val": n // 2,
         "prevalence": n / 205,
-        "hit@1": _figure(auroc - 0.4, 0.15) if n else None,
-        "auroc": _figure(auroc) if n else None,
-        "auprc": _figure(auroc - 0.3) if n else None,
-        "f1": _figure(auroc - 0.35) if n else None,
+        "hit@1": _metric(auroc - 0.4, 0.15) if n else None,
+        "auroc": _metric(auroc) if n else None,
+        "auprc": _metric(auroc - 0.3) if n else None,
+        "f1": _metric(auroc - 0.35) if n else None,
         "threshold": 0.21 if n >= 2 else None,
     }
-    return entry | ({"hit@5": _figure(min(auroc, 1.0), 0.1) if n else None} if five else {})
+    return entry | ({"hit@5": _metric(min(auroc, 1.0), 0.1) if n else None} if five else {})
 
 
 def _confusion(rng: np.random.Generator, rows: Any) -> dict[str, Any]:
@@ -202,8 +224,8 @@ def _calibration() -> dict[str, Any]:
     return {
         "method": "temperature",
         "n_val": 195,
-        "ece": _figure(0.06, 0.02),
-        "ece_uncalibrated": _figure(0.19, 0.02),
+        "ece": _metric(0.06, 0.02),
+        "ece_uncalibrated": _metric(0.19, 0.02),
         "bins": bins,
     }
 
@@ -219,7 +241,7 @@ def _curves(rng: np.random.Generator) -> dict[str, Any]:
 
 def _ranks(level: float) -> dict[str, Any]:
     return {
-        "R@1": _figure(level), "R@5": _figure(level + 0.2), "R@10": _figure(level + 0.3),
+        "R@1": _metric(level), "R@5": _metric(level + 0.2), "R@10": _metric(level + 0.3),
         "median_rank": 7.0,
     }  # fmt: skip
 
@@ -235,9 +257,14 @@ def _probe() -> dict[str, Any]:
         share: {
             "n_train": n,
             "classes_scored": 5,
-            "macro_auroc": _figure(auroc),
-            "macro_auprc": _figure(auroc - 0.2),
-            "random_encoder": {"macro_auroc": _figure(auroc - 0.15)},
+            "macro_auroc": _metric(auroc),
+            "macro_auprc": _metric(auroc - 0.2),
+            "not_learnt": [],
+            "strength": 0.01,
+            "random_encoder": {
+                "macro_auroc": _metric(auroc - 0.15),
+                "macro_auprc": _metric(auroc - 0.3),
+            },
         }
         for share, n, auroc in (("0.01", 8, 0.71), ("0.1", 80, 0.82), ("1", 800, 0.9))
     }
@@ -259,10 +286,11 @@ def _robustness() -> dict[str, Any]:
             {
                 "name": name,
                 "about": {"ja": ja, "en": name},
-                "summary": {"hit@1_micro": _figure(auroc - 0.2), "macro_auroc": _figure(auroc)},
+                "summary": {"hit@1_micro": _metric(auroc - 0.2), "macro_auroc": _metric(auroc)},
             }
             for name, ja, auroc in conditions
         ],
+        "left_out": {},
     }
 
 
@@ -336,8 +364,8 @@ def _measurements() -> dict[str, Any]:
             {
                 "class": "92", "names": {"ja": "QT延長", "en": "Prolonged QT interval"},
                 "quantity": "qtc_ms", "side": "high", "criterion": "> 450 ms", "n": 190,
-                "n_positive": 11, "model_auroc": _figure(0.46), "ruler_auroc": _figure(0.93),
-                "correlation": _figure(0.08), "median_positive": 471.3, "median_negative": 410.0,
+                "n_positive": 11, "model_auroc": _metric(0.46), "ruler_auroc": _metric(0.93),
+                "correlation": _metric(0.08), "median_positive": 471.3, "median_negative": 410.0,
             }
         ],
     }  # fmt: skip
@@ -347,17 +375,18 @@ def _failures() -> dict[str, Any]:
     return {
         "findings": {
             "taken_for": [
-                {"shown": "61", "taken_for": "1", "n": 9, "rate": _figure(0.67),
+                {"shown": "61", "taken_for": "1", "n": 9, "rate": _metric(0.67),
                  "text_cosine": 0.21},
             ],
             "text_correlation": {"value": 0.12, "p": 0.31, "pairs": 70},
             "by_coarse_class": [
-                {"class": "HYP", "n": 5, "any_hit": _figure(0.4), "median_rank": 2.5,
+                {"class": "HYP", "n": 5, "any_hit": _metric(0.4), "median_rank": 2.5,
                  "first_guess": {"HYP": 3, "none": 2}},
             ],
         },
         "superclass": {
             "taken_for": [],
             "text_correlation": {"value": None, "p": None, "pairs": 0},
+            "by_coarse_class": [],
         },
     }  # fmt: skip

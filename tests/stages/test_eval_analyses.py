@@ -1,8 +1,9 @@
-"""What is made beside the tasks, on a finished experiment and where something is missing."""
+"""The analyses beside the tasks, on a finished experiment and where something is missing."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,76 +12,83 @@ from toy_experiment import Experiment, worked
 
 from ecgpipe.config.file import load_config
 from ecgpipe.errors import StoppedEarly
-from ecgpipe.evaluate.evaluation import evaluate
+from ecgpipe.evaluate.analyses.analysis import AnalysisContext, LeftOutError
+from ecgpipe.evaluate.analyses.registry import ANALYSES
+from ecgpipe.evaluate.evaluation import EvaluationInputs, evaluate
 from ecgpipe.stages import experiment as stage
-from ecgpipe.stages.evaluate import analyses as eval_analyses
-from ecgpipe.stages.evaluate.analyses import with_analyses
-from ecgpipe.stages.evaluate.context import AnalysisContext, LeftOutError, Splits
+from ecgpipe.stages.evaluate.analyses import analysis_context, run_analyses
 from ecgpipe.stages.model_bridge import load_models
 from ecgpipe.stages.texts import with_sentence
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
-FIGURE = {"value", "low", "high"}
-SEEN = tuple(eval_analyses.ANALYSES)
+METRIC = {"value", "low", "high"}
+SEEN = tuple(ANALYSES)
 
 
 @pytest.fixture
 def context(experiment: Experiment) -> AnalysisContext:
-    """What the blocks of the toy experiment are handed."""
+    """What the analyses of the toy experiment are given."""
     opened = stage.Experiment(load_config(experiment.path))
     config = opened.config
-    splits = [
+    scored, train, validation = [
         with_sentence(opened.records.of_split(name), opened.taxonomy, config.text)[0]
         for name in ("test", "train", "val")
     ]
     model, untrained = load_models(opened, opened.workspace.model)
-    found = evaluate(
-        model, untrained, opened.tasks, splits[0], splits[1], config.eval, "ja", Stop()
-    )
-    return AnalysisContext(opened, model, untrained, found, Splits(*splits), Stop())
+    inputs = EvaluationInputs(
+        model=model, untrained=untrained, tasks=opened.tasks, scored=scored, trained_on=train,
+        validation=validation, config=config.eval, language="ja", stop=Stop(),
+    )  # fmt: skip
+    return analysis_context(opened, model, untrained, inputs, evaluate(inputs))
 
 
 def only(context: AnalysisContext, *names: str) -> AnalysisContext:
     """The same with other eval.analyses."""
-    settings = dataclasses.replace(context.experiment.config.eval, analyses=names)
-    config = dataclasses.replace(context.experiment.config, eval=settings)
-    return dataclasses.replace(context, experiment=stage.Experiment(config))
+    return dataclasses.replace(context, config=dataclasses.replace(context.config, analyses=names))
+
+
+def replace_compute(
+    monkeypatch: pytest.MonkeyPatch, name: str, compute: Callable[[AnalysisContext], Any]
+) -> None:
+    changed = dataclasses.replace(ANALYSES[name], compute=compute)
+    monkeypatch.setitem(cast(dict, ANALYSES), name, changed)
 
 
 def test_a_run_has_every_block(evaluated: Experiment) -> None:
     results = evaluated.results()
     assert results["analyses_left_out"] == {}
+    analyses = results["analyses"]
     n = results["data"]["splits"]["test"]
-    retrieval = results["retrieval"]
+    retrieval = analyses["retrieval"]
     assert retrieval["n"] == n
     for side in (retrieval, retrieval["random_encoder"]):
         for direction in ("ecg_to_text", "text_to_ecg"):
             assert set(side[direction]) == {"R@1", "R@5", "R@10", "median_rank"}
-            assert set(side[direction]["R@5"]) == FIGURE
+            assert set(side[direction]["R@5"]) == METRIC
     tasks = set(results["tasks"])
-    assert set(results["probe"]["tasks"]) == set(results["neighbours"]["tasks"]) == tasks
-    whole = results["probe"]["tasks"]["findings"]["shares"]["1"]
+    assert set(analyses["probe"]["tasks"]) == set(analyses["neighbours"]["tasks"]) == tasks
+    whole = analyses["probe"]["tasks"]["findings"]["shares"]["1"]
     assert whole["n_train"] == results["data"]["splits"]["train"]
-    assert set(whole["random_encoder"]["macro_auroc"]) == FIGURE
-    assert results["robustness"]["task"] == "findings"
-    assert results["robustness"]["conditions"][0]["name"] == "as recorded"
-    assert set(results["robustness"]["left_out"]) == {"mains 0.1 mV", "100 Hz"}
-    assert results["measurements"]["n_tried"] == results["measurements"]["n"]
-    assert results["text_space"]["task"] == "findings"
-    assert set(results["failures"]) == tasks
-    assert results["failures"]["findings"]["by_coarse_class"]
-    assert results["map"]["ecgs"]
-    assert results["examples"]["findings"]
-    for task in results["tasks"].values():
-        for groups in task["groups"].values():
+    assert set(whole["random_encoder"]["macro_auroc"]) == METRIC
+    assert analyses["robustness"]["task"] == "findings"
+    assert analyses["robustness"]["conditions"][0]["name"] == "as recorded"
+    assert set(analyses["robustness"]["left_out"]) == {"mains 0.1 mV", "100 Hz"}
+    assert analyses["measurements"]["n_tried"] == analyses["measurements"]["n"]
+    assert analyses["text_space"]["task"] == "findings"
+    assert set(analyses["failures"]) == tasks
+    assert analyses["failures"]["findings"]["by_coarse_class"]
+    assert analyses["map"]["ecgs"]
+    assert analyses["examples"]["findings"]
+    for name, task in results["tasks"].items():
+        for groups in analyses["subgroups"][name].values():
             assert sum(entry["n"] for entry in groups.values()) == task["n"]
 
 
-def test_nothing_changed_is_the_tasks_own_figure(evaluated: Experiment) -> None:
+def test_nothing_changed_is_the_tasks_own_metric(evaluated: Experiment) -> None:
     results = evaluated.results()
-    first = results["robustness"]["conditions"][0]["summary"]["macro_auroc"]
+    first = results["analyses"]["robustness"]["conditions"][0]["summary"]["macro_auroc"]
     own = results["tasks"]["findings"]["summary"]["macro_auroc"]
     assert first["value"] == pytest.approx(own["value"], abs=1e-4)
 
@@ -88,20 +96,22 @@ def test_nothing_changed_is_the_tasks_own_figure(evaluated: Experiment) -> None:
 def test_other_analyses_only_evaluate(experiment: Experiment) -> None:
     override = ("--set", "eval.analyses=[subgroups, retrieval]")
     assert worked(experiment.did(*override)) == ["eval"]
-    results = experiment.results()
-    assert "probe" not in results
-    assert "groups" in results["tasks"]["findings"]
+    assert list(experiment.results()["analyses"]) == ["subgroups", "retrieval"]
     assert worked(experiment.did(*override)) == []
 
 
 def test_a_line_says_that_a_block_is_done(experiment: Experiment) -> None:
     _, _, err = experiment.run("run", "--set", "eval.analyses=[neighbours, subgroups]")
-    assert "eval: neighbours: 1 of 1 block" in err
-    assert "eval: subgroups: 1 of 1 block" in err
+    assert "eval: neighbours: 1 of 1 analysis" in err
+    assert "eval: subgroups: 1 of 1 analysis" in err
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("retrievals", "analyses"), ("[probe, probe]", "each only once")]
+    ("name", "message"),
+    [
+        ("[retrievals]", "no analysis 'retrievals'. Did you mean retrieval?"),
+        ("[probe, probe]", "each only once"),
+    ],
 )
 def test_a_block_that_does_not_exist_or_twice_is_refused(
     experiment: Experiment, name: str, message: str
@@ -148,10 +158,10 @@ def test_a_block_that_fails_its_needs_leaves_the_rest_alone(
     def cannot(_: AnalysisContext) -> dict[str, Any]:
         raise LeftOutError("of a reason")
 
-    monkeypatch.setitem(eval_analyses.ANALYSES, "probe", cannot)
-    found = with_analyses(only(context, "probe", "retrieval", "map"))
-    assert set(found) == {"retrieval", "map", "analyses_left_out"}
-    assert found["analyses_left_out"] == {"probe": "of a reason"}
+    replace_compute(monkeypatch, "probe", cannot)
+    blocks, left_out = run_analyses(only(context, "probe", "retrieval", "map"))
+    assert set(blocks) == {"retrieval", "map"}
+    assert left_out == {"probe": "of a reason"}
 
 
 def test_a_stop_is_heard_between_blocks(
@@ -164,10 +174,10 @@ def test_a_stop_is_heard_between_blocks(
         asked.stop.request("SIGTERM")
         return {}
 
-    monkeypatch.setitem(eval_analyses.ANALYSES, "retrieval", first)
-    monkeypatch.setitem(eval_analyses.ANALYSES, "neighbours", lambda _: made.append("no") or {})
+    replace_compute(monkeypatch, "retrieval", first)
+    replace_compute(monkeypatch, "neighbours", lambda _: made.append("no") or {})
     with pytest.raises(StoppedEarly, match="Stopped by SIGTERM while analysing"):
-        with_analyses(only(context, "retrieval", "neighbours"))
+        run_analyses(only(context, "retrieval", "neighbours"))
     assert made == ["retrieval"]
 
 
@@ -175,11 +185,11 @@ def test_a_stop_is_heard_between_blocks(
 def test_a_stop_is_heard_within_a_long_block(context: AnalysisContext, name: str) -> None:
     context.stop.request("SIGTERM")
     with pytest.raises(StoppedEarly):
-        eval_analyses.ANALYSES[name](context)
+        ANALYSES[name].compute(context)
 
 
 def test_an_ecg_is_encoded_once_and_its_order_counts(context: AnalysisContext) -> None:
-    model, slots = context.model, context.splits.scored.slots
+    model, slots = context.model, context.scored.slots
     features = model.features(slots)
     assert model.features(slots.copy()) is features
     np.testing.assert_array_equal(model.features(slots[::-1].copy()), features[::-1])

@@ -1,59 +1,65 @@
-"""What is made beside the tasks: one function a block of the results file.
+"""Run the analyses that eval.analyses names.
 
-Owns which blocks there are, and that one which cannot be made is left out with its reason while the
+Owns what they are given, and that one which cannot be made is left out with its reason while the
 rest goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from ecgpipe.config.evaluate import Analysis
+from ecgpipe.evaluate.analyses.analysis import AnalysedModel, AnalysisContext, LeftOutError
+from ecgpipe.evaluate.analyses.registry import ANALYSES, chosen_analyses
+from ecgpipe.evaluate.evaluation import Evaluation, EvaluationInputs
 from ecgpipe.progress import progress
-from ecgpipe.stages.evaluate.analysis_blocks import (
-    neighbours,
-    probe,
-    retrieval,
-    robustness,
-    subgroups,
-)
-from ecgpipe.stages.evaluate.context import AnalysisContext, LeftOutError
-from ecgpipe.stages.evaluate.failure_blocks import failures, measurements, text_space
-from ecgpipe.stages.evaluate.view_blocks import example_ecgs, joint_map
-
-ANALYSES: dict[Analysis, Callable[[AnalysisContext], dict[str, Any]]] = {
-    "retrieval": retrieval,
-    "probe": probe,
-    "neighbours": neighbours,
-    "robustness": robustness,
-    "subgroups": subgroups,
-    "failures": failures,
-    "text_space": text_space,
-    "measurements": measurements,
-    "map": joint_map,
-    "examples": example_ecgs,
-}
+from ecgpipe.read_ecg.signal.resampling import resample
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.texts import record_sentence
 
 
-def with_analyses(context: AnalysisContext) -> dict[str, Any]:
-    """Every block of eval.analyses under its name, and what was left out and why.
+def analysis_context(
+    experiment: Experiment,
+    model: AnalysedModel,
+    untrained: Sequence[AnalysedModel],
+    inputs: EvaluationInputs,
+    evaluation: Evaluation,
+) -> AnalysisContext:
+    """What the analyses of an evaluation may look at."""
+    config, taxonomy = experiment.config, experiment.taxonomy
+    sentences = [record_sentence(r, taxonomy, config.text) or "" for r in inputs.scored.records]
+    return AnalysisContext(
+        model=model,
+        untrained=untrained,
+        tasks=list(evaluation.scored.values()),
+        scored=inputs.scored,
+        sentences=sentences,
+        train=inputs.trained_on,
+        validation=inputs.validation,
+        signals=experiment.signals,
+        rate_hz=config.data.rate_hz,
+        resample=resample,
+        taxonomy=taxonomy,
+        language=config.text.language,
+        config=config.eval,
+        stop=inputs.stop,
+    )
 
-    `subgroups` goes into the tasks' own blocks, as `groups`.
+
+def run_analyses(context: AnalysisContext) -> tuple[dict[str, Any], dict[str, str]]:
+    """The blocks of eval.analyses by name, and which were left out and why.
 
     Raises:
-        StoppedEarly: a signal came; nothing is kept.
+        StoppedEarly: a signal asked to stop; nothing is kept.
         StoreError: a signal is damaged or a vector missing.
     """
     blocks: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    for name in context.experiment.config.eval.analyses:
+    for name in chosen_analyses(context.config.analyses):
         context.check_stop()
-        with progress(f"eval: {name}", 1, "block") as tick:
+        with progress(f"eval: {name}", 1, "analysis") as tick:
             try:
-                blocks[name] = ANALYSES[name](context)
+                blocks[name] = ANALYSES[name].compute(context)
                 tick()
             except LeftOutError as why:
                 left_out[name] = str(why)
                 tick(note=f"left out: {why}")
-    for task, groups in blocks.pop("subgroups", {}).items():
-        context.evaluation.tasks[task]["groups"] = groups
-    return {**blocks, "analyses_left_out": left_out}
+    return blocks, left_out

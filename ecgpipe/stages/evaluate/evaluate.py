@@ -1,21 +1,29 @@
-"""eval: a trained model and records to results and report, unless these very results are there."""
+"""eval: a trained model and records -> results and report, unless these results already exist."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.file import config_as_dict
 from ecgpipe.errors import CheckpointError, SourceError, StoreError
-from ecgpipe.evaluate.evaluation import Evaluation, evaluate
-from ecgpipe.evaluate.results import Results, read_results, shown, write_results
+from ecgpipe.evaluate.analyses.registry import chosen_analyses
+from ecgpipe.evaluate.evaluation import Evaluation, EvaluationInputs, evaluate
+from ecgpipe.evaluate.results import (
+    DataFacts,
+    Epoch,
+    Results,
+    TextFacts,
+    read_results,
+    write_results,
+)
 from ecgpipe.evaluate.score_file import write_scores
+from ecgpipe.evaluate.table import written
 from ecgpipe.files import digest_of
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import share_of_work
 from ecgpipe.provenance import provenance
-from ecgpipe.stages.evaluate.analyses import with_analyses
-from ecgpipe.stages.evaluate.context import AnalysisContext, Splits
+from ecgpipe.stages.evaluate.analyses import analysis_context, run_analyses
 from ecgpipe.stages.evaluate.files import REPORTS, write_report_files
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
@@ -23,11 +31,11 @@ from ecgpipe.stages.texts import all_sentences, with_sentence
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
 from ecgpipe.stopping import Stop
 
-_VERSION = 4  # raised when the same key would give other figures
+_VERSION = 5  # raised when the same inputs would give different metrics
 
 
 def run_eval(experiment: Experiment, stop: Stop) -> StageResult:
-    """Score the experiment's model, or find that it is scored.
+    """Score the experiment's model, or find it already scored.
 
     Raises:
         CheckpointError: there is no finished model of these settings.
@@ -49,8 +57,7 @@ def _run_eval(experiment: Experiment, stop: Stop) -> StageResult:
         raise CheckpointError(
             f"{experiment.workspace.model} holds no finished model of these settings. "
             + (
-                "It was trained for longer: score it with train.epochs and train.patience as they"
-                " were then."
+                "It was trained for longer: set train.epochs and train.patience as they were then."
                 if longer
                 else "Run `ecgpipe train`."
             )
@@ -63,7 +70,7 @@ def _run_eval(experiment: Experiment, stop: Stop) -> StageResult:
         folder = experiment.workspace.evaluation
         write_scores(folder / "scores.h5", evaluation.scored, scored, key)
         write_report_files(folder, results, _pictures(experiment, results))
-        # Written last: if it holds the key, all that lies beside it is of the same figures.
+        # Written last: if it has the key, every other file belongs to the same evaluation.
         write_results(folder / "results.json", results)
     return StageResult("eval", did_work, _line(results, did_work), _summary(experiment, results))
 
@@ -79,7 +86,8 @@ def _key(experiment: Experiment, card: dict[str, Any]) -> str:
         {
             "version": _VERSION,
             "model": card["sha256"],
-            "eval": experiment.settings("eval"),
+            "eval": experiment.settings("eval", "analyses"),
+            "analyses": chosen_analyses(experiment.config.eval.analyses),
             "tasks": [task.digest for task in experiment.tasks],
             "training": card["training"],
             "records": experiment.prepared.digest,
@@ -110,33 +118,35 @@ def _evaluate(
         for part in (experiment.scored, records.of_split("train"), records.of_split("val"))
     ]
     if config.eval.split == "val":
-        validation = RecordsTable(())  # nothing may be chosen on the records that are scored
+        validation = RecordsTable(())  # nothing may be chosen on the scored records
     if not len(scored):
         raise SourceError(f"No record of the {config.eval.split} split has {config.text.source}.")
     model, untrained = load_models(experiment, experiment.workspace.model)
-    evaluation = evaluate(
-        model,
-        untrained,
-        experiment.tasks,
-        scored,
-        trained_on,
-        config.eval,
-        config.text.language,
-        stop,
-        validation,
-        model.logits,
+    inputs = EvaluationInputs(
+        model=model,
+        untrained=untrained,
+        tasks=experiment.tasks,
+        scored=scored,
+        trained_on=trained_on,
+        validation=validation,
+        config=config.eval,
+        language=config.text.language,
+        logits=model.logits,
+        stop=stop,
     )
-    splits = Splits(scored, trained_on, validation)
-    context = AnalysisContext(experiment, model, untrained, evaluation, splits, stop)
-    results = {
+    evaluation = evaluate(inputs)
+    context = analysis_context(experiment, model, untrained, inputs, evaluation)
+    analyses, analyses_left_out = run_analyses(context)
+    results: Results = {
         "run": config.name,
         "notice": config.notice,
         "key": key,
         "tasks": evaluation.tasks,
-        **with_analyses(context),
+        "analyses": analyses,
         "tasks_left_out": experiment.tasks_left_out,
+        "analyses_left_out": analyses_left_out,
         "training_log": training_log(experiment.workspace.run),
-        "data": experiment.prepared.counts,
+        "data": cast(DataFacts, experiment.prepared.counts),
         "text": _text_facts(experiment),
         "training": card["training"],
         "config": config_as_dict(config),
@@ -148,12 +158,16 @@ def _evaluate(
 def _pictures(experiment: Experiment, results: Results) -> dict[str, bytes]:
     from ecgpipe.stages.evaluate.pictures import example_pictures
 
-    chosen = [one["record_id"] for each in results.get("examples", {}).values() for one in each]
+    chosen = [
+        one["record_id"]
+        for each in results["analyses"].get("examples", {}).values()
+        for one in each
+    ]
     return example_pictures(experiment, experiment.records, chosen)
 
 
-def training_log(run: Path) -> list[dict[str, Any]]:
-    """Loss and validation figures of every epoch, as training logged them; none if that is lost."""
+def training_log(run: Path) -> list[Epoch]:
+    """Loss and validation metrics of every epoch as logged; none if the log is lost."""
     try:
         lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
         entries = [json.loads(line) for line in lines]
@@ -161,10 +175,10 @@ def training_log(run: Path) -> list[dict[str, Any]]:
             {"epoch": e["epoch"], "loss": e["loss"], "val": e.get("val") or {}} for e in entries
         ]
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # the log is for people: without it there is no curve
+        return []  # the log is for people; without it there is no curve
 
 
-def _text_facts(experiment: Experiment) -> dict[str, Any]:
+def _text_facts(experiment: Experiment) -> TextFacts:
     text, style = experiment.config.text, experiment.config.train.text
     sentences = all_sentences(
         experiment.records, experiment.taxonomy, experiment.tasks, text, style
@@ -186,11 +200,11 @@ def _line(results: Results, did_work: bool) -> str:
         why = "; ".join(f"{name}: {why}" for name, why in results["tasks_left_out"].items())
         return f"no task could be scored ({why})"
     name, task = next(iter(results["tasks"].items()))
-    figures = ", ".join(
-        f"{figure} {shown(figure, task['summary'][figure])}"
-        for figure in ("hit@1_any", "hit@1_macro", "macro_auroc")
+    metrics = ", ".join(
+        f"{metric} {written(metric, task['summary'][metric])}"
+        for metric in ("hit@1_any", "hit@1_macro", "macro_auroc")
     )
-    return f"{'' if did_work else 'nothing to do: '}{name} on {task['n']:,} ECGs: {figures}"
+    return f"{'' if did_work else 'nothing to do: '}{name} on {task['n']:,} ECGs: {metrics}"
 
 
 def _summary(experiment: Experiment, results: Results) -> dict[str, Any]:
@@ -200,7 +214,7 @@ def _summary(experiment: Experiment, results: Results) -> dict[str, Any]:
         "report": str(folder / "report.html"),
         "report_md": str(folder / "report.md"),
         "tasks": {
-            name: {figure: entry["value"] for figure, entry in task["summary"].items()}
+            name: {metric: entry["value"] for metric, entry in task["summary"].items()}
             for name, task in results["tasks"].items()
         },
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from ecgpipe.evaluate.analyses.robustness import (
+from ecgpipe.evaluate.analyses.conditions import (
     add_mains,
     add_noise,
     add_wander,

@@ -6,9 +6,9 @@ import pytest
 from ecgpipe.evaluate.analyses.text_space import (
     cosines,
     effective_dimensions,
+    measure_text_space,
     opposite_pairs,
     text_confusion_correlation,
-    text_space,
 )
 
 NAMES = (
@@ -39,7 +39,7 @@ def test_a_common_part_makes_all_texts_alike_until_it_is_taken_away() -> None:
     rng = np.random.default_rng(0)
     own = rng.normal(size=(6, 40)).astype(np.float32)
     common = np.full(40, 20, np.float32)
-    found = text_space(own + common, own[:, :8], common, IDS, NAMES, "ja")
+    found = measure_text_space(own + common, own[:, :8], common, IDS, NAMES, "ja")
     assert found["anisotropy"]["raw"]["mean_cosine"] > 0.99
     assert abs(found["anisotropy"]["centred"]["mean_cosine"]) < 0.2
     assert found["anisotropy"]["raw"]["effective_dimensions"] < 1.1
@@ -50,7 +50,7 @@ def test_a_common_part_makes_all_texts_alike_until_it_is_taken_away() -> None:
 def test_the_nearest_pair_comes_first_and_opposites_say_how_near_they_are() -> None:
     vectors = np.eye(6, 10, dtype=np.float32)
     vectors[3] = vectors[2] + 0.1 * vectors[3]  # bradycardia reads almost as tachycardia
-    found = text_space(vectors, vectors, np.zeros(10, np.float32), IDS, NAMES, "ja")
+    found = measure_text_space(vectors, vectors, np.zeros(10, np.float32), IDS, NAMES, "ja")
     assert found["nearest"][0]["classes"] == ["3", "4"]
     opposites = {tuple(entry["classes"]): entry for entry in found["opposites"]}
     assert opposites["3", "4"]["alike_than"] == 1.0

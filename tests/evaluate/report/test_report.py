@@ -15,8 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 from matplotlib.ft2font import FT2Font
-from paths import GOLDEN, REPOSITORY
-from results_example import NOTHING, example_results
+from results_example import NOTHING, PIXEL, SCHEMA, check_schema, example_results
 from rich.console import Console
 from sklearn.decomposition import PCA
 
@@ -24,30 +23,22 @@ from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.plot_rendering import render_plot
 from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.errors import StoreError
-from ecgpipe.evaluate.analyses.examples import examples
+from ecgpipe.evaluate.analyses.examples import choose_examples
 from ecgpipe.evaluate.analyses.joint_map import embedding_map, mapped_records
+from ecgpipe.evaluate.analyses.registry import ANALYSES
 from ecgpipe.evaluate.report.charts import all_charts, confusion_part
 from ecgpipe.evaluate.report.csv_files import csv_bytes
-from ecgpipe.evaluate.report.html import png_size, render_html
+from ecgpipe.evaluate.report.html import render_html
 from ecgpipe.evaluate.report.markdown import render_report
-from ecgpipe.evaluate.report.table import Table, column
+from ecgpipe.evaluate.report.page import png_size
 from ecgpipe.evaluate.report.tables import all_tables
 from ecgpipe.evaluate.report.terminal import print_results
 from ecgpipe.evaluate.report.verdict import verdict
-from ecgpipe.evaluate.report.words import all_words, same
-from ecgpipe.evaluate.results import READABLE, read_results, write_results
+from ecgpipe.evaluate.results import read_results, write_results
 from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.tasks.task import Task, TaskClass
-
-OLD = GOLDEN / "results-1.json"
-SCHEMA = json.loads((REPOSITORY / "docs" / "results.schema.json").read_text(encoding="utf-8"))
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
-)
-
-
-def check_schema(results: dict[str, Any]) -> None:
-    jsonschema.Draft202012Validator(SCHEMA).validate(results)
+from ecgpipe.evaluate.words import all_words, same
 
 
 def figure(value: float | None, low: float | None = None, high: float | None = None) -> dict:
@@ -95,8 +86,8 @@ def test_the_example_fits_the_schema_and_mistakes_do_not() -> None:
         (("tasks", "findings", "summary", "macro_auroc"), {"value": 1}),
         (("tasks", "findings", "classes", "1", "names"), {"ja": "正常"}),
         (("tasks", "findings", "curves", "1", "roc", "fpr"), [0.0] * 102),
-        (("examples", "findings", 0, "kind"), "odd"),
-        (("map", "ecgs", 0, "patient"), "p1"),
+        (("analyses", "examples", "findings", 0, "kind"), "odd"),
+        (("analyses", "map", "ecgs", 0, "patient"), "p1"),
     ):
         wrong = copy.deepcopy(results)
         place: Any = wrong
@@ -107,25 +98,13 @@ def test_the_example_fits_the_schema_and_mistakes_do_not() -> None:
             check_schema(wrong)
 
 
-def test_a_results_file_of_the_first_format_still_renders(tmp_path: Path) -> None:
-    old = read_results(OLD)
-    assert old["format"] == "ecgpipe-results/1"
-    report, page = render_report(old), render_html(old)
-    for text in (report, page):
-        assert "非特異的T波異常" in text
-        assert "ptbxl-sample" in text
-    assert ".733" in page  # macro AUROC of the findings
-    assert "| macro" not in report
-    assert {t.name for t in all_tables(old)} >= {"glance", "findings-classes", "superclass-summary"}
-    assert all(csv_bytes(table) for table in all_tables(old))
-    assert [f.name for f in all_charts(old)] == []
-    print_results(old, Console(file=io.StringIO(), width=100))
-    again = tmp_path / "results.json"
-    write_results(again, {k: v for k, v in old.items() if k != "format"})
-    assert read_results(again)["format"] == READABLE[0]
-    again.write_text(json.dumps(old | {"format": "ecgpipe-results/9"}))
-    with pytest.raises(StoreError, match="'ecgpipe-results/9'; ecgpipe-results/2 and"):
-        read_results(again)
+def test_a_results_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, example_results())
+    assert read_results(path) == example_results()
+    path.write_text(json.dumps(example_results() | {"format": "ecgpipe-results/9"}))
+    with pytest.raises(StoreError, match="'ecgpipe-results/9'; this version reads"):
+        read_results(path)
 
 
 class _Page(HTMLParser):
@@ -167,8 +146,8 @@ def test_what_stands_in_the_results_cannot_run_in_the_page() -> None:
     results["tasks"]["findings"]["classes"]["1"]["names"] = same(evil)
     results["tasks"]["findings"]["classes"]["1"]["wordings"] = [evil]
     results["tasks"]["findings"]["title"] = same(evil)
-    results["measurements"]["findings"][0]["criterion"] = evil
-    results["examples"]["findings"][0]["record_id"] = evil
+    results["analyses"]["measurements"]["findings"][0]["criterion"] = evil
+    results["analyses"]["examples"]["findings"][0]["record_id"] = evil
     page = render_html(results, {evil: PIXEL})
     parsed = _Page()
     parsed.feed(page)
@@ -197,6 +176,19 @@ def test_every_word_of_the_report_is_there_in_both_languages() -> None:
         holes = [set(re.findall(r"\{(\w+)\}", words[language])) for language in ("ja", "en")]
         assert holes[0] == holes[1], words
         assert not re.search("[ぁ-ヿ一-鿿]", words["en"]), words
+
+
+def test_every_word_of_a_table_or_chart_is_there_in_both_languages() -> None:
+    results = example_results()
+    for table in all_tables(results):
+        for words in (table.title, *(each.label for each in table.columns)):
+            assert words["ja"].strip(), table.name
+            assert not re.search("[ぁ-ヿ一-鿿]", words["en"]), (table.name, words)
+    for name, analysis in ANALYSES.items():
+        about = analysis.about(results["analyses"][name], results["tasks"])
+        for words in (analysis.title, *([about] if about else [])):
+            assert words["ja"].strip(), name
+            assert not re.search("[ぁ-ヿ一-鿿]", words["en"]), (name, words)
 
 
 def test_the_embedded_font_has_the_letters_of_the_page_and_hardly_more(tmp_path: Path) -> None:
@@ -254,16 +246,16 @@ def test_why_a_model_fails_stands_in_tables_with_names() -> None:
     assert confused[0]["ja"] == "左室肥大"
     assert confused[3]["low"] < confused[3]["value"]
     assert tables["failures-findings-by_coarse_class"].rows[0][-1] == "HYP 3, none 2"
-    old = example_results()
+    fewer = example_results()
     for name in ("measurements", "text_space", "failures"):
-        del old[name]
-    assert not [t for t in all_tables(old) if t.name.startswith(("measure", "text_", "fail"))]
+        del fewer["analyses"][name]
+    assert not [t for t in all_tables(fewer) if t.name.startswith(("measure", "text_", "fail"))]
 
 
 def test_the_markdown_has_every_block_and_rows_like_their_header() -> None:
     report = render_report(example_results())
     for words in ("## Retrieval", "## Linear probe", "## Nearest neighbours", "## Robustness",
-                  "## Text space", "Taken for one another", "| ● above baseline |",
+                  "## Text space", "Confused findings", "| ● above baseline |",
                   "| shuffled text |", "○ not above",
                   "Expected calibration error .060 (.040–.080), before calibration .190",
                   "Task form was left out", "Analysis probe was left out",
@@ -314,11 +306,11 @@ def test_only_the_commonest_classes_of_a_large_confusion_matrix_are_drawn() -> N
     n = 20
     counts = np.zeros((n, n), int)
     counts[np.arange(n), np.arange(n)] = np.arange(n)  # class 0 occurs nowhere
-    task = {"confusion": {"classes": [str(i) for i in range(n)], "counts": counts.tolist()}}
-    ids, shown = confusion_part(task, 3)
+    confusion: Any = {"classes": [str(i) for i in range(n)], "counts": counts.tolist()}
+    ids, shown = confusion_part(confusion, 3)
     assert ids == ["19", "18", "17"]
     assert shown.tolist() == [[19, 0, 0], [0, 18, 0], [0, 0, 17]]
-    assert "0" not in confusion_part(task, 100)[0]
+    assert "0" not in confusion_part(confusion, 100)[0]
 
 
 def scored(scores: Any, truth: Any, chosen: Any = None) -> ScoredTask:
@@ -344,7 +336,7 @@ def test_the_chosen_examples_are_those_worked_by_hand() -> None:
         [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 1]],
         [1, 1, 1, 1, 0, 1],
     )
-    found = examples(given, list("abcdef"))
+    found = choose_examples(given, list("abcdef"))
     assert [(e["kind"], e["record_id"], e["rank_of_truth"]) for e in found] == [
         ("best", "a", 1),
         ("worst", "c", 3),
@@ -352,8 +344,8 @@ def test_the_chosen_examples_are_those_worked_by_hand() -> None:
     ]
     assert found[0]["findings"] == ["A"]
     assert [candidate["id"] for candidate in found[1]["top"]] == ["A", "B", "C"]
-    assert len(examples(given, list("abcdef"), 5)) == 4  # each ECG once, and no others
-    assert examples(scored(np.zeros((0, 3)), np.zeros((0, 3))), []) == []
+    assert len(choose_examples(given, list("abcdef"), 5)) == 4  # each ECG once, and no others
+    assert choose_examples(scored(np.zeros((0, 3)), np.zeros((0, 3))), []) == []
 
 
 def test_the_map_is_the_principal_components_of_another_library() -> None:

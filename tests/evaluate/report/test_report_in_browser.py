@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from browser import Browser, find_chromium
-from results_example import FINDINGS, example_results
-from test_report import PIXEL, check_schema
+from results_example import FINDINGS, PIXEL, check_schema, example_results
 from toy_experiment import Experiment
 
 from ecgpipe.evaluate.report.html import render_html
@@ -29,7 +28,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("報告 share") / "report.html"
-    pictures = {one["record_id"]: PIXEL for one in example_results()["examples"]["findings"]}
+    pictures = {
+        one["record_id"]: PIXEL for one in example_results()["analyses"]["examples"]["findings"]
+    }
     path.write_text(render_html(example_results(), pictures), encoding="utf-8")
     return path
 

@@ -9,7 +9,7 @@ import pytest
 from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config.evaluate import EvalConfig
 from ecgpipe.config.text import TextConfig
-from ecgpipe.evaluate.evaluation import evaluate, validation_metrics
+from ecgpipe.evaluate.evaluation import EvaluationInputs, evaluate, validation_metrics
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened, mean_vectors
 from ecgpipe.evaluate.tasks.task import Task, TaskClass
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
@@ -94,8 +94,11 @@ class Coder:
 def results(one: Task) -> dict:
     coder = Coder()
     config = EvalConfig(bootstrap_draws=100)
-    found = evaluate(coder, [Coder()], [one], RECORDS, RECORDS, config, "ja", Stop()).tasks["t"]
-    return {**found, "asked": coder.asked}
+    given = EvaluationInputs(
+        model=coder, untrained=[Coder()], tasks=[one], scored=RECORDS, trained_on=RECORDS,
+        config=config, language="ja", stop=Stop(),
+    )  # fmt: skip
+    return {**evaluate(given).tasks["t"], "asked": coder.asked}
 
 
 def test_a_task_is_scored_in_the_models_language_unless_it_has_its_own() -> None:

@@ -1,6 +1,6 @@
 """The fixed words of the report, in Japanese and English.
 
-Owns how they are read; they stand in report/words.yaml.
+Owns how they are read; they are in words.yaml. The words of one analysis are in its module.
 """
 
 import functools
@@ -18,7 +18,7 @@ LANGUAGES = ("ja", "en")
 @functools.cache
 def all_words() -> Mapping[str, Any]:
     """Everything in words.yaml, by block."""
-    file = resources.files("ecgpipe.evaluate") / "report" / "words.yaml"
+    file = resources.files("ecgpipe.evaluate") / "words.yaml"
     return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
@@ -79,3 +79,8 @@ def class_names(task: Mapping[str, Any], class_id: str) -> Words:
     """The names of a class; its id where the task has no such class."""
     entry = task["classes"].get(class_id)
     return entry["names"] if entry else same(class_id)
+
+
+def both(ja: str, en: str) -> Words:
+    """The same in both languages, ready for a table or heading."""
+    return {"ja": ja, "en": en}

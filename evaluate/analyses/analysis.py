@@ -1,0 +1,156 @@
+"""What an analysis is, and what it may look at.
+
+Owns the two shapes. A new analysis is a module beside this one and a line in `registry`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.cache.signals.reader import SignalStore
+from ecgpipe.config.evaluate import EvalConfig
+from ecgpipe.config.settings import Language
+from ecgpipe.drawing.plot import Plot
+from ecgpipe.errors import StoppedEarly
+from ecgpipe.evaluate.evaluation import TwoSidedModel, Vectors
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.results import Summary, Tasks
+from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.scoring import bootstrap_metrics
+from ecgpipe.evaluate.table import Table
+from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
+from ecgpipe.evaluate.words import Words
+from ecgpipe.stopping import Stop
+
+Slots = npt.NDArray[np.int64]
+Stored = npt.NDArray[np.int16]
+"""(B, L, S) signals in µV."""
+
+
+class LeftOutError(Exception):
+    """An analysis cannot be made; the report shows the message."""
+
+
+class AnalysedModel(TwoSidedModel, Protocol):
+    """What analyses need of a model beyond encoding ECGs and class wordings."""
+
+    def encode_sentences(self, sentences: Sequence[str]) -> Vectors:
+        """(n, D) unit vectors of whole sentences, without a prompt."""
+
+    def text_vectors(self, texts: Sequence[str], language: Language | None) -> Vectors:
+        """(n, W) the language model's own vectors of class wordings in their prompt."""
+
+    @property
+    def text_mean(self) -> Vectors:
+        """(W,) what the model subtracts from a vector of the language model."""
+
+    def features(self, slots: Slots) -> Vectors:
+        """(n, F) the encoder's output for ECGs, before the projection."""
+
+    def encode_changed(self, slots: Slots, change: Callable[[Stored, Slots], Stored]) -> Vectors:
+        """(n, D) of ECGs after their stored signals went through `change`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisContext:
+    """Everything an analysis may look at."""
+
+    model: AnalysedModel
+    untrained: Sequence[AnalysedModel]
+    """Models of the same shape as initialised; at least one."""
+
+    tasks: Sequence[ScoredTask]
+    """The tasks as the trained model scored them."""
+
+    scored: RecordsTable
+    sentences: Sequence[str]
+    """What is said of each scored record: its training sentence."""
+
+    train: RecordsTable
+    validation: RecordsTable
+    signals: SignalStore
+    rate_hz: int
+    resample: Callable[[npt.NDArray[np.float32], float, float], npt.NDArray[np.float32]]
+    """(rows, samples), from Hz, to Hz."""
+
+    taxonomy: Taxonomy
+    language: Language
+    config: EvalConfig
+    stop: Stop
+
+    @cached_property
+    def draws(self) -> PatientDraws:
+        """Bootstrap draws of the scored records, the same as the tasks'."""
+        return PatientDraws.of(self.scored.patients, self.config.bootstrap_draws, self.config.seed)
+
+    @property
+    def scorable_tasks(self) -> list[ScoredTask]:
+        """The tasks with at least one ECG to score.
+
+        Raises:
+            LeftOutError: there is none.
+        """
+        tasks = [task for task in self.tasks if task.chosen_N.any()]
+        if not tasks:
+            raise LeftOutError("no task has an ECG to score")
+        return tasks
+
+    def summary(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> Summary:
+        """The task's summary if these were its scores of the whole split."""
+        chosen, least = task.chosen_N, self.config.min_positives
+        found = bootstrap_metrics(scores_NC[chosen], task.truth, self.draws.chosen(chosen), least)
+        return found.summary_metrics()
+
+    def need_other_split(self, *splits: str) -> None:
+        """Refuse to learn from the records that are scored.
+
+        Raises:
+            LeftOutError: eval.split is one of `splits`.
+        """
+        if self.config.split in splits:
+            raise LeftOutError(
+                f"it learns from the {self.config.split} split, which is the one that is scored"
+            )
+
+    def check_stop(self) -> None:
+        """End early if a signal asked for it.
+
+        Raises:
+            StoppedEarly: nothing is kept.
+        """
+        if self.stop:
+            raise StoppedEarly(
+                f"Stopped by {self.stop.cause} while analysing; the model is kept. Run the same"
+                " command again."
+            )
+
+
+def _nothing(block: Any, tasks: Tasks) -> None:
+    return None
+
+
+def _no_charts(block: Any, tasks: Tasks) -> Iterable[Plot]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """One analysis: its block of the results file, and what the report shows of it.
+
+    Every function but `compute` is given the block and the tasks of the results file.
+    """
+
+    title: Words
+    compute: Callable[[AnalysisContext], Any]
+    """The block, ready for JSON. Raises LeftOutError where it cannot be made."""
+
+    tables: Callable[[Any, Tasks], Iterable[Table]]
+    about: Callable[[Any, Tasks], Words | None] = _nothing
+    """A paragraph under the title."""
+
+    charts: Callable[[Any, Tasks], Iterable[Plot]] = _no_charts
