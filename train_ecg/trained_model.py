@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
 from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.files import read_json, sha256_file, write_atomic, write_json_atomic
-from ecgpipe.train_ecg.loop.checkpoint import Tensors, load_tensors
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
 
 FORMAT = "ecgpipe-model/1"
 # On a CPU, 64 ECGs of 12 x 1000 go through ResNet1d-18 a third faster than 256: caches.
 _ENCODE_BATCH = {"cpu": 64, "cuda": 256}
+
+Tensors = Mapping[str, torch.Tensor]
 
 ChangeSignals = Callable[[npt.NDArray[np.int16], npt.NDArray[np.int64]], npt.NDArray[np.int16]]
 """Signals (n, L, S) as stored and their slots (n,) to other signals of the same kind."""
@@ -95,6 +97,18 @@ def load_model(folder: Path) -> tuple[TwoTowers, ModelCard]:
             f"{path} holds another model than its config.json: {error}"
         ) from error
     return model.eval(), card
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file onto the CPU.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 class ModelEncoder:

@@ -34,13 +34,10 @@ class AugmentConfig(Settings):
     """Standard deviation of Gaussian noise, independent in every sample."""
 
     drop_lead: float = 0.0
-    """Chance of each lead, or group of leads, to be without a reading. One always stays."""
-
-    drop_lead_groups: Literal["each", "limb_or_chest"] = "each"
-    """What is dropped together: nothing, or the first six leads and the last six."""
+    """The probability that each lead is hidden. At least one lead always stays."""
 
     def __post_init__(self) -> None:
-        for name, value in self._strengths().items():
+        for name, value in asdict(self).items():
             need(0 <= value < math.inf, f"{name} must be 0 or more, not {value}")
         need(
             self.crop_s == 0 or self.crop_s >= 1,
@@ -49,13 +46,10 @@ class AugmentConfig(Settings):
         )
         need(self.drop_lead <= 1, f"drop_lead is a chance, at most 1, not {self.drop_lead}")
 
-    def _strengths(self) -> dict[str, float]:
-        return {name: v for name, v in asdict(self).items() if name != "drop_lead_groups"}
-
     @property
     def is_off(self) -> bool:
         """Whether nothing is done at all."""
-        return not any(self._strengths().values())
+        return not any(asdict(self).values())
 
 
 Preset = Literal["paper", "recommended"]
@@ -86,9 +80,8 @@ class TrainConfig(Settings):
     encoder_pooling: Literal["mean", "attention"] = "mean"
     """How an encoder's features over time become one vector; vit1d always takes the mean."""
 
-    encoder_norm: Literal["batch", "sync_batch", "group"] = "batch"
-    """batch: each part's own statistics. sync_batch: of all processes together (GPUs only). group:
-    of each ECG alone."""
+    encoder_norm: Literal["batch", "group"] = "batch"
+    """batch: batch norm over each process's own rows. group: group norm, each ECG by itself."""
 
     text: StepText = "sentence"
     """What an ECG is paired with in a step. sentence: one sentence of all its findings (the paper),
@@ -113,9 +106,9 @@ class TrainConfig(Settings):
     each other's negatives. unique: one column for each distinct text (clip only). soft: targets in
     proportion to the findings that two ECGs share (Jaccard)."""
 
-    balance: Literal["none", "sqrt", "inverse"] = "none"
-    """all_findings: what an ECG that has a finding weighs; none: as one without; inverse: all with
-    it as much as all without; sqrt: the root of that."""
+    balance: Literal["none", "sqrt"] = "none"
+    """all_findings: the weight of an ECG that has a finding. none: 1. sqrt: the square root of the
+    number of ECGs without it over the number with it."""
 
     epochs: int = 200
 
@@ -136,9 +129,9 @@ class TrainConfig(Settings):
     max_gradient_norm: float | None = None
     """Longer gradients are shortened to it; null: never."""
 
-    normalisation: Literal["fixed", "record", "minmax"] = "fixed"
-    """fixed: millivolts as they are, which keeps voltage criteria. record: z-score over all leads.
-    minmax: whole record to 0..1."""
+    normalisation: Literal["fixed", "record"] = "fixed"
+    """fixed: millivolts as they are, which keeps voltage criteria. record: z-score over all leads
+    together."""
 
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 

@@ -9,14 +9,11 @@ is 0.
 """
 
 import math
-from typing import Literal
 
 import torch
 
 from ecgpipe.config.train import AugmentConfig
 from ecgpipe.train_ecg.data.counter_random import integers, normal, record_keys, uniform
-
-LeadGroups = Literal["each", "limb_or_chest"]
 
 _WANDER_SINES = 3
 _WANDER_HZ = (0.05, 0.5)
@@ -47,8 +44,7 @@ def augment(
         (B, L, S) of both; with `crop_s` S is that many seconds.
 
     Raises:
-        ValueError: the signal is shorter than the crop, its rate is too low for a 60 Hz sine, or
-            leads are to be dropped by group and there are not twelve.
+        ValueError: the signal is shorter than the crop, or its rate is too low for a 60 Hz sine.
     """
     signal, known = signal_BLS, known_BLS
 
@@ -61,8 +57,7 @@ def augment(
     if settings.crop_s:
         signal, known = crop(signal, known, keys(2), round(settings.crop_s * rate_hz))
     if settings.drop_lead:
-        groups = settings.drop_lead_groups
-        known = drop_leads(known, keys(3), settings.drop_lead, groups)
+        known = drop_leads(known, keys(3), settings.drop_lead)
     if settings.amplitude:
         signal = scale_amplitude(signal, keys(4), settings.amplitude)
     if settings.wander_mv:
@@ -110,25 +105,13 @@ def _window(
     return signal_BLS.gather(2, index_BLS) * within_BS[:, None], known_BLS
 
 
-def drop_leads(
-    known_BLS: torch.Tensor, keys_B: torch.Tensor, chance: float, groups: LeadGroups = "each"
-) -> torch.Tensor:
-    """What is still known when leads are taken away; of the leads with a reading one always stays.
-
-    Raises:
-        ValueError: there are not twelve leads to form two groups of.
-    """
-    n_leads = known_BLS.shape[1]
-    if groups == "each":
-        draw_BL = uniform(keys_B, n_leads)
-    else:
-        if n_leads != 12:
-            raise ValueError(f"limb and chest leads are groups of twelve leads, not of {n_leads}")
-        draw_BL = uniform(keys_B, 2).repeat_interleave(6, dim=1)
+def drop_leads(known_BLS: torch.Tensor, keys_B: torch.Tensor, chance: float) -> torch.Tensor:
+    """Hide each lead with this probability; of the leads with a reading one always stays."""
+    draw_BL = uniform(keys_B, known_BLS.shape[1])
     has_reading_BL = known_BLS.any(dim=2)
-    # Where chance takes all, the lead (or group) that was nearest to staying stays.
-    nearest_B = draw_BL.masked_fill(~has_reading_BL, -1).amax(dim=1, keepdim=True)
-    stays_BL = (draw_BL >= chance) | (draw_BL == nearest_B)
+    # Where chance would take all of them, the lead with the greatest draw stays.
+    greatest_B = draw_BL.masked_fill(~has_reading_BL, -1).amax(dim=1, keepdim=True)
+    stays_BL = (draw_BL >= chance) | (draw_BL == greatest_B)
     return known_BLS & stays_BL[:, :, None]
 
 

@@ -23,13 +23,10 @@ def normalise(
 ) -> torch.Tensor:
     """What the encoder sees, float32 (B, L, S); a sample without a reading is 0 after scaling.
 
-    fixed: millivolts. record: minus the record's mean, over its standard deviation, over all leads
-    together, so that ratios between leads stay. minmax: the record's least to 0 and most to 1.
+    fixed: millivolts. record: z-score over all leads together, so that ratios between leads stay.
     """
     if normalisation == "record":
         signal_mv_BLS = _z_score(signal_mv_BLS, known_BLS)
-    elif normalisation == "minmax":
-        signal_mv_BLS = _to_unit_range(signal_mv_BLS, known_BLS)
     return torch.where(known_BLS, signal_mv_BLS, 0.0)
 
 
@@ -44,10 +41,3 @@ def _z_score(signal_BLS: torch.Tensor, known_BLS: torch.Tensor) -> torch.Tensor:
     centred_BLS = signal_BLS - mean_B
     variance_B = (centred_BLS.square() * known_BLS).sum(dim=(1, 2), keepdim=True) / n_B
     return centred_BLS / variance_B.sqrt().clamp(min=1e-6)
-
-
-def _to_unit_range(signal_BLS: torch.Tensor, known_BLS: torch.Tensor) -> torch.Tensor:
-    infinity = float("inf")
-    least_B = signal_BLS.masked_fill(~known_BLS, infinity).amin(dim=(1, 2), keepdim=True)
-    most_B = signal_BLS.masked_fill(~known_BLS, -infinity).amax(dim=(1, 2), keepdim=True)
-    return (signal_BLS - least_B) / (most_B - least_B).clamp(min=1e-6)

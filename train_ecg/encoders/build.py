@@ -39,7 +39,7 @@ def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str
         n_leads: L.
         rate_hz: of the signals; vit1d's patches are of 0.1 s.
         pooling: train.encoder_pooling.
-        norm: train.encoder_norm; sync_batch is batch norm that is converted later.
+        norm: train.encoder_norm.
 
     That an encoder has no such pooling or norm is known of the settings (`TrainConfig`).
     """

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.files import (
@@ -31,12 +30,11 @@ from ecgpipe.files import (
     storing,
     write_json_atomic,
 )
+from ecgpipe.train_ecg.trained_model import Tensors, load_tensors
 
 FORMAT = "ecgpipe-checkpoint/2"
 _KIND = FORMAT.partition("/")[0]
 _NAME = re.compile(r"^step-(\d{8,})$")
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -150,18 +148,6 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
     for leftover in folder.glob(".step-*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """A safetensors file, on the CPU.
-
-    Raises:
-        CheckpointError: it is missing or damaged.
-    """
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def checkpoint_path(folder: Path, steps_done: int) -> Path:

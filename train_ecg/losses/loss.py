@@ -18,8 +18,6 @@ from torch.nn import functional
 from ecgpipe.train_ecg.losses.text_overlap import equal_texts
 
 Duplicates = Literal["infonce", "mask", "unique", "soft"]
-AlsoTrue = Literal["positive", "left_out"]
-Balance = Literal["none", "sqrt", "inverse"]
 
 SIGLIP_LOG_SCALE = math.log(10)
 SIGLIP_BIAS = -10.0
@@ -135,7 +133,6 @@ def siglip_loss(
     *,
     target_bB: torch.Tensor | None = None,
     also_true_bB: torch.Tensor | None = None,
-    also_true_as: AlsoTrue = "left_out",
 ) -> torch.Tensor:
     """Every pair judged on its own: is this text true of this ECG?
 
@@ -155,9 +152,8 @@ def siglip_loss(
         first_row: where the part's rows stand in the global batch.
         target_bB: y, for instance `equal_texts` or `label_jaccard`. By default a row's own pair
             alone is true: then two rows with one text contradict each other.
-        also_true_bB: bool; text j holds for ECG i though it is not its text of this step.
-        also_true_as: `positive` makes the target 1 there; `left_out` leaves the pair out, except a
-            row's own.
+        also_true_bB: bool; text j holds for ECG i though it is not its text of this step. Such
+            pairs are left out, except a row's own.
 
     Returns:
         A scalar; its mean over parts is the loss of the global batch.
@@ -168,10 +164,8 @@ def siglip_loss(
     columns_B = torch.arange(len(text_BD), device=ecg_bD.device)
     own_bB = columns_B[: len(ecg_bD), None] + first_row == columns_B
     target_bB = (own_bB if target_bB is None else target_bB).to(logits_bB.dtype)
-    if also_true_bB is not None and also_true_as == "positive":
-        target_bB = target_bB.masked_fill(also_true_bB, 1)
     costs_bB = functional.binary_cross_entropy_with_logits(logits_bB, target_bB, reduction="none")
-    if also_true_bB is not None and also_true_as == "left_out":
+    if also_true_bB is not None:
         costs_bB = costs_bB.masked_fill(also_true_bB & ~own_bB, 0)
     return costs_bB.sum() / len(ecg_bD)
 
@@ -210,30 +204,23 @@ def findings_loss(
     )
 
 
-def positive_weights(counts_F: torch.Tensor, n_records: int, balance: Balance) -> torch.Tensor:
+def positive_weights(counts_F: torch.Tensor, n_records: int) -> torch.Tensor:
     """How much an ECG that has a finding counts, against one that has not; (F,) float32.
 
-    none: 1. inverse: (N - n) / n, with which those who have it weigh as much as those who have not;
-    a finding of one in ten thousand then weighs 9,999, and a single wrong label with it. sqrt: the
-    square root of that. A finding that nobody has gets 1.
+    sqrt((N - n) / n). Without the root, a finding of one ECG in ten thousand would weigh 9,999, and
+    a single wrong label with it. A finding that no ECG has gets 1.
 
     Args:
         counts_F: n, how many training records have each finding.
         n_records: N, training records.
-        balance: which of the three.
 
     Raises:
-        ValueError: a count is negative or beyond N, or another value of `balance`.
+        ValueError: a count is negative or greater than N.
     """
     if bool(((counts_F < 0) | (counts_F > n_records)).any()):
         raise ValueError(f"counts of findings must be 0 to {n_records}, the number of records")
-    if balance == "none":
-        return torch.ones_like(counts_F, dtype=torch.float32)
     odds_F = (n_records - counts_F).double() / counts_F.clamp(min=1)
-    weights_F = {"sqrt": odds_F.sqrt(), "inverse": odds_F}.get(balance)
-    if weights_F is None:
-        raise ValueError(f"balance={balance!r}; wanted none, sqrt or inverse")
-    return torch.where(counts_F > 0, weights_F, 1.0).float()
+    return torch.where(counts_F > 0, odds_F.sqrt(), 1.0).float()
 
 
 def _without(logits_bB: torch.Tensor, left_out_bB: torch.Tensor) -> torch.Tensor:

@@ -46,10 +46,13 @@ class RecordTexts:
     vectors_FW: npt.NDArray[np.float32]
     """The language model's vectors of the distinct texts."""
 
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(F,) how many records have each text."""
+        return np.bincount(self.texts_NK[self.texts_NK >= 0], minlength=len(self.vectors_FW))
+
     def mean_vector(self) -> npt.NDArray[np.float32]:
         """(W,) the mean over records and their texts: the part that all texts share."""
-        spoken = self.texts_NK[self.texts_NK >= 0]
-        counts_F = np.bincount(spoken, minlength=len(self.vectors_FW)).astype(np.float64)
+        counts_F = self.counts().astype(np.float64)
         mean: npt.NDArray[np.float32] = (counts_F @ self.vectors_FW / counts_F.sum()).astype("f4")
         return mean
 
@@ -65,10 +68,10 @@ class Objective:
         self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
         self._vectors_FW = torch.from_numpy(texts.vectors_FW).to(device, torch.get_default_dtype())
         self._drawn_N = self._texts_NK[:, 0].clone()
-        spoken = texts.texts_NK[texts.texts_NK >= 0]
-        counts_F = torch.from_numpy(np.bincount(spoken, minlength=len(texts.vectors_FW)))
-        weights_F = positive_weights(counts_F, len(texts.texts_NK), config.balance)
-        self._positive_weight_F = None if config.balance == "none" else weights_F.to(device)
+        self._positive_weight_F: torch.Tensor | None = None
+        if config.balance == "sqrt":
+            counts_F = torch.from_numpy(texts.counts())
+            self._positive_weight_F = positive_weights(counts_F, len(texts.texts_NK)).to(device)
 
     def draw(self, epoch: int) -> None:
         """Choose what is said of each record in this epoch, counted from 0."""

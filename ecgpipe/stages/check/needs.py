@@ -91,15 +91,6 @@ def _batch(config: PipelineConfig, n_train: int) -> list[Problem]:
                 "Lower it, or add records.",
             )
         )
-    if config.train.encoder_norm == "sync_batch":
-        found.append(
-            Problem(
-                Severity.LOOK,
-                "sync_batch",
-                "train.encoder_norm is sync_batch, which works on GPUs only",
-                "",
-            )
-        )
     return found
 
 

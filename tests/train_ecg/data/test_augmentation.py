@@ -122,7 +122,7 @@ def test_other_seeds_epochs_and_records_get_other_numbers() -> None:
 
 def test_with_all_off_the_very_inputs_come_back() -> None:
     signal, known = signals(4)
-    assert AugmentConfig(drop_lead_groups="limb_or_chest").is_off
+    assert AugmentConfig().is_off
     same, same_known = augment(signal, known, torch.arange(4), 0, 0, RATE_HZ, AugmentConfig())
     assert same is signal
     assert same_known is known
@@ -139,7 +139,6 @@ def test_with_all_off_the_very_inputs_come_back() -> None:
         AugmentConfig(mains_mv=0.1),
         AugmentConfig(noise_mv=0.1),
         AugmentConfig(drop_lead=0.5),
-        AugmentConfig(drop_lead=0.5, drop_lead_groups="limb_or_chest"),
     ],
 )
 def test_what_has_no_reading_stays_without_and_inputs_are_not_written_to(
@@ -256,20 +255,6 @@ def test_a_lead_that_stays_is_one_with_a_reading() -> None:
     assert {int(lead) for lead in left.any(dim=2).int().argmax(dim=1)} == {3, 8}
     nothing = drop_leads(torch.zeros(3, 12, 4, dtype=torch.bool), keys(3), 0.5)
     assert not nothing.any()
-
-
-def test_groups_are_the_limb_leads_and_the_chest_leads() -> None:
-    known = torch.ones(3000, 12, 4, dtype=torch.bool)
-    left = drop_leads(known, keys(3000), 0.4, "limb_or_chest").any(dim=2)
-    limb, chest = left[:, :6], left[:, 6:]
-    assert torch.equal(limb.all(dim=1), limb.any(dim=1))
-    assert torch.equal(chest.all(dim=1), chest.any(dim=1))
-    # Both would go with 0.16; then the nearer stays.
-    share = (limb[:, 0] & chest[:, 0]).float().mean().item()
-    assert share == pytest.approx(0.36, abs=0.03)
-    assert (limb[:, 0] | chest[:, 0]).all()
-    with pytest.raises(ValueError, match="not of 2"):
-        drop_leads(known[:, :2], keys(3000), 0.4, "limb_or_chest")
 
 
 @pytest.mark.parametrize(

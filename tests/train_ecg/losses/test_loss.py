@@ -237,13 +237,12 @@ def clip_part(data: Cached, own: slice, mode: str, also: bool) -> torch.Tensor:
     )  # fmt: skip
 
 
-def siglip_part(data: Cached, own: slice, also_as: str) -> torch.Tensor:
+def siglip_part(data: Cached, own: slice) -> torch.Tensor:
     ecg, text, scale = data.vectors()
     return siglip_loss(
         ecg[own], text, scale, scale - 3, own.start,
         target_bB=label_jaccard(data.findings[own], data.findings),
         also_true_bB=data.truth[own],
-        also_true_as=also_as,
     )  # fmt: skip
 
 
@@ -262,8 +261,7 @@ def findings_part(data: Cached, own: slice, _: str) -> torch.Tensor:
             for mode in ("infonce", "mask", "unique", "soft")
             for also in (False, True)
         ),
-        pytest.param(lambda d, o: siglip_part(d, o, "positive"), id="siglip-positive"),
-        pytest.param(lambda d, o: siglip_part(d, o, "left_out"), id="siglip-left_out"),
+        pytest.param(siglip_part, id="siglip"),
         pytest.param(lambda d, o: findings_part(d, o, ""), id="findings"),
     ],
 )
@@ -301,12 +299,8 @@ def test_siglip_with_graded_targets_worked_by_hand() -> None:
     also[2, 1] = True
     graded = 0.25 * softplus(1) + 0.75 * softplus(-1) + 0.25 * softplus(-1) + 0.75 * softplus(1)
     rest = softplus(-2) + softplus(0) + softplus(-1) + softplus(-2) + softplus(0) + softplus(-3)
-    for also_true_as, expected in (("positive", softplus(-0.5)), ("left_out", 0.0)):
-        found = siglip_loss(
-            ecg, text, ONE, 0 * ONE, target_bB=target, also_true_bB=also,
-            also_true_as=also_true_as,
-        )  # fmt: skip
-        assert found.item() == pytest.approx((graded + rest + expected) / 3)
+    found = siglip_loss(ecg, text, ONE, 0 * ONE, target_bB=target, also_true_bB=also)
+    assert found.item() == pytest.approx((graded + rest) / 3)
 
 
 def test_siglip_begins_at_the_papers_size() -> None:
@@ -340,28 +334,13 @@ def test_findings_worked_by_hand() -> None:
 
 def test_positive_weights_worked_by_hand() -> None:
     counts = torch.tensor([500, 100, 10, 0])
-    assert positive_weights(counts, 1000, "none").tolist() == [1, 1, 1, 1]
-    assert positive_weights(counts, 1000, "inverse").tolist() == [1, 9, 99, 1]
     expected = [1, 3, math.sqrt(99), 1]
-    assert positive_weights(counts, 1000, "sqrt").tolist() == pytest.approx(expected)
+    assert positive_weights(counts, 1000).tolist() == pytest.approx(expected)
 
 
-def test_inverse_weights_give_both_sides_of_a_finding_equal_weight() -> None:
-    # With one score for all ECGs, what the positives pull and the negatives push is the same.
-    truth = (torch.arange(20) < 3).double()[:, None]
-    weight = positive_weights(truth.sum(dim=0).long(), 20, "inverse").double()
-    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    same = torch.ones(20, 1, dtype=torch.float64)
-    findings_loss(same, 0 * same[:1], truth, ONE, bias, weight).backward()
-    assert bias.grad is not None
-    assert abs(bias.grad.item()) < 1e-7
-
-
-def test_impossible_counts_and_unknown_balances_are_refused() -> None:
+def test_impossible_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="0 to 10"):
-        positive_weights(torch.tensor([11]), 10, "none")
-    with pytest.raises(ValueError, match="none, sqrt or inverse"):
-        positive_weights(torch.tensor([1]), 10, "log")
+        positive_weights(torch.tensor([11]), 10)
 
 
 def test_label_jaccard_worked_by_hand() -> None:
