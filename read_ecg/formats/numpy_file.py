@@ -17,8 +17,8 @@ from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.formats.bare_array import (
     MAX_VALUES,
     Facts,
+    check_facts,
     check_shape,
-    mv_per_unit,
     read_facts,
     reading,
     to_record,
@@ -100,21 +100,14 @@ def _array(arrays: Any, name: str, path: Path) -> npt.NDArray[Any]:
 
 def _own_facts(arrays: Any, path: Path) -> Facts:
     """What the archive's arrays leads, rate_hz and units say."""
-    scale, rate_hz, leads = None, None, None
+    said: dict[str, Any] = {}
     if "units" in arrays.files:
-        units = str(_single(_array(arrays, "units", path), "units", path))
-        scale = mv_per_unit(units)
-        if scale is None:
-            raise RecordError(
-                Reason.UNITS, f"{path.name}: units is {units[:20]!r}; V, mV and uV are known"
-            )
+        said["units"] = str(_single(_array(arrays, "units", path), "units", path))
     if "rate_hz" in arrays.files:
-        rate_hz = float(_single(_array(arrays, "rate_hz", path), "rate_hz", path))
-        if not (math.isfinite(rate_hz) and 1 <= rate_hz <= 1e5):
-            raise RecordError(Reason.UNREADABLE, f"{path.name}: rate_hz is no sampling rate in Hz")
+        said["rate_hz"] = float(_single(_array(arrays, "rate_hz", path), "rate_hz", path))
     if "leads" in arrays.files:
-        leads = tuple(str(name) for name in _array(arrays, "leads", path).reshape(-1))
-    return Facts(rate_hz=rate_hz, mv_per_unit=scale, leads=leads)
+        said["leads"] = tuple(str(name) for name in _array(arrays, "leads", path).reshape(-1))
+    return check_facts(said, path.name)
 
 
 def _single(array: npt.NDArray[Any], name: str, path: Path) -> Any:

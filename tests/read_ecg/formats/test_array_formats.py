@@ -107,18 +107,18 @@ def test_one_file_may_speak_for_a_whole_folder_and_a_recordings_own_wins(tmp_pat
 @pytest.mark.parametrize(
     ("absent", "reason"), [("units", "units"), ("leads", "leads"), ("rate_hz", "unreadable")]
 )
-def test_a_fact_that_nobody_says_is_never_guessed(tmp_path: Path, absent: str, reason: str) -> None:
+def test_a_missing_fact_is_never_guessed(tmp_path: Path, absent: str, reason: str) -> None:
     path = write_npy(tmp_path / "a")
     facts = {name: value for name, value in FACTS.items() if name != absent}
     path.with_suffix(".json").write_text(json.dumps(facts))
     found, message = refusal(read_numpy, path)
     assert found == reason
-    assert f"nothing says the {absent} of a.npy. Write a.json beside it" in message
+    assert f"nothing states the {absent} of a.npy. Write a.json next to it" in message
 
 
-def test_nothing_said_names_all_that_lacks(tmp_path: Path) -> None:
+def test_all_missing_facts_are_named(tmp_path: Path) -> None:
     assert (
-        "nothing says the units, leads, rate_hz"
+        "nothing states the units, leads, rate_hz"
         in refusal(read_numpy, write_npy(tmp_path / "a"))[1]
     )
 
@@ -126,16 +126,16 @@ def test_nothing_said_names_all_that_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ("[1]", "must be an object"),
-        ("{", "cannot be read as JSON"),
-        ('{"rate": 500}', "rate is unknown; known: rate_hz"),
-        ('{"rate_hz": 0}', "rate_hz must be a number from 1"),
-        ('{"rate_hz": true}', "rate_hz must be a number"),
-        ('{"rate_hz": NaN}', "rate_hz must be a number"),
+        ("[1]", "should be an object"),
+        ("{", "Invalid JSON"),
+        ('{"rate": 500}', "rate: unknown; known: units, rate_hz"),
+        ('{"rate_hz": 0}', "rate_hz: Input should be greater than or equal to 1"),
+        ('{"rate_hz": true}', "rate_hz: Input should be a valid number"),
+        ('{"rate_hz": NaN}', "rate_hz: Input should be"),
         ('{"units": "mmHg"}', "V, mV and uV are known"),
         ('{"units": "mV", "mv_per_unit": 1}', "not both"),
-        ('{"leads": "I"}', "leads must be a list"),
-        ('{"variable": 3}', "variable must be a name"),
+        ('{"leads": "I"}', "leads: Input should be a valid"),
+        ('{"variable": 3}', "variable: Input should be a valid string"),
     ],
 )
 def test_facts_that_are_wrong_say_how(tmp_path: Path, facts: str, message: str) -> None:
@@ -186,7 +186,7 @@ def test_an_npz_with_one_array_and_a_file_beside_it_is_read(tmp_path: Path) -> N
         ({"a": UV, "b": UV}, "none is named 'signal'"),
         ({"signal": UV, "units": "mmHg"}, "units is 'mmHg'"),
         ({"signal": UV, "rate_hz": np.array([500, 250])}, "rate_hz must be one value"),
-        ({"signal": UV, "rate_hz": np.nan}, "no sampling rate"),
+        ({"signal": UV, "rate_hz": np.nan}, "rate_hz: Input should be"),
     ],
 )
 def test_an_npz_that_is_unclear_says_how(
@@ -279,7 +279,7 @@ def test_times_rounded_to_a_millisecond_give_the_true_rate(tmp_path: Path) -> No
         ("I [mV],II [mV]\n1,2\n3,Taro\n", "unreadable", "row 3, column 2: no number"),
         ("I [mmHg],II [mV]\n1,2\n3,4\n", "units", "in no voltage"),
         ("foo,bar\n1,2\n", "leads", "no column is headed by a lead"),
-        ("time,I [mV]\n0,1\n1,2\n", "unreadable", "nothing says the rate_hz"),
+        ("time,I [mV]\n0,1\n1,2\n", "unreadable", "nothing states the rate_hz"),
         ("", "unreadable", "is empty"),
         ('I [mV]\n"1\n', "unreadable", "no CSV"),
     ],
@@ -308,7 +308,7 @@ def test_a_code15_exam_is_found_by_its_id_without_its_padding(tmp_path: Path) ->
 def test_the_unit_of_code15_is_asked_for(tmp_path: Path) -> None:
     reason, message = refusal(read_hdf5, write_code15(tmp_path / "exams_part0"), "1169161")
     assert reason == "units"
-    assert "nothing says the units of exams_part0.hdf5" in message
+    assert "nothing states the units of exams_part0.hdf5" in message
 
 
 def test_an_exam_that_is_not_there_or_not_named_says_so(tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_an_exam_is_named_behind_its_file_and_its_mending_is_seen(tmp_path: Path
     path = write_code15(tmp_path / "exams_part0")
     exam = path.with_name(f"{path.name}#1169161")
     before = recording_state(exam)
-    with pytest.raises(RecordError, match="nothing says the units"):
+    with pytest.raises(RecordError, match="nothing states the units"):
         read_recording(exam)
     (tmp_path / "arrays.json").write_text('{"units": "mV"}')
     assert recording_state(exam) != before
