@@ -55,20 +55,12 @@ class Suspicion:
 
 def suspicions(facts: Sequence[Facts], config: DataConfig) -> list[Suspicion]:
     """All suspicions about these recordings, one per kind."""
-    checks: tuple[Callable[[Sequence[Facts]], Iterator[Suspicion]], ...] = (
-        _units,
-        _limb_leads,
-        _rates,
-        _heart_rates,
-        _flat_leads,
-        _absent_leads,
-        _arms,
-        _clipping,
-        _mains,
-        _gaps,
-    )
-    found = [suspicion for check in checks for suspicion in check(facts)]
-    return [*found, *_short(facts, config)]
+    return [
+        *_units(facts),
+        *_rates(facts),
+        *_heart_rates(facts),
+        *_in_single_recordings(facts, config),
+    ]
 
 
 def duplicates(digests: Sequence[str | None]) -> list[list[int]]:
@@ -125,22 +117,6 @@ def _mv(value: float) -> str:
 def _factor(power: int) -> str:
     factor = f"about {10 ** abs(power):,} times too {'large' if power > 0 else 'small'}"
     return factor + {3: " (µV read as mV?)", -3: " (V read as mV?)"}.get(power, "")
-
-
-def _limb_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    cases = [
-        Case(number, limb.explanation or f"they disagree by {limb.residual:.0%} of their size")
-        for number, limb in enumerate(fact.limb for fact in facts)
-        if limb is not None and disagree(limb)
-    ]
-    if cases:
-        yield Suspicion(
-            "limb leads",
-            True,
-            "limb leads contradict each other (I + III = II and Goldberger's equations fail)",
-            "Correct the names, signs or gains of the leads, in the file or where it was exported.",
-            tuple(cases),
-        )
 
 
 def _rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
@@ -209,100 +185,85 @@ def _heart_rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         )
 
 
-def _flat_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    yield from _leads(
-        facts,
-        lambda fact: fact.flat,
-        "flat lead",
-        "a lead is flat",
-        "Nothing to do if an electrode was off: flat leads are masked.",
-    )
-
-
-def _absent_leads(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    """Leads that are absent here but present in most recordings."""
-    usual = {lead for fact in facts for lead in fact.absent}
-    usual = {lead for lead in usual if sum(lead in f.absent for f in facts) > len(facts) / 2}
-    yield from _leads(
-        facts,
-        lambda fact: tuple(lead for lead in fact.absent if lead not in usual),
-        "absent lead",
-        "leads are missing that most recordings have",
-        "Check their lead names. data.min_leads sets how many a recording needs.",
-    )
-
-
-def _arms(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    yield from _leads(
-        facts,
-        lambda fact: ("lead I opposite to V6, aVR upright",) if fact.arms_reversed else (),
-        "arm electrodes",
-        "arm electrodes may be reversed",
-        "Look at these ECGs: dextrocardia looks the same.",
-    )
-
-
-def _clipping(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    yield from _leads(
-        facts,
-        lambda fact: fact.clipped,
-        "clipping",
-        "signal is clipped at the limit of the device's range",
-        "Check the gain at which they were recorded.",
-    )
-
-
-def _mains(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    yield from _leads(
-        facts,
-        lambda fact: (
-            (f"{fact.mains_share:.0%} of the power at {fact.mains_hz:g} Hz",)
-            if is_full_of_mains(fact.mains_share)
-            else ()
+def _in_single_recordings(facts: Sequence[Facts], config: DataConfig) -> Iterator[Suspicion]:
+    """Whatever a recording shows by itself; a detail of '' means that it does not."""
+    n_absent = Counter(lead for fact in facts for lead in fact.absent)
+    looks: tuple[tuple[str, str, str, Callable[[Facts], str]], ...] = (
+        (
+            "limb leads",
+            "limb leads contradict each other (I + III = II and Goldberger's equations fail)",
+            "Correct the names, signs or gains of the leads, in the file or where it was exported.",
+            _limb_leads,
         ),
-        "mains",
-        "power-line noise is strong",
-        "Nothing to do: these recordings are kept as they are.",
-    )
-
-
-def _gaps(facts: Sequence[Facts]) -> Iterator[Suspicion]:
-    yield from _leads(
-        facts,
-        lambda fact: (
-            (f"{fact.missing_share:.0%} missing",)
-            if _MISSING_SHARE <= fact.missing_share < 1
-            else ()
+        (
+            "flat lead",
+            "a lead is flat",
+            "Nothing to do if an electrode was off: flat leads are masked.",
+            lambda fact: ", ".join(fact.flat),
         ),
-        "missing samples",
-        "samples are missing",
-        "data.max_missing_fraction sets how many may be filled in.",
-    )
-
-
-def _leads(
-    facts: Sequence[Facts],
-    details_of: Callable[[Facts], tuple[str, ...]],
-    kind: str,
-    summary: str,
-    fix: str,
-) -> Iterator[Suspicion]:
-    """A suspicion about the recordings for which `details_of` returns any."""
-    details = [details_of(fact) for fact in facts]
-    cases = tuple(Case(number, ", ".join(found)) for number, found in enumerate(details) if found)
-    if cases:
-        yield Suspicion(kind, False, summary, fix, cases)
-
-
-def _short(facts: Sequence[Facts], config: DataConfig) -> Iterator[Suspicion]:
-    yield from _leads(
-        facts,
-        lambda fact: (
-            (f"{fact.duration_s:.1f} s",)
-            if config.min_duration_s <= fact.duration_s < config.duration_s - 0.5 / fact.rate_hz
-            else ()
+        (
+            "absent lead",
+            "leads are missing that most recordings have",
+            "Check their lead names. data.min_leads sets how many a recording needs.",
+            lambda fact: ", ".join(
+                lead for lead in fact.absent if n_absent[lead] <= len(facts) / 2
+            ),
         ),
-        "short",
-        f"shorter than data.duration_s ({config.duration_s:g} s)",
-        "Nothing to do: they are padded with 'no reading'.",
+        (
+            "arm electrodes",
+            "arm electrodes may be reversed",
+            "Look at these ECGs: dextrocardia looks the same.",
+            lambda fact: "lead I opposite to V6, aVR upright" if fact.arms_reversed else "",
+        ),
+        (
+            "clipping",
+            "signal is clipped at the limit of the device's range",
+            "Check the gain at which they were recorded.",
+            lambda fact: ", ".join(fact.clipped),
+        ),
+        (
+            "mains",
+            "power-line noise is strong",
+            "Nothing to do: these recordings are kept as they are.",
+            _mains,
+        ),
+        (
+            "missing samples",
+            "samples are missing",
+            "data.max_missing_fraction sets how many may be filled in.",
+            _gaps,
+        ),
+        (
+            "short",
+            f"shorter than data.duration_s ({config.duration_s:g} s)",
+            "Nothing to do: they are padded with 'no reading'.",
+            lambda fact: f"{fact.duration_s:.1f} s" if _is_short(fact, config) else "",
+        ),
     )
+    for kind, summary, fix, detail_of in looks:
+        details = map(detail_of, facts)
+        cases = tuple(Case(number, detail) for number, detail in enumerate(details) if detail)
+        if cases:
+            yield Suspicion(kind, kind == "limb leads", summary, fix, cases)
+
+
+def _limb_leads(fact: Facts) -> str:
+    if fact.limb is None or not disagree(fact.limb):
+        return ""
+    return fact.limb.explanation or f"they disagree by {fact.limb.residual:.0%} of their size"
+
+
+def _mains(fact: Facts) -> str:
+    if not is_full_of_mains(fact.mains_share):
+        return ""
+    return f"{fact.mains_share:.0%} of the power at {fact.mains_hz:g} Hz"
+
+
+def _gaps(fact: Facts) -> str:
+    share = fact.missing_share
+    return f"{share:.0%} missing" if _MISSING_SHARE <= share < 1 else ""
+
+
+def _is_short(fact: Facts, config: DataConfig) -> bool:
+    rounding_s = 0.5 / fact.rate_hz
+    return config.min_duration_s <= fact.duration_s < config.duration_s - rounding_s
