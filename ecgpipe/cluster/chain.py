@@ -1,8 +1,11 @@
 """Turn settings into the chain of jobs: a prepare array, an embed array, train, eval.
 
+The runs of a sweep share prepare and embed; each has its own train and eval.
+
 Owns each stage's command and the resources it requests. Knows no scheduler's syntax.
 """
 
+import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +38,12 @@ class Invocation:
 
 
 def build_chain(
-    cluster: ClusterConfig, invocation: Invocation, stages: Collection[str], retries: int
+    cluster: ClusterConfig,
+    invocation: Invocation,
+    stages: Collection[str],
+    retries: int,
+    variant: str = "",
+    after: Job | None = None,
 ) -> tuple[Job, ...]:
     """Build the jobs for `stages`, in order, each depending on the one before.
 
@@ -44,6 +52,8 @@ def build_chain(
         invocation: how ecgpipe is called on a node.
         stages: a subset of STAGES.
         retries: how often each job may be restarted.
+        variant: which run of a sweep the jobs belong to.
+        after: the job that the first one depends on.
 
     Raises:
         ConfigError: a folder cannot be bound into the container.
@@ -51,8 +61,10 @@ def build_chain(
     jobs: list[Job] = []
     for number, stage in enumerate(STAGES, 1):
         if stage in stages:
-            depends_on = jobs[-1].stage if jobs else None
-            jobs.append(_build_job(stage, number, cluster, invocation, retries, depends_on))
+            before = jobs[-1] if jobs else after
+            job = _build_job(stage, number, cluster, invocation, retries)
+            depends_on = before.file_name if before is not None else None
+            jobs.append(dataclasses.replace(job, variant=variant, depends_on=depends_on))
     return tuple(jobs)
 
 
@@ -62,7 +74,6 @@ def _build_job(
     cluster: ClusterConfig,
     invocation: Invocation,
     retries: int,
-    depends_on: str | None,
 ) -> Job:
     settings: StageJob = getattr(cluster, stage)
     tasks, nodes = getattr(settings, "shards", 1), getattr(settings, "nodes", 1)
@@ -89,7 +100,6 @@ def _build_job(
         wall_minutes=settings.wall_minutes,
         margin_minutes=margin,
         retries=retries,
-        depends_on=depends_on,
         queue=settings.queue or cluster.queue,
         resources=settings.resources,
         options=(*cluster.options, *settings.options),

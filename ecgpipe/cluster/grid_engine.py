@@ -65,7 +65,7 @@ def _ending(job: Job, site: Site) -> str:
         'count=$(cat "$counter" 2>/dev/null || echo 0)\n'
         f'if [ "$count" -lt {job.retries} ]; then\n'
         '  echo $((count + 1)) >"$counter"\n'
-        '  echo "Stopped with everything saved; back into the queue."\n'
+        '  echo "Stopped with everything saved; requeued."\n'
         f"  exit {_RESCHEDULE}\n"
         "fi"
     )

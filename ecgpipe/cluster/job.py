@@ -10,13 +10,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A command, the resources it needs, and the stage it depends on."""
+    """A command, the resources it needs, and the job it depends on."""
 
     stage: str
     """prepare, embed, train or eval."""
 
     number: int
-    """Position in the chain of all stages, from 1."""
+    """Position of the stage in the chain, from 1."""
+
+    variant: str = ""
+    """Which run of a sweep it belongs to, such as `seed=0`; empty for a job that all runs share."""
 
     command: tuple[str, ...]
     """The same for every array task and every rank."""
@@ -46,7 +49,7 @@ class Job:
     """How often it may be restarted after stopping early with everything saved."""
 
     depends_on: str | None = None
-    """The stage that must succeed first."""
+    """The `file_name` of the job that must succeed first."""
 
     queue: str | None = None
     resources: str | None = None
@@ -63,7 +66,7 @@ class Job:
     @property
     def file_name(self) -> str:
         """The name of its script."""
-        return f"{self.number}-{self.stage}.sh"
+        return f"{self.number}-{self.stage}{f'-{self.variant}' if self.variant else ''}.sh"
 
     @property
     def ranks(self) -> int:
@@ -92,6 +95,10 @@ class Site:
 
     version: str = ""
     """The version of ecgpipe that wrote the scripts."""
+
+    def run_of(self, job: Job) -> str:
+        """The name of the run that a job belongs to."""
+        return f"{self.run_name}+{job.variant}" if job.variant else self.run_name
 
 
 @dataclass(frozen=True)
@@ -130,8 +137,10 @@ class Dialect:
     """Whether a stopped job can requeue itself under the same id. If not, one more copy of the job
     per retry is queued behind it."""
 
-    can_depend_on_arrays: bool = True
-    """Whether a job can depend on an array."""
+    has_free_dependencies: bool = True
+    """Whether any job can depend on any other. If not, jobs that depend on each other form a single
+    line, without arrays and forks."""
 
     placeholder_id: str = "ID_OF_{name}"
-    """Printed in place of a job id in a dry run."""
+    """Printed in place of a job id in a dry run. `line` and `place` number a scheduler's lines of
+    dependent jobs and the jobs in a line."""

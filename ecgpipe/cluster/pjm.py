@@ -1,8 +1,9 @@
 """PJM of Fujitsu's Technical Computing Suite: pjsub with #PJM lines (GENKAI, Fugaku).
 
 Written from manuals and public scripts; never run on a real PJM. Only the steps of one step job can
-depend on each other, and a bulk job (PJM's array) cannot be a step, so no job can depend on an
-array. As on PBS, one copy of the job per retry is queued behind each stage.
+depend on each other, one after another. A bulk job (PJM's array) cannot be a step, so no job can
+depend on an array, and the runs of a sweep cannot all wait for one embed job. As on PBS, one copy
+of the job per retry is queued behind each stage.
 """
 
 import re
@@ -77,6 +78,6 @@ PJM = Dialect(
     read_id=_read_id,
     cancel="pjdel",
     requeues_itself=False,
-    can_depend_on_arrays=False,
-    placeholder_id="ID_{place}",
+    has_free_dependencies=False,
+    placeholder_id="ID{line}_{place}",
 )

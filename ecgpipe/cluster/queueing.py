@@ -3,6 +3,7 @@
 Owns which copy of a job depends on which, and the only processes that this folder starts.
 """
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -20,31 +21,42 @@ class Queued:
     """A queued job, or in a dry run one that would be queued."""
 
     stage: str
+    run: str
+    """The run's name; for shared jobs of a sweep, the experiment's."""
+
     job_id: str
     command: tuple[str, ...]
 
 
-def split_at_arrays(jobs: Sequence[Job], dialect: Dialect) -> tuple[list[Job], list[Job]]:
+def split_for_later(jobs: Sequence[Job], dialect: Dialect) -> tuple[list[Job], list[Job]]:
     """Split into the jobs to queue now and those to queue later.
 
-    The second list is empty unless the scheduler has no dependencies between arrays and other jobs.
+    The second list is empty unless the scheduler is limited to single lines of dependent jobs.
     """
-    arrays = [place for place, job in enumerate(jobs) if job.tasks > 1]
-    if dialect.can_depend_on_arrays or not arrays:
+    n_shared = sum(not job.variant for job in jobs)
+    ends = [max(place, 1) for place, job in enumerate(jobs) if job.tasks > 1]
+    if 0 < n_shared < len(jobs):
+        ends.append(n_shared)  # the runs of a sweep would fork off the last shared job
+    if dialect.has_free_dependencies or not ends:
         return list(jobs), []
-    end = max(arrays[0], 1)  # everything before the first array, or that array alone
-    return list(jobs[:end]), list(jobs[end:])
+    return list(jobs[: min(ends)]), list(jobs[min(ends) :])
 
 
 def rehearse(jobs: Sequence[Job], site: Site, dialect: Dialect) -> list[Queued]:
     """Return what `queue` would submit, with placeholders for job ids."""
-    names: list[str] = []
+    lines: list[list[str]] = []
 
-    def name_placeholder(job: Job, words: Sequence[str]) -> str:
-        stage = job.stage.upper()
-        copies = sum(name.startswith(stage) for name in names)
-        names.append(f"{stage}_{copies + 1}" if copies else stage)
-        return dialect.placeholder_id.format(name=names[-1], place=len(names) - 1)
+    def name_placeholder(job: Job, words: Sequence[str], after: After | None) -> str:
+        if after is None:
+            lines.append([])
+        name = re.sub(r"\W+", "_", f"{job.stage}_{job.variant}".upper()).strip("_")
+        copies = sum(names.count(name) for names in lines)
+        lines[-1].append(name)
+        return dialect.placeholder_id.format(
+            name=f"{name}_{copies + 1}" if copies else name,
+            line=len(lines) if len(lines) > 1 else "",
+            place=len(lines[-1]) - 1,
+        )
 
     return _submit_in_order(jobs, site, dialect, name_placeholder)
 
@@ -58,7 +70,7 @@ def queue(jobs: Sequence[Job], site: Site, dialect: Dialect) -> list[Queued]:
     """
     done: list[str] = []
 
-    def submit(job: Job, words: Sequence[str]) -> str:
+    def submit(job: Job, words: Sequence[str], after: After | None) -> str:
         try:
             done.append(_submit(words, site, dialect))
         except QueueError as error:
@@ -72,25 +84,28 @@ def _submit_in_order(
     jobs: Sequence[Job],
     site: Site,
     dialect: Dialect,
-    submit: Callable[[Job, Sequence[str]], str],
+    submit: Callable[[Job, Sequence[str], After | None], str],
 ) -> list[Queued]:
     queued: list[Queued] = []
-    stage_before: str | None = None
+    last_copies: dict[str, str] = {}
     for job in jobs:
+        # A job may depend on one that is not queued now, because it is already done.
+        succeeded = last_copies.get(job.depends_on or "")
         copy_before: str | None = None
         for _ in range(_n_copies(job, dialect)):
             # A copy continues where the previous one stopped, so that one may have exited with an
-            # error; the previous stage must have succeeded.
-            after = After(succeeded=stage_before, finished=copy_before)
-            words = dialect.submit(job, site, after if after != After() else None)
-            copy_before = submit(job, words)
-            queued.append(Queued(job.stage, copy_before, tuple(words)))
-        stage_before = copy_before
+            # error; the job it depends on must have succeeded.
+            conditions = After(succeeded=succeeded, finished=copy_before)
+            after = conditions if conditions != After() else None
+            words = dialect.submit(job, site, after)
+            copy_before = submit(job, words, after)
+            queued.append(Queued(job.stage, site.run_of(job), copy_before, tuple(words)))
+            last_copies[job.file_name] = copy_before
     return queued
 
 
 def _n_copies(job: Job, dialect: Dialect) -> int:
-    if dialect.requeues_itself or (job.tasks > 1 and not dialect.can_depend_on_arrays):
+    if dialect.requeues_itself or (job.tasks > 1 and not dialect.has_free_dependencies):
         return 1
     return 1 + job.retries
 
@@ -137,5 +152,5 @@ def _list_queued(job_ids: Sequence[str], dialect: Dialect) -> str:
     return (
         f" Already queued: {', '.join(job_ids)}. To cancel:"
         f" {shlex.join([dialect.cancel, *job_ids])}."
-        " To queue the rest later: ecgpipe submit --resume."
+        " To queue the rest later, add --resume to the same `ecgpipe submit`."
     )

@@ -29,8 +29,8 @@ def render(directives: str, launch: str, ending: str, job: Job, site: Site, queu
         queued_by: the command that queues the script, for the header.
     """
     header = (
-        f"# The stage {job.stage} of {site.run_name}, written by `ecgpipe submit` {site.version}.\n"
-        f"# By hand, in this folder: {queued_by}"
+        f"# The stage {job.stage} of {site.run_of(job)}, written by ecgpipe {site.version}.\n"
+        f"# To queue it by hand, in this folder: {queued_by}"
     )
     parts = [
         f"#!/bin/bash\n{directives}",
@@ -105,7 +105,7 @@ def start_ranks(job: Job, port: str, head: str, hosts: str) -> str:
 
 def exit_for_next_copy() -> str:
     """The ending for a job that cannot requeue itself: the copy queued behind it continues."""
-    message = 'echo "Stopped with everything saved; the next job of this stage goes on."'
+    message = 'echo "Stopped with everything saved; the next copy of this job continues."'
     return f'{if_stopped(message)}\nexit "$status"'
 
 
@@ -143,28 +143,28 @@ def _environment(job: Job, site: Site) -> str:
 
 
 _FORWARD_SIGNALS = """\
-# A signal is passed on; then the command saves, and its own exit code is awaited.
-children=() asked='' was_asked=''
-pass_on() {
-  asked=1 was_asked=1
+# Forward signals to the command, which then saves everything and exits.
+children=() interrupted='' stopping=''
+forward() {
+  interrupted=1 stopping=1
   kill -s USR1 "${children[@]}" 2>/dev/null
 }
-trap pass_on USR1 USR2 TERM XCPU"""
+trap forward USR1 USR2 TERM XCPU"""
 
 _WAIT = f"""\
 status=0
-# Asked to stop while modules were loaded: then nothing is begun.
-if [ -n "$was_asked" ]; then
+# A signal arrived while modules were loading: do not start.
+if [ -n "$stopping" ]; then
   status={STOPPED}
 else
   start
-  # Asked while it started: a child not yet noted heard nothing, and to ask twice does no harm.
-  if [ -n "$was_asked" ]; then sleep 1; pass_on; fi
+  # A signal arrived while starting: a child not yet listed missed it. Repeating it is harmless.
+  if [ -n "$stopping" ]; then sleep 1; forward; fi
 fi
 for child in "${{children[@]}}"; do
-  while asked=''; wait "$child"; code=$?; [ -n "$asked" ]; do :; done
-  # Asked to stop (USR1, TERM) before it could listen: then it had not begun.
-  if [ -n "$was_asked" ] && {{ [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }}; then
+  while interrupted=''; wait "$child"; code=$?; [ -n "$interrupted" ]; do :; done
+  # Killed by USR1 or TERM before it could handle them: it had not started.
+  if [ -n "$stopping" ] && {{ [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }}; then
     code={STOPPED}
   fi
   if [ "$code" -ne 0 ] && {{ [ "$status" -eq 0 ] || [ "$status" -eq {STOPPED} ]; }}; then

@@ -68,7 +68,7 @@ def _srun(job: Job) -> str:
         f' LOCAL_WORLD_SIZE={job.ranks_per_node}; exec "$@"'
     )
     return (
-        "# Ranks meet at the first node, by its address where Slurm knows it.\n"
+        "# Ranks meet at the first node, by its address if Slurm knows it.\n"
         'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)\n'
         "address=$(scontrol show node \"$head\" | sed -n 's/.*NodeAddr=\\([^ ]*\\).*/\\1/p')\n"
         "export MASTER_ADDR=${address:-$head}\n"
@@ -86,7 +86,7 @@ def _ending(job: Job) -> str:
         "me=${me:-$SLURM_JOB_ID}\n"
         'state=$(squeue --noheader --job "$me" --format %T)\n'
         f'if [ "$state" = RUNNING ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {job.retries} ]; then\n'
-        '  echo "Stopped with everything saved; back into the queue."\n'
+        '  echo "Stopped with everything saved; requeued."\n'
         '  scontrol requeue "$me"\n'
         "fi"
     )

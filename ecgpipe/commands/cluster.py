@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ecgpipe.commands.options import Launch, launch_options
-from ecgpipe.commands.output import finish, print_json
+from ecgpipe.commands.output import finish, print_json, say
 
 
 @click.command()
@@ -26,7 +26,7 @@ from ecgpipe.commands.output import finish, print_json
     default="eval",
     help="The last stage to queue.",
 )
-@launch_options()
+@launch_options(sweep=True)
 def submit(
     launch: Launch,
     dry_run: bool,
@@ -40,22 +40,27 @@ def submit(
     """Queue the stages on Slurm, PBS, Grid Engine or PJM.
 
     The settings are `cluster:` in pipeline.yaml, or in your own ~/.config/ecgpipe/cluster.yaml. The
-    scripts are plain shell, stored in work/jobs/<name>.
+    scripts are plain shell, stored in work/jobs/<name>. With --seeds or --grid, every run gets its
+    own train and eval job after one prepare and one embed job.
     """
     from ecgpipe.config.file import load_cluster
     from ecgpipe.stages.cluster import submit as submit_stage
 
     cluster = load_cluster(launch.path, launch.overrides)
-    wishes = submit_stage.Wishes(
+    options = submit_stage.SubmitOptions(
         prepare_shards=prepare_shards,
         embed_shards=shards,
         nodes=nodes,
         gpus=gpus,
         until=until,
         only_missing=resume,
+        dry_run=dry_run,
     )
+    variants, left_out = launch.variants() if launch.is_sweep else ([], [])
+    for line in left_out:
+        say(line)
     folder = launch.path.resolve().parent
-    done = submit_stage.run_submit(launch.experiment(), cluster, folder, wishes, dry_run)
+    done = submit_stage.run_submit(launch.experiment(), cluster, folder, options, variants)
     click.echo(submit_stage.as_text(done, dry_run))
     if launch.as_json:
         print_json("submit", submit_stage.as_json(done))

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,8 +39,9 @@ from ecgpipe.config.cluster import (
 )
 from ecgpipe.config.file import load_cluster, load_config
 from ecgpipe.errors import ConfigError, QueueError
-from ecgpipe.stages.cluster.submit import Submission, Wishes, as_text, run_submit
+from ecgpipe.stages.cluster.submit import Submission, SubmitOptions, as_text, run_submit
 from ecgpipe.stages.experiment import Experiment
+from ecgpipe.variants import load_variants
 
 GOLDEN = GOLDEN_FILES / "cluster"
 SCHEDULERS = get_args(Scheduler)
@@ -258,11 +260,15 @@ class Cluster:
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
         monkeypatch.setenv("PATH", self.fake.environment["PATH"])
 
-    def submit(self, dry_run: bool = False, **wishes: Any) -> Submission:
+    def submit(
+        self, seeds: str | None = None, grids: Sequence[str] = (), **options: Any
+    ) -> Submission:
         self.path.write_text(yaml.safe_dump(self.settings, allow_unicode=True), encoding="utf-8")
         experiment = Experiment(load_config(self.path))
         cluster = load_cluster(self.path)
-        return run_submit(experiment, cluster, self.folder, Wishes(**wishes), dry_run)
+        variants = load_variants(self.path, (), seeds, grids)[0] if seeds or grids else []
+        chosen = SubmitOptions(**options)
+        return run_submit(experiment, cluster, self.folder, chosen, variants)
 
     def calls(self) -> list[dict[str, Any]]:
         lines = (self.folder / "calls.jsonl").read_text().splitlines()
@@ -282,22 +288,22 @@ def cluster(
     return Cluster(tmp_path, request.param, monkeypatch)
 
 
-def submit_all(cluster: Cluster, **wishes: int) -> list[End]:
+def submit_all(cluster: Cluster, **options: int) -> list[End]:
     """Queue and run the chain; where an array must go by itself, queue the rest after it."""
-    submission = cluster.submit(**wishes)
+    submission = cluster.submit(**options)
     ends = cluster.fake.run()
     for stage in submission.left_for_later:  # what `--resume` does once the artefacts are there
         place = STAGES.index(stage)
         if not cluster.done()[stage]:
-            queue_from(cluster, place, **wishes)
+            queue_from(cluster, place, **options)
             ends = cluster.fake.run()
     return ends
 
 
-def queue_from(cluster: Cluster, place: int, **wishes: int) -> Submission:
+def queue_from(cluster: Cluster, place: int, **options: int) -> Submission:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ecgpipe.stages.cluster.submit.missing_stages", lambda *_: STAGES[place:])
-        return cluster.submit(only_missing=True, **wishes)
+        return cluster.submit(only_missing=True, **options)
 
 
 def test_a_whole_chain_does_every_share_once_and_in_order(cluster: Cluster) -> None:
@@ -430,7 +436,7 @@ def test_arrays_of_pjm_go_by_themselves(tmp_path: Path, monkeypatch: pytest.Monk
     first = cluster.submit(dry_run=True, embed_shards=2)
     assert {q.stage for q in first.queued} == {"prepare"}
     assert first.left_for_later == ["embed", "train", "eval"]
-    assert "ecgpipe submit --resume" in as_text(first, dry_run=True)
+    assert "--resume" in as_text(first, dry_run=True)
     second = queue_from(cluster, 1, embed_shards=2)
     assert [q.command[:2] for q in second.queued] == [("pjsub", "--bulk")]
 
@@ -486,7 +492,7 @@ def test_a_refusal_says_what_is_queued_already_and_how_to_cancel_it(
     )
     assert "the account has no time left" in message
     assert "scancel 1 2" in message
-    assert "submit --resume" in message
+    assert "--resume" in message
 
 
 def test_without_the_schedulers_command_nothing_is_queued(
@@ -595,6 +601,53 @@ def test_rehearsed_ids_have_names_of_their_own() -> None:
     jobs, site = example("pbs")
     ids = [q.job_id for q in rehearse(jobs, site, DIALECTS["pbs"])]
     assert len(set(ids)) == len(ids) == 4 * 4
+
+
+def test_the_runs_of_a_sweep_share_prepare_and_embed(cluster: Cluster) -> None:
+    submission = cluster.submit(seeds="0..2")
+    shared_only = cluster.scheduler == "pjm"  # its jobs cannot fork off one embed job
+    assert submission.left_for_later == (["train", "eval"] if shared_only else [])
+    ends = cluster.fake.run()
+    if shared_only:
+        queue_from(cluster, 2, seeds="0..2")
+        ends = cluster.fake.run()
+    assert all(end.codes == [0] for end in ends), [end.log for end in ends]
+    configs: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    for call in cluster.calls():
+        configs[call["stage"]].append(load_config(Path(call["options"]["--config"])).name)
+    first_only = slice(None, None, 1 if cluster.scheduler in ("slurm", "grid_engine") else 3)
+    runs = [f"試験 $1+seed={seed}" for seed in range(3)]
+    assert [configs[stage][first_only] for stage in STAGES] == [
+        ["試験 $1"], ["試験 $1"], runs, runs,
+    ]  # fmt: skip
+    assert (submission.folder / "2-embed.sh").exists()
+    script = (submission.folder / "3-train-seed=1.sh").read_text(encoding="utf-8")
+    assert "# The stage train of 試験 $1+seed=1, written by ecgpipe" in script
+
+
+def test_a_failed_run_of_a_sweep_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(tmp_path, "slurm", monkeypatch)
+    submission = cluster.submit(seeds="0..1")
+    assert [(q.run[-1], q.stage) for q in submission.queued[2:]] == [
+        ("0", "train"), ("0", "eval"), ("1", "train"), ("1", "eval"),
+    ]  # fmt: skip
+    conditions = [[w for w in q.command if w.startswith("--dep")] for q in submission.queued]
+    assert conditions == [
+        [], ["--dependency=afterok:1"], ["--dependency=afterok:2"], ["--dependency=afterok:3"],
+        ["--dependency=afterok:2"], ["--dependency=afterok:5"],
+    ]  # fmt: skip
+
+
+def test_a_sweep_that_needs_several_embeddings_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(tmp_path, "slurm", monkeypatch)
+    assert len(cluster.submit(grids=["train.lr=0.1,0.2"], dry_run=True).queued) == 6
+    with pytest.raises(ConfigError, match="needs data or texts of its own"):
+        cluster.submit(grids=["data.rate_hz=100,250"])
+    assert not cluster.fake.jobs()
 
 
 def test_real_shards_of_prepare_go_through_a_real_script(

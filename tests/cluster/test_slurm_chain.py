@@ -197,7 +197,7 @@ def test_a_chain_that_everything_happens_to_ends_the_same(
     print(log_of(chain, "train"))
     # Once at least in the middle of an epoch.
     assert re.search(r"after step [1-9]\d* of", log_of(chain, "train"))
-    assert chain.logs().count("Stopped with everything saved; back into the queue.") == 3
+    assert chain.logs().count("Stopped with everything saved; requeued.") == 3
     assert slurm.wait(jobs["eval"], 120).state == "COMPLETED", chain.logs()
     print(f"disturbed chain: {time.monotonic() - began:.1f} s, {ended.restarts} restarts")
 

@@ -1,8 +1,10 @@
-"""submit: the stages as jobs of a batch cluster, queued as a chain.
+"""submit: queue the stages as jobs on a batch cluster.
 
-Owns what is queued: which stages, judged by what they have made and never by a scheduler's word,
-and the settings they run with, which are kept beside the scripts: what is edited meanwhile changes
-nothing that is queued.
+Owns which stages are queued, judged by the files they have written and never by the scheduler, and
+the settings they run with: a copy is stored next to the scripts, so edits to pipeline.yaml do not
+affect queued jobs. The runs of a sweep share the prepare and embed jobs. Each has its own train and
+eval job instead of a task of one array, so that an eval starts when its own training ends, a failed
+run holds up no other, and a stopped one continues alone.
 """
 
 import dataclasses
@@ -19,9 +21,10 @@ import ecgpipe
 from ecgpipe.cluster.chain import STAGES, Invocation, build_chain
 from ecgpipe.cluster.dialects import DIALECTS
 from ecgpipe.cluster.job import Dialect, Job, Site
-from ecgpipe.cluster.queueing import Queued, queue, rehearse, split_at_arrays
+from ecgpipe.cluster.queueing import Queued, queue, rehearse, split_for_later
 from ecgpipe.config.cluster import ClusterConfig
 from ecgpipe.config.file import config_as_yaml, own_cluster_file
+from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.embed_text.embedding import missing_texts
 from ecgpipe.embed_text.model_files import find_model
 from ecgpipe.errors import ConfigError
@@ -32,12 +35,15 @@ from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.train.train import finished_model, run_key
 
-_OWN_RETRIES, _WAITING_RETRIES = 30, 1
+SHARED_STAGES = ("prepare", "embed")
+
+# A job that requeues itself costs nothing; each retry of another is one more job in the queue.
+_REQUEUES, _QUEUED_COPIES = 30, 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the command line says; None: as the settings say."""
+class SubmitOptions:
+    """The command line's options; None means as the settings say."""
 
     prepare_shards: int | None = None
     embed_shards: int | None = None
@@ -45,77 +51,115 @@ class Wishes:
     gpus: int | None = None
     until: str = STAGES[-1]
     only_missing: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """Scripts, and what became of them."""
+    """The scripts and the jobs that were queued, or with a dry run would be."""
 
     folder: Path
-    """Where they lie, or would."""
-
     scripts: dict[str, str]
     queued: list[Queued]
     left_for_later: list[str]
-    """Stages that must be queued once the others have ended."""
+    """Stages that must be queued after the others have ended."""
 
     cancel: str
-    """The command that takes all of it out of the queue; "" without any."""
+    """The command that cancels all queued jobs; empty without any."""
 
 
 def run_submit(
-    experiment: Experiment, cluster: ClusterConfig, folder: Path, wishes: Wishes, dry_run: bool
+    experiment: Experiment,
+    cluster: ClusterConfig,
+    folder: Path,
+    options: SubmitOptions,
+    variants: Sequence[PipelineConfig] = (),
 ) -> Submission:
-    """Write the scripts and queue them; with `dry_run` do neither.
+    """Write the scripts and queue them; with a dry run, only say what would be done.
 
     Args:
-        experiment: what is to be made.
-        cluster: how.
+        experiment: what to run, or what the runs of a sweep share.
+        cluster: the cluster's settings.
         folder: of pipeline.yaml, where commands run.
-        wishes: what the command line says.
-        dry_run: only say what would be written and queued.
+        options: the command line's options.
+        variants: the runs of a sweep.
 
     Raises:
-        ConfigError: the settings do not say what is needed, or contradict themselves.
+        ConfigError: a setting is missing, or settings contradict each other.
         QueueError: the scheduler refused a job.
         StoreError: the scripts cannot be written.
-        Others with `wishes.only_missing`, where what is there cannot be judged.
+        Others with `options.only_missing`, if existing files cannot be checked.
     """
-    cluster = _with_wishes(cluster, wishes)
-    dialect = _dialect_of(cluster)
-    _check_batch(experiment, cluster)
-    stages: Sequence[str] = STAGES[: STAGES.index(wishes.until) + 1]
-    if wishes.only_missing:
-        stages = missing_stages(experiment, stages)
-    settings_text = config_as_yaml(experiment.config)
-    settings = experiment.workspace.jobs / f"settings-{sha256_text(settings_text)[:8]}.yaml"
+    cluster = _with_options(cluster, options)
+    dialect = _find_dialect(cluster)
+    _check_variants(experiment.config, variants)
+    for config in variants or (experiment.config,):
+        _check_batch(config, cluster)
     program, path_folder = find_program(cluster)
     site = _site(experiment, cluster, folder, path_folder)
-    invocation = Invocation(
-        program=program,
-        config=settings,
-        folders=(folder, experiment.config.work_dir),
-        prepare_workers=experiment.config.data.workers,
-    )
-    chain = build_chain(cluster, invocation, stages, _retries(cluster, dialect))
-    jobs, later = split_at_arrays(chain, dialect)
+    planned, settings = _plan(experiment, cluster, folder, options, variants, program)
+    jobs, later = split_for_later(planned, dialect)
     scripts = {job.file_name: dialect.script(job, site) for job in jobs}
-    if dry_run or not jobs:
+    if options.dry_run or not jobs:
         queued = rehearse(jobs, site, dialect)
     else:
-        _write(site.jobs_folder, scripts | {settings.name: settings_text})
+        _write(site.jobs_folder, scripts | settings)
         queued = _queue(jobs, site, dialect)
     return Submission(
         folder=site.jobs_folder,
         scripts=scripts,
         queued=queued,
-        left_for_later=[job.stage for job in later],
+        left_for_later=list(dict.fromkeys(job.stage for job in later)),
         cancel=shlex.join([dialect.cancel, *(q.job_id for q in queued)]) if queued else "",
     )
 
 
+def _plan(
+    experiment: Experiment,
+    cluster: ClusterConfig,
+    folder: Path,
+    options: SubmitOptions,
+    variants: Sequence[PipelineConfig],
+    program: tuple[str, ...],
+) -> tuple[list[Job], dict[str, str]]:
+    """Build all jobs, and the settings files that they read, by name."""
+    retries = _retries(cluster, _find_dialect(cluster))
+    stages: Sequence[str] = STAGES[: STAGES.index(options.until) + 1]
+    settings: dict[str, str] = {}
+
+    def build(
+        run: Experiment, stages: Sequence[str], variant: str = "", after: Job | None = None
+    ) -> tuple[Job, ...]:
+        text = config_as_yaml(run.config)
+        name = f"settings-{sha256_text(text)[:8]}.yaml"
+        settings[name] = text
+        invocation = Invocation(
+            program=program,
+            config=experiment.workspace.jobs / name,
+            folders=(folder, run.config.work_dir),
+            prepare_workers=run.config.data.workers,
+        )
+        return build_chain(cluster, invocation, stages, retries, variant, after)
+
+    def select(run: Experiment) -> Sequence[str]:
+        return missing_stages(run, stages) if options.only_missing else stages
+
+    if not variants:
+        return list(build(experiment, select(experiment))), settings
+    runs = [(run, select(run)) for run in map(Experiment, variants)]
+    needed = {stage for _, selected in runs for stage in selected}
+    shared = [stage for stage in SHARED_STAGES if stage in needed]
+    jobs = list(build(experiment, shared)) if shared else []
+    last = jobs[-1] if jobs else None
+    for run, selected in runs:
+        own = [stage for stage in selected if stage not in SHARED_STAGES]
+        variant = run.config.name.removeprefix(f"{experiment.config.name}+")
+        jobs += build(run, own, variant, last)
+    return jobs, settings
+
+
 def missing_stages(experiment: Experiment, stages: Sequence[str]) -> Sequence[str]:
-    """Of `stages` those from the first on that has not made all that these settings ask for."""
+    """Return `stages` from the first one on whose output is missing or out of date."""
     checks = (_is_prepared, _is_embedded, _is_trained, _is_evaluated)
     for place, (_, is_done) in enumerate(zip(stages, checks, strict=False)):
         if not is_done(experiment):
@@ -124,7 +168,7 @@ def missing_stages(experiment: Experiment, stages: Sequence[str]) -> Sequence[st
 
 
 def find_program(cluster: ClusterConfig) -> tuple[tuple[str, ...], Path | None]:
-    """The words that call ecgpipe on a node, and what must stand in front of PATH for them."""
+    """Return the words that call ecgpipe on a node, and the folder to prepend to PATH, if any."""
     if cluster.setup or cluster.container is not None:
         return ("ecgpipe",), None
     folder = Path(sys.executable).parent
@@ -134,11 +178,11 @@ def find_program(cluster: ClusterConfig) -> tuple[tuple[str, ...], Path | None]:
 
 
 def as_json(submission: Submission) -> dict[str, Any]:
-    """For programs."""
+    """Return the submission for programs."""
     return {
         "folder": str(submission.folder),
         "jobs": [
-            {"stage": q.stage, "id": q.job_id, "command": list(q.command)}
+            {"stage": q.stage, "run": q.run, "id": q.job_id, "command": list(q.command)}
             for q in submission.queued
         ],
         "left_for_later": submission.left_for_later,
@@ -146,32 +190,33 @@ def as_json(submission: Submission) -> dict[str, Any]:
 
 
 def as_text(submission: Submission, dry_run: bool) -> str:
-    """For people: with `dry_run` the scripts; always the commands, as they can be pasted."""
+    """Return the commands, ready to paste; with a dry run also the scripts."""
     lines: list[str] = []
     if not submission.queued:
-        return "Everything is there; nothing is queued."
+        return "Everything is up to date; nothing is queued."
     if dry_run:
         for name, script in submission.scripts.items():
             lines += [f"# ---- {name}", script]
         lines.append("# ---- what would be queued")
     lines.append(f"cd {shlex.quote(str(submission.folder))}")
     for q in submission.queued:
-        lines.append(shlex.join(q.command) + ("" if dry_run else f"    # {q.stage}: {q.job_id}"))
+        comment = "" if dry_run else f"    # {q.stage} of {q.run}: {q.job_id}"
+        lines.append(shlex.join(q.command) + comment)
     if not dry_run:
         lines.append(f"# To cancel: {submission.cancel}")
     if submission.left_for_later:
         lines.append(
-            "# A bulk job neither waits nor is waited for. When these have ended, queue"
-            f" {', '.join(submission.left_for_later)}: ecgpipe submit --resume"
+            "# This scheduler cannot make the rest wait for these jobs. When they have ended, queue"
+            f" {', '.join(submission.left_for_later)} by adding --resume to the same command."
         )
     return "\n".join(lines)
 
 
-def _with_wishes(cluster: ClusterConfig, wishes: Wishes) -> ClusterConfig:
+def _with_options(cluster: ClusterConfig, options: SubmitOptions) -> ClusterConfig:
     changes: dict[str, dict[str, int | None]] = {
-        "prepare": {"shards": wishes.prepare_shards},
-        "embed": {"shards": wishes.embed_shards},
-        "train": {"nodes": wishes.nodes, "gpus": wishes.gpus},
+        "prepare": {"shards": options.prepare_shards},
+        "embed": {"shards": options.embed_shards},
+        "train": {"nodes": options.nodes, "gpus": options.gpus},
     }
     try:
         for stage, values in changes.items():
@@ -183,7 +228,7 @@ def _with_wishes(cluster: ClusterConfig, wishes: Wishes) -> ClusterConfig:
     return cluster
 
 
-def _dialect_of(cluster: ClusterConfig) -> Dialect:
+def _find_dialect(cluster: ClusterConfig) -> Dialect:
     if cluster.scheduler is None:
         raise ConfigError(
             "cluster.scheduler is not set. Set it to slurm, pbs, grid_engine or pjm under"
@@ -192,8 +237,19 @@ def _dialect_of(cluster: ClusterConfig) -> Dialect:
     return DIALECTS[cluster.scheduler]
 
 
-def _check_batch(experiment: Experiment, cluster: ClusterConfig) -> None:
-    batch = experiment.config.train.global_batch_size
+def _check_variants(base: PipelineConfig, variants: Sequence[PipelineConfig]) -> None:
+    """Refuse a sweep whose runs cannot share one prepare and one embed job."""
+    for config in variants:
+        shared = dataclasses.replace(config, name=base.name, train=base.train)
+        if shared != base or config.train.text != base.train.text:
+            raise ConfigError(
+                f"{config.name} needs data or texts of its own. submit --grid can vary settings of"
+                " `train` except train.text; submit other variants one by one with --set."
+            )
+
+
+def _check_batch(config: PipelineConfig, cluster: ClusterConfig) -> None:
+    batch = config.train.global_batch_size
     world = cluster.train.nodes * max(cluster.train.gpus, 1)
     if batch % world:
         raise ConfigError(
@@ -205,7 +261,7 @@ def _check_batch(experiment: Experiment, cluster: ClusterConfig) -> None:
 def _retries(cluster: ClusterConfig, dialect: Dialect) -> int:
     if cluster.retries is not None:
         return cluster.retries
-    return _OWN_RETRIES if dialect.requeues_itself else _WAITING_RETRIES
+    return _REQUEUES if dialect.requeues_itself else _QUEUED_COPIES
 
 
 def _site(
@@ -214,7 +270,7 @@ def _site(
     jobs_folder = experiment.workspace.jobs
     for path in (folder, jobs_folder):
         if not str(path).isprintable():
-            raise ConfigError(f"The folder {str(path)!r} has a sign in its name that ends a line.")
+            raise ConfigError(f"Rename the folder {str(path)!r}: its name has a control character.")
     return Site(
         run_name=experiment.config.name,
         folder=folder,

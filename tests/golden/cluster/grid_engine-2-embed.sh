@@ -9,16 +9,16 @@
 #$ -q gpu
 #$ -t 1-8
 
-# The stage embed of trial, written by `ecgpipe submit` 1.0.
-# By hand, in this folder: qsub -terse -g ecg-group 2-embed.sh
+# The stage embed of trial, written by ecgpipe 1.0.
+# To queue it by hand, in this folder: qsub -terse -g ecg-group 2-embed.sh
 
-# A signal is passed on; then the command saves, and its own exit code is awaited.
-children=() asked='' was_asked=''
-pass_on() {
-  asked=1 was_asked=1
+# Forward signals to the command, which then saves everything and exits.
+children=() interrupted='' stopping=''
+forward() {
+  interrupted=1 stopping=1
   kill -s USR1 "${children[@]}" 2>/dev/null
 }
-trap pass_on USR1 USR2 TERM XCPU
+trap forward USR1 USR2 TERM XCPU
 
 cd '/data/心電図/it'"'"'s $5' || exit 1
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh
@@ -39,18 +39,18 @@ start() {
 }
 
 status=0
-# Asked to stop while modules were loaded: then nothing is begun.
-if [ -n "$was_asked" ]; then
+# A signal arrived while modules were loading: do not start.
+if [ -n "$stopping" ]; then
   status=75
 else
   start
-  # Asked while it started: a child not yet noted heard nothing, and to ask twice does no harm.
-  if [ -n "$was_asked" ]; then sleep 1; pass_on; fi
+  # A signal arrived while starting: a child not yet listed missed it. Repeating it is harmless.
+  if [ -n "$stopping" ]; then sleep 1; forward; fi
 fi
 for child in "${children[@]}"; do
-  while asked=''; wait "$child"; code=$?; [ -n "$asked" ]; do :; done
-  # Asked to stop (USR1, TERM) before it could listen: then it had not begun.
-  if [ -n "$was_asked" ] && { [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }; then
+  while interrupted=''; wait "$child"; code=$?; [ -n "$interrupted" ]; do :; done
+  # Killed by USR1 or TERM before it could handle them: it had not started.
+  if [ -n "$stopping" ] && { [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }; then
     code=75
   fi
   if [ "$code" -ne 0 ] && { [ "$status" -eq 0 ] || [ "$status" -eq 75 ]; }; then
@@ -63,7 +63,7 @@ if [ "$status" -eq 75 ]; then
   count=$(cat "$counter" 2>/dev/null || echo 0)
   if [ "$count" -lt 3 ]; then
     echo $((count + 1)) >"$counter"
-    echo "Stopped with everything saved; back into the queue."
+    echo "Stopped with everything saved; requeued."
     exit 99
   fi
 fi

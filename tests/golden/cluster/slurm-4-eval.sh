@@ -14,16 +14,16 @@
 #SBATCH --partition=gpu
 #SBATCH --mail-type=END
 
-# The stage eval of trial, written by `ecgpipe submit` 1.0.
-# By hand, in this folder: sbatch --parsable 4-eval.sh
+# The stage eval of trial, written by ecgpipe 1.0.
+# To queue it by hand, in this folder: sbatch --parsable 4-eval.sh
 
-# A signal is passed on; then the command saves, and its own exit code is awaited.
-children=() asked='' was_asked=''
-pass_on() {
-  asked=1 was_asked=1
+# Forward signals to the command, which then saves everything and exits.
+children=() interrupted='' stopping=''
+forward() {
+  interrupted=1 stopping=1
   kill -s USR1 "${children[@]}" 2>/dev/null
 }
-trap pass_on USR1 USR2 TERM XCPU
+trap forward USR1 USR2 TERM XCPU
 
 cd '/data/心電図/it'"'"'s $5' || exit 1
 type module >/dev/null 2>&1 || . /etc/profile.d/modules.sh
@@ -43,18 +43,18 @@ start() {
 }
 
 status=0
-# Asked to stop while modules were loaded: then nothing is begun.
-if [ -n "$was_asked" ]; then
+# A signal arrived while modules were loading: do not start.
+if [ -n "$stopping" ]; then
   status=75
 else
   start
-  # Asked while it started: a child not yet noted heard nothing, and to ask twice does no harm.
-  if [ -n "$was_asked" ]; then sleep 1; pass_on; fi
+  # A signal arrived while starting: a child not yet listed missed it. Repeating it is harmless.
+  if [ -n "$stopping" ]; then sleep 1; forward; fi
 fi
 for child in "${children[@]}"; do
-  while asked=''; wait "$child"; code=$?; [ -n "$asked" ]; do :; done
-  # Asked to stop (USR1, TERM) before it could listen: then it had not begun.
-  if [ -n "$was_asked" ] && { [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }; then
+  while interrupted=''; wait "$child"; code=$?; [ -n "$interrupted" ]; do :; done
+  # Killed by USR1 or TERM before it could handle them: it had not started.
+  if [ -n "$stopping" ] && { [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; }; then
     code=75
   fi
   if [ "$code" -ne 0 ] && { [ "$status" -eq 0 ] || [ "$status" -eq 75 ]; }; then
@@ -67,7 +67,7 @@ if [ "$status" -eq 75 ]; then
   me=${me:-$SLURM_JOB_ID}
   state=$(squeue --noheader --job "$me" --format %T)
   if [ "$state" = RUNNING ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then
-    echo "Stopped with everything saved; back into the queue."
+    echo "Stopped with everything saved; requeued."
     scontrol requeue "$me"
   fi
 fi
