@@ -1,15 +1,15 @@
-"""One plain HDF5 file of vectors, for others: `ecgpipe-export/1`, written and read.
+"""Exchanging vectors with other tools: one plain HDF5 file, `ecgpipe-export/1`.
 
-Owns that file. It needs nothing of ours to be opened: h5py, MATLAB's h5read and R's rhdf5 read it.
+Owns that file. h5py, MATLAB's h5read and R's rhdf5 read it without any of our code.
 
-    vectors  (n, dim)  float32, or uint16 bfloat16 bit patterns if asked for
+    vectors  (n, dim)  float32, or uint16 bfloat16 bit patterns on request
     key      (n,)      64 hex digits: SHA-256 of the exact text
     n_tokens (n,)      uint32
     was_cut  (n,)      uint8
-    text     (n,)      UTF-8, only if asked for: it is report text
+    text     (n,)      UTF-8, only on request: it is report text
 
-For `read_export` only `vectors` and one of `key` and `text` are needed, so that vectors made
-elsewhere come in by the same door.
+`read_export` needs only `vectors` and one of `key` and `text`, so that it also reads vectors made
+by other programs.
 """
 
 import os
@@ -44,7 +44,7 @@ from ecgpipe.files import (
 FORMAT = "ecgpipe-export/1"
 _BLOCK_ROWS = 4096
 _SPARE_BYTES = 1 << 16
-"""More than HDF5 needs to enter one dataset."""
+"""More than HDF5 needs to add one dataset."""
 
 
 def write_export(
@@ -55,21 +55,21 @@ def write_export(
     bits: bool,
     made_by: Attributes,
 ) -> None:
-    """Write vectors into one file, whole or not at all.
+    """Write vectors into one file, complete or not at all.
 
     Args:
         path: the new file; it must not exist.
-        cache: where they come from.
+        cache: the source of the vectors.
         rows: which of its rows, in this order.
-        texts: by key, to be written beside the vectors; None writes no text.
-        bits: bfloat16 bit patterns as they are kept, instead of float32.
-        made_by: provenance, kept as attributes.
+        texts: by key, to write next to the vectors; None writes no text.
+        bits: bfloat16 bit patterns as they are stored, instead of float32.
+        made_by: provenance, stored as attributes.
 
     Raises:
         StoreError: the file exists, the disk is full or not writable, or a row is damaged.
     """
     if path.exists():
-        raise StoreError(f"{path} is there already; it is not overwritten.")
+        raise StoreError(f"{path} already exists and is not overwritten. Choose another name.")
     temporary = temporary_beside(path)
     try:
         with storing(path):
@@ -84,12 +84,12 @@ def write_export(
 
 
 def read_export(path: Path, fingerprint: Fingerprint) -> VectorRows:
-    """Vectors of a file, ready to be added to the cache of `fingerprint`.
+    """Read the vectors of a file, ready to be added to the cache of `fingerprint`.
 
     Raises:
         StoreError: the file is missing, lacks `vectors` or both `key` and `text`, its shapes do not
-            fit, a key is malformed, or a value is not finite.
-        CacheMismatchError: it says that it was made under another fingerprint.
+            match, a key is malformed, or a value is not finite.
+        CacheMismatchError: it was made under another fingerprint.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -111,10 +111,10 @@ def _lay_out(
     bits: bool,
     made_by: Attributes,
 ) -> int:
-    """Everything but the vectors; returns where those begin.
+    """Write everything but the vectors; returns the offset at which those begin.
 
-    HDF5 itself never meets a full disk, on which it ends the process: the rest is made in memory,
-    and room for the vectors is taken before it makes them.
+    HDF5 aborts the process on a full disk. So the rest is made in memory, and space for the vectors
+    is allocated before HDF5 creates their dataset.
     """
     dtype = np.dtype("<u2" if bits else "<f4")
     shape = (len(rows), cache.dim if len(rows) else 0)
@@ -176,13 +176,13 @@ def _check_origin(path: Path, file: h5py.File, fingerprint: Fingerprint) -> None
     found = file.attrs.get("fingerprint")
     if found is None and "imported" not in fingerprint.fields:
         raise CacheMismatchError(
-            f"{path} does not say which model made its vectors, so they cannot stand among those"
-            " that text.model makes. Give them a name of their own: text.model: imported:NAME."
+            f"{path} does not say which model made its vectors, so they cannot be mixed with those"
+            " of text.model. Give them a name of their own: text.model: imported:NAME."
         )
     if found is not None and found != fingerprint.digest:
         raise CacheMismatchError(
-            f"{path} holds vectors of fingerprint {str(found)[:16]}, not of {fingerprint.short},"
-            " which these settings ask for. `ecgpipe embed --explain` shows what it covers."
+            f"{path} holds vectors of fingerprint {str(found)[:16]}, but these settings need"
+            f" {fingerprint.short}. `ecgpipe embed --explain` shows what a fingerprint covers."
         )
 
 
@@ -199,7 +199,7 @@ def _vectors_in(file: h5py.File, dtype: str) -> npt.NDArray[Any]:
         return values
     bits = as_bfloat16_bits(values)
     if "fingerprint" in file.attrs and not np.array_equal(as_float32(bits), values):
-        raise ValueError("its vectors were changed since they were exported.")
+        raise ValueError("its vectors have changed since they were exported.")
     return bits
 
 
@@ -212,7 +212,7 @@ def _keys_in(file: h5py.File, n_rows: int) -> npt.NDArray[np.uint8]:
     elif "key" in file:
         digests = [bytes(key).decode("ascii") for key in file["key"][:]]
     else:
-        raise ValueError("it has neither `key` nor `text`, so nobody knows what was read.")
+        raise ValueError("it has neither `key` nor `text`, so its vectors cannot be assigned.")
     joined = b"".join(bytes.fromhex(digest) for digest in digests)
     if len(digests) != n_rows or len(joined) != n_rows * KEY_BYTES:
         raise ValueError(f"it has {n_rows} vectors and {len(digests)} keys of 64 hex digits.")

@@ -1,7 +1,7 @@
 """What a text vector depends on, and nothing else.
 
-Owns the identity of an embedding cache: two caches may be mixed if and only if their fingerprints
-are equal. The values come from whoever knows the model; this module compares and names them.
+Owns the identity of a vector cache: vectors may be mixed if and only if their fingerprints are
+equal. The values come from `embed_text`, which knows the model; this module only compares them.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Value = str | int | bool
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Named values that together decide a vector; equal values, equal vectors."""
+    """Named values that together determine a vector: equal values, equal vectors."""
 
     fields: Mapping[str, Value]
 
@@ -29,11 +29,11 @@ class Fingerprint:
         return self.digest[:16]
 
     def as_json(self) -> str:
-        """The fields as canonical JSON: what is stored beside the vectors."""
+        """The fields as canonical JSON, as stored with the vectors."""
         return canonical_json(dict(self.fields))
 
     def differences(self, found: Mapping[str, object]) -> list[str]:
-        """One line for every field in which `found` differs from this one."""
+        """One line for every field in which `found` differs from this fingerprint."""
         names = sorted(set(self.fields) | set(found))
         return [
             f"{name}: found {found.get(name)!r}, wanted {self.fields.get(name)!r}"

@@ -1,20 +1,20 @@
 """One sealed part file of the text-vector format `ecgpipe-embed/1`.
 
-A part is an immutable HDF5 file, built in memory, written under a temporary name, synced, renamed.
-It is never opened for writing again: appending to HDF5, even with flush and fsync after each batch,
+A part is an immutable HDF5 file: built in memory, written under a temporary name, synced, renamed,
+and never opened for writing again. Appending to HDF5, even with flush and fsync after each batch,
 left the whole file unreadable at 9 % of the points where a writer can be killed. Superblock
-version 3 (libver v110) checksums HDF5's own metadata; the row sums cover vectors and keys.
+version 3 (libver v110) checksums HDF5's own metadata; row checksums cover vectors and keys.
 
     vec   (rows, dim)  <u2 bfloat16 bit patterns, or <f4
     key   (rows, 32)   u1   SHA-256 of the exact UTF-8 prompt bytes
     sum   (rows,)      <u8  xxh3-64 of the row's vector bytes followed by its key
-    ntok  (rows,)      <u4  tokens the model read
+    ntok  (rows,)      <u4  tokens of the text
     flags (rows,)      u1   1: the text was cut at the length limit
 
-The attribute `columns_sum` covers key, sum, ntok and flags, and is itself covered by HDF5's
-checksum of its metadata: every byte of a part is under one.
+The attribute `columns_sum` is a checksum of key, sum, ntok and flags, and is itself covered by
+HDF5's checksum of its metadata: so every byte of a part is covered.
 
-Owns the layout of a part. Which parts make a cache is `vector_cache`'s.
+Owns the layout of a part. Must not know which parts make a cache: that is `reader`.
 """
 
 import math
@@ -42,12 +42,17 @@ ENCODINGS: dict[str, np.dtype[np.generic]] = {
 
 _SUMMED = ("key", "sum", "ntok", "flags")
 
-Attributes = Mapping[str, str | int | float]
+_REMAKE_HINT = (
+    "Run `ecgpipe verify`, which moves the file aside, and `ecgpipe embed`: only its texts are"
+    " embedded again."
+)
+
+Attributes = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
 class VectorRows:
-    """Vectors as they are stored, with their keys; all arrays have the same number of rows."""
+    """Vectors as they are stored, with their keys; all arrays have the same length."""
 
     vectors: npt.NDArray[np.uint16] | npt.NDArray[np.float32]
     """(rows, dim), bfloat16 bit patterns or float32."""
@@ -69,7 +74,7 @@ class VectorRows:
 
     @staticmethod
     def joined(batches: Sequence["VectorRows"]) -> "VectorRows":
-        """The rows of several, one after the other; at least one."""
+        """The rows of one or more batches, one after the other."""
         return VectorRows(
             np.concatenate([batch.vectors for batch in batches]),
             np.concatenate([batch.keys for batch in batches]),
@@ -80,7 +85,7 @@ class VectorRows:
 
 @dataclass(frozen=True)
 class Part:
-    """A part file that was opened and found whole; the vectors stay on disk, memory-mapped."""
+    """An open, intact part file; the vectors stay on disk, memory-mapped."""
 
     path: Path
     rows: VectorRows
@@ -92,14 +97,13 @@ def part_image(rows: VectorRows, fingerprint: Fingerprint, made_by: Attributes) 
 
     Args:
         rows: what to store.
-        fingerprint: what the vectors depend on; kept in the file.
-        made_by: provenance, kept as attributes.
+        fingerprint: what the vectors depend on; stored in the file.
+        made_by: provenance, stored as attributes.
 
     Raises:
         StoreError: a vector holds NaN or infinity. Such a vector is never stored.
     """
-    values = as_float32(rows.vectors)
-    if not np.isfinite(values).all():
+    if not finite_rows(rows.vectors).all():
         raise StoreError("A text vector holds NaN or infinity, so its part was not written.")
     # The name lives only in HDF5's table of open files; it must be unique within the process.
     with h5py.File(
@@ -113,26 +117,25 @@ def part_image(rows: VectorRows, fingerprint: Fingerprint, made_by: Attributes) 
         for name, data in columns.items():
             file.create_dataset(name, data=data, track_times=False)
         file.attrs["columns_sum"] = _columns_sum(*(columns[name] for name in _SUMMED))
-        for name, value in _attributes(rows, values, fingerprint, made_by).items():
+        for name, value in _attributes(rows, fingerprint, made_by).items():
             file.attrs[name] = value
         file.flush()
         return bytes(file.id.get_file_image())
 
 
 def read_part(path: Path, fingerprint: Fingerprint) -> Part:
-    """Open a part and check that it is whole, ours, and of `fingerprint`.
+    """Open a part and check that it is complete, of our format, and of `fingerprint`.
 
-    Sums and token counts are read and checked; keys and vectors are mapped. Row sums are checked
-    where vectors are handed out (`check_sums`).
+    Checksums and token counts are read and checked; keys and vectors are mapped. Rows are checked
+    when vectors are read (`check_sums`).
 
     Raises:
-        StoreError: not a readable part file, shorter than it says, or changed since it was sealed.
+        StoreError: not a readable part file, too short, or changed since it was sealed.
         CacheMismatchError: it was made under another fingerprint.
-        FileNotFoundError: it is gone; somebody compacted the cache.
+        FileNotFoundError: it no longer exists; another process compacted the cache.
     """
     try:
-        # Parts never change once they have their name, so no lock is needed; some cluster file
-        # systems refuse locks altogether.
+        # Part files never change, so no lock is needed; some cluster file systems refuse locks.
         with h5py.File(path, "r", locking=False) as file:
             _check_header(path, file, fingerprint)
             return _open_rows(path, file)
@@ -140,8 +143,7 @@ def read_part(path: Path, fingerprint: Fingerprint) -> Part:
         raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise StoreError(
-            f"{path} is damaged or no text-vector part ({error}). Run `ecgpipe verify`, which moves"
-            " it aside, and `ecgpipe embed`: only its texts are embedded again."
+            f"{path} is damaged or not a text-vector part ({error}). {_REMAKE_HINT}"
         ) from error
 
 
@@ -159,8 +161,7 @@ def check_sums(part: Part, positions: npt.NDArray[np.int64]) -> None:
         if row_sum(part.rows.vectors[position], part.rows.keys[position]) != stored:
             raise StoreError(
                 f"{part.path}, row {position}: the vector differs from what was sealed (bit rot, or"
-                " the file was changed). Run `ecgpipe verify`, which moves the file aside, and"
-                " `ecgpipe embed`: only its texts are embedded again."
+                f" the file was changed). {_REMAKE_HINT}"
             )
 
 
@@ -185,9 +186,9 @@ def as_bfloat16_bits(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]
 def as_stored(
     vectors: npt.NDArray[np.float32], dtype: str
 ) -> npt.NDArray[np.uint16] | npt.NDArray[np.float32]:
-    """float32 vectors as they are kept: bfloat16 bits, rounded to nearest even, or float32.
+    """float32 vectors as they are stored: bfloat16 bits, rounded to nearest even, or float32.
 
-    NaN and infinity stay what they are, so that the writer refuses them.
+    NaN and infinity become NaN or stay, so that the writer refuses them.
     """
     if dtype == "float32":
         return vectors
@@ -222,18 +223,14 @@ def _columns_sum(*columns: npt.NDArray[np.generic]) -> str:
 
 
 def _attributes(
-    rows: VectorRows,
-    values: npt.NDArray[np.float32],
-    fingerprint: Fingerprint,
-    made_by: Attributes,
-) -> dict[str, str | int | float]:
+    rows: VectorRows, fingerprint: Fingerprint, made_by: Attributes
+) -> dict[str, str | int]:
     return {
         **made_by,
         "format": FORMAT,
         "encoding": _encoding(rows.vectors.dtype),
         "rows": len(rows.keys),
         "dim": rows.vectors.shape[1],
-        "max_abs": float(np.abs(values).max(initial=0.0)),
         "fingerprint": fingerprint.digest,
         "fingerprint_json": fingerprint.as_json(),
     }
@@ -259,12 +256,12 @@ def _open_rows(path: Path, file: h5py.File) -> Part:
     n_rows, dim = int(attributes["rows"]), int(attributes["dim"])
     dtype = ENCODINGS[attributes["encoding"]]
     shapes = {"vec": (n_rows, dim), "key": (n_rows, KEY_BYTES)}
-    # h5py's low level: its look-ups and reads by name take 2 ms a part, and there are hundreds.
+    # The low-level API: h5py's lookups by name take 2 ms per part, and there are hundreds of parts.
     datasets = {name: h5py.h5d.open(file.id, name.encode()) for name in ("vec", *_SUMMED)}
     if datasets["vec"].dtype != dtype or any(
         dataset.shape != shapes.get(name, (n_rows,)) for name, dataset in datasets.items()
     ):
-        raise ValueError("its datasets do not fit its own header")
+        raise ValueError("its datasets do not match its header")
     whole = np.asarray(np.memmap(path, np.uint8, "r"))
     vectors, keys, *others = (_mapped(whole, dataset) for dataset in datasets.values())
     sums, n_tokens, flags = (np.array(column) for column in others)
@@ -275,7 +272,7 @@ def _open_rows(path: Path, file: h5py.File) -> Part:
 
 
 def _mapped(whole: npt.NDArray[np.uint8], dataset: h5py.h5d.DatasetID) -> npt.NDArray[Any]:
-    """A contiguous dataset within the mapped file; its pages cost nothing until they are read."""
+    """A contiguous dataset in the mapped file; its pages take no memory until they are read."""
     shape, dtype, offset = dataset.shape, dataset.dtype, dataset.get_offset()
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes == 0:

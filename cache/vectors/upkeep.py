@@ -1,7 +1,7 @@
-"""Keeping a cache of vectors healthy: checking every row, clearing rubbish, joining small parts.
+"""Upkeep of a vector cache: checking every row, moving bad parts aside, joining small parts.
 
-Owns what may be moved or removed, and when that is safe beside readers and writers. Nothing good is
-ever deleted before its copy is on the disk.
+Owns what may be moved or removed while others read and write. No intact row is ever deleted before
+its copy is on the disk.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.part import (
     Attributes,
-    Part,
     VectorRows,
     as_float32,
     check_sums,
@@ -38,19 +36,19 @@ class Verified:
     rows: int
     distinct: int
     bad: dict[str, str] = field(default_factory=dict)
-    """What is wrong, by the name of the part."""
+    """What is wrong, by the name of the part file."""
 
     least_cosine: float | None = None
-    """Between vectors of one text in two parts; None where no text is there twice."""
+    """Between two vectors of the same text; None if no text is in two parts."""
 
 
 def verify(root: Path, fingerprint: Fingerprint, quarantine: bool, tick: Tick) -> Verified:
-    """Check every part and row sum; move bad parts into bad/, where nobody reads them.
+    """Check every part and row; move bad parts into bad/, where nobody reads them.
 
     Args:
-        root: of all caches.
-        fingerprint: which of them.
-        quarantine: whether bad parts are moved; never deleted.
+        root: the folder of all caches.
+        fingerprint: of the cache to check.
+        quarantine: whether to move bad parts. They are never deleted.
         tick: called for each part that was checked.
 
     Raises:
@@ -63,7 +61,7 @@ def verify(root: Path, fingerprint: Fingerprint, quarantine: bool, tick: Tick) -
             part = read_part(path, fingerprint)
             check_sums(part, np.arange(len(part.sums)))
         except FileNotFoundError:
-            continue  # compacted meanwhile: its rows are in another part
+            continue  # compacted meanwhile: its rows are in another part now
         except StoreError as error:
             bad[path.name] = str(error)
             if quarantine:
@@ -77,22 +75,21 @@ def verify(root: Path, fingerprint: Fingerprint, quarantine: bool, tick: Tick) -
 
 
 def compact(root: Path, fingerprint: Fingerprint, made_by: Attributes) -> int:
-    """Join all parts into few large ones, each text once; returns how many parts there are then.
+    """Join all parts into a few large ones with each text once; returns their number.
 
-    The new parts sort before every other, so that what they hold wins as it did; the old ones go
-    only when the new are on the disk. A kill leaves some texts twice, with equal vectors. Readers
-    and writers may go on meanwhile.
+    The new parts sort before all others, so that the same vectors win as before; the old ones are
+    removed once the new ones are on the disk. A kill leaves some texts twice, with equal vectors.
+    Others may read and write meanwhile.
 
     Raises:
         StoreError: a part is damaged (verify moves it aside), the disk is full, or another process
-            compacts.
+            is compacting.
     """
     folder = root / fingerprint.short
     with only_one(folder / ".compact.lock", "compacts these vectors"):
-        paths = part_paths(folder)
-        parts = [read_part(path, fingerprint) for path in paths]
-        written = _write_joined(folder, parts, fingerprint, made_by)
-        for path in set(paths) - written:
+        cache = VectorCache.open(root, fingerprint)
+        written = _write_joined(cache, made_by)
+        for path in set(cache.paths) - written:
             with storing(path):
                 path.unlink()
         with storing(folder):
@@ -100,42 +97,25 @@ def compact(root: Path, fingerprint: Fingerprint, made_by: Attributes) -> int:
     return len(part_paths(folder))
 
 
-def _write_joined(
-    folder: Path, parts: list[Part], fingerprint: Fingerprint, made_by: Attributes
-) -> set[Path]:
-    """New parts with the winning row of every text, in the order of their keys."""
-    keys = np.concatenate([np.empty((0, 32), np.uint8), *(part.rows.keys for part in parts)])
-    # Of equal keys `unique` gives the first, which is the row that wins.
-    _, first = np.unique(keys.view("V32").reshape(-1), return_index=True)
-    starts = np.cumsum([0, *(len(part.sums) for part in parts)])
+def _write_joined(cache: VectorCache, made_by: Attributes) -> set[Path]:
+    """Write new parts with the winning row of every text, in the order of their keys."""
+    # Of equal keys `unique` returns the first, which is the row that wins.
+    _, first = np.unique(cache.keys.view("V32").reshape(-1), return_index=True)
     written = set()
     for begin in range(0, len(first), COMPACT_ROWS):
-        rows = _rows_of(parts, starts, first[begin : begin + COMPACT_ROWS])
-        image = part_image(rows, fingerprint, made_by)
-        # "0" sorts before every year, so before every part that a writer names by its start.
-        path = folder / f"part-0-compact-{sha256_bytes(image)[:16]}.h5"
+        rows = first[begin : begin + COMPACT_ROWS]
+        keys = cache.keys[rows]
+        joined = VectorRows(cache.gather(rows), keys, cache.n_tokens(rows), cache.was_cut(keys))
+        image = part_image(joined, cache.fingerprint, made_by)
+        # "0" sorts before every year, and so before the parts that writers name by their start.
+        path = cache.folder / f"part-0-compact-{sha256_bytes(image)[:16]}.h5"
         write_atomic(path, image)
         written.add(path)
     return written
 
 
-def _rows_of(
-    parts: list[Part], starts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-) -> VectorRows:
-    part_of = np.searchsorted(starts, rows, side="right") - 1
-    pieces, places = [], []
-    for number in np.unique(part_of):
-        chosen = np.flatnonzero(part_of == number)
-        positions = rows[chosen] - starts[number]
-        check_sums(parts[number], positions)
-        pieces.append(parts[number].rows.chosen(positions))
-        places.append(chosen)
-    together = VectorRows.joined(pieces)
-    return together.chosen(np.argsort(np.concatenate(places)))
-
-
 def _duplicates(cache: VectorCache) -> tuple[int, float | None]:
-    """How many texts there are, and how alike the vectors are of those that are there twice."""
+    """How many distinct texts there are, and the least cosine between two vectors of one text."""
     winners = cache.rows(cache.keys)
     doubled = np.flatnonzero(winners != np.arange(len(cache)))
     if len(doubled) == 0:

@@ -1,7 +1,7 @@
-"""Adding vectors to a cache: collected, sealed into parts, safe on disk before they count.
+"""Adding vectors to a cache: collected, then sealed into part files.
 
 Owns when a part is sealed. Any number of processes may add parts to one folder at once without
-talking to each other: names are unique, and a part is whole or absent.
+coordination: names are unique, and a part is complete or absent.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from types import TracebackType
 
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.part import Attributes, VectorRows, finite_rows, part_image
-from ecgpipe.cache.vectors.reader import check_fingerprint
+from ecgpipe.cache.vectors.reader import check_fingerprint, fingerprint_path
 from ecgpipe.files import write_atomic
 
 SEAL_ROWS = 4096
@@ -31,7 +31,7 @@ class VectorWriter:
     """Adds vectors to a cache: collects rows and seals them into parts by count or age.
 
     A row is safe once `sealed_rows` counts it; a kill loses at most the rows collected since. A
-    vector that holds NaN or infinity is never kept: its key goes to `refused`.
+    vector with NaN or infinity is never stored: its key goes to `refused`.
     """
 
     def __init__(self, root: Path, fingerprint: Fingerprint, made_by: Attributes) -> None:
@@ -39,14 +39,14 @@ class VectorWriter:
 
         Raises:
             CacheMismatchError: the folder holds vectors of another fingerprint.
-            StoreError: it cannot be made or written.
+            StoreError: it cannot be created or written.
         """
         self.sealed_rows = 0
         self.refused: list[bytes] = []
         self._folder = root / fingerprint.short
         self._fingerprint = fingerprint
         self._made_by = made_by
-        # In order of starting, and unique: a part must never replace another writer's.
+        # Sorted by start, and unique: a part must never replace another writer's.
         started = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
         host = "".join(c for c in platform.node() if c.isalnum())[:12] or "host"
         self._prefix = f"part-{started}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -57,7 +57,7 @@ class VectorWriter:
         self._write_fingerprint()
 
     def add(self, rows: VectorRows) -> None:
-        """Collect rows; seals when there are enough, or the last seal is a minute ago.
+        """Collect rows; seal them if there are enough, or if the last seal was a minute ago.
 
         Raises:
             StoreError: the part cannot be written.
@@ -74,15 +74,15 @@ class VectorWriter:
             self.seal_if_old()
 
     def seal_if_old(self) -> None:
-        """Seal if the last time is a minute ago. Raises as `add`."""
+        """Seal if the last seal was a minute ago. Raises as `add`."""
         if time.monotonic() - self._last_seal >= SEAL_AFTER_S:
             self.seal()
 
     def seal(self) -> None:
-        """Write what was collected as one part. Returns once it is on the disk for good.
+        """Write the collected rows as one part, and sync it to the disk.
 
         Raises:
-            StoreError: the part cannot be written; what was collected stays collected.
+            StoreError: the part cannot be written; the rows stay collected.
         """
         if self._n_pending:
             rows = VectorRows.joined(self._pending)
@@ -95,30 +95,31 @@ class VectorWriter:
         self._last_seal = time.monotonic()
 
     def _write_fingerprint(self) -> None:
-        if (self._folder / "fingerprint.json").exists():
+        path = fingerprint_path(self._folder)
+        if path.exists():
             check_fingerprint(self._folder, self._fingerprint)
         else:
             readable = json.dumps(dict(self._fingerprint.fields), indent=2, ensure_ascii=False)
-            write_atomic(self._folder / "fingerprint.json", (readable + "\n").encode())
+            write_atomic(path, (readable + "\n").encode())
 
 
 class BackgroundWriter:
-    """Feeds writers from a thread of its own, so that sealing never waits on the device's path.
+    """Feeds writers from a thread, so that the device never waits for the disk.
 
-    Use it as a context: leaving it seals everything, whatever ended the block. What goes wrong in
-    the thread is raised by the next `add`, or on leaving.
+    A context manager: leaving it seals everything, however the block ended. An error in the thread
+    is raised by the next `add`, or on leaving.
     """
 
     def __init__(self, writers: Sequence[VectorWriter]) -> None:
         self._writers = writers
         self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue(
-            _WAITING_BATCHES  # bounds memory where the disk is slower than the device
+            _WAITING_BATCHES  # bounds memory if the disk is slower than the device
         )
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="vector-writer", daemon=True)
 
     def add(self, writer: VectorWriter, rows: VectorRows) -> None:
-        """Hand rows over; waits only where many are waiting already.
+        """Hand rows over; blocks only while the queue is full.
 
         Raises:
             StoreError: earlier rows could not be written.
@@ -142,11 +143,12 @@ class BackgroundWriter:
             self._raise_error()
 
     def _work(self) -> None:
-        """Write until told to end; after a failure only empty the queue, so that nobody blocks."""
+        """Write until the end marker; after a failure only empty the queue, so that `add` never
+        blocks."""
         while True:
             try:
                 job = self._waiting.get(timeout=SEAL_AFTER_S)
-            except queue.Empty:  # nothing came for a while: what is old is sealed all the same
+            except queue.Empty:  # nothing came for a while: seal old rows all the same
                 job = self._seal_old
             if self._error is None:
                 try:

@@ -17,8 +17,8 @@ from ecgpipe.errors import CacheMismatchError, StoreError
 def test_every_text_gets_its_own_vector_back(tmp_path: Path) -> None:
     add(tmp_path, rows_for(*range(100)), rows_for(*range(100, 137)))
     cache = VectorCache.open(tmp_path, FINGERPRINT)
-    asked = [136, 0, 50, 99, 100, 0]
-    assert cache.vectors(keys_for(*asked))[:, 0].tolist() == asked
+    wanted = [136, 0, 50, 99, 100, 0]
+    assert cache.vectors(keys_for(*wanted))[:, 0].tolist() == wanted
 
 
 def test_missing_texts_are_found_by_their_place(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_an_empty_cache_misses_everything(tmp_path: Path) -> None:
         cache.vectors(keys_for(1, 2))
 
 
-def test_texts_whose_keys_begin_alike_are_told_apart(tmp_path: Path) -> None:
+def test_texts_whose_keys_begin_alike_are_kept_apart(tmp_path: Path) -> None:
     rows = rows_for(1, 2, 3, 4)
     rows.keys[:, :8] = 7
     add(tmp_path, rows)
@@ -68,7 +68,7 @@ def test_a_folder_of_other_settings_names_the_fields_that_differ(tmp_path: Path)
         VectorWriter(tmp_path, FINGERPRINT, {})
 
 
-def test_a_changed_vector_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_changed_vector_is_refused_when_it_is_read(tmp_path: Path) -> None:
     add(tmp_path, rows_for(1, 2, 3))
     path = next((tmp_path / FINGERPRINT.short).glob("part-*.h5"))
     content = bytearray(path.read_bytes())
@@ -90,9 +90,7 @@ def test_cut_texts_are_known(tmp_path: Path) -> None:
     assert cache.was_cut(keys_for(2, 99)).tolist() == [False, False]
 
 
-def test_a_row_is_checked_once_and_then_served_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_is_checked_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(tmp_path, rows_for(*range(10)))
     cache = VectorCache.open(tmp_path, FINGERPRINT)
     cache.vectors(keys_for(1, 2))

@@ -96,7 +96,7 @@ def test_changed_vectors_of_ours_are_refused(cache: VectorCache, tmp_path: Path)
     path = exported(cache, tmp_path / "x.h5")
     with h5py.File(path, "r+") as file:
         file["vectors"][2, 1] = 0.1234567
-    with pytest.raises(StoreError, match="were changed since"):
+    with pytest.raises(StoreError, match="have changed since"):
         read_export(path, OURS)
 
 

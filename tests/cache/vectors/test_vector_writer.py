@@ -84,7 +84,7 @@ def test_what_was_added_is_sealed_whatever_ends_the_block(tmp_path: Path) -> Non
     assert len(VectorCache.open(tmp_path, FINGERPRINT)) == 2
 
 
-def test_a_full_disk_behind_the_background_writer_is_told_and_nobody_hangs(
+def test_a_full_disk_behind_the_background_writer_is_reported_and_nothing_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vector_writer, "SEAL_ROWS", 2)
