@@ -139,7 +139,7 @@ def _rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         yield Suspicion(
             "rate",
             True,
-            "sampling rate differs from that of most recordings with as many samples",
+            "sampling rate differs from that of most recordings with the same number of samples",
             "Find the true rate and correct the file: a wrong rate stretches time.",
             cases,
         )

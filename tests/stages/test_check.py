@@ -145,8 +145,8 @@ def test_ten_faults_are_all_named_in_one_run(clinic: Clinic) -> None:
     assert {clinic.place(8), clinic.place(len(clinic.rows) - 1)} & set(found["duplicate waveform"])
     assert "II and III swapped" in result.stdout
     assert "µV read as mV" in result.stdout
-    assert "nearest known: '左室肥大'" in result.stdout
-    assert result.stdout.splitlines()[-2].startswith("not ready: 2 to mend before it runs")
+    assert "most similar known name: '左室肥大'" in result.stdout
+    assert result.stdout.splitlines()[-2].startswith("not ready: 2 to fix before it runs")
     allowed = {*planted, "rare findings", "text duplicates"}
     assert set(found) <= allowed, set(found) - allowed
     assert not (clinic.folder / "work").exists()
@@ -179,7 +179,7 @@ def test_a_sample_is_always_the_same_and_says_so(clinic: Clinic) -> None:
     first, _ = clinic.check("--sample", "10")
     again, _ = clinic.check("--sample", "10")
     assert "10 of" in first.stdout
-    assert "--all reads every one" in first.stdout
+    assert "--all opens every one" in first.stdout
     one, two = (re.sub(r"[\d.,]+ [GM]iB free", "", said.stdout) for said in (first, again))
     assert one == two
 
@@ -235,7 +235,7 @@ def test_a_bad_row_hides_no_other_problem_of_its_table(clinic: Clinic) -> None:
     clinic.rows[4]["record_id"] = ""
     clinic.edit_header(2, "1000(0)/mV", "1(0)/mV")
     result, summary = clinic.check()
-    assert "2 rows of records.csv cannot be read" in result.stdout
+    assert "2 rows: cannot be read from records.csv" in result.stdout
     assert "山田" not in result.stdout
     assert {"bad rows", "units"} <= set(kinds(summary))
 

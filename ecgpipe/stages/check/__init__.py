@@ -1,9 +1,9 @@
-"""`ecgpipe check`: everything that can be looked at before a run -> one report.
+"""`ecgpipe check`: everything that can be checked before a run -> one report.
 
-check       everything that can be looked at before a run -> one report
-rows        what the tables say
+check       the order of the checks
+rows        mistakes in the tables
 recordings  what the recordings hold, all or a sample
 tasks       whether every task can be scored
-needs       model, disk, memory and time the run needs
+needs       model, disk, memory and time that the run needs
 report      problems -> text, worst first
 """

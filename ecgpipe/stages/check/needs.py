@@ -1,6 +1,6 @@
-"""What the run will need: the language model, disk, memory, time.
+"""Estimate what the run will need: language model, disk, memory, time.
 
-Owns the estimates, which are rough and say so. Asks no network, loads no model, writes nothing.
+The estimates are rough, and say so. Uses no network, loads no model, writes nothing.
 """
 
 import json
@@ -17,8 +17,8 @@ from ecgpipe.errors import EcgpipeError, ModelError
 from ecgpipe.progress import duration_text
 from ecgpipe.stages.check.report import Problem, Severity
 
-# Rough figures of a data-centre GPU: 100 TFLOP/s is what an A100 reaches of its 312 in bfloat16,
-# and ResNet1d-18 is held up by the launching of its kernels, not by its arithmetic.
+# Rough speeds of a data-centre GPU: an A100 reaches 100 of its 312 TFLOP/s in bfloat16, and
+# ResNet1d-18 is limited by kernel launches, not by arithmetic.
 _EMBED_FLOP_PER_S = 1e14
 _START_S = 20.0
 _LOAD_BYTES_PER_S = 0.5e9
@@ -33,10 +33,10 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of the language model without loading it."""
+    """What can be known about the language model without loading it."""
 
     parameters: int | None
-    """None where its files do not say, as for GGUF."""
+    """None if its files do not say, as for GGUF."""
 
     width: int | None
     file_bytes: int
@@ -44,84 +44,84 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Needs:
-    """Problems and lines about what the run needs."""
+    """What the run needs, in lines and in numbers, and what it lacks."""
 
     problems: tuple[Problem, ...]
-    figures: tuple[tuple[str, str], ...]
+    overview: dict[str, str]
     numbers: dict[str, float]
 
 
-def needs(
+def estimate_needs(
     config: PipelineConfig, n_ecgs: int, n_train: int, sentences: Sequence[str], prepared: bool
 ) -> Needs:
-    """What a run over so many ECGs and these sentences needs.
+    """What a run needs.
 
     Args:
         config: the experiment.
-        n_ecgs: that would be stored.
-        n_train: that would be trained on.
-        sentences: all distinct ones.
+        n_ecgs: ECGs to store.
+        n_train: ECGs to train on.
+        sentences: all distinct sentences to embed.
         prepared: whether the signals are stored already.
     """
-    model, problems, model_line = _model(config)
-    problems += _batch(config, n_train)
-    figures = [("model", model_line)]
+    model, model_problem, model_line = _model(config)
     disk_bytes = _disk_bytes(config, 0 if prepared else n_ecgs, len(sentences), model)
-    disk_problems, disk_line = _disk(config, disk_bytes)
+    disk_problem, disk_line = _disk(config, disk_bytes)
     embed_s = _embed_seconds(model, sentences, len(config.text.all_views))
     epoch_s = n_train / config.train.global_batch_size / _TRAIN_STEPS_PER_S
-    figures += [("disk", disk_line), ("memory", _memory_line(config, model))]
-    figures.append(("GPU time", _time_line(config, embed_s, epoch_s)))
+    overview = {
+        "model": model_line,
+        "disk": disk_line,
+        "memory": _memory_line(config, model),
+        "GPU time": _time_line(config, embed_s, epoch_s),
+    }
     numbers = {"disk_bytes": float(disk_bytes), "epoch_s": epoch_s}
     if embed_s is not None:
         numbers["embed_s"] = embed_s
-    return Needs((*problems, *disk_problems), tuple(figures), numbers)
+    problems = (model_problem, _batch(config, n_train), disk_problem)
+    return Needs(tuple(p for p in problems if p is not None), overview, numbers)
 
 
-def _batch(config: PipelineConfig, n_train: int) -> list[Problem]:
-    """Whether there is one batch at least; an empty split is told of elsewhere."""
-    batch, found = config.train.global_batch_size, []
-    if 0 < n_train < batch:
-        found.append(
-            Problem(
-                Severity.STOPS,
-                "batch",
-                f"the training split has {n_train:,} ECGs, fewer than train.global_batch_size"
-                f" {batch:,}",
-                "Lower it, or add records.",
-            )
-        )
-    return found
+def _batch(config: PipelineConfig, n_train: int) -> Problem | None:
+    """Whether there is at least one batch; an empty split is reported elsewhere."""
+    batch = config.train.global_batch_size
+    if not 0 < n_train < batch:
+        return None
+    return Problem(
+        Severity.STOPS,
+        "batch",
+        f"the train split has {n_train:,} usable ECGs, but train.global_batch_size is {batch:,}",
+        f"Set train.global_batch_size to {n_train:,} or less, or add records.",
+    )
 
 
-def _model(config: PipelineConfig) -> tuple[ModelFacts | None, list[Problem], str]:
+def _model(config: PipelineConfig) -> tuple[ModelFacts | None, Problem | None, str]:
+    name = config.text.model
     try:
         files = find_model(config.text, download=False)
         facts = _model_facts(files)
-    except ModelError as error:
-        comes_later = "is not on this machine" in str(error) and not is_offline()
-        problem = Problem(
-            Severity.LOOK if comes_later else Severity.STOPS,
-            "model",
-            str(error)
-            if not comes_later
-            else f"text.model {config.text.model!r} is not on this machine; `ecgpipe embed` would"
-            " download it",
-            "Where the machine that embeds has no internet: `ecgpipe fetch-model` elsewhere first."
-            if comes_later
-            else "",
-        )
-        return None, [problem], f"{config.text.model}: not here"
     except (EcgpipeError, OSError, ValueError) as error:
-        return None, [Problem(Severity.STOPS, "model", f"text.model: {error}", "")], "unreadable"
+        return None, _model_problem(name, error), f"{name}: not usable yet"
     if files.imported:
-        return facts, [], f"none: vectors of {config.text.model} come by `ecgpipe vectors import`"
-    line = f"{config.text.model}: here, {_gib(facts.file_bytes)}"
-    return facts, [], line + (f", {_millions(facts.parameters)}" if facts.parameters else "")
+        return facts, None, f"none: vectors of {name} come from `ecgpipe vectors import`"
+    line = f"{name}: on this machine, {_gib(facts.file_bytes)}"
+    return facts, None, line + (f", {_millions(facts.parameters)}" if facts.parameters else "")
+
+
+def _model_problem(name: str, error: Exception) -> Problem:
+    if not isinstance(error, ModelError):
+        return Problem(Severity.STOPS, "model", f"text.model {name!r} cannot be read: {error}")
+    if "is not on this machine" not in str(error) or is_offline():
+        return Problem(Severity.STOPS, "model", str(error))
+    return Problem(
+        Severity.LOOK,
+        "model",
+        f"text.model {name!r} is not on this machine; `ecgpipe embed` would download it",
+        "If the machine that embeds has no internet, run `ecgpipe fetch-model` elsewhere first.",
+    )
 
 
 def _millions(parameters: int) -> str:
-    """Parameters as people say them."""
+    """Parameters in millions or billions."""
     if parameters >= 1e9:
         return f"{parameters / 1e9:.1f} billion parameters"
     return f"{parameters / 1e6:,.1f} million parameters"
@@ -140,11 +140,11 @@ def _model_facts(files: ModelFiles) -> ModelFacts:
 
 
 def _numbers_in(path: Path) -> int:
-    """How many numbers a safetensors file holds, by its header."""
+    """How many numbers a safetensors file holds, read from its header."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= 100 << 20:
-            raise ValueError(f"{path} is no safetensors file")
+            raise ValueError(f"{path} is not a safetensors file")
         header = json.loads(file.read(length))
     shapes = [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
     return sum(map(math.prod, shapes))
@@ -157,41 +157,40 @@ def _disk_bytes(config: PipelineConfig, n_ecgs: int, n_texts: int, model: ModelF
     return n_ecgs * 12 * config.data.samples * 2 + vectors + _RUN_BYTES
 
 
-def _disk(config: PipelineConfig, needed: int) -> tuple[list[Problem], str]:
+def _disk(config: PipelineConfig, needed: int) -> tuple[Problem | None, str]:
     place = config.work_dir
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        what = "may not be written" if place.is_dir() else "is no folder"
+        what = "is not writable" if place.is_dir() else "is not a folder"
         problem = Problem(
             Severity.STOPS,
             "work_dir",
-            f"work_dir {config.work_dir} cannot be made: {place} {what}",
-            "Set work_dir to a folder of yours.",
+            f"work_dir {config.work_dir} cannot be created: {place} {what}",
+            "Set work_dir to a folder that you may write.",
         )
-        return [problem], "work_dir cannot be written"
+        return problem, "work_dir cannot be written"
     free = shutil.disk_usage(place).free
-    line = f"{_gib(needed)} needed in work_dir at most, {_gib(free)} free"
+    line = f"work_dir needs up to {_gib(needed)}, {_gib(free)} free"
     if free >= needed * _SPARE:
-        return [], line
-    return [
-        Problem(
-            Severity.STOPS,
-            "disk",
-            f"work_dir needs {_gib(needed)} and {_gib(free)} are free at {place}",
-            "Set work_dir to a larger disk.",
-        )
-    ], line
+        return None, line
+    problem = Problem(
+        Severity.STOPS,
+        "disk",
+        f"work_dir needs {_gib(needed)}, but only {_gib(free)} are free at {place}",
+        "Free some space, or set work_dir to a larger disk.",
+    )
+    return problem, line
 
 
 def _memory_line(config: PipelineConfig, model: ModelFacts | None) -> str:
     have = _memory_bytes()
-    parts = [f"{_gib(have)} here"] if have else []
+    parts = [f"{_gib(have)} on this machine"] if have else []
     if model and model.parameters:
         per_number = 2 if config.text.dtype == "bfloat16" else 4
         parts.append(
-            f"the language model takes {_gib(model.parameters * per_number)} on the GPU (or here,"
-            " without one)"
+            f"the language model takes {_gib(model.parameters * per_number)} on the GPU (of memory,"
+            " if there is no GPU)"
         )
     batch = config.train.global_batch_size * 12 * config.data.samples * 4
     parts.append(f"a training batch of signals {_gib(batch)}")
@@ -219,7 +218,7 @@ def _time_line(config: PipelineConfig, embed_s: float | None, epoch_s: float) ->
     embed = f"embed {_about(embed_s)}, " if embed_s is not None else ""
     return (
         f"{embed}training {_about(epoch_s * config.train.epochs)} ({config.train.epochs} epochs of"
-        f" {_about(epoch_s)}) on a data-centre GPU; within a factor of three"
+        f" {_about(epoch_s)}) on a data-centre GPU, give or take a factor of three"
     )
 
 

@@ -1,10 +1,9 @@
-"""What the recordings hold: all of them, or a sample drawn with a seed.
+"""Check what the recordings hold: all of them, or a fixed random sample.
 
-Owns which are opened, and how what `suspicion` says of them becomes problems with places. Reads as
-the preparation would, and keeps of each recording only its facts.
+Owns which recordings are opened, and how suspicions about them become problems with places. Reads
+recordings as `prepare` does, and keeps only the facts of each.
 """
 
-import dataclasses
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,18 +19,18 @@ from ecgpipe.read_ecg.quality.inspection import Facts, inspect, window_digest
 from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
 from ecgpipe.read_ecg.signal.record import Reason
 from ecgpipe.read_ecg.signal.window import to_window
-from ecgpipe.stages.check.report import Example, Problem, Severity
+from ecgpipe.stages.check.report import Example, Problem, Severity, problem_at
 from ecgpipe.stages.check.rows import CheckedRow
 
 _SEED = 0
 
-# What a suspicion tells better than the reason for rejection does.
-_TOLD_BY_SUSPICION = (Reason.AMPLITUDE,)
+# A suspicion explains these better than the reason for rejection does.
+_EXPLAINED_BY_SUSPICION = (Reason.AMPLITUDE,)
 
 
 @dataclass(frozen=True)
 class LookedAt:
-    """One recording that was opened, or could not be."""
+    """A recording that was opened, or could not be."""
 
     row: CheckedRow
     facts: Facts | None
@@ -43,7 +42,7 @@ class LookedAt:
 
 
 def chosen_rows(rows: Sequence[CheckedRow], sample: int | None) -> list[CheckedRow]:
-    """All rows with a good path, or so many of them, always the same; ordered by recording."""
+    """The rows with a usable path, or a fixed random sample, in the order of files."""
     good = [row for row in rows if row.reason != Reason.OUTSIDE_ROOT]
     if sample is not None and sample < len(good):
         good = random.Random(_SEED).sample(good, sample)
@@ -51,7 +50,7 @@ def chosen_rows(rows: Sequence[CheckedRow], sample: int | None) -> list[CheckedR
 
 
 def look_at_recordings(rows: Sequence[CheckedRow], config: DataConfig) -> list[LookedAt]:
-    """Open these recordings, one after the other."""
+    """Open these recordings, one after another."""
     looked_at = []
     with progress("check", len(rows), "recordings") as tick:
         for row in rows:
@@ -61,19 +60,16 @@ def look_at_recordings(rows: Sequence[CheckedRow], config: DataConfig) -> list[L
 
 
 def recording_problems(looked_at: Sequence[LookedAt], config: DataConfig) -> Iterator[Problem]:
-    """What is suspicious about recordings, and which would be rejected."""
+    """Suspicious recordings, recordings that would be rejected, and duplicates."""
     with_facts = [(look, look.facts) for look in looked_at if look.facts is not None]
     for suspicion in suspicions([facts for _, facts in with_facts], config):
-        n = len(suspicion.cases)
-        yield Problem(
+        yield from problem_at(
+            [with_facts[case.number][0].row.example(case.detail) for case in suspicion.cases],
             Severity.WRONG if suspicion.grave else Severity.LOOK,
             suspicion.kind,
-            _counted(n, suspicion.summary),
+            "recording",
+            suspicion.summary,
             suspicion.fix,
-            tuple(
-                dataclasses.replace(with_facts[case.number][0].row.example, detail=case.detail)
-                for case in suspicion.cases
-            ),
         )
     yield from _rejected(looked_at)
     yield from _duplicates(looked_at)
@@ -82,50 +78,46 @@ def recording_problems(looked_at: Sequence[LookedAt], config: DataConfig) -> Ite
 def too_many_rejected(
     looked_at: Sequence[LookedAt], rows: Sequence[CheckedRow], config: DataConfig
 ) -> Iterator[Problem]:
-    """Whether the preparation would stop, because it rejects more than it may."""
-    unusable = sum(row.reason is not None for row in rows) / len(rows) if rows else 0.0
+    """Whether `prepare` would stop because it rejects more than data.max_rejected_fraction."""
+    if not rows or not looked_at:
+        return
     reasons = Counter(
-        str(look.reason or look.row.reason)
-        for look in looked_at
-        if look.reason is not None or look.row.reason is not None
+        str(reason) for look in looked_at if (reason := look.reason or look.row.reason) is not None
     )
-    rejected = sum(reasons.values()) / len(looked_at) if looked_at else 0.0
-    share = max(unusable, rejected)
+    unusable = sum(row.reason is not None for row in rows) / len(rows)
+    share = max(unusable, reasons.total() / len(looked_at))
     if share > config.max_rejected_fraction:
-        told = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
+        counts = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
         yield Problem(
             Severity.STOPS,
             "too many rejected",
-            f"{share:.0%} of the ECGs would be rejected, more than data.max_rejected_fraction"
-            f" ({config.max_rejected_fraction:.0%}) allows"
-            + (f"; of {len(looked_at):,} looked at: {told}" if told else ""),
-            "Mend what is told below, or raise the limit.",
+            f"{share:.0%} of the ECGs would be rejected; data.max_rejected_fraction allows"
+            f" {config.max_rejected_fraction:.0%}"
+            + (f". Of {len(looked_at):,} recordings opened: {counts}" if counts else ""),
+            "Fix the problems below, or raise data.max_rejected_fraction.",
         )
 
 
-def recording_figures(looked_at: Sequence[LookedAt], n_rows: int) -> Iterator[tuple[str, str]]:
-    """What the recordings are like, in lines."""
+def recording_overview(
+    looked_at: Sequence[LookedAt], rows: Sequence[CheckedRow], sample: int | None
+) -> dict[str, str]:
+    """What the recordings are like, one line per property."""
     facts = [look.facts for look in looked_at if look.facts is not None]
-    part = (
-        f"all {n_rows:,}"
-        if len(looked_at) == n_rows
-        else f"{len(looked_at):,} of {n_rows:,} (drawn; --all reads every one)"
-    )
-    yield "recordings", f"{part} looked at, {len(looked_at) - len(facts):,} unreadable"
+    drawn = " (a sample; --all opens every one)" if sample == len(looked_at) < len(rows) else ""
+    opened = f"{len(looked_at):,} of {len(rows):,} opened{drawn}"
+    lines = {"recordings": f"{opened}, {len(looked_at) - len(facts):,} unreadable"}
     if not facts:
-        return
-    yield "rates", _commonest(Counter(f"{f.rate_hz:g} Hz" for f in facts))
-    yield "durations", _commonest(Counter(f"{f.duration_s:.1f} s" for f in facts))
-    yield "leads", _commonest(Counter(str(12 - len(f.absent)) for f in facts))
-    spans = [f.typical_span_mv for f in facts if np.isfinite(f.typical_span_mv)]
-    if spans:
-        yield (
-            "amplitude",
-            f"{_three(spans, '.2f')} mV (5th, 50th, 95th percentile of the median lead's span)",
+        return lines
+    lines["sampling rates"] = _commonest(Counter(f"{f.rate_hz:g} Hz" for f in facts))
+    lines["durations"] = _commonest(Counter(f"{f.duration_s:.1f} s" for f in facts))
+    lines["leads"] = _commonest(Counter(str(12 - len(f.absent)) for f in facts))
+    if spans := [f.typical_span_mv for f in facts if np.isfinite(f.typical_span_mv)]:
+        lines["amplitude"] = (
+            f"{_percentiles(spans, '.2f')} mV (5th, 50th, 95th percentile; span of the median lead)"
         )
-    rates = [f.heart_rate_bpm for f in facts if f.heart_rate_bpm is not None]
-    if rates:
-        yield "heart rate", f"{_three(rates, '.0f')} a minute (5th, 50th, 95th percentile)"
+    if rates := [f.heart_rate_bpm for f in facts if f.heart_rate_bpm is not None]:
+        lines["heart rate"] = f"{_percentiles(rates, '.0f')} bpm (5th, 50th, 95th percentile)"
+    return lines
 
 
 def _look_at(checked: CheckedRow, config: DataConfig) -> LookedAt:
@@ -144,55 +136,52 @@ def _look_at(checked: CheckedRow, config: DataConfig) -> LookedAt:
 
 
 def _rejected(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
-    for reason, n in Counter(look.reason for look in looked_at).items():
-        if reason is None or reason in _TOLD_BY_SUSPICION:
+    for reason in dict.fromkeys(look.reason for look in looked_at):
+        if reason is None or reason in _EXPLAINED_BY_SUSPICION:
             continue
-        yield Problem(
+        yield from problem_at(
+            [look.row.example() for look in looked_at if look.reason == reason],
             Severity.LOOK,
             str(reason),
-            _counted(n, f"would be rejected ({reason})"),
-            "Mend or bring the files; `ecgpipe prepare` lists each with what was met.",
-            tuple(look.row.example for look in looked_at if look.reason == reason),
+            "recording",
+            f"would be rejected ({reason})",
+            "Correct or replace these files. `ecgpipe prepare` lists each with the details.",
         )
 
 
 def _duplicates(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
-    """Equal windows under several ids: across splits the test is on what the model learnt."""
+    """Equal windows under different ids; across splits, the model is tested on what it learnt."""
     grave: list[Example] = []
     harmless: list[Example] = []
     for group in duplicates([look.digest for look in looked_at]):
         first, *others = (looked_at[number].row for number in group)
         for other in others:
             if (other.source.root, other.row.path) == (first.source.root, first.row.path):
-                continue  # told from the table
-            what = f"the waveform of {first.row.place}"
+                continue  # the table shows this: "one recording twice"
+            what = f"same as {first.row.place}"
             if other.row.patient_id != first.row.patient_id:
-                what += ", another patient's"
+                what += ", of another patient"
             if other.split != first.split:
-                what += f"; {other.split} and {first.split}"
-            (grave if other.split != first.split else harmless).append(
-                Example(other.row.place, what, other.row.record_id)
-            )
-    for severity, examples in ((Severity.WRONG, grave), (Severity.LOOK, harmless)):
-        if examples:
-            yield Problem(
-                severity,
-                "duplicate waveform",
-                _counted(len(examples), "waveform is identical to that of another id")
-                + (" in another split" if severity == Severity.WRONG else ""),
-                "Find out whose it is; keep one.",
-                tuple(examples),
-            )
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n:,} recording{'s' * (n != 1)}: {what}"
+                what += f"; in {other.split} and {first.split}"
+            (grave if other.split != first.split else harmless).append(other.example(what))
+    for severity, where, examples in (
+        (Severity.WRONG, " in another split", grave),
+        (Severity.LOOK, "", harmless),
+    ):
+        yield from problem_at(
+            examples,
+            severity,
+            "duplicate waveform",
+            "recording",
+            f"waveform is identical to that of another id{where}",
+            "Find out which id is right, and remove the other.",
+        )
 
 
 def _commonest(counts: Counter[str]) -> str:
     shown = ", ".join(f"{what} × {n:,}" for what, n in counts.most_common(4))
-    return shown + (f" and {len(counts) - 4} others" if len(counts) > 4 else "")
+    return shown + (f" and {len(counts) - 4} more" if len(counts) > 4 else "")
 
 
-def _three(values: Sequence[float], form: str) -> str:
+def _percentiles(values: Sequence[float], form: str) -> str:
     return " / ".join(f"{value:{form}}" for value in np.percentile(values, [5, 50, 95]))

@@ -1,13 +1,14 @@
-"""What `ecgpipe check` found, as text, as a list and for programs.
+"""Present what `ecgpipe check` found: as text, as a CSV list, and as JSON.
 
 Owns the order (worst first), how much of each problem is shown, and what may be shown at all: rows
-by their place, never an id, a report or the text of an unknown finding. Only the list that was
-asked for has those.
+are named by place, never by id, report or the text of an unknown finding. Only `--list` writes
+those.
 """
 
 import csv
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -18,7 +19,7 @@ _WIDTH = 100
 
 
 class Severity(IntEnum):
-    """How bad a problem is; the worst comes first."""
+    """How bad a problem is, worst first."""
 
     STOPS = 0
     WRONG = 1
@@ -27,38 +28,42 @@ class Severity(IntEnum):
 
 _HEADINGS = {
     Severity.STOPS: "Stops the run",
-    Severity.WRONG: "Gives wrong results",
-    Severity.LOOK: "Look at it",
+    Severity.WRONG: "Makes results wrong",
+    Severity.LOOK: "Worth a look",
 }
 
 
 @dataclass(frozen=True)
 class Example:
-    """One place where a problem shows."""
+    """One place where a problem was found."""
 
     place: str
     """'row 17 of records.csv', or a name that ships with the project."""
 
     detail: str = ""
-    """What is the matter here; shown, so without ids and texts."""
+    """What was found here. It is shown, so it holds no id and no text of a patient."""
 
     record_id: str = ""
-    """Only for the list."""
+    """Written to the list only."""
 
     private: str = ""
-    """What else only the list may say, such as the text of an unknown finding."""
+    """Written to the list only, such as the text of an unknown finding."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to mend or to look at, however many rows it is about."""
+    """One kind of problem, with all places where it was found."""
 
     severity: Severity
     kind: str
-    """A few words that stay the same, for programs."""
+    """A short name that stays the same, for programs."""
 
     summary: str
-    mend: str
+    """What was found, and what was expected."""
+
+    fix: str = ""
+    """What to do; '' where the summary says it."""
+
     examples: tuple[Example, ...] = ()
 
 
@@ -67,12 +72,12 @@ class Report:
     """Everything that was found."""
 
     title: str
-    figures: tuple[tuple[str, str], ...]
-    """What there is, in lines of a name and a text."""
+    overview: dict[str, str]
+    """What the data and the run are like: a line of text per name."""
 
     problems: tuple[Problem, ...]
     numbers: dict[str, Any] = field(default_factory=dict)
-    """Figures for programs."""
+    """Written to the JSON only."""
 
     @property
     def ready(self) -> bool:
@@ -80,11 +85,25 @@ class Report:
         return all(problem.severity == Severity.LOOK for problem in self.problems)
 
 
+def problem_at(
+    examples: Sequence[Example], severity: Severity, kind: str, noun: str, what: str, fix: str
+) -> Iterator[Problem]:
+    """The problem found at these places, summarised as '3 rows: what'; nothing without places."""
+    if examples:
+        summary = f"{counted(len(examples), noun)}: {what}"
+        yield Problem(severity, kind, summary, fix, tuple(examples))
+
+
+def counted(n: int, noun: str) -> str:
+    """'1 row', '2 rows'."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def render(report: Report) -> str:
-    """The report for people."""
+    """The report as text."""
     lines = [report.title, ""]
-    width = max((len(name) for name, _ in report.figures), default=0)
-    for name, text in report.figures:
+    width = max(map(len, report.overview), default=0)
+    for name, text in report.overview.items():
         lines += _wrapped(text, f"  {name:<{width}}  ", " " * (width + 4))
     number = 0
     for severity, heading in _HEADINGS.items():
@@ -97,7 +116,7 @@ def render(report: Report) -> str:
 
 
 def as_list(report: Report) -> str:
-    """Every row of every problem as CSV, with ids and with the texts that were not understood."""
+    """Every place of every problem as CSV, with record ids and unknown findings."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["severity", "kind", "summary", "place", "detail", "record_id", "text"])
@@ -118,7 +137,7 @@ def as_list(report: Report) -> str:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report for programs; it says no more than the text does."""
+    """The report for programs. It holds nothing that the text may not show."""
     return {
         "ready": report.ready,
         "problems": [
@@ -126,7 +145,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "severity": problem.severity.name.lower(),
                 "kind": problem.kind,
                 "summary": problem.summary,
-                "mend": problem.mend,
+                "fix": problem.fix,
                 "n": len(problem.examples),
                 "examples": [
                     {"place": example.place, "detail": example.detail}
@@ -135,7 +154,7 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for problem in _ordered(report.problems)
         ],
-        "figures": dict(report.figures),
+        "overview": report.overview,
         **report.numbers,
     }
 
@@ -146,8 +165,8 @@ def _ordered(problems: Sequence[Problem]) -> list[Problem]:
 
 def _problem_lines(problem: Problem, number: int) -> Iterator[str]:
     yield from _wrapped(problem.summary, f"{number:>4}  ", " " * 6)
-    if problem.mend:
-        yield from _wrapped(problem.mend, "      → ", " " * 8)
+    if problem.fix:
+        yield from _wrapped(problem.fix, "      → ", " " * 8)
     shown = problem.examples[:_EXAMPLES]
     width = max((_columns(example.place) for example in shown), default=0)
     for example in shown:
@@ -158,7 +177,7 @@ def _problem_lines(problem: Problem, number: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, first: str, then: str) -> list[str]:
-    """Lines of at most _WIDTH columns, broken at spaces; a Japanese letter is two columns wide."""
+    """Lines of at most _WIDTH columns, broken at spaces; Japanese letters are two columns wide."""
     lines, line, gap = [], first, ""
     for word in text.split():
         if gap and _columns(line) + 1 + _columns(word) > _WIDTH:
@@ -169,17 +188,14 @@ def _wrapped(text: str, first: str, then: str) -> list[str]:
 
 
 def _columns(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 
 def _verdict(report: Report) -> str:
-    n = {s: sum(p.severity == s for p in report.problems) for s in Severity}
-    looks = f"{n[Severity.LOOK]} to look at" if n[Severity.LOOK] else ""
+    n = Counter(problem.severity for problem in report.problems)
+    look = [f"{n[Severity.LOOK]} worth a look"] if n[Severity.LOOK] else []
     if report.ready:
-        return f"ready{f' ({looks})' if looks else ''}"
-    parts = [
-        f"{n[Severity.STOPS]} to mend before it runs" if n[Severity.STOPS] else "",
-        f"{n[Severity.WRONG]} to mend before its results are right" if n[Severity.WRONG] else "",
-        looks,
-    ]
-    return f"not ready: {', '.join(part for part in parts if part)}"
+        return "ready" + "".join(f" ({part})" for part in look)
+    stop = [f"{n[Severity.STOPS]} to fix before it runs"] if n[Severity.STOPS] else []
+    wrong = [f"{n[Severity.WRONG]} to fix for correct results"] if n[Severity.WRONG] else []
+    return f"not ready: {', '.join(stop + wrong + look)}"

@@ -1,10 +1,10 @@
-"""What the rows of all sources say, before any recording is opened.
+"""Check the rows of all tables, before any recording is opened.
 
-Owns the faults of tables: rows that cannot be used, ids twice, patients in two splits, findings
-nobody knows, rare findings, texts that meet themselves in a batch. Looks at every row.
+Owns the mistakes of tables: unusable rows, repeated ids, patients in two splits, unknown findings,
+rare findings, equal texts in a batch. Checks every row.
 """
 
-import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_pa
 from ecgpipe.read_ecg.datasets.splits import patients_in_two_splits
 from ecgpipe.read_ecg.formats.recording import recording_state
 from ecgpipe.read_ecg.signal.record import Reason
-from ecgpipe.stages.check.report import Example, Problem, Severity
+from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
 from ecgpipe.stages.texts import with_sentence
 
 _LEAST_IN_TRAIN = 20
 _NAMED_FINDINGS = 12
-_NEAREST_FOR = 200
+_SIMILAR_FOR = 200
 _MUCH_OWN_TEXT = 0.5
 _MOST_FILES_LOOKED_FOR = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedRow:
-    """A row, where it comes from, and why it cannot be used, if so."""
+    """A row, its source, and the reason why it cannot be used, if any."""
 
     row: SourceRow
     source: SourceRows
@@ -40,38 +40,37 @@ class CheckedRow:
     unknown: tuple[str, ...]
     reason: Reason | None
 
-    @property
-    def example(self) -> Example:
-        """Where it stands."""
-        return Example(self.row.place, record_id=self.row.record_id)
+    def example(self, detail: str = "") -> Example:
+        """This row as a place of a problem."""
+        return Example(self.row.place, detail, self.row.record_id)
 
 
 def checked_rows(
     sources: Sequence[tuple[SourceRows, Sequence[str]]], taxonomy: Taxonomy | None
 ) -> list[CheckedRow]:
-    """All rows of all sources with their splits.
+    """All rows of all sources.
 
     Args:
         sources: each with the split of every row.
-        taxonomy: None where it cannot be read: then no finding is looked up.
+        taxonomy: None if it cannot be read: then every finding counts as known.
     """
-    known: dict[str, str | None] = {}
 
-    def resolved(name: str) -> str | None:
-        if name not in known:
-            known[name] = _resolve(taxonomy, name)
-        return known[name]
+    @functools.cache
+    def finding_id(name: str) -> str | None:
+        try:
+            return taxonomy.resolve(name).id if taxonomy is not None else name
+        except TaxonomyError:
+            return None
 
     return [
-        _checked(row, source, split, resolved)
+        _checked(row, source, split, finding_id)
         for source, splits in sources
         for row, split in zip(source.rows, splits, strict=True)
     ]
 
 
 def usable_records(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> RecordsTable:
-    """The rows that nothing speaks against so far, as the later stages see records."""
-    place = {finding.id: number for number, finding in enumerate(taxonomy.findings)}
+    """The rows without a problem so far, as the later stages will see them."""
     return RecordsTable(
         tuple(
             Record(
@@ -80,7 +79,7 @@ def usable_records(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> RecordsTab
                 patient_id=checked.row.patient_id,
                 source=checked.source.name,
                 split=checked.split,
-                findings=tuple(sorted(set(checked.findings), key=place.__getitem__)),
+                findings=taxonomy.resolve_all(checked.findings),
                 report=checked.row.report,
             )
             for slot, checked in enumerate(rows)
@@ -90,7 +89,7 @@ def usable_records(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> RecordsTab
 
 
 def row_problems(rows: Sequence[CheckedRow], taxonomy: Taxonomy | None) -> Iterator[Problem]:
-    """What is wrong with rows, whatever their recordings hold."""
+    """Mistakes in the rows, regardless of their recordings."""
     yield from _ids_twice(rows)
     yield from _patients_in_two_splits(rows)
     if taxonomy is not None:
@@ -102,7 +101,7 @@ def row_problems(rows: Sequence[CheckedRow], taxonomy: Taxonomy | None) -> Itera
 def record_problems(
     records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig
 ) -> Iterator[Problem]:
-    """What is wrong with the records that would be trained on and scored."""
+    """Problems of the records that would be trained on and scored."""
     yield from _without_text(records, config)
     yield from _empty_splits(records, taxonomy, config)
     yield from _rare_findings(records, taxonomy, config)
@@ -111,16 +110,16 @@ def record_problems(
         yield Problem(
             Severity.LOOK,
             "text duplicates",
-            f"{share:.0%} of the training ECGs meet their own text again in a batch of"
-            f" {config.train.global_batch_size}: each time one right answer counts as wrong",
-            "A smaller train.global_batch_size, or text.source: report where reports are there.",
+            f"in a batch of {config.train.global_batch_size}, {share:.0%} of training ECGs meet"
+            " another with the same text, and a right match then counts as wrong",
+            "Lower train.global_batch_size, or set text.source: report if you have reports.",
         )
 
 
 def own_text_share(records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig) -> float:
-    """The share of training ECGs that meet their own text again in a batch, to be expected.
+    """The expected share of training ECGs that meet another ECG with the same text in a batch.
 
-    A text on the share f of all ECGs is met among the B - 1 others of a batch with probability
+    A text that a share f of all ECGs has is met among the B - 1 others of a batch with probability
     1 - (1 - f)^(B - 1); the mean over all training ECGs.
     """
     _, sentences = with_sentence(records.of_split("train"), taxonomy, config.text)
@@ -140,19 +139,10 @@ def split_counts(rows: Sequence[CheckedRow]) -> dict[str, int]:
     return {name: counts[name] for name in SPLITS}
 
 
-def _resolve(taxonomy: Taxonomy | None, name: str) -> str | None:
-    if taxonomy is None:
-        return None
-    try:
-        return taxonomy.resolve(name).id
-    except TaxonomyError:
-        return None
-
-
 def _checked(
-    row: SourceRow, source: SourceRows, split: str, resolved: Callable[[str], str | None]
+    row: SourceRow, source: SourceRows, split: str, finding_id: Callable[[str], str | None]
 ) -> CheckedRow:
-    ids = [(name, resolved(name)) for name in row.findings]
+    ids = [(name, finding_id(name)) for name in row.findings]
     known = tuple(found for _, found in ids if found is not None)
     unknown = () if row.public_codes else tuple(name for name, found in ids if found is None)
     reason = _reason(row, source, known, unknown)
@@ -174,24 +164,23 @@ def _reason(
 
 
 def _ids_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    again = [
-        dataclasses.replace(checked.example, detail=f"as {other.row.place}")
-        for checked, other in _repeats(rows, lambda c: c.row.record_id)
-    ]
-    if again:
-        yield Problem(
-            Severity.STOPS,
-            "record id twice",
-            f"{_rows(len(again))} a record_id that another row has",
-            "Give every ECG its own.",
-            tuple(again),
-        )
+    yield from problem_at(
+        [
+            checked.example(f"same as {first.row.place}")
+            for checked, first in _repeats(rows, lambda c: c.row.record_id)
+        ],
+        Severity.STOPS,
+        "record id twice",
+        "row",
+        "an earlier row has the same record_id",
+        "Give every ECG a record_id of its own.",
+    )
 
 
 def _repeats(
     rows: Sequence[CheckedRow], key: Callable[[CheckedRow], Hashable]
 ) -> Iterator[tuple[CheckedRow, CheckedRow]]:
-    """Each row whose key an earlier row has, and the first that has it."""
+    """Each row that has the key of an earlier row, and the first row with that key."""
     first: dict[Hashable, CheckedRow] = {}
     for checked in rows:
         other = first.setdefault(key(checked), checked)
@@ -200,93 +189,97 @@ def _repeats(
 
 
 def _patients_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    leaks = patients_in_two_splits((c.row, c.split) for c in rows if c.row.patient_id)
-    if leaks:
-        yield Problem(
-            Severity.STOPS,
-            "patient in two splits",
-            f"{_rows(len(leaks), 'are', 'is')} of a patient who is in another split too: the test"
-            " would be on people the model was trained on",
-            "Put all ECGs of a patient into one split.",
-            tuple(
-                Example(row.place, f"{split}; {other.place} is in {other_split}", row.record_id)
-                for other, other_split, row, split in leaks
-            ),
-        )
+    yield from problem_at(
+        [
+            Example(row.place, f"{split}; {first.place} is in {first_split}", row.record_id)
+            for first, first_split, row, split in patients_in_two_splits(
+                (c.row, c.split) for c in rows if c.row.patient_id
+            )
+        ],
+        Severity.STOPS,
+        "patient in two splits",
+        "row",
+        "the patient is in another split too, so the model would be tested on people it was"
+        " trained on",
+        "Put all ECGs of a patient into one split.",
+    )
 
 
 def _unknown_findings(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> Iterator[Problem]:
     counts = Counter(name for checked in rows for name in checked.unknown)
     if not counts:
         return
-    # Looking for what is near takes a while each, so only for the commonest.
-    nearest = {name: taxonomy.nearest(name) for name, _ in counts.most_common(_NEAREST_FOR)}
+    # The search for similar names is slow, so only the commonest get one.
+    similar = {name: taxonomy.nearest(name) for name, _ in counts.most_common(_SIMILAR_FOR)}
     examples = [
         Example(
             checked.row.place,
-            f"nearest known: {nearest.get(name) or 'none'}",
+            f"most similar known name: {similar.get(name) or 'none'}",
             checked.row.record_id,
             name,
         )
         for checked in rows
         for name in checked.unknown
     ]
+    n_rows = sum(bool(checked.unknown) for checked in rows)
     yield Problem(
         Severity.LOOK,
         "unknown finding",
-        f"{_rows(sum(bool(c.unknown) for c in rows), 'have', 'has')} findings that are not in the"
-        f" taxonomy ({len(counts):,} spelling{'s' * (len(counts) > 1)}) and would be left out",
-        "Mend the cells, or add the spellings as synonyms to a taxonomy of your own; --list FILE"
-        " has them.",
+        f"{counted(n_rows, 'row')} left out: a finding is not in the taxonomy"
+        f" ({counted(len(counts), 'spelling')})",
+        "Correct the cells, or add the spellings as synonyms to a taxonomy of your own. --list FILE"
+        " lists them all.",
         tuple(examples),
     )
 
 
 _UNUSABLE = {
     Reason.OUTSIDE_ROOT: (
-        "path is empty, absolute or leaves the root",
-        "Write it relative to root.",
+        "path is empty, absolute or leads outside root",
+        "Write path relative to root.",
     ),
-    Reason.NO_PATIENT: ("patient_id is empty", "Without it, an ECG cannot be kept in one split."),
-    Reason.NO_TEXT: ("there is nothing to learn: neither findings nor report", ""),
+    Reason.NO_PATIENT: (
+        "patient_id is empty",
+        "Fill it in: without it, a patient's ECGs cannot be kept in one split.",
+    ),
+    Reason.NO_TEXT: (
+        "there is no report, and no finding that the taxonomy knows",
+        "Fill in findings or report, or remove the rows.",
+    ),
 }
 
 
 def _unusable(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    for reason, (what, mend) in _UNUSABLE.items():
-        if examples := tuple(c.example for c in rows if c.reason == reason):
-            yield Problem(
-                Severity.LOOK,
-                str(reason),
-                f"{_rows(len(examples), 'are', 'is')} left out: {what}",
-                mend,
-                examples,
-            )
+    for reason, (what, fix) in _UNUSABLE.items():
+        examples = [checked.example() for checked in rows if checked.reason == reason]
+        what = f"left out because {what}"
+        yield from problem_at(examples, Severity.LOOK, str(reason), "row", what, fix)
 
 
 def _one_recording_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    again = [
-        dataclasses.replace(checked.example, detail=f"the recording of {other.row.place}")
-        for checked, other in _repeats(rows, lambda c: (c.source.root, c.row.path, c.row.start_s))
-        if checked.reason is None
-    ]
-    if again:
-        yield Problem(
-            Severity.WRONG,
-            "one recording twice",
-            f"{_rows(len(again))} the path of another row",
-            "Give every ECG its own recording, or leave the second row out.",
-            tuple(again),
-        )
+    yield from problem_at(
+        [
+            checked.example(f"same as {first.row.place}")
+            for checked, first in _repeats(
+                rows, lambda c: (c.source.root, c.row.path, c.row.start_s)
+            )
+            if checked.reason is None
+        ],
+        Severity.WRONG,
+        "one recording twice",
+        "row",
+        "an earlier row has the same path",
+        "Give every ECG its own recording, or remove the second row.",
+    )
 
 
 def missing_files(rows: Sequence[CheckedRow]) -> list[CheckedRow]:
-    """Rows whose recording is nowhere below the root; of very many rows, a part is looked for."""
+    """Rows whose recording is not below root. Of very many rows, only every n-th is looked for."""
     step = -(-len(rows) // _MOST_FILES_LOOKED_FOR) if rows else 1
-    return [c for c in rows[::step] if c.reason != Reason.OUTSIDE_ROOT and not _is_there(c)]
+    return [c for c in rows[::step] if c.reason != Reason.OUTSIDE_ROOT and not _exists(c)]
 
 
-def _is_there(checked: CheckedRow) -> bool:
+def _exists(checked: CheckedRow) -> bool:
     try:
         path = recording_path(checked.source.root, checked.row.path)
         file, _, _ = path.name.partition("#")  # one recording of several in a file
@@ -302,9 +295,8 @@ def _without_text(records: RecordsTable, config: PipelineConfig) -> Iterator[Pro
         yield Problem(
             Severity.LOOK,
             "no text",
-            f"{_rows(lacking)} no {source}, and text.source is {source}: they are neither trained"
-            " on nor scored",
-            "",
+            f"{counted(lacking, 'record')} without {source}: text.source is {source}, so they are"
+            " neither trained on nor scored",
         )
 
 
@@ -319,8 +311,8 @@ def _empty_splits(
         yield Problem(
             Severity.STOPS if stops else Severity.LOOK,
             "empty split",
-            f"no usable ECG with {config.text.source} is in the {split} split"
-            + ("" if stops else ", so the best epoch cannot be chosen and the last is kept"),
+            f"the {split} split has no usable ECG with {config.text.source}"
+            + ("" if stops else ", so the last epoch is kept instead of the best"),
             "Check the split column, data.split and text.source.",
         )
 
@@ -336,7 +328,7 @@ def _rare_findings(
     occurring = records.findings
     rare = [
         Example(
-            _named(taxonomy, finding.id, config),
+            finding.name(config.text.language),
             ", ".join(f"{split} {counts[split][finding.id]}" for split in least),
         )
         for finding in taxonomy.findings
@@ -349,16 +341,8 @@ def _rare_findings(
         yield Problem(
             Severity.LOOK,
             "rare findings",
-            f"{len(rare)} of {len(occurring)} findings are on {limits}: {names}{more}",
-            f"Their figures will be uncertain; those below eval.min_positives"
+            f"{len(rare)} of {len(occurring)} findings have {limits}: {names}{more}",
+            "Their metrics will be uncertain, and those below eval.min_positives"
             f" ({config.eval.min_positives}) are left out of macro averages.",
             tuple(rare),
         )
-
-
-def _named(taxonomy: Taxonomy, finding: str, config: PipelineConfig) -> str:
-    return taxonomy[finding].name(config.text.language)
-
-
-def _rows(n: int, many: str = "have", one: str = "has") -> str:
-    return f"{n:,} rows {many}" if n != 1 else f"1 row {one}"

@@ -1,12 +1,10 @@
-"""Whether every task can be scored: its file, its wording, its ECGs.
+"""Check whether every task can be scored: its file, its wording, its ECGs.
 
-Owns what is asked of a task before a run. Each is tried by itself.
+A task that cannot be scored does not hide the others.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-
-import numpy as np
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.pipeline import PipelineConfig
@@ -20,39 +18,39 @@ from ecgpipe.stages.experiment import candidate_findings
 
 @dataclass(frozen=True)
 class CheckedTasks:
-    """The tasks that can be read, and what is wrong with the others."""
+    """The readable tasks, one line about each, and what is wrong with the others."""
 
     tasks: tuple[Task, ...]
+    lines: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
-def checked_tasks(
-    records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig
-) -> CheckedTasks:
-    """Read every task of eval.tasks."""
+def check_tasks(records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig) -> CheckedTasks:
+    """Read every task of eval.tasks, and count the ECGs that it scores."""
     candidates = candidate_findings(records, config)
+    split = config.eval.split
+    scored = records.of_split(split).of_sources(config.eval.sources).records
     tasks: list[Task] = []
+    lines: list[str] = []
     problems: list[Problem] = []
     for name in config.eval.tasks:
-        found = _checked(name, taxonomy, candidates, config, tasks)
-        if isinstance(found, Task):
-            tasks.append(found)
-            problems += list(_without_positives(found, records, config))
-        else:
-            problems.append(found)
-    return CheckedTasks(tuple(tasks), tuple(problems))
+        task = _load(name, taxonomy, candidates, config, tasks)
+        if isinstance(task, Problem):
+            problems.append(task)
+            continue
+        tasks.append(task)
+        truth_NC = task.truth([record.findings for record in scored])
+        n_scored = int(scored_records(task.kind, truth_NC).sum())
+        n_classes = int(truth_NC.any(axis=0).sum())
+        lines.append(
+            f"{task.name}: {n_classes} of {len(task.classes)} classes on {n_scored:,} {split} ECGs"
+        )
+        if not n_scored and len(records.of_split(split)):  # an empty split is reported elsewhere
+            problems.append(_without_positives(task, split))
+    return CheckedTasks(tuple(tasks), tuple(lines), tuple(problems))
 
 
-def task_figures(task: Task, records: RecordsTable, config: PipelineConfig) -> str:
-    """Classes and ECGs of a task."""
-    shown = _shown(task, records, config)
-    return (
-        f"{task.name}: {int((shown.sum(axis=0) > 0).sum())} of {len(task.classes)} classes on"
-        f" {_scored(task, shown):,} {config.eval.split} ECGs"
-    )
-
-
-def _checked(
+def _load(
     name: str,
     taxonomy: Taxonomy,
     candidates: Collection[str] | None,
@@ -64,37 +62,22 @@ def _checked(
             return Problem(
                 Severity.LOOK,
                 "task left out",
-                f"the task {name} is left out: {why}",
-                "Map the findings in a taxonomy of your own, or take the task out of eval.tasks.",
+                f"the task {name} will not be scored: {why}",
+                "Map the findings in a taxonomy of your own, or remove the task from eval.tasks.",
             )
         task = load_task(name, taxonomy, candidates, config.eval.language)
         check_other_name(task, others)
     except TaxonomyError as error:
-        return Problem(Severity.STOPS, "malformed task", f"eval.tasks, {name}: {error}", "")
+        return Problem(Severity.STOPS, "malformed task", f"eval.tasks, {name}: {error}")
     return task
 
 
-def _without_positives(
-    task: Task, records: RecordsTable, config: PipelineConfig
-) -> Iterator[Problem]:
-    split = config.eval.split
-    if not any(record.split == split for record in records.records):
-        return  # told once, as an empty split
-    if not _scored(task, _shown(task, records, config)):
-        what = "exactly one" if task.kind == "single_label" else "any"
-        yield Problem(
-            Severity.WRONG,
-            "task without positives",
-            f"the task {task.name} cannot be scored: no {split} ECG shows {what} of its"
-            f" {len(task.classes)} classes",
-            "Check its members or group, and data.split; or take it out of eval.tasks.",
-        )
-
-
-def _shown(task: Task, records: RecordsTable, config: PipelineConfig) -> np.ndarray:
-    scored = records.of_split(config.eval.split).of_sources(config.eval.sources)
-    return task.truth([record.findings for record in scored.records])
-
-
-def _scored(task: Task, shown: np.ndarray) -> int:
-    return int(scored_records(task.kind, shown).sum())
+def _without_positives(task: Task, split: str) -> Problem:
+    what = "exactly one" if task.kind == "single_label" else "any"
+    return Problem(
+        Severity.WRONG,
+        "task without positives",
+        f"the task {task.name} cannot be scored: no {split} ECG has {what} of its"
+        f" {len(task.classes)} classes",
+        "Check its members or group, and data.split; or remove it from eval.tasks.",
+    )

@@ -18,7 +18,7 @@ from ecgpipe.files import write_atomic
 from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
 from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
 from ecgpipe.read_ecg.signal.record import LEADS
-from ecgpipe.stages.check.check import all_rows
+from ecgpipe.stages.check.check import read_all_rows
 from ecgpipe.stages.check.recordings import LookedAt, chosen_rows, look_at_recordings
 from ecgpipe.stages.check.report import Problem
 from ecgpipe.stages.check.rows import CheckedRow
@@ -57,7 +57,7 @@ def run_show_suspects(
     """
     file, folder, format = out_place(out, style.format, one=True)
     problems: list[Problem] = []
-    rows, _ = all_rows(config, problems)
+    rows, _ = read_all_rows(config, problems)
     if not rows:
         raise SourceError(" ".join(["There is no row to look at.", *(p.summary for p in problems)]))
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
