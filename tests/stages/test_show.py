@@ -25,8 +25,8 @@ from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.show import show as show_stage
 from ecgpipe.stages.show import suspects as show_suspects
-from ecgpipe.stages.show.records import Finder, nearest_ids, shown_part
-from ecgpipe.stages.show.show import free_name, out_place
+from ecgpipe.stages.show.records import Finder, similar_ids, shown_part
+from ecgpipe.stages.show.show import free_name, choose_output
 
 PATIENT = "SATO-4711"
 
@@ -201,23 +201,23 @@ def test_mit_bih_has_its_two_leads_in_rows(
     np.testing.assert_allclose(drawn_mv, lead_mv - np.median(lead_mv), atol=1e-6)
 
 
-def test_an_unknown_id_names_the_nearest_and_the_others_are_drawn(ward: Ward) -> None:
+def test_an_unknown_id_suggests_similar_ids_and_the_others_are_drawn(ward: Ward) -> None:
     result, sheets = ward.show("ecg-3", "ecg-004", "nothing at all", "--json")
     assert result.exit_code == 1
     assert len(sheets) == 1
-    assert "ward has no record 'ecg-3' (the nearest are ecg-003" in result.stderr
-    assert "ward has no record 'nothing at all' (none is near)" in result.stderr
+    assert "ward has no record 'ecg-3' (similar: ecg-003" in result.stderr
+    assert "ward has no record 'nothing at all' (no id is similar)" in result.stderr
     summary = json.loads(result.stdout.splitlines()[-1])["show"]
     assert summary["files"] == ["ecg-004.png"]
     assert set(summary["failed"]) == {"ecg-3", "nothing at all"}
 
 
-def test_the_nearest_ids_have_the_same_number_or_spelling() -> None:
+def test_similar_ids_have_the_same_number_or_spelling() -> None:
     ids = [f"ptbxl-{number:05}" for number in range(30_000)]
-    assert nearest_ids("17", ids)[0] == "ptbxl-00017"
-    assert nearest_ids("ptbxl-2", ids)[0] == "ptbxl-00002"
-    assert nearest_ids("ptbx-29999", ids)[0] == "ptbxl-29999"
-    assert nearest_ids("", ids) == []
+    assert similar_ids("17", ids)[0] == "ptbxl-00017"
+    assert similar_ids("ptbxl-2", ids)[0] == "ptbxl-00002"
+    assert similar_ids("ptbx-29999", ids)[0] == "ptbxl-29999"
+    assert similar_ids("", ids) == []
 
 
 def test_a_path_needs_no_experiment(ward: Ward, real_data: Path) -> None:
@@ -242,7 +242,7 @@ def test_every_format_that_can_be_read_can_be_drawn(ward: Ward, real_data: Path)
         assert any(panel.traces for panel in sheet.charts[0].panels)
 
 
-def test_an_unreadable_file_is_told_and_the_others_are_drawn(ward: Ward) -> None:
+def test_an_unreadable_file_is_reported_and_the_others_are_drawn(ward: Ward) -> None:
     (ward.folder / "letter.txt").write_text("Dear colleague,")
     ward.write(5, ecg_like(seed=5)[:, :4000])
     (ward.folder / "ecg" / "005.dat").write_bytes(b"\0" * 100)
@@ -324,7 +324,7 @@ def test_another_part_of_a_long_recording(ward: Ward) -> None:
     assert "10.0–20.0 / 全 30.0 s" in said(centre)
     result, _ = ward.show("ecg-001", "--start", "31")
     assert result.exit_code == 1
-    assert "lasts 30.0 s, so nothing of it lies behind 31 s" in result.stderr
+    assert "lasts 30.0 s, so it cannot be drawn from 31 s on" in result.stderr
 
 
 def test_leads_that_do_not_move_are_taken_out_and_named() -> None:
@@ -356,15 +356,19 @@ def test_ids_become_file_names_that_any_system_takes(ward: Ward) -> None:
 
 
 def test_where_pictures_go(tmp_path: Path) -> None:
-    assert out_place(None, None, one=True) == (None, Path(), "png")
-    assert out_place(tmp_path / "a.SVG", None, one=True) == (tmp_path / "a.SVG", tmp_path, "svg")
-    assert out_place(tmp_path / "new", "svg", one=False) == (None, tmp_path / "new", "svg")
+    assert choose_output(None, None, one=True) == (None, Path(), "png")
+    assert choose_output(tmp_path / "a.SVG", None, one=True) == (
+        tmp_path / "a.SVG",
+        tmp_path,
+        "svg",
+    )
+    assert choose_output(tmp_path / "new", "svg", one=False) == (None, tmp_path / "new", "svg")
     (tmp_path / "old.png").mkdir()
-    assert out_place(tmp_path / "old.png", None, one=False)[1] == tmp_path / "old.png"
-    with pytest.raises(ConfigError, match="one file for several"):
-        out_place(tmp_path / "a.png", None, one=False)
-    with pytest.raises(ConfigError, match=r"ends in \.png, and --format says svg"):
-        out_place(tmp_path / "a.png", "svg", one=True)
+    assert choose_output(tmp_path / "old.png", None, one=False)[1] == tmp_path / "old.png"
+    with pytest.raises(ConfigError, match="one file, .*, for several"):
+        choose_output(tmp_path / "a.png", None, one=False)
+    with pytest.raises(ConfigError, match=r"ends in \.png, but --format is svg"):
+        choose_output(tmp_path / "a.png", "svg", one=True)
 
 
 def test_a_picture_replaces_its_older_self_whole(ward: Ward) -> None:
@@ -413,7 +417,7 @@ def test_suspects_are_shown_with_their_reasons_the_grave_ones_first(ward: Ward) 
     assert "limb leads contradict each other" in words
     assert "a lead is flat: V2" in words
     assert "waveform is identical to that of ecg-003" in words
-    assert "5 of 6 suspects, 12 of 12 looked at" in words
+    assert "5 of 6 suspects, 12 of 12 opened" in words
     assert "SIMULATED" in words
     assert PATIENT not in said(page)
     assert (ward.folder / "s.svg").exists()
@@ -435,7 +439,7 @@ def test_nothing_suspicious_is_an_answer(ward: Ward) -> None:
         ward.write(number, limbs(number))
     result, pages = ward.show("--suspects")
     assert (result.exit_code, pages) == (0, [])
-    assert "0 of 0 suspects, 12 of 12 looked at" in result.stderr
+    assert "0 of 0 suspects, 12 of 12 opened" in result.stderr
 
 
 def test_the_sheet_needs_no_experiment_to_be_drawn() -> None:

@@ -1,6 +1,6 @@
 """`ecgpipe show`: ECGs -> pictures.
 
-show      ECGs -> pictures
-records   the ECG that a name on the command line means
-suspects  what check finds suspicious -> pages of small pictures
+show      draw each ECG on a sheet
+records   find and read the ECG that a name means
+suspects  draw what check finds suspicious, six a page
 """

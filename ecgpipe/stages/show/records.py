@@ -1,7 +1,7 @@
-"""The ECG that a name on the command line means, with what is known of it.
+"""Find and read the ECG that a name on the command line means.
 
-Owns the order of looking: a record of the experiment, from the prepared store where it is there,
-else from its source's row; then a file. Hands out signals and findings, never a patient's id.
+Owns the order of the search: a prepared record, a row of the tables, a file. Returns signals and
+findings, never a patient's id.
 """
 
 import bisect
@@ -27,42 +27,43 @@ from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
 from ecgpipe.stages.experiment import Experiment
 
-_NEAREST = 3
+_SUGGESTED_IDS = 3
 _COMPARED_IDS = 20_000
 
 
 @dataclass(frozen=True)
 class Found:
-    """One ECG to be shown."""
+    """An ECG to draw."""
 
     title: str
     record: EcgRecord
     findings: tuple[Finding, ...] | None
-    """None where nobody knows them."""
+    """None if unknown."""
 
     n_not_named: int = 0
-    """Findings of the row that the taxonomy lacks; what the cell says is not shown."""
+    """How many findings of the row the taxonomy lacks; their text is private."""
 
     origin: Mapping[str, str] = field(default_factory=dict)
-    """Where the signal comes from, in ja and en; empty where that is clear."""
+    """Where the signal comes from, in ja and en; empty for a file."""
 
     start_s: float = 0.0
-    """Where the ECG is shown from, unless the user says."""
+    """Where the picture begins by default."""
 
     notice: str = ""
 
 
 @dataclass(frozen=True)
 class Finder:
-    """Knows an experiment, or none."""
+    """Finds ECGs in an experiment, if there is one, and in files."""
 
     open_experiment: Callable[[], Experiment] | None
-    """Called when first needed, so that a file can be shown beside a broken pipeline.yaml."""
+    """Called when first needed, so that a broken pipeline.yaml does not keep files from being
+    drawn."""
 
     def find(self, name: str) -> Found:
         """The ECG called `name`.
 
-        A record's id wins over a file of that name, unless a folder stands before it.
+        A record id wins over a file of that name, unless the name includes a folder.
 
         Raises:
             RecordError: the recording cannot be read.
@@ -89,14 +90,14 @@ class Finder:
 
     @cached_property
     def _prepared(self) -> dict[str, Record]:
-        """The prepared records by id; none where nothing is prepared."""
+        """The prepared records by id; empty if nothing is prepared."""
         if self._experiment.find_prepared() is None:
             return {}
         return {record.record_id: record for record in self._experiment.records.records}
 
     @cached_property
     def _rows(self) -> dict[str, tuple[SourceRow, SourceRows]]:
-        """The rows of all sources by id; of an id that is there twice the first."""
+        """The rows of all sources by id; the first, if an id is repeated."""
         config = self._experiment.config.data
         rows: dict[str, tuple[SourceRow, SourceRows]] = {}
         for settings in config.sources:
@@ -109,7 +110,7 @@ class Finder:
         if (record := self._prepared.get(name)) is not None:
             return self._of_store(record)
         if (row := self._rows.get(name)) is not None:
-            return found_in_source(*row, self._experiment)
+            return read_from_source(*row, self._experiment)
         return None
 
     def _of_store(self, record: Record) -> Found:
@@ -126,19 +127,19 @@ class Finder:
     def _unknown(self, name: str) -> str:
         if self.open_experiment is None:
             return (
-                f"{name} is no recording that is there, and there is no pipeline.yaml here whose"
-                " record it could be. Name a file, or the experiment with -c."
+                f"{name} is not a recording, and there is no pipeline.yaml here that could have a"
+                " record of that name. Name a file, or the experiment with -c."
             )
-        near = nearest_ids(name, [*self._prepared, *self._rows])
-        hint = f"the nearest are {', '.join(near)}" if near else "none is near"
+        near = similar_ids(name, [*self._prepared, *self._rows])
+        hint = f"similar: {', '.join(near)}" if near else "no id is similar"
         return (
             f"{self._experiment.config.name} has no record {name!r} ({hint}), and there is no"
-            " recording of that name."
+            " file of that name."
         )
 
 
-def found_in_source(row: SourceRow, source: SourceRows, experiment: Experiment) -> Found:
-    """The ECG of a source's row, read from its recording.
+def read_from_source(row: SourceRow, source: SourceRows, experiment: Experiment) -> Found:
+    """Read the ECG of a table's row from its recording.
 
     Raises:
         RecordError: the recording cannot be read.
@@ -164,7 +165,7 @@ def in_millivolts(window_uv: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
 
 
 def cropped_start_s(record: EcgRecord, config: DataConfig) -> float:
-    """Where the window begins that the preparation takes of a longer recording."""
+    """Where `prepare` begins its window in a longer recording."""
     if config.crop == "first":
         return 0.0
     return max(0.0, record.duration_s - config.duration_s) / 2
@@ -173,31 +174,31 @@ def cropped_start_s(record: EcgRecord, config: DataConfig) -> float:
 def shown_part(
     record: EcgRecord, start_s: float, length_s: float
 ) -> tuple[EcgRecord, tuple[str, ...]]:
-    """The part that is drawn, and the leads that were taken out because they do not move.
+    """The part to draw, and the flat leads that were blanked in it.
 
-    A lead without movement is an electrode that was off: drawn, it would be read as asystole.
+    A flat lead means that an electrode was off. Drawn, it would be read as asystole.
 
     Raises:
         RecordError: the recording ends before `start_s`.
     """
-    # One sample more, so that a trace reaches the end of its column.
+    # One more sample, so that a trace reaches the end of its column.
     first = round(start_s * record.rate_hz)
     last = first + int(length_s * record.rate_hz + 1e-6) + 1
     part_mv = record.signal_mv[:, first:last].copy()
     if first < 0 or not part_mv.shape[1]:
         raise RecordError(
             Reason.TOO_SHORT,
-            f"it lasts {record.duration_s:.1f} s, so nothing of it lies behind {start_s:g} s",
+            f"it lasts {record.duration_s:.1f} s, so it cannot be drawn from {start_s:g} s on",
         )
     flat = [number for number, lead_mv in enumerate(part_mv) if _is_flat(lead_mv)]
     part_mv[flat] = np.nan
     return EcgRecord(part_mv, record.rate_hz), tuple(LEADS[number] for number in flat)
 
 
-def nearest_ids(name: str, ids: Sequence[str]) -> list[str]:
-    """The ids with the same numbers (17 for 00017), then those that are spelt most like `name`.
+def similar_ids(name: str, ids: Sequence[str]) -> list[str]:
+    """Ids with the same number (17 for 00017), then ids of similar spelling.
 
-    Of very many ids only those near `name` in their order are compared by spelling.
+    Spelling is slow to compare, so of very many ids only the neighbours in sorted order are.
     """
     known = sorted(set(ids))
     numbers = _numbers(name)
@@ -206,8 +207,8 @@ def nearest_ids(name: str, ids: Sequence[str]) -> list[str]:
         place = bisect.bisect(known, name)
         start = max(0, min(place - _COMPARED_IDS // 2, len(known) - _COMPARED_IDS))
         known = known[start : start + _COMPARED_IDS]
-    near = difflib.get_close_matches(name, known, _NEAREST, 0.4)
-    return list(dict.fromkeys([*same, *near]))[:_NEAREST]
+    near = difflib.get_close_matches(name, known, _SUGGESTED_IDS, 0.4)
+    return list(dict.fromkeys([*same, *near]))[:_SUGGESTED_IDS]
 
 
 def _numbers(record_id: str) -> list[int]:
@@ -224,7 +225,7 @@ def _is_flat(lead_mv: npt.NDArray[np.float32]) -> bool:
 
 
 def _findings(row: SourceRow, taxonomy: Taxonomy) -> tuple[tuple[Finding, ...], int]:
-    """What the row says, in the taxonomy's order, and how many findings it does not know."""
+    """The row's known findings, in the taxonomy's order, and the number of unknown ones."""
     known: dict[str, None] = {}
     n_not_named = 0
     for name in row.findings:

@@ -1,12 +1,12 @@
-"""show: ECGs to pictures of a size that can be measured on.
+"""Draw ECGs to scale, one sheet per file.
 
-Owns which file a picture becomes, its captions and language, and that one ECG that cannot be drawn
-does not keep the others from it. Where everything lies on the sheet is `ecgpipe.drawing`'s.
+Owns file names, captions and language, and that one bad ECG does not stop the others. The layout of
+the sheet belongs to `ecgpipe.drawing`.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -29,32 +29,32 @@ _LONGEST_NAME_BYTES = 200
 
 @dataclass(frozen=True)
 class Style:
-    """What the user may say about a picture."""
+    """Options of a picture."""
 
     format: Literal["png", "svg"] | None = None
-    """None: what --out ends with, else png."""
+    """None: the suffix of --out, else png."""
 
     start_s: float | None = None
-    """Where in a longer recording the picture begins; None: where the preparation begins."""
+    """Where to begin in a longer recording; None: where `prepare` begins."""
 
     font: Path | None = None
     language: Literal["ja", "en"] | None = None
-    """None: text.language; without an experiment, en."""
+    """None: text.language, or en without an experiment."""
 
 
 @dataclass
-class Shown:
-    """What became of the pictures that were asked for."""
+class ShowResult:
+    """Which pictures were written, and which were not."""
 
     files: list[Path] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    """Name to what was wrong."""
+    """Name to error message."""
 
     remarks: list[str] = field(default_factory=list)
-    """What the user should know besides, each once."""
+    """What else the user should know."""
 
     def remark(self, text: str) -> None:
-        """Add a remark that is not there yet."""
+        """Add a remark, once."""
         if text and text not in self.remarks:
             self.remarks.append(text)
 
@@ -64,26 +64,26 @@ def run_show(
     open_experiment: Callable[[], Experiment] | None,
     out: Path | None,
     style: Style,
-) -> Shown:
-    """Draw each ECG into a file of its own.
+) -> ShowResult:
+    """Draw each ECG into its own file.
 
     Args:
         names: record ids, or paths of recordings.
-        open_experiment: None where there is none, for paths.
+        open_experiment: opens the experiment; None without one: then names are paths.
         out: a file name ending in .png or .svg (for one ECG), or a folder; None: this folder.
-        style: what else was said.
+        style: options of the pictures.
 
     Raises:
-        ConfigError: `out` or the font cannot be what was asked for.
+        ConfigError: `out` or the font cannot be used.
     """
-    file, folder, format = out_place(out, style.format, one=len(names) == 1)
+    file, folder, format = choose_output(out, style.format, one=len(names) == 1)
     finder = Finder(open_experiment)
-    shown = Shown()
+    shown = ShowResult()
     taken: set[str] = set()
     for name in dict.fromkeys(names):
         try:
             found = finder.find(name)
-            content, remark = draw_found(found, format, style, _language(style, open_experiment))
+            content, remark = draw_sheet(found, format, style, _language(style, open_experiment))
             path = file or folder / free_name(found.title, format, taken)
             write_atomic(path, content)
         except ConfigError:
@@ -91,21 +91,21 @@ def run_show(
         except EcgpipeError as error:
             shown.failed[name] = str(error)
         except OSError as error:
-            shown.failed[name] = f"it cannot be read: {error.strerror or error}"
+            shown.failed[name] = f"cannot be read: {error.strerror or error}"
         else:
             shown.files.append(path)
             shown.remark(remark)
     return shown
 
 
-def draw_found(
+def draw_sheet(
     found: Found, format: Literal["png", "svg"], style: Style, language: str
 ) -> tuple[bytes, str]:
-    """The bytes of an ECG's sheet, and what the user should know of it, or ''.
+    """The bytes of an ECG's sheet, and a remark for the user, or ''.
 
     Raises:
         RecordError: the recording ends before style.start_s.
-        ConfigError: the font that was named is none.
+        ConfigError: style.font is not a font.
     """
     start_s = found.start_s if style.start_s is None else style.start_s
     part, flat = shown_part(found.record, start_s, SHOWN_S)
@@ -113,7 +113,7 @@ def draw_found(
     origin = found.origin.get(language, "")
     captions = Captions(
         title=found.title,
-        findings=_named(found, language),
+        findings=_finding_names(found, language),
         length_s=found.record.duration_s,
         start_s=start_s,
         heart_rate_bpm=inspect(part).heart_rate_bpm,
@@ -123,16 +123,16 @@ def draw_found(
     )
     sheet = ecg_sheet(ecg, captions, language)
     fonts = find_fonts(style.font)
-    return render(sheet, fonts, format), _lacking(sheet, fonts)
+    return render(sheet, fonts, format), _missing_letters(sheet, fonts)
 
 
-def out_place(
+def choose_output(
     out: Path | None, format: Literal["png", "svg"] | None, one: bool
 ) -> tuple[Path | None, Path, Literal["png", "svg"]]:
-    """The file that was named, or None; the folder for names of our own; and the format.
+    """The file that the user named, or None; the folder to write into; and the format.
 
     Raises:
-        ConfigError: one file is named for several pictures, or its ending is another format's.
+        ConfigError: one file is named for several pictures, or its suffix contradicts `format`.
     """
     if out is None or out.is_dir():
         return None, out or Path(), format or "png"
@@ -140,16 +140,20 @@ def out_place(
     if ending not in _FORMATS:
         return None, out, format or "png"
     if not one:
-        raise ConfigError(f"{out} is one file for several pictures. Name a folder with --out.")
+        raise ConfigError(
+            f"--out names one file, {out}, for several pictures. Name a folder instead."
+        )
     if format is not None and format != ending:
-        raise ConfigError(f"{out} ends in .{ending}, and --format says {format}.")
+        raise ConfigError(
+            f"--out {out} ends in .{ending}, but --format is {format}. Make them agree."
+        )
     return out, out.parent, "svg" if ending == "svg" else "png"
 
 
 def free_name(title: str, format: str, taken: set[str]) -> str:
-    """A file name for a title that no other picture of this call has.
+    """A file name for a title, different from those in `taken`, to which it is added.
 
-    Ids come from tables and may hold what no file name may: such characters become '_'.
+    Ids come from tables; characters that a file name cannot hold become '_'.
     """
     plain = unicodedata.normalize("NFC", title)
     plain = re.sub(r"[\x00-\x1f\x7f/\\:*?\"<>|\s]+", "_", plain).lstrip(".") or "ecg"
@@ -170,11 +174,11 @@ def _language(style: Style, open_experiment: Callable[[], Experiment] | None) ->
         return "en"
     try:
         return open_experiment().config.text.language
-    except EcgpipeError:  # a file was asked for; the experiment's mistakes are its own
+    except EcgpipeError:  # a broken pipeline.yaml must not keep a file from being drawn
         return "en"
 
 
-def _named(found: Found, language: str) -> tuple[str, ...] | None:
+def _finding_names(found: Found, language: str) -> tuple[str, ...] | None:
     if found.findings is None:
         return None
     names = tuple(finding.name(language) for finding in found.findings)
@@ -184,16 +188,13 @@ def _named(found: Found, language: str) -> tuple[str, ...] | None:
     return (*names, f"リスト外 {n} 件" if language == "ja" else f"{n} not in the list of findings")
 
 
-def _lacking(sheet: Sheet, fonts: Fonts) -> str:
-    """What to say when a title holds letters that no font here has."""
-    lacking = sorted({c for c in _unprintable(sheet, fonts)})
-    if not lacking:
-        return ""
-    codes = ", ".join(f"U+{ord(letter):04X}" for letter in lacking[:8])
-    return f"No font here has {codes}; '?' stands for them. Name a font with --font."
-
-
-def _unprintable(sheet: Sheet, fonts: Fonts) -> Iterator[str]:
+def _missing_letters(sheet: Sheet, fonts: Fonts) -> str:
+    """A remark if a text has letters that no font here has."""
+    missing: set[str] = set()
     for text in sheet.all_texts():
         drawn, _ = fonts.printable(text.text, text.bold)
-        yield from (c for c, d in zip(text.text, drawn, strict=True) if c != d)
+        missing |= {c for c, d in zip(text.text, drawn, strict=True) if c != d}
+    if not missing:
+        return ""
+    codes = ", ".join(f"U+{ord(letter):04X}" for letter in sorted(missing)[:8])
+    return f"No font here has {codes}, so '?' is drawn instead. Name a font with --font."

@@ -1,7 +1,7 @@
-"""show --suspects: the recordings that look wrong, small, each with what is the matter.
+"""Draw suspicious recordings on pages of small charts, each with the reasons.
 
-Owns which are shown and in which order: what makes results wrong comes first, and every kind of
-suspicion has its turn before any has a second. What is suspicious is `check`'s to say.
+Owns which are shown and in which order: serious kinds first, and one recording of every kind before
+the second of any. What is suspicious is decided by `check`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,12 +23,12 @@ from ecgpipe.stages.check.recordings import LookedAt, chosen_rows, look_at_recor
 from ecgpipe.stages.check.report import Problem
 from ecgpipe.stages.check.rows import CheckedRow
 from ecgpipe.stages.show.records import cropped_start_s, shown_part
-from ecgpipe.stages.show.show import Shown, Style, out_place
+from ecgpipe.stages.show.show import ShowResult, Style, choose_output
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A recording and everything that is suspicious about it."""
+    """A recording, and every suspicion about it."""
 
     row: CheckedRow
     reasons: tuple[str, ...]
@@ -40,29 +40,29 @@ def run_show_suspects(
     sample: int | None,
     out: Path | None,
     style: Style,
-) -> Shown:
+) -> ShowResult:
     """Draw pages of suspicious recordings.
 
     Args:
         config: the experiment.
-        most: how many are shown.
-        sample: how many recordings are looked at, always the same; None for all.
+        most: how many to show.
+        sample: how many recordings to open, as in `check`; None for all.
         out: a file name ending in .png or .svg, or a folder; None: this folder. Several pages are
             numbered.
-        style: format and font; the words are English, as `check`'s.
+        style: format and font; the text is English, like that of `check`.
 
     Raises:
         SourceError: a table cannot be read.
-        ConfigError: `out` or the font cannot be what was asked for.
+        ConfigError: `out` or the font cannot be used.
     """
-    file, folder, format = out_place(out, style.format, one=True)
+    file, folder, format = choose_output(out, style.format, one=True)
     problems: list[Problem] = []
     rows, _ = read_all_rows(config, problems)
     if not rows:
-        raise SourceError(" ".join(["There is no row to look at.", *(p.summary for p in problems)]))
+        raise SourceError(" ".join(["No row can be read.", *(p.summary for p in problems)]))
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
     found = suspects(looked_at, config)
-    shown = Shown()
+    shown = ShowResult()
     thumbnails = []
     for suspect in found[:most]:
         try:
@@ -70,7 +70,7 @@ def run_show_suspects(
         except (RecordError, OSError) as error:
             shown.failed[suspect.row.row.record_id] = str(error)
     heading = f"{config.name}: {len(thumbnails):,} of {len(found):,} suspects"
-    seen = f"{len(looked_at):,} of {len(rows):,} looked at"
+    seen = f"{len(looked_at):,} of {len(rows):,} opened"
     pages = contact_sheets(thumbnails, f"{heading}, {seen}", config.notice)
     fonts = find_fonts(style.font)
     name = file or folder / f"suspects.{format}"
@@ -86,7 +86,7 @@ def run_show_suspects(
 
 
 def suspects(looked_at: Sequence[LookedAt], config: PipelineConfig) -> list[Suspect]:
-    """Suspicious recordings with their reasons, in the order they should be looked at."""
+    """Suspicious recordings with their reasons, in the order in which to look at them."""
     with_facts = [look for look in looked_at if look.facts is not None]
     reasons: dict[int, list[str]] = {}
     queues = [*_queues(with_facts, config)]
@@ -102,7 +102,7 @@ def suspects(looked_at: Sequence[LookedAt], config: PipelineConfig) -> list[Susp
 def _queues(
     looked_at: Sequence[LookedAt], config: PipelineConfig
 ) -> Iterator[list[tuple[int, str]]]:
-    """The recordings of each kind of suspicion, with the reason; the grave kinds first."""
+    """For each kind of suspicion, serious kinds first: the recordings, with the reason."""
     facts = [look.facts for look in looked_at if look.facts is not None]
     found = suspicions(facts, config.data)
     for suspicion in sorted(found, key=lambda s: not s.grave):
