@@ -25,8 +25,8 @@ from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.show import show as show_stage
 from ecgpipe.stages.show import suspects as show_suspects
-from ecgpipe.stages.show.records import Finder, similar_ids, shown_part
-from ecgpipe.stages.show.show import free_name, choose_output
+from ecgpipe.stages.show.records import Finder, shown_part, similar_ids
+from ecgpipe.stages.show.show import choose_output, free_name
 
 PATIENT = "SATO-4711"
 
@@ -365,7 +365,7 @@ def test_where_pictures_go(tmp_path: Path) -> None:
     assert choose_output(tmp_path / "new", "svg", one=False) == (None, tmp_path / "new", "svg")
     (tmp_path / "old.png").mkdir()
     assert choose_output(tmp_path / "old.png", None, one=False)[1] == tmp_path / "old.png"
-    with pytest.raises(ConfigError, match="one file, .*, for several"):
+    with pytest.raises(ConfigError, match=r"one file, .*, for several"):
         choose_output(tmp_path / "a.png", None, one=False)
     with pytest.raises(ConfigError, match=r"ends in \.png, but --format is svg"):
         choose_output(tmp_path / "a.png", "svg", one=True)
@@ -382,7 +382,7 @@ def test_a_picture_replaces_its_older_self_whole(ward: Ward) -> None:
 def test_records_or_suspects_must_be_asked_for(ward: Ward, arguments: tuple[str, ...]) -> None:
     result, _ = ward.show(*arguments)
     assert result.exit_code == 2
-    assert "Name one or more records, or say --suspects." in result.stderr
+    assert "Name one or more records, or use --suspects." in result.stderr
 
 
 def plant(ward: Ward, change: Callable[[npt.NDArray[np.int16]], None], number: int) -> None:
