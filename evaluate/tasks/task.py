@@ -153,7 +153,7 @@ def load_task(
         _check_disjoint(file, classes, taxonomy)
     return Task(
         name=f"{file.name}@{asked}" if asked else file.name,
-        title=file.title,
+        title={"ja": file.title.ja, "en": file.title.en},
         source=file.source,
         kind=file.kind,
         classes=classes,
