@@ -34,7 +34,7 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.embedding import EmbedJob, embed
 from ecgpipe.embed_text.model_files import find_model, fingerprint_of
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, keys_of
-from ecgpipe.evaluate.metrics.bootstrap import patient_weights
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.scoring import bootstrap_metrics, percentile_metric
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stopping import Stop
@@ -233,8 +233,8 @@ def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str
 
 def _figures(scores: npt.NDArray[np.float32], records: Records, draws: int) -> dict[str, Any]:
     patients = [str(number) for number in range(len(records.findings))]
-    weights = patient_weights(patients, draws, seed=0) if draws else np.empty((0, len(patients)))
-    found = bootstrap_metrics(scores, truth(records, scores.shape[1]), weights, MIN_POSITIVES)
+    drawn = PatientDraws.of(patients, draws, seed=0)
+    found = bootstrap_metrics(scores, truth(records, scores.shape[1]), drawn, MIN_POSITIVES)
     return {name: percentile_metric(found.summary[name]) for name in FIGURES}
 
 

@@ -19,7 +19,7 @@ from ecgpipe.config.evaluate import EvalConfig
 from ecgpipe.config.settings import Language
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.metrics.baselines import log_prior_adjusted, prior_scores, shuffles
-from ecgpipe.evaluate.metrics.bootstrap import Draws, PatientDraws
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.calibration import PairLogits, calibration
 from ecgpipe.evaluate.metrics.confusion import confusion
 from ecgpipe.evaluate.metrics.curves import curves
@@ -201,7 +201,7 @@ def validation_metrics(
     texts, class_of_M = flattened(task.wordings(language))
     texts_MD = model.encode_text(texts, task.language)
     scores = class_scores(model.encode_ecg(records.slots), texts_MD, class_of_M, task.ensemble)
-    no_draws = np.empty((0, int(chosen.sum())))
+    no_draws = PatientDraws.of(records.patients, 0, 0).chosen(chosen)
     summary = bootstrap_metrics(scores[chosen], truth[chosen], no_draws, min_positives).summary
     values = {name: float(value[0]) for name, value in summary.items()}
     return {
@@ -230,7 +230,7 @@ class _Setting:
     train_counts_C: npt.NDArray[np.int64]
     n_train: int
     n_trained_on: int
-    draws: Draws
+    draws: PatientDraws
     """Of the chosen records."""
 
     min_positives: int
@@ -287,7 +287,7 @@ class _Setting:
             ]
         )
 
-    def _metrics(self, scores: SplitScores, draws: Draws) -> TaskDraws:
+    def _metrics(self, scores: SplitScores, draws: PatientDraws) -> TaskDraws:
         thresholds_C = best_f1_thresholds(*self.validation(scores))
         return bootstrap_metrics(*self.scored(scores), draws, self.min_positives, thresholds_C)
 

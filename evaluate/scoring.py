@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.evaluate.metrics.bootstrap import (
-    Draws,
-    StatedDraws,
+    PatientDraws,
     percentile_interval,
     share_interval,
 )
@@ -86,7 +85,7 @@ def scored_records(kind: Kind, truth_NC: npt.NDArray[np.bool_]) -> npt.NDArray[n
 def bootstrap_metrics(
     scores_NC: npt.NDArray[np.float32],
     truth_NC: Booleans,
-    draws: Draws | npt.NDArray[Any],
+    draws: PatientDraws,
     min_positives: int,
     thresholds_C: npt.NDArray[np.float32] | None = None,
 ) -> TaskDraws:
@@ -95,14 +94,12 @@ def bootstrap_metrics(
     Args:
         scores_NC: similarity of each record to each class.
         truth_NC: which classes each record shows; at least one for every record.
-        draws: bootstrap draws, or their weights (D, N); none (0 rows) gives the metrics alone.
+        draws: bootstrap draws of the records.
         min_positives: macro metrics are over classes with at least this many records; those over
             all classes with any have names that end in `_all`.
         thresholds_C: the score from which a class is predicted, chosen on other records; NaN for
             none. Without them there is no macro F1.
     """
-    if isinstance(draws, np.ndarray):
-        draws = StatedDraws(draws)
     with_f1 = thresholds_C is not None
     if thresholds_C is None:
         thresholds_C = np.full(scores_NC.shape[1], np.nan, np.float32)
@@ -221,7 +218,7 @@ class _Piece:
     overall: DrawsByName
 
 
-def _pieces(layout: _Layout, draws: Draws) -> Iterator[_Piece]:
+def _pieces(layout: _Layout, draws: PatientDraws) -> Iterator[_Piece]:
     """The metrics, then their draws, a few at a time on all processors."""
     n_records, n_classes = layout.truth_NC.shape
     yield _piece(layout, np.ones((n_records, 1), layout.counted.dtype))
@@ -287,7 +284,7 @@ def _heights(n_ks: int, n_classes: int) -> list[int]:
 def _joined(
     pieces: Sequence[_Piece],
     layout: _Layout,
-    draws: Draws,
+    draws: PatientDraws,
     min_positives: int,
     *,
     with_f1: bool,
@@ -328,7 +325,7 @@ def _joined(
     )
 
 
-def _n_effective(truth_NC: Booleans, draws: Draws) -> tuple[dict[str, Floats], float]:
+def _n_effective(truth_NC: Booleans, draws: PatientDraws) -> tuple[dict[str, Floats], float]:
     """The patients behind each class's metrics, at least; and all patients.
 
     An AUROC compares two groups, and is no more certain than the smaller one.

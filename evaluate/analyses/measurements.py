@@ -17,7 +17,7 @@ import yaml
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.analyses.conditions import to_millivolts
 from ecgpipe.evaluate.analyses.delineation import measure
-from ecgpipe.evaluate.metrics.bootstrap import patient_weights
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.metrics import weighted_auroc
 from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
@@ -91,7 +91,8 @@ def measurement_block(
         name: np.array([(measured_N[row] or {})[name] for row in rows], np.float64)
         for name in names
     }
-    weights = patient_weights([patients_N[row] for row in rows], draws, seed)
+    drawn = PatientDraws.of([patients_N[row] for row in rows], draws, seed)
+    weights = drawn.weights(0, draws).T.astype(np.float64)
     entries = []
     for number, each in enumerate(scored.task.classes):
         finding = next((f for f in findings if each.id in f.classes), None)

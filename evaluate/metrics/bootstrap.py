@@ -1,7 +1,7 @@
 """Intervals by resampling patients.
 
-Owns the resampling and how its draws become an interval. Patients are drawn, not records: two ECGs
-of one person are no two witnesses. N = records, P = patients, D = draws.
+Owns the resampling and how its draws become an interval. Patients are drawn, not records, because
+two ECGs of one person are not independent. N = records, P = patients, D = draws.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ _CONSTANT = 1e-12  # of a metric at most 1: below it, draws differ by rounding a
 
 @dataclass(frozen=True)
 class PatientDraws:
-    """How often each patient counts in each draw: a byte or two for each, whatever the records.
+    """How often each patient is in each draw.
 
-    In each draw as many patients are drawn as there are, with replacement. Draws depend on the
-    patients' names, not on the order of their records.
+    Each draw takes as many patients as there are, with replacement. Draws depend on the patients'
+    names, not on the order of their records.
     """
 
     patient_of_N: npt.NDArray[np.int64]
-    """Whose record each is, as a row of `times_PD`."""
+    """The patient of each record, as a row of `times_PD`."""
 
     times_PD: npt.NDArray[np.uint16]
 
@@ -37,8 +37,8 @@ class PatientDraws:
         """Draw patients.
 
         Args:
-            patients: (N,) whose record each is.
-            draws: how many resamplings.
+            patients: (N,) the patient of each record.
+            draws: how many resamplings; 0 for the metrics without intervals.
             seed: the same seed, the same draws.
         """
         names, patient_of = np.unique(np.asarray(patients, np.str_), return_inverse=True)
@@ -62,75 +62,28 @@ class PatientDraws:
         return PatientDraws(self.patient_of_N[which_N], self.times_PD)
 
     def part(self, number: int, parts: int) -> "PatientDraws":
-        """One of so many nearly equal parts of the draws."""
+        """Part `number` of the draws cut into `parts` nearly equal ones."""
         places = np.array_split(np.arange(len(self)), parts)[number]
         return PatientDraws(self.patient_of_N, self.times_PD[:, places])
 
     def weights(self, first: int, after: int) -> npt.NDArray[np.float32]:
-        """How often each record counts in the draws from `first` to before `after`, (N, draws).
+        """How often each record is in draws `first` to `after` - 1, (N, draws).
 
-        float32 holds sums of them exactly below 2^24, more than 4 million records.
+        float32 sums them exactly below 2^24, so for more than 4 million records.
         """
         times: npt.NDArray[np.float32] = self.times_PD[:, first:after].astype(np.float32)
         return np.take(times, self.patient_of_N, axis=0)
 
     def n_patients(self, truth_NC: Booleans) -> npt.NDArray[np.int64]:
-        """(C,) of how many patients a record shows each class."""
+        """(C,) the patients with a record that shows each class."""
         shows_PC = np.zeros((len(self.times_PD), truth_NC.shape[1]), np.bool_)
         np.logical_or.at(shows_PC, self.patient_of_N, truth_NC)
         counts: npt.NDArray[np.int64] = shows_PC.sum(axis=0)
         return counts
 
 
-@dataclass(frozen=True)
-class StatedDraws:
-    """Draws whose weights somebody else made; each record is taken for a patient of its own."""
-
-    weights_DN: Floats
-
-    def __len__(self) -> int:
-        return len(self.weights_DN)
-
-    @property
-    def n_records(self) -> int:
-        """N."""
-        return int(self.weights_DN.shape[1])
-
-    def part(self, number: int, parts: int) -> "StatedDraws":
-        """One of so many nearly equal parts of the draws."""
-        return StatedDraws(np.array_split(self.weights_DN, parts)[number])
-
-    def weights(self, first: int, after: int) -> Floats:
-        """The weights of some draws, (N, draws)."""
-        return np.ascontiguousarray(self.weights_DN[first:after].T, np.float64)
-
-    def n_patients(self, truth_NC: Booleans) -> npt.NDArray[np.int64]:
-        """(C,) records that show each class."""
-        counts: npt.NDArray[np.int64] = truth_NC.sum(axis=0)
-        return counts
-
-
-Draws = PatientDraws | StatedDraws
-
-
-def patient_weights(patients: Sequence[str], draws: int, seed: int) -> Floats:
-    """How often each record counts in each draw, all at once: for few records.
-
-    Args:
-        patients: (records,) whose record each is.
-        draws: resamplings; in each, as many patients are drawn as there are, with replacement.
-        seed: the same seed, the same draws.
-
-    Returns:
-        (draws, records).
-    """
-    drawn = PatientDraws.of(patients, draws, seed)
-    weights: Floats = drawn.weights(0, draws).T.astype(np.float64)
-    return weights
-
-
 def percentile_interval(values: Floats) -> tuple[float, float]:
-    """The middle 95 % of the draws in which the metric exists; NaNs where it never does."""
+    """The middle 95 % of the draws in which the metric exists; NaNs if it never does."""
     known = values[np.isfinite(values)]
     if len(known) == 0:
         return float("nan"), float("nan")
@@ -143,9 +96,9 @@ def share_interval(value: float, draws: Floats, n_effective: float) -> tuple[flo
 
     Wilson's score interval needs the number of independent patients behind a share. Here it is the
     number at which a share p would have the variance v of the draws, p(1 - p)/v, so that several
-    ECGs of a patient, pairs, or a mean over classes count for what resampling says they are worth.
-    Near 0 and 1 the draws know little, and of a metric of 0 or 1 nothing: so a quarter of a patient
-    is added above and below,
+    ECGs of a patient, pairs, or a mean over classes have the weight that resampling gives them.
+    Near 0 and 1 the draws vary little, and at 0 or 1 not at all: so a quarter of a patient is added
+    above and below,
 
         n = (p(1 - p) + 1/4u) / (v + 1/4u²)
 
@@ -155,11 +108,11 @@ def share_interval(value: float, draws: Floats, n_effective: float) -> tuple[flo
     Args:
         value: the metric.
         draws: (D,) the metric in each draw; where it does not exist it is left out.
-        n_effective: of how many independent patients it is a share, at least.
+        n_effective: the independent patients behind it, at least.
 
     Returns:
-        NaNs where there is no value or no draw. (value, value) where it is the same in every draw
-        and neither 0 nor 1: such a metric is constant by its definition.
+        NaNs without a value or a draw. (value, value) if it is the same in every draw and neither 0
+        nor 1: such a metric is constant by definition.
 
     Source: Wilson 1927; for survey samples Kott & Carr 1997, for areas under the curve Kottas, Kuss
     & Zapf 2014, who use it with other variances. The addition is ours; docs/lab-log.md says how
@@ -182,7 +135,7 @@ def shifted_interval(value: float, draws: Floats) -> tuple[float, float]:
     """The percentile interval of draws moved by their bias, no lower than 0.
 
     For a metric that counts noise as error, such as a calibration error: every draw adds noise, so
-    that the plain percentiles would all lie above the value.
+    plain percentiles would be above the value.
     """
     known = draws[np.isfinite(draws)]
     if len(known) == 0:

@@ -1,4 +1,4 @@
-"""Metric from scores and truth, for plain arrays.
+"""Metrics from scores and truth, for plain arrays.
 
 Owns the definitions. N = records, C = classes, D = draws of the bootstrap.
 """
@@ -19,22 +19,15 @@ _Z_95 = 1.959963984540054
 def ranks(scores_NC: Scores) -> npt.NDArray[np.int64]:
     """The rank (N, C) of each class for each record, 1 the best.
 
-    A tie counts against the class: all of a tied group take the group's worst rank, so a model that
+    A tie counts against the class: tied classes take the worst rank of the tie, so a model that
     gives every class the same score hits nothing.
     """
-    ascending = np.sort(scores_NC, axis=1)
-    below = [np.searchsorted(row, scores) for row, scores in zip(ascending, scores_NC, strict=True)]
-    found: npt.NDArray[np.int64] = scores_NC.shape[1] - np.array(below, np.int64).reshape(
-        scores_NC.shape
-    )
+    from scipy.stats import rankdata
+
+    if not scores_NC.size:
+        return np.zeros(scores_NC.shape, np.int64)
+    found: npt.NDArray[np.int64] = rankdata(-scores_NC, method="max", axis=1).astype(np.int64)
     return found
-
-
-def mid_ranks(values_N: npt.NDArray[Any]) -> Floats:
-    """Ranks from 1, ascending; equal values share the middle of their places."""
-    _, place, counts = np.unique(values_N, return_inverse=True, return_counts=True)
-    middle: Floats = np.cumsum(counts) - (counts - 1) / 2
-    return middle[place]
 
 
 def wilson_interval(hits: float, n: int) -> tuple[float, float]:
@@ -57,23 +50,23 @@ def wilson_interval_of(share: float, n: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class RankedClass:
-    """The records of one class laid out so that both areas follow from sums of weights.
+    """The records of one class arranged so that both areas follow from sums of weights.
 
-    Only where positives lie matters to them, so records fall into 3G + 1 heaps, with G distinct
+    Only the scores of positives matter, so records are grouped into 3G + 1 heaps, with G distinct
     scores of positives, ascending: the G + 1 gaps between these scores with the negatives inside,
     the G scores with the negatives that tie, and the G scores with their positives. One sum of
-    weights a heap and draw replaces sorting in every draw; nothing is approximated.
+    weights a heap and draw replaces sorting in every draw, exactly.
     """
 
     heaps: Any
-    """Sparse, (heaps, N), of ones: which records lie in each heap, in the order above."""
+    """Sparse (heaps, N) of ones: the records of each heap, in the order above."""
 
     n_scores: int
     """G."""
 
     @staticmethod
     def of(scores_N: Scores, truth_N: Truth, dtype: npt.DTypeLike = np.float64) -> "RankedClass":
-        """Lay out the records of a class; `dtype` is that of the weights to come."""
+        """Arrange the records of a class; `dtype` is that of the weights."""
         from scipy.sparse import csr_array
 
         distinct = np.unique(scores_N[truth_N])
@@ -94,7 +87,7 @@ class RankedClass:
         between, ties, positive = sums[: n + 1], sums[n + 1 : 2 * n + 1], sums[2 * n + 1 :]
         with_ties = between.copy()
         with_ties[1:] += ties
-        below = np.cumsum(with_ties, axis=0)  # row g: negatives below score g; row G: all of them
+        below = np.cumsum(with_ties, axis=0)  # row g: negatives below score g; row G: all
         positive = positive.astype(np.float64)
         all_positive, all_negative = positive.sum(axis=0), below[n].astype(np.float64)
         below = below[:n]
@@ -103,7 +96,7 @@ class RankedClass:
             auroc = wins / (all_positive * all_negative)
             found = np.cumsum(positive[::-1], axis=0)[::-1]
             precision = found / (found + (all_negative - below))
-            precision[positive == 0] = 0  # no step of recall, and perhaps nothing found
+            precision[positive == 0] = 0  # no step of recall; it may be 0/0
             average = np.einsum("gd,gd->d", positive, precision) / all_positive
         return auroc, average
 
@@ -111,13 +104,12 @@ class RankedClass:
 def weighted_areas(scores_N: Scores, truth_N: Truth, weights_DN: Floats) -> tuple[Floats, Floats]:
     """The areas under the ROC and the precision-recall curve for each row of record weights.
 
-    AUROC is the chance that a record that shows the class scores above one that does not, a tie
-    counting half. AUPRC is average precision: the mean, over records that show the class, of the
-    precision at their score, records of one score standing or falling together.
+    AUROC is the chance that a record with the class scores above one without, a tie counting half.
+    AUPRC is average precision: the mean, over records with the class, of the precision at their
+    score, where records of one score are predicted together.
 
     Returns:
-        (D,) each; NaN where a draw has no record that shows the class, and the AUROC also where it
-        has no other.
+        (D,) each; NaN if a draw has no record with the class; AUROC also if it has none without.
 
     Source: AUROC, Mann & Whitney 1947; average precision as scikit-learn's
     `average_precision_score`.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
@@ -15,8 +15,6 @@ from ecgpipe.evaluate.metrics.calibration import (
     fitted_scale,
     platt_fits,
     reliability_bins,
-    sigmoid,
-    softmax,
 )
 
 RNG = np.random.default_rng(0)
@@ -26,7 +24,7 @@ def single(n: int, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Cosines of four classes, and truth drawn from their softmax at this scale."""
     rng = np.random.default_rng(seed)
     scores = rng.uniform(-0.5, 0.5, (n, 4)).astype(np.float32)
-    chances = softmax(scale * scores.astype(np.float64))
+    chances = softmax(scale * scores.astype(np.float64), axis=1)
     labels = (rng.random((n, 1)) > chances.cumsum(axis=1)).sum(axis=1)
     return scores, np.eye(4, dtype=bool)[np.minimum(labels, 3)]
 
@@ -80,7 +78,7 @@ def test_a_temperature_has_limits_where_validation_cannot_tell() -> None:
 
 def test_platts_sigmoid_equals_scikit_learns_logistic_regression_of_smoothed_targets() -> None:
     scores = RNG.normal(0.2, 0.1, (80, 3)).astype(np.float32)
-    truth = RNG.random((80, 3)) < sigmoid(12 * (scores - 0.25).astype(float))
+    truth = RNG.random((80, 3)) < expit(12 * (scores - 0.25).astype(float))
     slopes, offsets = platt_fits(scores, truth)
     for c in range(3):
         n_shown = truth[:, c].sum()
@@ -98,7 +96,7 @@ def test_platts_sigmoid_stays_finite_where_validation_separates_or_scores_are_eq
     truth = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], bool)
     scores = np.array([[0.9, 0.3], [0.8, 0.3], [0.1, 0.3], [0.0, 0.3]], np.float32)
     slopes, offsets = platt_fits(scores, truth)
-    chances = sigmoid(slopes * scores + offsets)
+    chances = expit(slopes * scores + offsets)
     # Four records of two kinds: the targets are 3/4 and 1/4, and no sigmoid goes far beyond.
     assert chances[:, 0] == pytest.approx([0.75, 0.75, 0.25, 0.25], abs=0.1)
     # Nothing to tell them apart: the mean of the targets, (2/3 + 3 x 1/5) / 4.
@@ -120,7 +118,7 @@ def test_validation_makes_a_model_that_is_too_sure_calibrated() -> None:
 
 def test_several_labels_have_a_sigmoid_each_and_only_where_validation_shows_the_class() -> None:
     scores = RNG.uniform(-0.5, 0.5, (2000, 3)).astype(np.float32)
-    truth = RNG.random((2000, 3)) < sigmoid(10 * scores.astype(float) - 1)
+    truth = RNG.random((2000, 3)) < expit(10 * scores.astype(float) - 1)
     val = scores[1000:], truth[1000:] & [True, True, False]
     scored = scores[:1000], truth[:1000]
     found = calibration("multi_label", scored, val, PairLogits(40, -1), draws(1000))

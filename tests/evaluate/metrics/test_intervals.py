@@ -9,7 +9,6 @@ import pytest
 
 from ecgpipe.evaluate.metrics.bootstrap import (
     PatientDraws,
-    patient_weights,
     percentile_interval,
     share_interval,
     shifted_interval,
@@ -45,7 +44,9 @@ class Population:
 def whole_population() -> dict[str, npt.NDArray[np.float64]]:
     """The figures of 200,000 patients."""
     scores, truth, _ = Population(200_000).sample(np.random.default_rng(99))
-    return bootstrap_metrics(scores, truth, np.empty((0, len(scores))), 1).summary
+    return bootstrap_metrics(
+        scores, truth, PatientDraws.of([str(n) for n in range(len(scores))], 0, 0), 1
+    ).summary
 
 
 def coverage(repetitions: int, by_patient: bool) -> dict[str, float]:
@@ -104,7 +105,7 @@ def test_agreeing_ecgs_of_a_patient_widen_the_interval() -> None:
         ("patients", [str(n // 10) for n in range(80)]),
         ("records", [str(n) for n in range(80)]),
     ):
-        weights = patient_weights(patients, 2000, seed=0)
+        weights = PatientDraws.of(patients, 2000, seed=0).weights(0, 2000).T
         draws = (weights @ hit) / weights.sum(axis=1)
         low, high = share_interval(hit.mean(), draws, len(set(patients)))
         widths[name] = high - low

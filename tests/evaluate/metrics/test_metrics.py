@@ -12,7 +12,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from ecgpipe.evaluate.metrics.bootstrap import PatientDraws, patient_weights
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.metrics import (
     auprc,
     auroc,
@@ -28,7 +28,9 @@ NO_DRAWS = np.empty((0, 0))
 
 
 def metrics(scores: np.ndarray, truth: np.ndarray, min_positives: int = 1) -> dict[str, float]:
-    draws = bootstrap_metrics(scores, truth, np.empty((0, len(scores))), min_positives)
+    draws = bootstrap_metrics(
+        scores, truth, PatientDraws.of([str(n) for n in range(len(scores))], 0, 0), min_positives
+    )
     return {name: float(value[0]) for name, value in draws.summary.items()}
 
 
@@ -131,12 +133,13 @@ def test_nothing_scored_means_nothing_known() -> None:
 
 def test_patients_are_drawn_not_records() -> None:
     patients = ["a", "a", "a", "b", "c"]
-    weights = patient_weights(patients, 2000, seed=0)
+    weights = PatientDraws.of(patients, 2000, seed=0).weights(0, 2000).T
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, [0, 3, 4]].sum(axis=1) == 3).all()  # three patients in each draw
     assert weights[:, 0].mean() == pytest.approx(1, abs=0.05)
-    assert np.array_equal(weights, patient_weights(patients, 2000, seed=0))
+    again = PatientDraws.of(patients, 2000, seed=0).weights(0, 2000).T
+    assert np.array_equal(weights, again)
 
 
 def test_a_metric_that_does_not_exist_is_none() -> None:
@@ -152,8 +155,8 @@ def test_draws_without_a_class_are_left_out_of_its_interval() -> None:
     truth = np.zeros((3, 6), bool)
     truth[[0, 1], 0] = True
     truth[2, 1] = True
-    weights = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
-    draws = bootstrap_metrics(scores, truth, weights, 1)
+    weights = np.array([[1, 1, 0], [1, 0, 1]], np.uint16)
+    draws = bootstrap_metrics(scores, truth, PatientDraws(np.arange(3), weights.T), 1)
     assert np.isnan(draws.hits[1][1, 1])
     assert draws.summary["hit@1_macro"].tolist() == [1.0, 1.0, 1.0]
 
@@ -276,3 +279,13 @@ def test_the_threshold_is_the_best_of_all_and_the_smallest_of_equals() -> None:
         np.array([[4], [3], [2], [1]], np.float32), np.array([[1], [0], [0], [1]], bool)
     )
     assert by_hand[0] == 1
+
+
+def test_ranks_are_those_of_sorting_each_row_with_ties_against_the_class() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.integers(0, 6, (300, 9)).astype(np.float32)  # many ties
+    ascending = np.sort(scores, axis=1)
+    below = [np.searchsorted(row, each) for row, each in zip(ascending, scores, strict=True)]
+    assert np.array_equal(ranks(scores), scores.shape[1] - np.array(below))
+    assert ranks(scores[:0]).shape == (0, 9)
+    assert ranks(scores[:, :0]).shape == (300, 0)
