@@ -39,8 +39,8 @@ from ecgpipe.evaluate.scoring import bootstrap_metrics, percentile_metric
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import padded, truth_of
-from ecgpipe.train_ecg.data.placement import SignalShelf
-from ecgpipe.train_ecg.loop.training import TrainingData, train
+from ecgpipe.train_ecg.data.placement import TrainSignals
+from ecgpipe.train_ecg.loop.training import TrainingData, TrainInputs, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import ModelShape
@@ -168,7 +168,7 @@ class Bench:
         signals = self.train.signals
         n, leads, samples = signals.shape
         return TrainingData(
-            signals=SignalShelf(lambda slots: signals[slots], np.arange(n), leads, samples),
+            signals=TrainSignals(lambda slots: signals[slots], np.arange(n), leads, samples),
             texts=RecordTexts(
                 texts_NK=padded([[row_of[s] for s in own] for own in texts]),
                 labels_NL=padded(self.train.findings),
@@ -210,8 +210,8 @@ def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str
     """Train one choice with one seed; its figures on the test records, and how long it took."""
     config = TrainConfig(**{**BASE, **settings, "seed": seed})
     data = bench.training_data(config)
-    leads, samples, width = data.signals.leads, data.signals.samples, data.texts.vectors_FW.shape[1]
-    shape = ModelShape.of(config, leads, samples, RATE_HZ, width)
+    signals, width = data.signals, data.texts.vectors_FW.shape[1]
+    shape = ModelShape.of(config, signals.n_leads, signals.samples, RATE_HZ, width)
 
     def on_validate(encoder: ModelEncoder) -> dict[str, float]:
         summary = _figures(bench.scores(encoder, bench.val), bench.val, 0)
@@ -219,7 +219,18 @@ def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        done = train(config, shape, data, Path(folder), "k", {}, on_validate, Stop())
+        done = train(
+            TrainInputs(
+                config=config,
+                shape=shape,
+                data=data,
+                folder=Path(folder),
+                run_key="k",
+                about={},
+                on_validate=on_validate,
+                stop=Stop(),
+            )
+        )
         model, _ = load_model(Path(folder) / "model")
     seconds = time.monotonic() - started
     encoder = ModelEncoder(model, lambda slots: bench.test.signals[slots])

@@ -28,7 +28,7 @@ from ecgpipe.cache.signals.writer import SignalResult, SignalStoreWriter, write_
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.inputs import to_model_input
 from ecgpipe.train_ecg.data.order import epoch_batches
-from ecgpipe.train_ecg.data.placement import SignalShelf
+from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.step import make_optimizer, step_for
 from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up
 from ecgpipe.train_ecg.losses.objective import RecordTexts
@@ -70,7 +70,7 @@ def training_data(store: SignalStore) -> TrainingData:
     n = store.n_slots
     texts = random.integers(0, N_TEXTS, (n, 1))
     return TrainingData(
-        signals=SignalShelf(store.read, np.arange(n), len(LEADS), store.samples),
+        signals=TrainSignals(store.read, np.arange(n), len(LEADS), store.samples),
         texts=RecordTexts(
             texts_NK=texts,
             labels_NL=texts,
@@ -83,22 +83,22 @@ def training_data(store: SignalStore) -> TrainingData:
 
 def model_shape(config: TrainConfig, data: TrainingData) -> ModelShape:
     """The model that these settings ask for."""
-    leads, samples = data.signals.leads, data.signals.samples
+    leads, samples = data.signals.n_leads, data.signals.samples
     return ModelShape.of(config, leads, samples, RATE_HZ, TEXT_WIDTH)
 
 
 def engine_step(config: TrainConfig, data: TrainingData, accelerator: Accelerator) -> TakeStep:
     """A step of the engine, batch after batch, epoch after epoch."""
-    bench = set_up(config, model_shape(config, data), data, accelerator)
-    bench.step.model.train()
-    take = step_for(bench.step, config)
+    setup = set_up(config, model_shape(config, data), data, accelerator)
+    setup.step.model.train()
+    take = step_for(setup.step, config)
 
     def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for epoch in range(10**6):
-            bench.step.begin_epoch(epoch)
+            setup.step.begin_epoch(epoch)
             places_nB = epoch_batches(len(data.signals), config.global_batch_size, 0, epoch)
             yield from zip(
-                bench.signals.batches(places_nB), torch.from_numpy(places_nB), strict=True
+                setup.signals.batches(places_nB), torch.from_numpy(places_nB), strict=True
             )
 
     endless = batches()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, training_data
+from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, train_inputs, training_data
 from ecgpipe.config.train import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
@@ -148,8 +148,8 @@ def _losses(
     """
     n_records = sizes.steps_an_epoch_checked * config.global_batch_size
     data = training_data(sizes, "sampled_finding", n_records)
-    bench = set_up(config, model_shape(config, sizes), data, make_accelerator())
-    step = bench.step
+    setup = set_up(config, model_shape(config, sizes), data, make_accelerator())
+    step = setup.step
     take_step = CapturedStep(step) if captured else step
     figures: list[torch.Tensor] = []
     step.model.train()
@@ -162,7 +162,7 @@ def _losses(
         places_nB = epoch_batches(n_records, config.global_batch_size, config.seed, epoch)
         on_device_nB = torch.from_numpy(places_nB).to(step._epoch.device)
         for places_B, signal_bLS in zip(
-            on_device_nB, bench.signals.batches(places_nB), strict=True
+            on_device_nB, setup.signals.batches(places_nB), strict=True
         ):
             number = min(len(figures), EAGER_STEPS) if kept == "rate" else len(figures)
             step.set_learning_rate(learning_rate(config, number, len(places_nB)))
@@ -207,7 +207,7 @@ def _resumed(sizes: Sizes, limit: float) -> Iterator[Check]:
     data = training_data(sizes, "sentence", n_steps * batch)
 
     def run(folder: Path, stop: Stop) -> dict[str, torch.Tensor]:
-        train(config, model_shape(config, sizes), data, folder, "k", {}, _validated, stop)
+        train(train_inputs(config, sizes, data, folder, stop))
         return load_tensors(folder / "model" / "model.safetensors")
 
     with tempfile.TemporaryDirectory() as name:
@@ -224,10 +224,6 @@ def _resumed(sizes: Sizes, limit: float) -> Iterator[Check]:
         limit,
         note="bit-equal" if equal else "not bit-equal",
     )
-
-
-def _validated(_: Any) -> dict[str, float]:
-    return {"macro_auroc": 0.5}
 
 
 def _random_numbers(device: torch.device) -> Iterator[Check]:
@@ -250,7 +246,7 @@ def _batches(sizes: Sizes, placement: str) -> Iterator[Check]:
     batch = sizes.batches[0]
     n_records = sizes.steps_an_epoch_checked * batch
     data = training_data(sizes, "sentence", n_records)
-    signals = data.signals.placed(placement, make_accelerator().device)
+    signals = data.signals.place(placement, make_accelerator().device)
     places_nB = epoch_batches(n_records, batch, 0, 0)
     unequal = sum(
         int((signal.cpu() != torch.from_numpy(data.read_signals(places_B))).sum())

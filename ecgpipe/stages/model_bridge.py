@@ -1,7 +1,7 @@
-"""Where torch meets the other rooms: building, training and asking a model.
+"""Where torch meets the other rooms: building, training and applying a model.
 
-Owns the translation from wording to vector: evaluation speaks in words, the model in vectors of the
-language model, the cache in keys. Imported only when a model is really needed.
+Owns the translation from wording to vector: evaluation uses words, the model takes vectors of the
+language model, and the cache finds these by key. Importing it imports torch, so stages do so late.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,15 +26,15 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import padded
-from ecgpipe.train_ecg.data.placement import SignalShelf
+from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.step_profile import StepProfile, profile_step
-from ecgpipe.train_ecg.loop.training import Trained, TrainingData, train
+from ecgpipe.train_ecg.loop.training import Trained, TrainingData, TrainInputs, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.trained_model import ChangeSignals, ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 
-class JointModel:
+class ScoringModel:
     """A model that encodes stored ECGs, and class wordings through the kept vectors."""
 
     def __init__(self, encoder: ModelEncoder, vectors: VectorCache, text: TextConfig) -> None:
@@ -53,14 +53,14 @@ class JointModel:
         return self.encode_sentences(class_sentences(texts, self._text, language))
 
     def encode_sentences(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(n, D) unit vectors of whole sentences, as the language model read them."""
+        """(n, D) unit vectors of whole sentences, which already are prompts."""
         return self._encoder.encode_vectors(self._vectors.vectors(keys_of(sentences)))
 
 
-class SettledModel(JointModel):
-    """A model that learns no more: what it made of an ECG once is remembered.
+class TrainedModel(ScoringModel):
+    """A model that no longer changes, so it remembers the features of ECGs it has encoded.
 
-    Several analyses look at the same splits, and encoding is most of their time.
+    Several analyses use the same splits, and encoding takes most of their time.
     """
 
     def __init__(self, encoder: ModelEncoder, vectors: VectorCache, text: TextConfig) -> None:
@@ -72,7 +72,7 @@ class SettledModel(JointModel):
         return self._encoder.project(self.features(slots))
 
     def features(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """(n, F) what the encoder makes of these ECGs, before the projection."""
+        """(n, F) the encoder's features of these ECGs, before the projection."""
         key = slots.tobytes()
         if key not in self._features_of:
             self._features_of[key] = self._encoder.features(slots)
@@ -97,16 +97,21 @@ class SettledModel(JointModel):
 
     @property
     def logits(self) -> PairLogits:
-        """How the model makes a logit of a cosine."""
+        """How the model turns a cosine into a logit."""
         return PairLogits(*self._encoder.pair_logits)
 
 
 def train_model(
     experiment: Experiment, key: str, task: Task, stop: Stop, on_begin: Callable[[], None]
 ) -> Trained:
-    """Train the experiment's model; `task` ranks checkpoints on the validation split.
+    """Train the experiment's model.
 
-    `on_begin` is called once nothing can be refused any more, before the run's folder is changed.
+    Args:
+        experiment: the settings and data.
+        key: identifies the run.
+        task: ranks checkpoints on the validation split.
+        stop: checked between steps.
+        on_begin: called once no setting can be refused any more, before the run's folder is read.
 
     Raises:
         SourceError: no training record has a text.
@@ -120,14 +125,24 @@ def train_model(
     )
 
     def on_validate(encoder: ModelEncoder) -> Mapping[str, float]:
-        model = JointModel(encoder, vectors, config.text)
+        model = ScoringModel(encoder, vectors, config.text)
         least = config.eval.min_positives
         return validation_metrics(model, task, validation, least, config.text.language)
 
     shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
-    run = experiment.workspace.run
-    about = _about(experiment)
-    return train(config.train, shape, data, run, key, about, on_validate, stop, on_begin)
+    return train(
+        TrainInputs(
+            config=config.train,
+            shape=shape,
+            data=data,
+            folder=experiment.workspace.run,
+            run_key=key,
+            about=_about(experiment),
+            on_validate=on_validate,
+            stop=stop,
+            on_begin=on_begin,
+        )
+    )
 
 
 def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
@@ -141,7 +156,7 @@ def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
 
 
 def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
-    """The training split's signals, and the vectors of what may be said of each record.
+    """The training split's signals, and the vectors of each record's texts.
 
     Raises:
         SourceError: no training record has a text.
@@ -160,14 +175,14 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
     distinct = list(dict.fromkeys(sentence for sentences in texts for sentence in sentences))
     if len(distinct) == 1 and is_first():
         say(
-            f"train: all {len(texts)} records of the training split say the same, so there is"
-            " nothing to tell apart. Look at their findings, and at text.source."
+            f"train: all {len(texts)} records of the training split have the same text, so"
+            " there is nothing to learn. Check their findings, and text.source."
         )
     row_of = {sentence: row for row, sentence in enumerate(distinct)}
     number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
     store = experiment.signals
     return TrainingData(
-        signals=SignalShelf(store.read, records.slots, len(store.leads), store.samples),
+        signals=TrainSignals(store.read, records.slots, len(store.leads), store.samples),
         texts=RecordTexts(
             texts_NK=padded([[row_of[sentence] for sentence in sentences] for sentences in texts]),
             labels_NL=padded([[number_of[f] for f in r.findings] for r in records.records]),
@@ -185,7 +200,7 @@ def model_shape(experiment: Experiment, text_width: int) -> ModelShape:
     return ModelShape.of(config.train, n_leads, samples, config.data.rate_hz, text_width)
 
 
-def load_models(experiment: Experiment, folder: Path) -> tuple[SettledModel, list[SettledModel]]:
+def load_models(experiment: Experiment, folder: Path) -> tuple[TrainedModel, list[TrainedModel]]:
     """The trained model in `folder`, and untrained ones of its shape for the baseline.
 
     Raises:
@@ -196,22 +211,23 @@ def load_models(experiment: Experiment, folder: Path) -> tuple[SettledModel, lis
     expected = model_shape(experiment, vectors.dim)
     if card.about["vectors"] != experiment.fingerprint.digest or card.shape != expected:
         raise CheckpointError(
-            f"{folder} was trained on other signals, vectors or settings than these. Run"
+            f"{folder} was trained with different signals, vectors or settings. Run"
             " `ecgpipe train`."
         )
-    # The text mean is data, not training: an untrained model gets it too, for a fair comparison.
+    # The text mean comes from the data, not from training: for a fair comparison, untrained
+    # models get it too.
     seed = experiment.config.eval.seed
     untrained = []
     for number in range(experiment.config.eval.random_encoders):
         other = initialised(card.shape, seed=1_000_003 * (seed + 1) + number)
         other.text_mean_W.copy_(model.text_mean_W)
-        untrained.append(_joint(experiment, other.eval(), vectors))
-    return _joint(experiment, model, vectors), untrained
+        untrained.append(_trained_model(experiment, other.eval(), vectors))
+    return _trained_model(experiment, model, vectors), untrained
 
 
-def _joint(experiment: Experiment, model: Any, vectors: VectorCache) -> SettledModel:
+def _trained_model(experiment: Experiment, model: Any, vectors: VectorCache) -> TrainedModel:
     encoder = ModelEncoder(model, experiment.signals.read)
-    return SettledModel(encoder, vectors, experiment.config.text)
+    return TrainedModel(encoder, vectors, experiment.config.text)
 
 
 def _about(experiment: Experiment) -> dict[str, Any]:

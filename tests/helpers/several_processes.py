@@ -19,7 +19,7 @@ from ecgpipe.config.train import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import padded
-from ecgpipe.train_ecg.data.placement import SignalShelf
+from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.two_towers import ModelShape
 
@@ -47,7 +47,7 @@ def train_toy(
 ) -> None:
     """Fifty steps of a global batch of 64, every step logged; with group norm by default."""
     # Imported here so that its exit handler is registered last and runs before that of `main`.
-    from ecgpipe.train_ecg.loop.training import TrainingData, train
+    from ecgpipe.train_ecg.loop.training import TrainingData, TrainInputs, train
 
     random = np.random.default_rng(0)
     n = 64 * 10
@@ -75,7 +75,7 @@ def train_toy(
     vectors = random.normal(3, 1, (8 if single else len(sets), 10)).astype(np.float32)
     texts = findings if single else [[sets.index(tuple(own))] for own in findings]
     data = TrainingData(
-        signals=SignalShelf(lambda slots: stored[slots], np.arange(n), 12, 100),
+        signals=TrainSignals(lambda slots: stored[slots], np.arange(n), 12, 100),
         texts=RecordTexts(texts_NK=padded(texts), labels_NL=padded(findings), vectors_FW=vectors),
         read_signals=lambda slots: stored[slots],
         record_ids=[str(number) for number in range(n)],
@@ -91,7 +91,18 @@ def train_toy(
         return {"macro_auroc": float(rank * next(epochs)) if own_metrics else float("nan")}
 
     try:
-        train(config, shape, data, folder, "k", {}, validate, stop)
+        train(
+            TrainInputs(
+                config=config,
+                shape=shape,
+                data=data,
+                folder=folder,
+                run_key="k",
+                about={},
+                on_validate=validate,
+                stop=stop,
+            )
+        )
     except StoppedEarly as stopped:
         (folder / f"stopped-{rank}").write_text(str(stopped))
 

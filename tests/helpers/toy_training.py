@@ -9,8 +9,8 @@ import numpy as np
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.data.placement import SignalShelf
-from ecgpipe.train_ecg.loop.training import Trained, TrainingData, train
+from ecgpipe.train_ecg.data.placement import TrainSignals
+from ecgpipe.train_ecg.loop.training import Trained, TrainingData, TrainInputs, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape
@@ -39,7 +39,7 @@ def toy_data(n: int = 40) -> tuple[TrainingData, np.ndarray]:
     stored = signals.astype(np.int16)
     vectors = rng.normal(5, 1, (N_CLASSES, 10)).astype(np.float32)
     data = TrainingData(
-        signals=SignalShelf(lambda slots: stored[slots], np.arange(n), 12, 64),
+        signals=TrainSignals(lambda slots: stored[slots], np.arange(n), 12, 64),
         texts=RecordTexts(
             texts_NK=classes[:, None], labels_NL=classes[:, None], vectors_FW=vectors
         ),
@@ -72,4 +72,16 @@ def run(
     """Train the toy problem in `folder`, with these settings changed."""
     config = dataclasses.replace(CONFIG, **settings)
     stop = Stop() if stop is None else stop
-    return train(config, shape, data, folder, key, {"vectors": "f"}, validate, stop, on_begin)
+    return train(
+        TrainInputs(
+            config=config,
+            shape=shape,
+            data=data,
+            folder=folder,
+            run_key=key,
+            about={"vectors": "f"},
+            on_validate=validate,
+            stop=stop,
+            on_begin=on_begin,
+        )
+    )

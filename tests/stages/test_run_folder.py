@@ -41,7 +41,7 @@ def lay(
     step = run / "checkpoints" / f"step-{10 * len(values):08d}"
     step.mkdir(parents=True)
     history = [{"val": {"macro_auroc": value}} for value in values]
-    state = {"history": history, "figures": [[1.0, 1.0, 1.0]] if begun else []}
+    state = {"history": history, "step_metrics": [[1.0, 1.0, 1.0]] if begun else []}
     (step / "state.json").write_text(json.dumps(state))
     (run / "run.json").write_text(json.dumps({"run_key": key}))
     (run / "config.yaml").write_text(config_as_yaml(config(**settings)))

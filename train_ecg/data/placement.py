@@ -1,18 +1,17 @@
-"""Where the training signals lie, and how batches of them come to the device.
+"""Where the training signals are kept, and how batches of them get to the device.
 
 Owns the choice (all on the device, all in main memory, or read from the store batch by batch) and
-being one batch ahead. Knows signals only as int16 (records, leads, samples); a batch is any records
-in any order, so whichever place it is, every epoch is shuffled whole. N = records, L = leads,
-S = samples, b = this process's rows.
+loading one batch ahead. Knows signals only as int16 (records, leads, samples). A batch may hold any
+records in any order, so every epoch is fully shuffled whatever the placement. N = records,
+L = leads, S = samples, b = this process's rows, k = batches.
 """
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +23,17 @@ from ecgpipe.errors import ConfigError
 Kind = Literal["device", "memory", "stream"]
 Rows = npt.NDArray[np.int64]
 ReadSignals = Callable[[Rows], npt.NDArray[np.int16]]
+T = TypeVar("T")
 
-# What is left for weights, activations and everybody else.
+# The rest is for weights, activations and other programs.
 _SHARE_OF_GPU = 0.6
 _SHARE_OF_MEMORY = 0.5
-_RECORDS_A_PIECE = 1024
-_BATCHES_AHEAD = 1
+_RECORDS_PER_READ = 1024
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where signals lie, and why there."""
+    """Where signals are kept, and why there."""
 
     kind: Kind
     why: str
@@ -46,20 +45,20 @@ def choose_placement(
     gpu_free: int | None,
     memory_free: int,
 ) -> Placement:
-    """The first place in which the signals fit, or the one that was asked for.
+    """The first place in which the signals fit, or the one that the setting names.
 
     Args:
         setting: train.placement.
-        n_bytes: what the training signals take as int16.
+        n_bytes: size of the training signals as int16.
         gpu_free: bytes free on this process's GPU; None without one.
         memory_free: bytes of main memory that this process may take.
 
     Raises:
-        ConfigError: `device` without a GPU, or what was asked for does not fit.
+        ConfigError: `device` without a GPU, or the signals do not fit where the setting wants them.
     """
     size = _size(n_bytes)
     if setting == "stream":
-        return Placement("stream", f"{size}, read from the store as asked for")
+        return Placement("stream", f"{size}, read from the store as train.placement says")
     if setting == "device" and gpu_free is None:
         raise ConfigError("train.placement is device, but this process has no GPU. Use auto.")
     if setting in ("auto", "device") and gpu_free is not None:
@@ -68,119 +67,119 @@ def choose_placement(
         if setting == "device":
             raise ConfigError(
                 f"train.placement is device, but the training signals are {size} and the GPU has"
-                f" {_size(gpu_free)} free, of which {_SHARE_OF_GPU:.0%} may be theirs. Use auto."
+                f" {_size(gpu_free)} free, of which they may take {_SHARE_OF_GPU:.0%}. Use auto."
             )
     if n_bytes <= _SHARE_OF_MEMORY * memory_free:
         return Placement("memory", f"{size} of {_size(memory_free)} free in main memory")
     if setting == "memory":
         raise ConfigError(
             f"train.placement is memory, but the training signals are {size} and"
-            f" {_size(memory_free)} are free, of which {_SHARE_OF_MEMORY:.0%} may be theirs. Use"
+            f" {_size(memory_free)} are free, of which they may take {_SHARE_OF_MEMORY:.0%}. Use"
             " auto or stream."
         )
     return Placement("stream", f"{size} fit nowhere ({_size(memory_free)} of main memory are free)")
 
 
-class SignalShelf:
-    """The training signals; where they lie is decided once, and runs of a sweep share them."""
+@dataclass(frozen=True)
+class TrainSignals:
+    """The signals of the training split, in the store."""
 
-    def __init__(self, read: ReadSignals, slots: Rows, leads: int, samples: int) -> None:
-        self._read = read
-        self.slots = slots
-        self.leads = leads
-        self.samples = samples
-        self._placed: dict[tuple[str, str], PlacedSignals] = {}
+    read: ReadSignals
+    """Slots (n,) to int16 (n, L, S)."""
+
+    slots: Rows
+    """(N,) where the training records are in the store."""
+
+    n_leads: int
+    samples: int
 
     def __len__(self) -> int:
         return len(self.slots)
 
-    def placed(
+    def place(
         self, setting: PlacementSetting, device: torch.device, processes_here: int = 1
     ) -> "PlacedSignals":
-        """The signals at their place.
+        """Load the signals to where they are kept during training.
 
         Args:
             setting: train.placement.
-            device: what batches go to.
-            processes_here: processes on this machine, which share its main memory.
+            device: where batches are wanted.
+            processes_here: processes that share this machine's main memory.
 
         Raises:
             ConfigError: as `choose_placement`.
             StoreError: a record is damaged.
         """
-        key = setting, str(device)
-        if key not in self._placed:
-            n_bytes = 2 * len(self.slots) * self.leads * self.samples
-            gpu_free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-            placement = choose_placement(
-                setting,
-                n_bytes,
-                gpu_free,
-                memory_left() // processes_here,
-            )
-            self._placed[key] = PlacedSignals(placement, self._read, self, device)
-        return self._placed[key]
+        n_bytes = 2 * len(self) * self.n_leads * self.samples
+        gpu_free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+        placement = choose_placement(setting, n_bytes, gpu_free, memory_left() // processes_here)
+        return PlacedSignals(placement, self, device)
 
 
 class PlacedSignals:
-    """Signals at their place, served in batches."""
+    """Signals where they are kept, served in batches."""
 
-    def __init__(
-        self, placement: Placement, read: ReadSignals, shelf: SignalShelf, device: torch.device
-    ) -> None:
+    def __init__(self, placement: Placement, signals: TrainSignals, device: torch.device) -> None:
         self.placement = placement
-        self._read = read
-        self._slots = shelf.slots
+        self._signals = signals
         self._device = device = _numbered(device)
         self._copying: Any = None
         self._resident_NLS: torch.Tensor | None = None
         if placement.kind != "stream":
             where = device if placement.kind == "device" else torch.device("cpu")
-            shape = len(shelf), shelf.leads, shelf.samples
+            shape = len(signals), signals.n_leads, signals.samples
             self._resident_NLS = torch.empty(shape, dtype=torch.int16, device=where)
-            for start in range(0, len(shelf), _RECORDS_A_PIECE):
-                piece = torch.from_numpy(read(shelf.slots[start : start + _RECORDS_A_PIECE]))
-                self._resident_NLS[start : start + len(piece)] = piece
-            if where.type == "cuda":  # other runs read it in streams of their own
-                torch.cuda.current_stream(where).synchronize()
+            for start in range(0, len(signals), _RECORDS_PER_READ):
+                slots = signals.slots[start : start + _RECORDS_PER_READ]
+                self._resident_NLS[start : start + len(slots)] = torch.from_numpy(
+                    signals.read(slots)
+                )
 
     def batches(self, places_kb: Rows) -> Iterator[torch.Tensor]:
         """int16 (b, L, S) on the device for each row of `places_kb`, in order."""
         if self._resident_NLS is not None and self._resident_NLS.device == self._device:
-            # Nothing to wait for: it lies where it is needed.
             order_kb = torch.from_numpy(places_kb).to(self._device)
             for places_b in order_kb:
                 yield self._resident_NLS.index_select(0, places_b)
         elif self._device.type == "cuda":
-            gather = partial(self.gather, pinned=True)
-            yield from _copied_ahead(gather, places_kb, self._device, self._copy_stream())
+            for batch_bLS, copied in _one_ahead(self._copy_to_gpu, places_kb):
+                using = torch.cuda.current_stream(self._device)
+                using.wait_event(copied)  # the GPU waits, the processor does not
+                batch_bLS.record_stream(using)  # do not reuse its memory before `using` is done
+                yield batch_bLS
         else:
-            yield from _ahead(self.gather, places_kb)
+            yield from _one_ahead(self.gather, places_kb)
 
-    def _copy_stream(self) -> Any:
-        # One for all epochs and runs: the allocator keeps the memory of each stream apart. Streams
-        # of another priority come from another pool, so it is never one that a CUDA graph is
-        # captured in, whose capture would take the copies along.
+    def _copy_to_gpu(self, places_b: Rows) -> tuple[torch.Tensor, torch.cuda.Event]:
+        """A batch that is being copied while the GPU computes, and when the copy is done."""
         if self._copying is None:
+            # One for all epochs: the allocator keeps memory for each stream apart. Streams of
+            # another priority come from another pool, so a capture never gets this one and
+            # records the copies.
             self._copying = torch.cuda.Stream(self._device, priority=-1)  # type: ignore[no-untyped-call]  # torch has no types here
-        return self._copying
+        # A thread has a current device of its own.
+        with torch.cuda.device(self._device), torch.cuda.stream(self._copying):
+            batch_bLS = self.gather(places_b, pinned=True).to(self._device, non_blocking=True)
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
+            copied.record(self._copying)
+        return batch_bLS, copied
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._signals)
 
     def gather(self, places_b: Rows, pinned: bool = False) -> torch.Tensor:
-        """int16 (b, L, S) of these records, where they lie.
+        """int16 (b, L, S) of these records, on the device where the signals are kept.
 
         Args:
             places_b: the records.
-            pinned: into memory that a GPU copies from by itself, without another copy on the way.
+            pinned: whether to put them into memory that a GPU can copy from directly.
 
         Raises:
             StoreError: a record is damaged.
         """
         resident_NLS = self._resident_NLS
         if resident_NLS is None:
-            read_bLS = torch.from_numpy(self._read(self._slots[places_b]))
+            read_bLS = torch.from_numpy(self._signals.read(self._signals.slots[places_b]))
             return read_bLS.pin_memory() if pinned else read_bLS
         places = torch.from_numpy(places_b).to(resident_NLS.device)
         batch_bLS = torch.empty(
@@ -202,45 +201,16 @@ def memory_left() -> int:
     return left if limit is None or used is None else max(0, min(left, limit - used))
 
 
-def _ahead(gather: Callable[[Rows], torch.Tensor], places_kb: Rows) -> Iterator[torch.Tensor]:
-    """What `gather` gives for each row, worked out by a thread while the one before is used."""
+def _one_ahead(load: Callable[[Rows], T], places_kb: Rows) -> Iterator[T]:
+    """What `load` returns for each row, loaded by a thread while the one before is in use."""
     with ThreadPoolExecutor(1, thread_name_prefix="ecgpipe-batches") as thread:
-        waiting = [thread.submit(gather, places_b) for places_b in places_kb[:_BATCHES_AHEAD]]
-        for places_b in places_kb[_BATCHES_AHEAD:]:
-            waiting.append(thread.submit(gather, places_b))
-            yield waiting.pop(0).result()
-        for last in waiting:
-            yield last.result()
-
-
-def _copied_ahead(
-    gather: Callable[[Rows], torch.Tensor], places_kb: Rows, device: torch.device, stream: Any
-) -> Iterator[torch.Tensor]:
-    """As `_ahead`, and copied to a GPU beside its work.
-
-    The copy runs in a stream of its own out of pinned memory; the GPU's own stream waits for it,
-    the processor does not.
-    """
-
-    def copied(places_b: Rows) -> tuple[torch.Tensor, torch.cuda.Event]:
-        # The thread has a current device of its own.
-        with torch.cuda.device(device), torch.cuda.stream(stream):
-            batch = gather(places_b).to(device, non_blocking=True)
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
-            done.record(stream)
-        return batch, done
-
-    with ThreadPoolExecutor(1, thread_name_prefix="ecgpipe-batches") as thread:
-        waiting = [thread.submit(copied, places_b) for places_b in places_kb[:_BATCHES_AHEAD]]
-        for places_b in [*places_kb[_BATCHES_AHEAD:], None]:
-            if places_b is not None:
-                waiting.append(thread.submit(copied, places_b))
-            if waiting:
-                batch, done = waiting.pop(0).result()
-                using = torch.cuda.current_stream(device)
-                using.wait_event(done)
-                batch.record_stream(using)  # its memory is not to be reused before `using` is done
-                yield batch
+        loading: Future[T] | None = None
+        for places_b in places_kb:
+            before, loading = loading, thread.submit(load, places_b)
+            if before is not None:
+                yield before.result()
+        if loading is not None:
+            yield loading.result()
 
 
 def _numbered(device: torch.device) -> torch.device:
@@ -257,7 +227,7 @@ def _size(n_bytes: int) -> str:
 def _lines(path: str) -> list[str]:
     try:
         return Path(path).read_text().splitlines()
-    except OSError:  # not Linux, or not told
+    except OSError:  # not Linux, or not readable
         return []
 
 

@@ -1,8 +1,8 @@
-"""States of a training run that are whole, or absent.
+"""Checkpoints of a training run: complete, or absent.
 
 Owns the checkpoint folder: `step-00000217/` holds the weights and the optimiser's state in
-safetensors and `state.json`, written last, with the SHA-256 of each file and of itself. A folder is
-built under a temporary name and renamed; a kill leaves the one before. Nothing here is ever
+safetensors, and `state.json`, written last, with the SHA-256 of each file and of itself. A folder
+is built under a temporary name and renamed, so a kill leaves the previous one. Nothing here is ever
 unpickled.
 """
 
@@ -43,7 +43,7 @@ class Checkpoint:
 
     path: Path
     state: dict[str, Any]
-    """Steps done, history, the best epoch's step, and whose run it is."""
+    """Steps done, history, the best epoch's step, and the run's key."""
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """One of its files, `model` or `optimizer`, on the CPU."""
@@ -73,7 +73,7 @@ def save_checkpoint(
             temporary.mkdir()
             digests = {}
             for name, tensors in files.items():
-                # Bytes, and our own writing: a full disk is then an OSError like any other.
+                # Written here, not by safetensors: a full disk is then an OSError like any other.
                 content = save({key: value.contiguous() for key, value in tensors.items()})
                 path = temporary / f"{name}.safetensors"
                 path.write_bytes(content)
@@ -105,7 +105,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except CheckpointError:
         raise
     except (StoreError, OSError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
+        raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
     return Checkpoint(path, state)
 
 
@@ -119,14 +119,12 @@ def _check_state(path: Path, state: object) -> None:
         raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
     if missing := {"files", "steps_done", "best_step"} - set(state):
         raise CheckpointError(f"{path}/state.json lacks {', '.join(sorted(missing))}.")
-    # Those of before 2026-11-28 have none.
-    digest = state.pop("digest", None)
-    if digest is not None and digest != digest_of(state):
+    if state.pop("digest", None) != digest_of(state):
         raise CheckpointError(f"{path}/state.json does not match its digest: it is damaged.")
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, and what is wrong with newer ones that are not."""
+    """The newest intact checkpoint, and what is wrong with newer ones."""
     problems: list[str] = []
     for path in reversed(_all(folder)):
         try:
@@ -137,8 +135,8 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Keep the last `keep` checkpoints and what each of them calls the best; remove the others, and
-    what killed runs left half-written."""
+    """Keep the last `keep` checkpoints and the best epoch's that each of them names; remove the
+    rest, and what killed runs left half-written."""
     last = _all(folder)[-keep:]
     kept = set(last)
     for path in last:
@@ -151,7 +149,7 @@ def prune(folder: Path, keep: int) -> None:
 
 
 def checkpoint_path(folder: Path, steps_done: int) -> Path:
-    """Where the state after so many steps is, or would be."""
+    """The folder of the state after this many steps, whether it exists or not."""
     return folder / f"step-{steps_done:08d}"
 
 

@@ -1,6 +1,6 @@
-"""What a run writes down as it goes: log.jsonl by epoch, steps.jsonl now and then, TensorBoard.
+"""The logs of a run: log.jsonl per epoch, steps.jsonl every few steps, TensorBoard.
 
-Owns those files. After a resume they hold what an undisturbed run's would, but for the times.
+Owns those files. After a resume they hold what an uninterrupted run's would, except for the times.
 """
 
 import json
@@ -24,12 +24,12 @@ class RunLog:
         self._board: Any = None
 
     def say(self, line: str) -> None:
-        """A line for the person who reads the job's log."""
+        """Write a line for the person who reads the job's log."""
         if self._on:
             say(line)
 
     def rewind(self, history: Sequence[Mapping[str, Any]], step: int) -> None:
-        """Forget what was written behind `step`: it will be done again. Comes before any figure."""
+        """Drop what was written after `step`, which will be done again; call it first."""
         if not self._on:
             return
         self._board = _board(self._board_folder, step + 1)
@@ -40,11 +40,11 @@ class RunLog:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
             except (ValueError, KeyError, TypeError):
-                break  # half a line, of a killed run
+                break  # half a line of a killed run
         write_atomic(self._steps, "".join(f"{line}\n" for line in kept).encode())
 
     def epoch(self, history: Sequence[Mapping[str, Any]], *, to_board: bool = True) -> None:
-        """The epochs up to now, whole: a reader never sees half a line."""
+        """Write all epochs so far, atomically: a reader never sees half a line."""
         if not self._on:
             return
         lines = (json.dumps(entry, ensure_ascii=False) for entry in history)
@@ -57,20 +57,20 @@ class RunLog:
                     self._board.add_scalar(f"epoch/{name}", value, step)
             self._board.flush()
 
-    def step(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
-        """The figures of one step, counted from 1 over all epochs."""
+    def step(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Append the metrics of one step, counted from 1 over all epochs."""
         if not self._on:
             return
         with storing(self._steps), self._steps.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": epoch, "step": step, **figures}) + "\n")
+            file.write(json.dumps({"epoch": epoch, "step": step, **metrics}) + "\n")
         if self._board is not None:
-            for name, value in figures.items():
+            for name, value in metrics.items():
                 self._board.add_scalar(f"step/{name}", value, step)
-            self._board.flush()  # what is not is lost with the process
+            self._board.flush()  # or a kill would lose it
 
 
 def _board(folder: Path, first_step: int) -> Any:
-    """TensorBoard's writer where it is installed; earlier figures from `first_step` on are void."""
+    """TensorBoard's writer if it is installed; discards earlier values from `first_step` on."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

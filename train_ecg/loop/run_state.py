@@ -1,6 +1,6 @@
-"""Where a run stands: weights, optimiser, the epochs behind it and the steps of the one in work.
+"""How far a run is: weights, optimiser, finished epochs, and the steps of the current one.
 
-Owns what a checkpoint holds and which are kept. There is no random state to keep: order, texts and
+Owns what a checkpoint holds and which are kept. There is no random state to save: order, texts and
 augmentation are functions of (seed, epoch, record).
 """
 
@@ -27,15 +27,15 @@ from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
 
 
 class RunState:
-    """A run's model and optimiser with what lies behind them."""
+    """A run's model and optimiser, and the history that led to them."""
 
     def __init__(self, model: TwoTowers, optimizer: AdamW, folder: Path, run_key: str) -> None:
         self.history: list[dict[str, Any]] = []
         """An entry for each finished epoch."""
-        self.figures: list[tuple[float, ...]] = []
-        """Those of each step of the epoch in work."""
+        self.step_metrics: list[tuple[float, ...]] = []
+        """An entry for each step of the current epoch."""
         self.threads: int | None = None
-        """Of each process, on a CPU: their number decides how sums round."""
+        """Per process, on a CPU: their number decides how sums are rounded."""
         self._model = model
         self._optimizer = optimizer
         self._folder = folder
@@ -43,29 +43,28 @@ class RunState:
         self._saved_steps = -1
 
     def values(self, best_by: str) -> list[float | None]:
-        """The validation figure of each finished epoch; None where it was undefined."""
+        """The validation metric of each finished epoch; None where it was undefined."""
         return [entry["val"][best_by] for entry in self.history]
 
     def load_newest(self, best_by: str) -> list[str]:
-        """Continue from the newest whole checkpoint, if there is any.
+        """Load the newest intact checkpoint, if there is one.
 
         Returns:
             What is wrong with newer ones.
 
         Raises:
-            CheckpointError: they are another run's, or all are damaged, or the one of the best
-                epoch is.
+            CheckpointError: they are another run's, or all are damaged, or the best epoch's is.
         """
         found, problems = newest_checkpoint(self._folder)
         if found is None:
             if problems:
                 raise CheckpointError(
                     f"No checkpoint in {self._folder} can be read: {problems[0]} Move"
-                    f" {self._folder.parent} away to start anew."
+                    f" {self._folder.parent} away to start again."
                 )
             return []
-        needed = {"history", "figures"} - set(found.state)
-        if found.state.get("run_key") != self._run_key or needed:
+        missing = {"history", "step_metrics"} - set(found.state)
+        if found.state.get("run_key") != self._run_key or missing:
             raise CheckpointError(
                 f"{found.path} belongs to a run with other data or settings. Give this experiment"
                 " another name, or move the folder away."
@@ -80,14 +79,14 @@ class RunState:
                 f"{found.path} holds another model than these settings make: {error}"
             ) from error
         self.history[:] = found.state["history"]
-        self.figures[:] = [tuple(row) for row in found.state["figures"]]
+        self.step_metrics[:] = [tuple(row) for row in found.state["step_metrics"]]
         self.threads = found.state.get("threads")
         self._saved_steps = int(found.state["steps_done"])
         self._check_best(best_by, int(found.state["steps_per_epoch"]))
         return problems
 
     def _check_best(self, best_by: str, steps_per_epoch: int) -> None:
-        """Now, and not after the last epoch, when it would be wanted."""
+        """Refuse to train for hours towards a model that cannot be exported any more."""
         best = best_epoch(self.values(best_by))
         if best * steps_per_epoch in (0, self._saved_steps):
             return
@@ -95,20 +94,20 @@ class RunState:
             read_checkpoint(checkpoint_path(self._folder, best * steps_per_epoch))
         except CheckpointError as error:
             raise CheckpointError(
-                f"{error} It held the best epoch up to now, {best}, so this run cannot end with its"
-                " best model any more. Put it back from a copy, or move"
-                f" {self._folder.parent} away to start anew."
+                f"{error} It held the best epoch so far, {best}, so this run can no longer end with"
+                " its best model. Restore it from a copy, or move"
+                f" {self._folder.parent} away to start again."
             ) from error
 
     def save(self, steps_per_epoch: int, config: TrainConfig) -> None:
-        """Keep this state, and remove those that nobody needs any more.
+        """Save this state, and remove checkpoints that are no longer needed.
 
         Raises:
             StoreError: the disk is full or not writable; the earlier checkpoints are untouched.
         """
         epochs = len(self.history)
         best = best_epoch(self.values(config.best_by)) * steps_per_epoch
-        steps = epochs * steps_per_epoch + len(self.figures)
+        steps = epochs * steps_per_epoch + len(self.step_metrics)
         if steps == self._saved_steps:
             return
         save_checkpoint(
@@ -118,7 +117,7 @@ class RunState:
             {
                 "run_key": self._run_key,
                 "history": self.history,
-                "figures": self.figures,
+                "step_metrics": self.step_metrics,
                 "threads": self.threads,
                 "best_step": best,
                 "steps_per_epoch": steps_per_epoch,
@@ -130,20 +129,19 @@ class RunState:
     def export(
         self, folder: Path, shape: ModelShape, about: Mapping[str, Any], config: TrainConfig
     ) -> None:
-        """The best epoch's weights become the run's model.
+        """Write the best epoch's weights as the run's model.
 
         Raises:
             CheckpointError: its checkpoint is damaged.
         """
         best = best_epoch(self.values(config.best_by))
         newest, _ = newest_checkpoint(self._folder)
-        assert newest is not None, "a run that ends has saved its state"
+        assert newest is not None, "a run saves its state before it ends"
         path = checkpoint_path(self._folder, best * int(newest.state["steps_per_epoch"]))
         checkpoint = read_checkpoint(path)
         training = {
             "run_key": self._run_key,
             "epochs": len(self.history),
-            "epochs_asked": config.epochs,
             "best_epoch": best,
             "best_by": config.best_by,
             "val": self.history[best - 1]["val"],

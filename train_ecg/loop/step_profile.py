@@ -1,7 +1,7 @@
 """Where the time of a training step goes.
 
-Owns the measurement: each part alone, waited for before the next, then whole steps undisturbed.
-Changes the weights of a model that nobody keeps.
+Owns the measurement: each part by itself, with a wait for the device after it, then whole steps
+without waiting. The model is thrown away afterwards.
 """
 
 import statistics
@@ -20,14 +20,14 @@ from ecgpipe.train_ecg.two_towers import ModelShape
 
 PARTS = ("load", "copy", "prepare", "forward", "backward", "update")
 _MEANING = {
-    "load": "signals of the batch from where they lie",
+    "load": "signals of the batch, from where they are kept",
     "copy": "to the device",
     "prepare": "millivolts, augmentation, normalisation",
     "forward": "encoder, projections, loss",
     "backward": "gradients",
     "update": "gradient norm, AdamW",
 }
-_WARM_UP = EAGER_STEPS + 2  # the capture itself takes a second, and is no step
+_WARM_UP = EAGER_STEPS + 2  # the capture itself takes a second
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class StepProfile:
     """Medians over steps."""
 
     parts_s: dict[str, float]
-    """By part, each waited for."""
+    """By part, waiting for the device after each."""
 
     step_s: float
-    """A whole step as training takes it: parts overlap, nothing is waited for."""
+    """A whole step as training takes it: parts overlap."""
 
     wait_s: float
-    """Of that, waiting for signals."""
+    """How much of `step_s` waits for signals."""
 
     batch: int
     device: str
@@ -58,11 +58,11 @@ class StepProfile:
         return "\n".join(
             [
                 f"One step of {self.batch} ECGs on {self.device}, {self.precision}, signals in"
-                f" {self.placement}; medians, each part waited for:",
+                f" {self.placement}; medians, waiting after each part:",
                 *lines,
-                f"{'together':<9}{1000 * total:>10.2f} ms",
-                f"{'a step':<9}{1000 * self.step_s:>10.2f} ms          as training takes it, of"
-                f" which {1000 * self.wait_s:.2f} ms wait for signals;"
+                f"{'sum':<9}{1000 * total:>10.2f} ms",
+                f"{'step':<9}{1000 * self.step_s:>10.2f} ms          as training takes it;"
+                f" {1000 * self.wait_s:.2f} ms of it wait for signals;"
                 f" {self.batch / self.step_s:,.0f} ECGs/s",
             ]
         )
@@ -71,15 +71,15 @@ class StepProfile:
 def profile_step(
     config: TrainConfig, shape: ModelShape, data: TrainingData, n_steps: int
 ) -> StepProfile:
-    """Take `n_steps` in parts, and as many whole, on this process's share of batches.
+    """Time `n_steps` in parts, and as many whole, on this process's share of the batches.
 
     Raises:
         ConfigError: as `ecgpipe.train_ecg.loop.training.train`.
         StoreError: a record is damaged.
     """
     accelerator = make_accelerator()
-    bench = set_up(config, shape, data, accelerator)
-    step, signals = bench.step, bench.signals
+    setup = set_up(config, shape, data, accelerator)
+    step, signals = setup.step, setup.signals
     device = accelerator.device
     places_nB = epoch_batches(len(signals), config.global_batch_size, config.seed, 0)
     repeats = -(-(n_steps + _WARM_UP) // len(places_nB))
@@ -124,16 +124,16 @@ def _whole_steps(
     on_device_nB: torch.Tensor,
     wait_for_device: Callable[[], None],
 ) -> tuple[float, float]:
-    """Mean seconds of a step that is not watched, and the median of waiting for signals in it."""
+    """Mean seconds of an uninterrupted step, and the median wait for signals in it."""
     waits = []
     started = time.perf_counter()
     for number, places_B in enumerate(on_device_nB):
         if number == _WARM_UP:
             wait_for_device()
             started = time.perf_counter()
-        asked = time.perf_counter()
+        before = time.perf_counter()
         signal = next(batches)
-        waits.append(time.perf_counter() - asked)
+        waits.append(time.perf_counter() - before)
         take_step(signal, places_B)
     wait_for_device()
     n_timed = len(on_device_nB) - _WARM_UP
@@ -141,7 +141,7 @@ def _whole_steps(
 
 
 class _Clock:
-    """Seconds by part, with the device waited for at the end of each."""
+    """Seconds by part, waiting for the device at the end of each."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, list[float]] = {name: [] for name in PARTS}

@@ -1,9 +1,9 @@
 """The train stage: epochs against kept text vectors, validated, saved and resumed.
 
-Owns the loop. accelerate drives one or many processes; the order of records, what is said of them
-and how they are varied are functions of (seed, epoch, record) alone, so a run that was stopped or
-killed continues from its last checkpoint, in the middle of an epoch too, as if it had not been.
-B = global batch, b = this process's rows.
+Owns the loop. accelerate drives one or many processes. The order of records, their texts and their
+augmentation are functions of (seed, epoch, record) alone, so a run that was stopped or killed
+continues from its last checkpoint, even in the middle of an epoch, with the same results.
+n = steps of an epoch, B = global batch, b = this process's rows.
 """
 
 import atexit
@@ -30,7 +30,7 @@ from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.order import Places, epoch_batches
-from ecgpipe.train_ecg.data.placement import PlacedSignals, SignalShelf
+from ecgpipe.train_ecg.data.placement import PlacedSignals, TrainSignals
 from ecgpipe.train_ecg.loop.early_stopping import best_epoch, last_epoch
 from ecgpipe.train_ecg.loop.rank_consensus import RankConsensus
 from ecgpipe.train_ecg.loop.ranks import Ranks
@@ -39,12 +39,12 @@ from ecgpipe.train_ecg.loop.run_state import RunState
 from ecgpipe.train_ecg.loop.schedule import learning_rate
 from ecgpipe.train_ecg.loop.step import METRICS, Step, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
-from ecgpipe.train_ecg.torch_errors import told
+from ecgpipe.train_ecg.torch_errors import translate_torch_errors
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 
-# For one another: between two runs of a sweep the first process evaluates and the others wait; but
-# where no launcher ends them, they wait as long for one that has failed.
+# How long processes wait for each other. Between two runs of a sweep the others wait for the first
+# to evaluate; without a launcher that ends them, they wait as long for one that has failed.
 _LONGEST_WAIT = timedelta(minutes=30)
 
 Validate = Callable[[ModelEncoder], Mapping[str, float]]
@@ -52,15 +52,43 @@ Validate = Callable[[ModelEncoder], Mapping[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """The training split: which signals, and what may be said of each. N = records."""
+    """The training split: its signals, and the texts of each record. N = records."""
 
-    signals: SignalShelf
+    signals: TrainSignals
     texts: RecordTexts
     read_signals: ReadSignals
-    """Any record of the store by slot: validation looks at others than `signals`."""
+    """Any record of the store by slot: validation reads records that are not in `signals`."""
 
     record_ids: Sequence[str]
-    """(N,) for the person who must find a bad one; never logged."""
+    """(N,) to name bad records in a file; never logged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainInputs:
+    """What `train` needs."""
+
+    config: TrainConfig
+    shape: ModelShape
+    data: TrainingData
+
+    folder: Path
+    """The run's; gets checkpoints/, log.jsonl, steps.jsonl and model/."""
+
+    run_key: str
+    """Identifies data and settings; a checkpoint with another key is refused."""
+
+    about: Mapping[str, Any]
+    """Kept in the model folder's config.json."""
+
+    on_validate: Validate
+    """Returns a model's metrics on the validation split; they must include config.best_by."""
+
+    stop: Stop
+    """Checked between steps."""
+
+    on_begin: Callable[[], None] = lambda: None
+    """Called by the first process once no setting can be refused any more, before `folder` is
+    read."""
 
 
 @dataclass(frozen=True)
@@ -72,57 +100,36 @@ class Trained:
     best_value: float | None
     history: list[dict[str, Any]]
     resumed_from: int
-    """Steps that were there already."""
+    """Steps that were done before, and loaded from a checkpoint."""
 
 
-def train(
-    config: TrainConfig,
-    shape: ModelShape,
-    data: TrainingData,
-    folder: Path,
-    run_key: str,
-    about: Mapping[str, Any],
-    on_validate: Validate,
-    stop: Stop,
-    on_begin: Callable[[], None] = lambda: None,
-) -> Trained:
-    """Train to config.epochs, from the last checkpoint in `folder` if there is one.
-
-    Args:
-        config: the settings.
-        shape: of the model.
-        data: the training split.
-        folder: of the run; gets checkpoints/, log.jsonl, steps.jsonl and model/.
-        run_key: identifies data and settings; a checkpoint of another key is refused.
-        about: kept in the model folder's config.json.
-        on_validate: figures of a model on the validation split; must hold config.best_by.
-        stop: asked between steps.
-        on_begin: called by the first process once no setting can be refused any more, before
-            `folder` is looked at.
+def train(inputs: TrainInputs) -> Trained:
+    """Train to config.epochs, from the last checkpoint in the run's folder if there is one.
 
     Raises:
-        ConfigError: fewer records than a batch, a batch that does not divide by the processes, or a
-            setting that this machine cannot honour.
-        CheckpointError: the checkpoints belong to another run, or all are damaged, or the best
-            epoch's is.
+        ConfigError: fewer records than a batch, a batch that is not a multiple of the number of
+            processes, or a setting that this machine cannot honour.
+        CheckpointError: the checkpoints are another run's, or all are damaged, or the best epoch's
+            is.
         EcgpipeError: the loss or the weights are not finite, memory is too small, or another
             process has ended.
-        StoppedEarly: a signal came or the time was up; every finished step is kept.
+        StoppedEarly: a signal was received or the time was up; every finished step is saved.
     """
-    with _closed_in_peace():
+    config, folder = inputs.config, inputs.folder
+    with _group_left_open_after_errors():
         accelerator = make_accelerator()
-        with told(config, accelerator.num_processes):
-            run = _Run(config, shape, data, accelerator, folder, run_key)
-            accelerator.wait_for_everyone()  # whoever still looks at the folder
+        with translate_torch_errors(config, accelerator.num_processes):
+            run = _Run(inputs, accelerator)
+            accelerator.wait_for_everyone()  # others may still be reading the folder
             if accelerator.is_main_process:
-                on_begin()
+                inputs.on_begin()
             accelerator.wait_for_everyone()
             resumed = run.resume()
             with progress("train", run.steps_to_do(), "steps") as tick:
                 while not run.finished():
-                    run.epoch(on_validate, stop, tick)
+                    run.epoch(tick)
             if accelerator.is_main_process:
-                run.state.export(folder / "model", run.model.shape, about, config)
+                run.state.export(folder / "model", run.model.shape, inputs.about, config)
             accelerator.wait_for_everyone()
     history = run.state.history
     best = best_epoch(run.state.values(config.best_by))
@@ -138,12 +145,12 @@ def train(
 def make_accelerator() -> Accelerator:
     """What drives one or many processes, on GPUs where there are any.
 
-    Precision is the step's business: a default of `accelerate launch` would bring loss scaling,
-    which waits for the device in every step.
+    Mixed precision is off here, since the step does it: a default of `accelerate launch` would add
+    loss scaling, which waits for the device in every step.
     """
     if torch.distributed.is_available():
-        # Its functions keep the group they were defined with, as their default, for ever. The
-        # optimiser imports it: without this line after there is a group.
+        # The optimiser imports this module. Its functions keep the process group that exists at
+        # import as their default for ever, so import it before there is one.
         importlib.import_module("torch.distributed.nn.functional")
     waits = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
     return Accelerator(
@@ -153,21 +160,21 @@ def make_accelerator() -> Accelerator:
 
 @atexit.register
 def _close_group() -> None:
-    """Part from the other processes, if there are any; the last act, for one may train again.
+    """Leave the process group, at exit since a sweep trains again.
 
-    A group that is still open when the interpreter ends can abort the process, by a thread of
-    gloo's that lets go of its last tensor, and the scheduler would see that instead of exit 75.
+    If the group is still open when the interpreter ends, a gloo thread that frees its last tensor
+    can abort the process, and the scheduler would see that instead of exit code 75.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 @contextmanager
-def _closed_in_peace() -> Iterator[None]:
-    """After an error leave the group open: to close it may be to wait for the others."""
+def _group_left_open_after_errors() -> Iterator[None]:
+    """After an error leave the group open: destroy_process_group can block."""
     try:
         yield
-    except StoppedEarly:  # all have agreed on it
+    except StoppedEarly:  # all processes agreed to stop
         raise
     except BaseException:
         atexit.unregister(_close_group)
@@ -175,8 +182,8 @@ def _closed_in_peace() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Workbench:
-    """What a training step needs, put together."""
+class TrainSetup:
+    """The model, its step and its signals."""
 
     model: TwoTowers
     step: Step
@@ -185,8 +192,8 @@ class Workbench:
 
 def set_up(
     config: TrainConfig, shape: ModelShape, data: TrainingData, accelerator: Accelerator
-) -> Workbench:
-    """The model with fresh weights, its step, and the signals at their place.
+) -> TrainSetup:
+    """Initialise the model, build its step, and place the signals.
 
     Raises:
         ConfigError: as `train`.
@@ -194,41 +201,35 @@ def set_up(
     """
     device, world = accelerator.device, accelerator.num_processes
     _check_batch(config.global_batch_size, len(data.signals), world)
-    # Before the weights, so that signals that do not fit are known of at once.
-    signals = data.signals.placed(config.placement, device, _processes_here(world))
+    # First, so that signals that do not fit are reported at once.
+    signals = data.signals.place(config.placement, device, _processes_here(world))
     objective = Objective(config, data.texts, device)
     model = initialised(shape, config.seed)
     model.text_mean_W.copy_(torch.from_numpy(data.texts.mean_vector()))
     if shape.pair_bias:
         torch.nn.init.constant_(model.bias, objective.start_bias())
     ranks = Ranks(accelerator.process_index, world)
-    return Workbench(model, Step(model, device, ranks, objective, config), signals)
+    return TrainSetup(model, Step(model, device, ranks, objective, config), signals)
 
 
 class _Run:
-    """A run that lives: what is trained, where it stands, and where it writes."""
+    """A run in progress: what is trained, how far it is, and where it writes."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        shape: ModelShape,
-        data: TrainingData,
-        accelerator: Accelerator,
-        folder: Path,
-        run_key: str,
-    ) -> None:
-        bench = set_up(config, shape, data, accelerator)
+    def __init__(self, inputs: TrainInputs, accelerator: Accelerator) -> None:
+        config, data, folder = inputs.config, inputs.data, inputs.folder
+        setup = set_up(config, inputs.shape, data, accelerator)
         self.config = config
-        self.model = bench.model
-        self.step = bench.step
-        self._signals = bench.signals
+        self.model = setup.model
+        self.step = setup.step
+        self._signals = setup.signals
+        self._inputs = inputs
         self._data = data
         self._accelerator = accelerator
-        self._folder = folder
         self._world = accelerator.num_processes
         self._steps_per_epoch = len(data.signals) // config.global_batch_size
         self._take_step = step_for(self.step, config)
-        self.state = RunState(self.model, self.step.optimizer, folder / "checkpoints", run_key)
+        checkpoints = folder / "checkpoints"
+        self.state = RunState(self.model, self.step.optimizer, checkpoints, inputs.run_key)
         self._log = RunLog(folder, self._steps_per_epoch, on=accelerator.is_main_process)
         self._threads = torch.get_num_threads() if accelerator.device.type == "cpu" else None
         self._consensus = RankConsensus(self.step.ranks, accelerator.device)
@@ -242,41 +243,42 @@ class _Run:
             )
 
     def resume(self) -> int:
-        """Load the newest whole checkpoint; returns the steps that lie behind it."""
+        """Load the newest intact checkpoint; returns the number of steps done before it."""
         for problem in self.state.load_newest(self.config.best_by):
-            self._log.say(f"train: {problem} Going on from an older one.")
+            self._log.say(f"train: {problem} Continuing from an older one.")
         before = self.state.threads
         if before and self._threads and before != self._threads:
             self._log.say(
-                f"train: it was last trained with {_threads(before)} a process, not"
-                f" {self._threads}. Sums round otherwise, so it will not end with the very bits of"
-                " a run that was never stopped. OMP_NUM_THREADS says how many."
+                f"train: this run last trained with {_threads(before)} per process, not"
+                f" {self._threads}. Sums are rounded differently, so the weights will not be"
+                " bit-equal to those of a run that was never stopped. Set OMP_NUM_THREADS to keep"
+                " the number."
             )
         self.state.threads = self._threads
-        epochs, steps = len(self.state.history), len(self.state.figures)
-        behind = epochs * self._steps_per_epoch + steps
-        if behind and not self.finished():
+        epochs, steps = len(self.state.history), len(self.state.step_metrics)
+        done = epochs * self._steps_per_epoch + steps
+        if done and not self.finished():
             self._log.say(
-                f"train: going on in epoch {epochs + 1}, after step {steps} of"
+                f"train: continuing in epoch {epochs + 1}, after step {steps} of"
                 f" {self._steps_per_epoch}"
             )
-        self._log.rewind(self.state.history, behind)
-        return behind
+        self._log.rewind(self.state.history, done)
+        return done
 
     def steps_to_do(self) -> int:
-        """Steps up to config.epochs."""
+        """Steps left until config.epochs."""
         epochs = self.config.epochs - len(self.state.history)
-        return epochs * self._steps_per_epoch - len(self.state.figures)
+        return epochs * self._steps_per_epoch - len(self.state.step_metrics)
 
     def finished(self) -> bool:
-        """Whether all epochs are done, or the last so many were no better."""
+        """Whether all epochs are done, or patience has run out."""
         values = self.state.values(self.config.best_by)
         return last_epoch(values, self.config.epochs, self.config.patience) is not None
 
-    def epoch(self, on_validate: Validate, stop: Stop, tick: Tick) -> None:
-        """Train one epoch, or what is left of it, validate, and add both to the history."""
-        started = time.monotonic()
-        epoch, first = len(self.state.history), len(self.state.figures)
+    def epoch(self, tick: Tick) -> None:
+        """Train one epoch, or the rest of it, validate, and add both to the history."""
+        started, stop = time.monotonic(), self._inputs.stop
+        epoch, first = len(self.state.history), len(self.state.step_metrics)
         self.step.model.train()
         self.step.begin_epoch(epoch)
         self._consensus.begin_epoch()
@@ -292,8 +294,8 @@ class _Run:
                 self._save()
                 raise StoppedEarly(
                     f"Stopped by {stop.cause or 'another process'} in epoch {epoch + 1}, after step"
-                    f" {number} of {len(places_nB)}. All of it is saved: run the same command again"
-                    " to go on."
+                    f" {number} of {len(places_nB)}. Everything is saved: run the same command"
+                    " again to continue."
                 )
             self.step.set_learning_rate(self._rate_of(number))
             waiting.append(self._take_step(signal_bLS, on_device_nB[number]))
@@ -303,13 +305,14 @@ class _Run:
                 if self._is_time_to_save():
                     self._save()
         self._fetch(waiting, epoch, places_nB)
-        self._end_epoch(self._consensus.metrics(on_validate(self._encoder())), places_nB, started)
+        values = self._consensus.metrics(self._inputs.on_validate(self._encoder()))
+        self._end_epoch(values, places_nB, started)
         tick(0, self._note(epoch + 1))
 
     def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Places) -> None:
-        """Wait for the figures of the steps since the last time; the only wait there is.
+        """Fetch the metrics of the steps since the last fetch; the only wait for the device.
 
-        It comes before whatever is saved, so that nothing is saved that nobody can go on from.
+        It comes before every save, so that no checkpoint holds weights that are not finite.
 
         Raises:
             EcgpipeError: a loss, a gradient or a weight is not finite.
@@ -318,40 +321,40 @@ class _Run:
             return
         # The norm is the same everywhere; losses and accuracies are of each process's rows.
         total = self.step.ranks.sum(torch.stack(waiting))
-        figures = (total / self._world).double().cpu().numpy()
-        first = len(self.state.figures)
+        metrics = (total / self._world).double().cpu().numpy()
+        first = len(self.state.step_metrics)
         waiting.clear()
-        bad = np.flatnonzero(~np.isfinite(figures).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(metrics).all(axis=1))
         if len(bad):
             step = first + int(bad[0])
             self._refuse(epoch, step, places_nB[step])
-        self.state.figures += [tuple(row) for row in figures.tolist()]
+        self.state.step_metrics += [tuple(row) for row in metrics.tolist()]
         if self._consensus.any(not self.step.weights_are_finite()):
             raise EcgpipeError(
-                f"After step {len(self.state.figures) - 1} in epoch {epoch + 1} the weights are not"
-                " finite, so training was stopped and they were not saved. Lower train.lr or set"
-                " train.max_gradient_norm."
+                f"The weights are not finite after step {len(self.state.step_metrics) - 1} in epoch"
+                f" {epoch + 1}, so training was stopped and they were not saved. Lower train.lr or"
+                " set train.max_gradient_norm."
             )
         self._log.step(
             epoch + 1,
-            epoch * self._steps_per_epoch + len(self.state.figures),
-            dict(zip(METRICS, figures[-1].tolist(), strict=True)),
+            epoch * self._steps_per_epoch + len(self.state.step_metrics),
+            dict(zip(METRICS, metrics[-1].tolist(), strict=True)),
         )
 
     def _refuse(self, epoch: int, step: int, places_B: Places) -> None:
-        path = self._folder / "not-finite.json"
+        path = self._inputs.folder / "not-finite.json"
         if self._accelerator.is_main_process:
             ids = [self._data.record_ids[place] for place in places_B]
             write_json_atomic(path, {"epoch": epoch + 1, "step": step, "record_ids": ids})
         raise EcgpipeError(
             f"The loss or the gradient of step {step} in epoch {epoch + 1} is not finite, so"
-            f" training was stopped. {path} names the {len(places_B)} records of its batch; the"
-            " checkpoints are of before. Lower train.lr, set train.max_gradient_norm, or look at"
-            " those signals."
+            f" training was stopped. {path} names the {len(places_B)} records of its batch; earlier"
+            " checkpoints are intact. Lower train.lr, set train.max_gradient_norm, or look at those"
+            " signals."
         )
 
     def _end_epoch(self, values: Mapping[str, float], places_nB: Places, started: float) -> None:
-        means = np.mean(self.state.figures, axis=0)
+        means = np.mean(self.state.step_metrics, axis=0)
         entry = {
             "epoch": len(self.state.history) + 1,
             **dict(zip(METRICS, map(float, means), strict=True)),
@@ -363,14 +366,14 @@ class _Run:
             "seconds": round(time.monotonic() - started, 3),
         }
         self.state.history.append(entry)
-        self.state.figures.clear()
+        self.state.step_metrics.clear()
         self._log.epoch(self.state.history)
         scored = self.state.values(self.config.best_by)
         if scored == [None]:
             self._log.say(
-                f"train: {self.config.best_by} of the validation split is undefined, as where it is"
-                " empty or too small. So the last epoch will be kept, and train.patience says"
-                " nothing. train.best_by or data.split would change that."
+                f"train: {self.config.best_by} is undefined on the validation split, which may be"
+                " empty or too small. So the last epoch will be kept, and train.patience has no"
+                " effect. Change train.best_by or data.split."
             )
         improved = best_epoch(scored) == entry["epoch"]
         if improved or self.finished() or self._is_time_to_save():
@@ -387,16 +390,16 @@ class _Run:
         return self._consensus.any(due)
 
     def _rate_of(self, step: int) -> float:
-        """The learning rate of a step of the epoch in work."""
+        """The learning rate of a step of the current epoch."""
         overall = len(self.state.history) * self._steps_per_epoch + step
         return learning_rate(self.config, overall, self._steps_per_epoch)
 
     def _encoder(self) -> ModelEncoder:
-        """The model as it stands, for validation."""
+        """The model with its current weights, for validation."""
         return ModelEncoder(self.model, self._data.read_signals, self._accelerator.device)
 
     def _note(self, number: int) -> str:
-        """What progress shows: the epoch in work, and the figures of the last that is done."""
+        """What progress shows: the current epoch, and the metrics of the last finished one."""
         if not self.state.history:
             return f"epoch {number}"
         last, name = self.state.history[-1], self.config.best_by

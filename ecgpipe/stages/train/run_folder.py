@@ -110,7 +110,7 @@ class RunFolder:
                 state = read_json(path)
                 best_by = self.config.train.best_by
                 values = [entry["val"].get(best_by) for entry in state["history"]]
-                return [*values, None] if state["figures"] else values
+                return [*values, None] if state["step_metrics"] else values
         return []
 
     def _clear_place(self) -> None:

@@ -150,10 +150,8 @@ def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
 
 def _is_over(training: Mapping[str, Any], train: TrainConfig) -> bool:
     """Whether training ends with these settings where it ended."""
-    epochs = training["epochs"]
-    if "values" not in training:  # of before 2026-11-28
-        return bool(epochs == train.epochs or epochs < min(training["epochs_asked"], train.epochs))
-    return bool(last_epoch(training["values"], train.epochs, train.patience) == epochs)
+    last = last_epoch(training["values"], train.epochs, train.patience)
+    return bool(last == training["epochs"])
 
 
 def findings_task(experiment: Experiment) -> Task:

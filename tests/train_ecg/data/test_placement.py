@@ -10,7 +10,7 @@ from ecgpipe.errors import ConfigError, StoreError
 from ecgpipe.train_ecg.data.placement import (
     PlacedSignals,
     Placement,
-    SignalShelf,
+    TrainSignals,
     choose_placement,
     memory_left,
 )
@@ -21,8 +21,8 @@ SLOTS = np.arange(10, 50)
 CPU = torch.device("cpu")
 
 
-def shelf() -> SignalShelf:
-    return SignalShelf(lambda slots: STORED[slots], SLOTS, 12, 30)
+def train_signals() -> TrainSignals:
+    return TrainSignals(lambda slots: STORED[slots], SLOTS, 12, 30)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_place_that_was_asked_for_is_taken_or_refused_with_the_sizes() -> None
 
 @pytest.mark.parametrize("kind", ["memory", "stream"])
 def test_every_place_serves_the_very_signals_in_the_order_asked_for(kind: str) -> None:
-    placed = shelf().placed(kind, CPU)
+    placed = train_signals().place(kind, CPU)
     assert placed.placement.kind == kind
     places = np.random.default_rng(1).permutation(40).reshape(8, 5)
     served = list(placed.batches(places))
@@ -73,9 +73,8 @@ def test_a_stream_reads_one_batch_ahead_in_a_thread() -> None:
             second.set()
         return STORED[slots]
 
-    stream = PlacedSignals(
-        Placement("stream", ""), read, SignalShelf(read, SLOTS, 12, 30), CPU
-    ).batches(np.arange(40).reshape(40, 1))
+    signals = PlacedSignals(Placement("stream", ""), TrainSignals(read, SLOTS, 12, 30), CPU)
+    stream = signals.batches(np.arange(40).reshape(40, 1))
     next(stream)
     assert second.wait(5)  # nobody has asked for the second yet
     stream.close()
@@ -88,20 +87,14 @@ def test_a_damaged_record_is_an_error_of_the_batch_that_holds_it() -> None:
             raise StoreError("slot 33 is damaged")
         return STORED[slots]
 
-    broken = SignalShelf(read, SLOTS, 12, 30)
-    stream = broken.placed("stream", CPU).batches(np.arange(40).reshape(8, 5))
+    broken = TrainSignals(read, SLOTS, 12, 30)
+    stream = broken.place("stream", CPU).batches(np.arange(40).reshape(8, 5))
     for _ in range(4):
         next(stream)
     with pytest.raises(StoreError, match="slot 33"):
         next(stream)
     with pytest.raises(StoreError, match="slot 33"):
-        broken.placed("memory", CPU)
-
-
-def test_runs_of_a_sweep_share_one_copy() -> None:
-    one = shelf()
-    assert one.placed("memory", CPU) is one.placed("memory", CPU)
-    assert one.placed("memory", CPU) is not one.placed("stream", CPU)
+        broken.place("memory", CPU)
 
 
 def test_what_memory_is_left_is_some_and_not_more_than_there_is() -> None:
