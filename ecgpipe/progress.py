@@ -1,7 +1,7 @@
-"""Progress of long work: a bar on a terminal, a line now and then in a batch log.
+"""Show the progress of long work: a bar on a terminal, a line every 30 s in a batch log.
 
-Owns how rate and time left are worked out and shown, always on stderr. Knows nothing of the work,
-and is handed only counts and short notes, so no report text or name can reach a log through it.
+Owns how rate and remaining time are computed and shown, always on stderr. It receives only counts
+and short notes, so no report text or patient id can reach a log through it.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ LINE_EVERY_S = 30.0
 
 
 class Tick(Protocol):
-    """Says that `n` more units are done; `note` replaces the note shown behind the rate."""
+    """Reports that `n` more units are done; `note` replaces the note shown after the rate."""
 
     def __call__(self, n: int = 1, note: str = "") -> None:
         """Add `n` to what is done."""
@@ -31,7 +31,7 @@ def say(line: str, stream: TextIO | None = None) -> None:
 
 
 class _Lasting:
-    """A stream that may be closed, as a terminal is, without ending the work that is shown."""
+    """A stream whose closing, such as that of a terminal, does not end the work."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -61,9 +61,9 @@ def progress(
 ) -> Iterator[Tick]:
     """Show the progress of `total` units of work; the block receives the `Tick` to call.
 
-    On a terminal a rich bar; elsewhere one line every 30 s and one at the end. Of several processes
-    only the first shows anything, unless `everyone` says that each has work of its own. All count
-    into their heartbeats.
+    A rich bar on a terminal; elsewhere one line every 30 s and one at the end. Of several processes
+    only the first shows anything, unless `everyone` is set because each has its own work. All
+    count into their heartbeats.
     """
     stream = sys.stderr if stream is None else stream
     count = track_progress(label, total, unit)
@@ -78,7 +78,7 @@ def progress(
 def progress_line(
     label: str, done: int, total: int, unit: str, elapsed_s: float, note: str = ""
 ) -> str:
-    """One line: how much is done, how fast, how long it will take yet."""
+    """One line: how much is done, how fast, and the time left."""
     share = f" ({100 * done / total:.0f} %)" if total else ""
     parts = [f"{label}: {done:,} of {total:,} {unit}{share}"]
     if done and elapsed_s > 0:
@@ -112,7 +112,7 @@ def _counting(count: Callable[[int], None], tick: Tick) -> Tick:
 
 
 def _silent(n: int = 1, note: str = "") -> None:
-    """The tick of a process that does not speak."""
+    """The tick of a process that shows nothing."""
 
 
 @contextlib.contextmanager

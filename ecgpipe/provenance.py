@@ -1,7 +1,7 @@
 """How an artefact was made: versions, commit, host, time.
 
-Owns the provenance block that every stage writes beside its output. Nothing in it decides whether
-an artefact may be used: that is what digests and fingerprints are for.
+Owns the provenance block that every stage writes with its output. It never decides whether an
+artefact may be used: digests and fingerprints do.
 """
 
 import datetime
@@ -19,7 +19,7 @@ _PACKAGES = ("torch", "transformers", "accelerate", "h5py", "zarr", "numpy", "wf
 
 
 def provenance() -> dict[str, Any]:
-    """Everything about the software and machine that made an artefact, ready for JSON."""
+    """The software and the machine that made an artefact, ready for JSON."""
     return {
         "ecgpipe": ecgpipe.__version__,
         "git_commit": git_commit(),
@@ -40,7 +40,7 @@ def utc_now() -> str:
 def git_commit() -> str | None:
     """The commit of the checkout this code runs from, with '+changes' if it is modified.
 
-    None when it does not run from a checkout of its own, or git is absent.
+    None if it does not run from a checkout, or git is not installed.
     """
     root = Path(ecgpipe.__file__).resolve().parents[1]
     if not (root / ".git").exists():

@@ -1,7 +1,7 @@
-"""Stopping in good order when a scheduler, a person or the clock asks.
+"""Stop gracefully when a scheduler, a person or a time limit requests it.
 
-Owns the signal handlers and the time limit. A stage asks `stop` between two pieces of work, saves
-what it has and raises `StoppedEarly`; nobody else knows about signals.
+Owns the signal handlers and the time limit. A stage checks `stop` between two pieces of work, saves
+its state and raises `StoppedEarly`; no other module handles signals.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ STOP_SIGNALS = (
 
 
 class Stop:
-    """True once somebody has asked this process to stop; `cause` says who."""
+    """True once this process should stop; `cause` says why."""
 
     def __init__(self, max_minutes: float | None = None) -> None:
-        """Count from now; without `max_minutes` only a request stops."""
+        """Start the clock; without `max_minutes`, only a request stops."""
         self.cause = ""
         self._max_minutes = max_minutes
         self._end = None if max_minutes is None else time.monotonic() + 60 * max_minutes
@@ -38,7 +38,7 @@ class Stop:
         return bool(self.cause)
 
     def request(self, cause: str) -> None:
-        """Ask for a stop at the next safe place."""
+        """Request a stop at the next safe point."""
         self.cause = cause
 
 
@@ -47,10 +47,10 @@ def stop_on_signals(max_minutes: float | None = None) -> Iterator[Stop]:
     """Collect stop signals, and watch the clock, for as long as the block runs.
 
     The first signal sets the flag; a second SIGINT interrupts at once, so that an impatient person
-    is obeyed. The previous handlers come back at the end.
+    is obeyed. The previous handlers are restored at the end.
 
     Args:
-        max_minutes: stop after so long, where a scheduler kills without a warning.
+        max_minutes: time limit, for schedulers that kill without a warning.
     """
     stop = Stop(max_minutes)
 
@@ -62,7 +62,7 @@ def stop_on_signals(max_minutes: float | None = None) -> Iterator[Stop]:
     previous = {
         number: signal.signal(number, on_signal)
         for number in STOP_SIGNALS
-        # Whoever started it with nohup wants it to outlive the terminal.
+        # nohup ignores SIGHUP, so that the process outlives its terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
     }
     try:

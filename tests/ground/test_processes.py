@@ -86,7 +86,7 @@ def test_one_task_of_an_array_that_is_queued_anew_keeps_its_share() -> None:
      {"PJM_BULKNUM": "x"}],
 )  # fmt: skip
 def test_an_index_that_is_none_of_the_array_is_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"--shard array/8: .* Say the share as i/n"):
+    with pytest.raises(ConfigError, match=r"--shard array/8: .* Give the share as i/n"):
         share_of_work("array/8", environment)
 
 
