@@ -155,9 +155,7 @@ class Stage:
             self._files, self._config, self._config.view, folder / "memo.json"
         )
         self._tokenizer = tokens.TextTokenizer(self._files, self._config.max_tokens)
-        self._model = language_model.LanguageModel(
-            self._files, self._config, torch.device("cpu"), self._tokenizer.end_id
-        )
+        self._model = language_model.LanguageModel(self._files, self._config, torch.device("cpu"))
 
     def embed(self, texts: Sequence[str], root: Path, budget: int | None) -> None:
         """Compute and seal the vectors of all texts below the empty folder `root`."""

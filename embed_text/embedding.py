@@ -1,9 +1,9 @@
-"""The embed stage: sentences without a vector become sealed parts.
+"""The embed stage: sentences without a vector become sealed part files.
 
-Owns the order of the work: ask the caches what is missing, load a model only then, and keep the
-device busy: tokens are made while the model loads, a batch is computed while the one before is
-fetched, and parts are sealed by another thread. Workers divide the texts by their keys and talk to
-nobody: what any of them has sealed is not computed again.
+Owns the order of the work: find out what the caches lack, load a model only if needed, and keep the
+device busy: texts are tokenised while the model loads, a batch is computed while the previous one
+is fetched, and another thread seals parts. Workers divide the texts by their keys without any
+coordination; a vector that any of them has sealed is not computed again.
 """
 
 import time
@@ -44,7 +44,7 @@ _BUDGET = {"cuda": 16_384, "cpu": 1_024}
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedJob:
-    """What is embedded by which model into which caches."""
+    """Which model embeds into which caches."""
 
     files: ModelFiles
     config: TextConfig
@@ -52,7 +52,7 @@ class EmbedJob:
     """The folder of all caches."""
 
     fingerprints: tuple[Fingerprint, ...]
-    """One for each of config.all_views; the first is that of the view trained on."""
+    """One for each of config.all_views; the first is that of the view used in training."""
 
     share: Share = field(default_factory=Share)
 
@@ -69,11 +69,11 @@ class Embedded:
     """Texts of other shares that have no vector yet."""
 
     cut: Keys
-    """(texts, 32) keys of those that were cut at text.max_tokens, of all that have a vector."""
+    """(texts, 32) keys of the texts with a vector that were cut at text.max_tokens."""
 
     @property
     def already_there(self) -> int:
-        """Texts that had a vector."""
+        """Texts that had a vector before."""
         return self.distinct - self.embedded - self.left_to_others
 
 
@@ -88,21 +88,21 @@ def missing_texts(sentences: Sequence[str], job: EmbedJob) -> list[str]:
 
 
 def embed(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> Embedded:
-    """Give every distinct sentence of this share a vector; those that have one stay as they are.
+    """Compute a vector for every distinct sentence of this share that has none.
 
     Raises:
-        ModelError: the model cannot be loaded, or its vectors were made elsewhere and some lack.
-        StoreError: a vector is not finite (it is not kept; all others are), or the cache cannot be
+        ModelError: the model cannot be loaded, or imported vectors are incomplete.
+        StoreError: a vector is not finite (only the others are stored), or the cache cannot be
             written.
-        StoppedEarly: a signal came; everything computed is sealed.
+        StoppedEarly: a stop was requested; everything computed is sealed.
     """
     distinct = list(dict.fromkeys(sentences))
     todo = missing_texts(distinct, job)
     mine = [todo[place] for place in np.flatnonzero(owners(keys_of(todo), job.share))]
     if mine and job.files.imported:
         raise ModelError(
-            f"{len(mine):,} texts have no vector of {job.files.named}. Make them where the others"
-            " were made, and `ecgpipe vectors import` them."
+            f"{len(mine):,} texts have no vector of {job.files.named}. Compute them with the model"
+            " that made the others, and add them with `ecgpipe vectors import`."
         )
     if mine:
         _embed_all(mine, job, stop)
@@ -116,14 +116,14 @@ def embed(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> Embedded:
 
 
 def owners(keys: Keys, share: Share) -> npt.NDArray[np.bool_]:
-    """Which of `keys` (n, 32) belong to a share: a text's owner follows from its key alone."""
+    """(n,) which of `keys` (n, 32) belong to a share. A text's owner depends on its key alone."""
     first = np.ascontiguousarray(keys[:, :8]).view(">u8").reshape(-1)
     mine: npt.NDArray[np.bool_] = first % np.uint64(share.count) == np.uint64(share.index)
     return mine
 
 
 def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:
-    # Imported here because transformers takes seconds, and most runs find nothing to embed.
+    # Imported here because transformers takes seconds to import, and most runs embed nothing.
     from ecgpipe.embed_text.language_model import LanguageModel
     from ecgpipe.embed_text.tokens import TextTokenizer
 
@@ -131,12 +131,12 @@ def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:
     tokenizer = TextTokenizer(job.files, job.config.max_tokens)
     with ThreadPoolExecutor(1) as beside:
         tokens = beside.submit(tokenizer.tokenize, sentences)
-        model = LanguageModel(job.files, job.config, device, tokenizer.end_id)
+        model = LanguageModel(job.files, job.config, device)
         table = tokens.result()
     budget = job.config.max_tokens_per_batch or _BUDGET[device.type]
     made_by = _made_by(job, model, budget)
     writers = [VectorWriter(job.root, f, made_by) for f in job.fingerprints]
-    shelf = _Shelf.of(job, keys_of(sentences), table, writers)
+    views = _ViewWriter.of(job, keys_of(sentences), table, writers)
     meter = Throughput(model.flops_per_token, peak_flops(_device_name(device), job.config.dtype))
     label = "embed" if job.share.count == 1 else f"embed {job.share}"
     started = time.monotonic()
@@ -145,7 +145,7 @@ def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:
         BackgroundWriter(writers) as background,
     ):
         for batch, pending in _computed(model, table, budget, stop):
-            shelf.put(background, batch, pending.fetch())
+            views.put(background, batch, pending.fetch())
             tokens_done = int(table.lengths[batch.places].sum())
             rows = batch.rows if device.type == "cuda" else len(batch.places)
             meter.add(len(batch.places), tokens_done, rows * batch.padded_length)
@@ -154,22 +154,20 @@ def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:
     if meter.texts < len(sentences):
         raise StoppedEarly(
             f"Stopped by {stop.cause} while embedding: {meter.texts:,} of {len(sentences):,} texts"
-            " are done and kept. Run the same command again to go on."
+            " are done and saved. Run the same command again to go on."
         )
 
 
 def _computed(
     model: "LanguageModel", table: "TokenTable", budget: int, stop: Stop
 ) -> "Iterator[tuple[Batch, Pending]]":
-    """Batches whose vectors are asked for, one behind: the device works on the next meanwhile.
+    """Batches and their vectors, one batch behind, so that the device computes the next meanwhile.
 
-    Where a batch does not fit on the GPU, it and what is left are planned anew with half the
-    budget.
+    If a batch does not fit on the GPU, it and the rest are planned again with half the budget.
     """
     import torch
 
-    needed = np.array([model.needs(table.row(text)) for text in range(len(table.lengths))])
-    left = deque(plan_batches(needed, budget))
+    left = deque(plan_batches(table.lengths, budget))
     before: tuple[Batch, Pending] | None = None
     while left and not stop:
         batch = left.popleft()
@@ -180,7 +178,7 @@ def _computed(
             budget = _halved(batch)
             torch.cuda.empty_cache()
             rest = np.concatenate([batch.places, *(other.places for other in left)])
-            left = deque(_planned_again(rest, needed, budget))
+            left = deque(_plan_again(rest, table.lengths, budget))
             continue
         if before is not None:
             yield before
@@ -189,36 +187,36 @@ def _computed(
         yield before
 
 
-def _planned_again(
-    places: npt.NDArray[np.int64], needed: npt.NDArray[np.int64], budget: int
+def _plan_again(
+    places: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], budget: int
 ) -> list[Batch]:
-    planned = plan_batches(needed[places], budget)
+    planned = plan_batches(lengths[places], budget)
     return [Batch(places[batch.places], batch.padded_length, batch.rows) for batch in planned]
 
 
 def _halved(batch: Batch) -> int:
     if batch.rows == 1:
         raise ModelError(
-            f"One text of {batch.padded_length} tokens does not fit into the GPU's memory beside"
-            " the model. Lower text.max_tokens, or use a larger GPU."
+            f"One text of {batch.padded_length} tokens and the model do not fit into the GPU's"
+            " memory. Lower text.max_tokens, or use a larger GPU."
         )
     return batch.rows * batch.padded_length // 2
 
 
 @dataclass(frozen=True)
-class _Shelf:
-    """Puts the vectors of a batch into the caches of all views, where they are not there yet."""
+class _ViewWriter:
+    """Writes the vectors of a batch into the caches of all views that lack them."""
 
     keys: Keys
     table: "TokenTable"
     dtype: str
     views: list[tuple[VectorWriter, npt.NDArray[np.bool_]]]
-    """A view's writer, and which of the texts have no vector in it."""
+    """The writer of each view, and (texts,) which texts its cache lacks."""
 
     @classmethod
     def of(
         cls, job: EmbedJob, keys: Keys, table: "TokenTable", writers: Sequence[VectorWriter]
-    ) -> "_Shelf":
+    ) -> "_ViewWriter":
         caches = [VectorCache.open(job.root, fingerprint) for fingerprint in job.fingerprints]
         lacking = [cache.rows(keys) < 0 for cache in caches]
         return cls(keys, table, job.config.dtype, list(zip(writers, lacking, strict=True)))
@@ -243,7 +241,7 @@ def _check_refused(writers: Sequence[VectorWriter]) -> None:
     if refused:
         names = ", ".join(key.hex()[:12] for key in refused[:3])
         raise StoreError(
-            f"{len(refused):,} texts have vectors with NaN or infinity, which are not kept (keys"
+            f"{len(refused):,} texts have vectors with NaN or infinity, which are not stored (keys"
             f" {names}...); all others are. Try text.dtype: float32, or another model."
         )
 
@@ -254,7 +252,7 @@ def _device() -> "torch.device":
     if not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda", local_rank() % torch.cuda.device_count())
-    torch.cuda.set_device(device)  # streams and events are the current device's
+    torch.cuda.set_device(device)  # streams and events belong to the current device
     return device
 
 

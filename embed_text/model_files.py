@@ -132,7 +132,7 @@ def fingerprint_of(
             "format": FORMAT,
             **content,
             "layer": view.layer,
-            "final_norm": view.final_norm,
+            "final_norm": True,  # the last layer is taken after the model's final norm
             "pooling": view.pooling,
             "dtype": config.dtype,
             "max_tokens": config.max_tokens,

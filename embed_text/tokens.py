@@ -1,7 +1,7 @@
 """Sentences to token ids, kept compactly.
 
-Owns the tokenizer and the length limit. Ids of millions of texts lie in one flat array: Python
-lists of them would take ten times the memory.
+Owns the tokenizer and the length limit. The ids of millions of texts are stored in one flat array:
+Python lists would take ten times the memory.
 """
 
 import os
@@ -26,7 +26,7 @@ class TokenTable:
     """The token ids of many texts."""
 
     ids: npt.NDArray[np.int32]
-    """(all tokens,) of one text after the other."""
+    """(all tokens,) one text after the other."""
 
     starts: Lengths
     """(texts + 1,) where each begins."""
@@ -54,21 +54,13 @@ class TextTokenizer:
             ModelError: the files are damaged or hold no tokenizer that transformers knows.
         """
         self._max_tokens = max_tokens
-        # One thread: it runs beside the loading of the model, and warns at every fork otherwise.
+        # One thread: it runs while the model loads, and would warn at every fork.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         with loading(files):
             self._tokenizer: Any = AutoTokenizer.from_pretrained(**loading_settings(files))
 
-    @property
-    def end_id(self) -> int | None:
-        """The token that ends a text, if the tokenizer has one."""
-        for token in (self._tokenizer.sep_token_id, self._tokenizer.eos_token_id):
-            if token is not None:
-                return int(token)
-        return None
-
     def tokenize(self, sentences: Sequence[str]) -> TokenTable:
-        """Token ids of each sentence, at most max_tokens of each."""
+        """Token ids of each sentence, cut at max_tokens."""
         blocks = [
             self._block(sentences[start : start + _TEXTS_AT_ONCE])
             for start in range(0, len(sentences), _TEXTS_AT_ONCE)
@@ -88,5 +80,5 @@ class TextTokenizer:
         return TokenTable(np.concatenate([np.array(row, np.int32) for row in rows]), starts, cut)
 
     def _ids(self, text: Any, **settings: Any) -> Any:
-        # A special token that is written in a report is text: no report can end itself.
+        # A special token written in a report is plain text, so that no report can end itself.
         return self._tokenizer(text, split_special_tokens=True, **settings)["input_ids"]

@@ -143,7 +143,7 @@ def wrapped(model: Any, attention: str, device: torch.device) -> LanguageModel:
     files = ModelFiles(Path(), None, "random weights")
     config = TextConfig(model=files.named, dtype="bfloat16", attention=attention)
     with patch.object(language_model, "_load", lambda *_: model):
-        return LanguageModel(files, config, device, end_id=None)
+        return LanguageModel(files, config, device)
 
 
 def texts_of(lengths: Lengths, vocabulary: int, seed: int) -> TokenTable:

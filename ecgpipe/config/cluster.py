@@ -1,8 +1,8 @@
-"""The settings of a batch cluster: pipeline.yaml's `cluster:` block, and a person's own file.
+"""The settings of a batch cluster: pipeline.yaml's `cluster:` block, and the user's own file.
 
-Owns every setting's name, meaning, default and limits. They say how and where work is queued, never
-what it is: no artefact depends on them. Reading and merging are `ecgpipe.config.file`'s; what the
-schedulers make of them, `ecgpipe.cluster`'s.
+Owns every setting's name, meaning, default and limits. They say how and where work is queued, and
+no result depends on them. `ecgpipe.config.file` reads and merges them; `ecgpipe.cluster` turns them
+into a scheduler's options.
 """
 
 import re
@@ -14,29 +14,29 @@ from ecgpipe.config.settings import Settings, need
 
 Scheduler = Literal["slurm", "pbs", "grid_engine", "pjm"]
 
-# What goes into a scheduler's own lines, which no shell reads and no quotes protect.
+# For values in a scheduler's own lines, where quoting does not work.
 _PLAIN = re.compile(r"^[\w.,:;=@/+*%\[\]()&|!-]+$", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageJob(Settings):
-    """What the job of a stage asks for; of a job array, each task."""
+    """What the job of a stage requests; in a job array, each task."""
 
     hours: float = 4.0
-    """Wall time. The command stops itself `margin_minutes` before, with everything saved."""
+    """Wall time. The command stops `margin_minutes` earlier, with everything saved."""
 
     cpus: int = 8
     """Cores of each process."""
 
     memory_gb: int | None = None
-    """Main memory of each node; null: the site's own amount."""
+    """Main memory of each node. Null: the site's default."""
 
     queue: str | None = None
-    """Another queue than `cluster.queue`."""
+    """A queue for this stage, instead of `cluster.queue`."""
 
     resources: str | None = None
-    """The site's own words for what is asked for, in place of what is made of nodes, GPUs, cores
-    and memory: PBS `select=1:ngpus=8`, Grid Engine `gpu_1=1`, PJM `gpu=1`, Slurm `--gres=gpu:1`."""
+    """The site's own resource request, instead of one made from nodes, GPUs, cores and memory: PBS
+    `select=1:ngpus=8`, Grid Engine `gpu_1=1`, PJM `gpu=1`, Slurm `--gres=gpu:1`."""
 
     options: tuple[str, ...] = ()
     """More lines for the scheduler, such as `--constraint=h100`."""
@@ -72,13 +72,13 @@ class PrepareJob(StageJob):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedJob(StageJob):
-    """embed: an array of language models, each on a GPU of its own."""
+    """embed: an array of language models, each on its own GPUs."""
 
     shards: int = 1
     """Tasks of the job array; 1: one job."""
 
     gpus: int = 1
-    """0: on processors."""
+    """GPUs of each task; 0: run on CPUs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,13 +88,13 @@ class EmbedJob(StageJob):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob(StageJob):
-    """train: one model by one process for each GPU."""
+    """train: one model, with one process per GPU."""
 
     hours: float = 12.0
     nodes: int = 1
 
     gpus: int = 1
-    """Of each node; 0: one process a node, on processors."""
+    """GPUs of each node; 0: one process per node, on CPUs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,8 +122,8 @@ class ClusterConfig(Settings):
     """slurm | pbs | grid_engine | pjm."""
 
     account: str | None = None
-    """Who pays: Slurm --account, PBS -P, Grid Engine -g, PJM -g. Where a site has another option
-    for it, leave this out and write `options`."""
+    """The account to charge: Slurm --account, PBS -P, Grid Engine -g, PJM -g. If a site uses a
+    different option, leave this out and write `options`."""
 
     queue: str | None = None
     """Slurm's partition, PBS's and Grid Engine's queue, PJM's resource group."""
@@ -132,30 +132,29 @@ class ClusterConfig(Settings):
     """Environment modules to load."""
 
     setup: tuple[str, ...] = ()
-    """Shell lines before the command, such as `source .venv/bin/activate`; they run in the folder
-    of pipeline.yaml. Without any, and without a container, the ecgpipe that submits is used."""
+    """Shell lines before the command, such as `source .venv/bin/activate`, run in the folder of
+    pipeline.yaml. Without them and without a container, the ecgpipe that submits is used."""
 
     container: Path | None = None
-    """An Apptainer image that holds ecgpipe."""
+    """An Apptainer image with ecgpipe."""
 
     binds: tuple[Path, ...] = ()
     """Folders the container must see, besides work_dir and the folder of pipeline.yaml."""
 
     scratch: str = "$TMPDIR"
-    """A node's own fast folder, for compilers' caches. Variables such as $TMPDIR are the node's;
-    /tmp where one is empty."""
+    """A fast folder on the node, for compilers' caches. Variables such as $TMPDIR are expanded on
+    the node; /tmp if the result is empty."""
 
     options: tuple[str, ...] = ()
     """More lines for the scheduler in every job, such as `--mail-type=END`."""
 
     margin_minutes: float = 10.0
-    """Commands stop themselves so long before their wall time, or after nine tenths of it where
-    that is later."""
+    """How long before their wall time commands stop, but not before nine tenths of it."""
 
     retries: int | None = None
-    """How often a stage that was stopped with everything saved is started again. Null: 30 times
-    where a job starts itself again (Slurm, Grid Engine); once where another job must wait behind
-    it for that (PBS, PJM)."""
+    """How often to restart a stage that stopped with everything saved. Null: 30 times where a job
+    can requeue itself (Slurm, Grid Engine); once where another job must be queued for it (PBS,
+    PJM)."""
 
     prepare: PrepareJob = field(default_factory=PrepareJob)
     embed: EmbedJob = field(default_factory=EmbedJob)
@@ -185,7 +184,7 @@ def _need_count(name: str, count: int, least: int, most: int) -> None:
 def _need_plain(name: str, value: str | None) -> None:
     need(
         value is None or bool(_PLAIN.match(value)),
-        f"{name} must be a plain word of letters, digits and signs, not {value!r}",
+        f"{name} must be a word of letters, digits and punctuation without spaces, not {value!r}",
     )
 
 
@@ -193,7 +192,7 @@ def _need_options(lines: tuple[str, ...]) -> None:
     for line in lines:
         need(
             line.startswith("-") and _is_one_line(line),
-            f"options must be single lines that begin with -, not {line!r}",
+            f"options must be single lines that start with -, not {line!r}",
         )
 
 

@@ -1,4 +1,4 @@
-"""Settings of `data:`: the sources of recordings, and what becomes of each signal."""
+"""Settings of `data:`: the sources of recordings, and how each signal is prepared."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,28 +11,28 @@ from ecgpipe.config.settings import Settings, check_seed, need
 
 @dataclass(frozen=True, kw_only=True)
 class PtbxlSource(Settings):
-    """The PTB-XL data set as PhysioNet ships it."""
+    """The PTB-XL data set as published on PhysioNet."""
 
     kind: Literal["ptbxl"]
 
     root: Path
-    """The folder that holds ptbxl_database.csv."""
+    """The folder with ptbxl_database.csv."""
 
     files: Literal["records500", "records100"] = "records500"
-    """Which of the two copies of each recording is read: 500 Hz or 100 Hz."""
+    """Which copy of each recording to read: 500 Hz or 100 Hz."""
 
     split_column: str | None = "strat_fold"
-    """Where the split stands. strat_fold: folds 1-8 train, 9 val, 10 test, as its authors advise.
+    """Column with the split. strat_fold: folds 1-8 train, 9 val, 10 test, as its authors advise.
     Null: drawn by patient, by data.split."""
 
     min_likelihood: float = 0.0
-    """Statements below this likelihood are dropped. 0 keeps all: form and rhythm statements carry 0
+    """Statements below this likelihood are dropped. 0 keeps all: form and rhythm statements have 0
     by design."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource(Settings):
-    """A hospital's own table: one row an ECG."""
+    """A hospital's own table: one row per ECG."""
 
     kind: Literal["table"]
 
@@ -44,8 +44,8 @@ class TableSource(Settings):
     """The folder that `path` is relative to. Null: the table's own folder."""
 
     split_column: str | None = None
-    """The column with train, val or test. Null: `split` where the table has it, else drawn by
-    patient, by data.split."""
+    """Column with train, val or test. Null: `split` if the table has it, else drawn by patient, by
+    data.split."""
 
 
 CincDatabase = Literal[
@@ -71,8 +71,8 @@ class Cinc2021Source(Settings):
         "georgia",
         "chapman-ningbo",
     )
-    """Which of its seven databases are read. ptb and ptb-xl are left out where a source of kind
-    ptbxl is given too."""
+    """Which of its seven databases to read. ptb and ptb-xl are skipped if there is also a source of
+    kind ptbxl."""
 
     def __post_init__(self) -> None:
         need(len(self.databases) > 0, "databases must name at least one")
@@ -80,7 +80,7 @@ class Cinc2021Source(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class MitbihSource(Settings):
-    """The MIT-BIH Arrhythmia Database: windows of its half-hour recordings, each about one beat."""
+    """The MIT-BIH Arrhythmia Database: windows of half-hour recordings, each centred on a beat."""
 
     kind: Literal["mitbih"]
 
@@ -88,26 +88,26 @@ class MitbihSource(Settings):
     """The folder with 100.hea, 100.dat, 100.atr and so on."""
 
     classes: tuple[Literal["N", "S", "V", "F", "Q"], ...] = ("N", "S", "V", "F", "Q")
-    """AAMI classes of beats that windows are centred on."""
+    """AAMI classes of the beats to centre windows on."""
 
     windows_per_beat: int = 20
-    """At most so many windows of each kind of beat (N, L, R, A, V...) from each record."""
+    """At most this many windows per kind of beat (N, L, R, A, V...) and record."""
 
     window_s: float = 10.0
-    """Length of a window. All beats in it are of its kind or normal; no two windows overlap."""
+    """Length of a window. All its beats are of its kind or normal; windows do not overlap."""
 
     exclude: tuple[str, ...] = ("102", "104", "107", "217")
-    """Records left out: these four have paced beats, as AAMI advises."""
+    """Records to leave out. AAMI advises to exclude these four, which have paced beats."""
 
     split: Literal["de_chazal", "drawn", "test"] = "de_chazal"
-    """de_chazal: DS1 is for training, DS2 is the test; 202 goes with 201, they are one person.
-    drawn: by patient, by data.split. test: all are the test of a model trained on other sources."""
+    """de_chazal: DS1 for training, DS2 for testing; 202 goes with 201, which is the same person.
+    drawn: by patient, by data.split. test: all test a model trained on other sources."""
 
     val_records: tuple[str, ...] = ("106", "118", "207", "220")
-    """Records of DS1 set aside for validation; together they show all five classes of METS."""
+    """Records of DS1 used for validation; together they have all five classes of METS."""
 
     seed: int = 0
-    """Another seed draws other windows."""
+    """Seed of the draw of windows."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -116,9 +116,7 @@ class MitbihSource(Settings):
             self.windows_per_beat >= 1,
             f"windows_per_beat must be at least 1, not {self.windows_per_beat}",
         )
-        need(
-            1 <= self.window_s <= 600, f"window_s must lie in 1 to 600, not {self.window_s} seconds"
-        )
+        need(1 <= self.window_s <= 600, f"window_s must be 1 to 600, not {self.window_s} seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +129,7 @@ class MimicIvEcgSource(Settings):
     """The folder with machine_measurements.csv, record_list.csv and files/."""
 
     separator: str = "; "
-    """What joins the up to 18 lines of a report."""
+    """Joins the up to 18 lines of a report."""
 
     def __post_init__(self) -> None:
         need(bool(self.separator), "separator must not be empty")
@@ -145,17 +143,17 @@ Source = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig(Settings):
-    """How records whose source states no split are divided: by patient, never by record."""
+    """How to divide records whose source has no split: by patient, never by record."""
 
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    """Shares of patients for train, val and test; they sum to 1."""
+    """Fractions of patients for train, val and test; they sum to 1."""
 
     seed: int = 0
-    """Another seed draws another division. A patient keeps its part when others are added."""
+    """Seed of the draw. A patient keeps its split when others are added."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        need(all(0 <= share <= 1 for share in self.fractions), "fractions must lie between 0 and 1")
+        need(all(0 <= share <= 1 for share in self.fractions), "fractions must be between 0 and 1")
         need(
             abs(sum(self.fractions) - 1) < 1e-6,
             f"fractions must sum to 1, not {sum(self.fractions)}",
@@ -164,56 +162,57 @@ class SplitConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
-    """Which recordings, and what becomes of each signal."""
+    """Which recordings to read, and how to prepare each signal."""
 
     sources: tuple[Source, ...]
     """One or more data sets or tables, read into one store."""
 
     taxonomy: str = "ptbxl"
-    """The list of findings: ptbxl (71 statements), findings98, or the path of a CSV of your own."""
+    """The list of findings: ptbxl (71 statements), findings98, or the path of your own CSV."""
 
     rate_hz: int = 500
-    """Samples a second after resampling."""
+    """Samples per second after resampling."""
 
     duration_s: float = 10.0
-    """Seconds kept of each recording; shorter ones are padded with 'no reading'."""
+    """Seconds to keep of each recording; shorter ones are padded with 'no reading'."""
 
     crop: Literal["first", "centre"] = "first"
-    """Which part of a longer recording is kept."""
+    """Which part of a longer recording to keep."""
 
     min_leads: int = 12
     """Recordings with fewer leads, after deriving limb leads, are rejected. A flat lead counts as
-    there; it is masked. MIT-BIH has two leads, so it needs 2 here."""
+    present, but is masked. MIT-BIH has two leads, so it needs 2 here."""
 
     min_duration_s: float = 5.0
     """Shorter recordings are rejected."""
 
     max_missing_fraction: float = 0.1
-    """A lead with a larger share of missing samples counts as absent; smaller gaps are filled."""
+    """A lead with a larger fraction missing counts as absent; smaller gaps are filled."""
 
     max_rejected_fraction: float = 0.1
-    """More rejected records than this share stops the run, after all have been tried."""
+    """A larger fraction of rejected records stops the run, after all have been tried."""
 
     split: SplitConfig = field(default_factory=SplitConfig)
 
     limit: int | None = None
-    """Only the first so many rows of each source, for a try; null: all."""
+    """Number of rows to read of each source, for a quick try. Null: all."""
 
     workers: int | None = None
-    """Processes that read recordings; null: one for each core. Changes nothing but the time."""
+    """Processes that read recordings. Null: one per core. Affects only the time taken."""
 
     def __post_init__(self) -> None:
         for name in ("limit", "workers"):
             value = getattr(self, name)
             need(value is None or value >= 1, f"{name} must be at least 1 or null, not {value}")
         need(len(self.sources) > 0, "sources must name at least one data set or table")
-        need(50 <= self.rate_hz <= 2000, f"rate_hz must lie in 50 to 2000, not {self.rate_hz}")
+        need(50 <= self.rate_hz <= 2000, f"rate_hz must be 50 to 2000, not {self.rate_hz}")
         need(
-            0 < self.duration_s <= 3600, f"duration_s must lie in 0 to 3600, not {self.duration_s}"
+            0 < self.duration_s <= 3600,
+            f"duration_s must be above 0 and at most 3600, not {self.duration_s}",
         )
         samples = self.rate_hz * self.duration_s
         need(samples == int(samples), f"rate_hz x duration_s must be a whole number, not {samples}")
-        need(1 <= self.min_leads <= 12, f"min_leads must lie in 1 to 12, not {self.min_leads}")
+        need(1 <= self.min_leads <= 12, f"min_leads must be 1 to 12, not {self.min_leads}")
         need(
             self.min_leads <= 2 or not any(isinstance(s, MitbihSource) for s in self.sources),
             f"min_leads is {self.min_leads}, but the recordings of a source of kind mitbih have two"
@@ -221,7 +220,7 @@ class DataConfig(Settings):
         )
         need(self.min_duration_s >= 0, f"min_duration_s must be 0 or more: {self.min_duration_s}")
         for share in (self.max_missing_fraction, self.max_rejected_fraction):
-            need(0 <= share <= 1, f"a fraction must lie between 0 and 1, not {share}")
+            need(0 <= share <= 1, f"a fraction must be between 0 and 1, not {share}")
 
     @property
     def samples(self) -> int:

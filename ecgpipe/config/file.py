@@ -1,9 +1,9 @@
-"""pipeline.yaml, read into `PipelineConfig` or refused with the way out.
+"""Reading pipeline.yaml into a `PipelineConfig`, or an error that says what to do.
 
-Owns reading, `--set` overrides, `${VARIABLE}`s, relative paths, presets, and the messages for a
-typing mistake. What a setting means and which values are good is `ecgpipe.config`'s.
+Owns reading, `--set` overrides, `${VARIABLE}`s, relative paths, presets, and the messages about
+mistakes. The meaning and limits of a setting belong to its own module.
 
-Types are checked by pydantic, in strict JSON mode: a string is not a number, true is not 1.
+pydantic checks types in strict JSON mode: a string is not a number, true is not 1.
 """
 
 import dataclasses
@@ -33,13 +33,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     `${VAR:-default}` in values are replaced from the environment.
 
     Raises:
-        ConfigError: the file is missing or no YAML; a key is unknown (the nearest known one is
-            named), missing, or of the wrong type; a value is out of bounds; a variable is unset.
+        ConfigError: the file is missing or not YAML; a key is unknown (the message suggests the
+            nearest known one), missing, or of the wrong type; a value is out of bounds; a variable
+            is not set.
     """
     settings = _read_yaml(path)
     for override in overrides:
         _apply_override(settings, override)
-    origin = f"{path}, with what the command line changes," if overrides else str(path)
+    origin = f"{path} with the command line's changes" if overrides else str(path)
     return parse_config(settings, path.resolve().parent, origin)
 
 
@@ -60,10 +61,10 @@ def parse_config(settings: Mapping[str, Any], folder: Path, origin: str) -> Pipe
 
 
 def load_cluster(path: Path, overrides: Sequence[str] = ()) -> ClusterConfig:
-    """How work is queued: pipeline.yaml's `cluster` block over the person's own file, key by key.
+    """How work is queued: pipeline.yaml's `cluster` block over the user's own file, key by key.
 
-    The own file is ecgpipe/cluster.yaml below $XDG_CONFIG_HOME, or ~/.config; it need not be there.
-    It holds what belongs under `cluster`, and its relative paths are relative to its folder.
+    The user's file is ecgpipe/cluster.yaml below $XDG_CONFIG_HOME or ~/.config, and is optional. It
+    holds the keys of the `cluster` block; its relative paths are relative to its own folder.
 
     Raises:
         ConfigError: as `load_config`, of either file.
@@ -79,13 +80,13 @@ def load_cluster(path: Path, overrides: Sequence[str] = ()) -> ClusterConfig:
 
 
 def own_cluster_file() -> Path:
-    """Where a person keeps what is the same for all experiments on a cluster."""
+    """The user's file of settings for all experiments on a cluster."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "ecgpipe" / "cluster.yaml"
 
 
 def _cluster_settings(block: Any, folder: Path, origin: str, prefix: str) -> dict[str, Any]:
-    """The keys that one file sets, checked by themselves, with absolute paths."""
+    """The keys that one file sets, checked on their own, with absolute paths."""
     if block is None:
         return {}
     filled = _expand(block, origin)
@@ -103,16 +104,16 @@ def _cluster_config(settings: Any, origin: str, prefix: str) -> ClusterConfig:
 
 
 def config_as_dict(config: PipelineConfig) -> dict[str, Any]:
-    """The resolved settings as plain values, ready for YAML or JSON; reads back to the same.
+    """The resolved settings as plain values for YAML or JSON, which read back to the same settings.
 
-    Without `cluster`: on whose account and in which queue it ran is no part of an experiment.
+    Without `cluster`: the account and queue are not part of an experiment.
     """
     values = dataclasses.asdict(config)
     return {key: _plain(value) for key, value in values.items() if key != "cluster"}
 
 
 def config_as_yaml(config: PipelineConfig) -> str:
-    """The resolved settings as YAML; reads back to the same."""
+    """The resolved settings as YAML, which reads back to the same settings."""
     return yaml.safe_dump(config_as_dict(config), allow_unicode=True, sort_keys=False)
 
 
@@ -160,7 +161,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {_one_line(error)}.") from None
     if not isinstance(settings, dict):
-        raise ConfigError(f"{path} holds no settings: it must be a mapping such as `name: ...`.")
+        raise ConfigError(f"{path} has no settings: it must be a mapping such as `name: ...`.")
     return settings
 
 
@@ -168,7 +169,7 @@ def load_yaml(text: str) -> Any:
     """The value of YAML text.
 
     Raises:
-        yaml.YAMLError: it is not YAML, or not in a form that settings have.
+        yaml.YAMLError: it is not YAML, or a form that settings cannot have.
     """
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader: builds plain values only
@@ -209,15 +210,15 @@ def _step_into(place: Any, part: str, override: str) -> Any:
         if inner is None:
             inner = place[part] = {}
     if not isinstance(inner, dict | list):
-        raise ConfigError(f"--set {override}: {part} is a value, so nothing lies below it.")
+        raise ConfigError(f"--set {override}: {part} is a value, so it has no settings below it.")
     return inner
 
 
 def _index(place: list[Any], part: str, override: str) -> int:
     if not part.isdigit() or int(part) >= len(place):
         raise ConfigError(
-            f"--set {override}: '{part}' is no place in a list of {len(place)};"
-            " places are numbered from 0."
+            f"--set {override}: '{part}' is not an index of a list of {len(place)};"
+            " indices start at 0."
         )
     return int(part)
 
@@ -230,7 +231,7 @@ def _expand(value: Any, origin: str) -> Any:
         return [_expand(inner, origin) for inner in value]
     if isinstance(value, str):
         if "\0" in value or not _is_utf8(value):
-            raise ConfigError(f"{origin}: {value!r} holds a character that is no text.")
+            raise ConfigError(f"{origin}: {value!r} contains a character that is not text.")
         return _VARIABLE.sub(lambda match: _variable(match, origin), value)
     return value
 
@@ -255,11 +256,11 @@ def _variable(match: re.Match[str], origin: str) -> str:
 
 
 def _with_preset(settings: dict[str, Any]) -> dict[str, Any]:
-    """Put the preset's values under what the file itself sets in `train`."""
+    """Fill in the preset's values where the file sets nothing in `train`."""
     train, text = settings.get("train", {}), settings.get("text")
     preset = train.get("preset", DEFAULT_PRESET) if isinstance(train, dict) else None
     if not isinstance(preset, str) or preset not in PRESETS:
-        return settings  # the type check says what is wrong
+        return settings  # the type check reports the mistake
     values = PRESETS[preset] | {"preset": preset}
     if preset == "recommended" and isinstance(text, dict) and text.get("source") == "report":
         values |= RECOMMENDED_FOR_REPORTS
@@ -267,7 +268,7 @@ def _with_preset(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` wins, block by block: to set train.augment.noise_mv keeps the preset's shift_s."""
+    """`over` wins, key by key: setting train.augment.noise_mv keeps the preset's shift_s."""
     both = {**under, **over}
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(under.get(key), dict):
@@ -282,10 +283,10 @@ def _explain(
     known: type = PipelineConfig,
     prefix: str = "",
 ) -> str:
-    """Every mistake in one paragraph each, with the nearest known key where one was misspelt.
+    """One line per mistake, with the nearest known key for a misspelt one.
 
-    `known` is the class of settings that `settings` are read into; `prefix` stands before each
-    place, where it lies deeper in the file.
+    `known` is the class that `settings` are read into; `prefix` is put before each place, for a
+    block deeper in the file.
     """
     lines = [_explain_one(dict(mistake), settings, known, prefix) for mistake in error.errors()]
     head = f"{origin} has a mistake:" if len(lines) == 1 else f"{origin} has {len(lines)} mistakes:"
@@ -312,7 +313,7 @@ def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: st
 
 
 def _written_place(location: Sequence[int | str], settings: Any) -> str:
-    """The dotted place as the user wrote it: pydantic adds the tag of a source, which we drop."""
+    """The dotted place as the user wrote it, without the tag that pydantic adds for a source."""
     inner: Any = settings
     for place, step in enumerate(location):
         behind_number = place > 0 and isinstance(location[place - 1], int)
@@ -384,17 +385,17 @@ def _absolute(path: Path, folder: Path) -> Path:
     try:
         return Path(os.path.normpath(folder / path.expanduser()))
     except RuntimeError as error:
-        raise ConfigError(f"The path {path} means nothing here: {error}") from None
+        raise ConfigError(f"The path {path} cannot be resolved: {error}") from None
 
 
 def _resolve_named_file(name: str, folder: Path, suffixes: tuple[str, ...]) -> str:
-    """A setting that is a name or a file: a file becomes absolute, a name stays."""
+    """A name stays as it is; a file becomes absolute."""
     is_file = Path(name).suffix.casefold() in suffixes
     return str(_absolute(Path(name), folder)) if is_file else name
 
 
 def _resolve_model(model: str, folder: Path) -> str:
-    """A model named by a path that exists becomes absolute; a hub id or package: stays."""
+    """An existing path becomes absolute; a hub id or package: stays as it is."""
     path = _absolute(Path(model), folder)
     return str(path) if not model.startswith("package:") and path.exists() else model
 

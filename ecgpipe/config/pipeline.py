@@ -22,7 +22,7 @@ class PipelineConfig(Settings):
     text: TextConfig
 
     work_dir: Path = Path("work")
-    """Where everything made is kept."""
+    """Folder for all outputs."""
 
     notice: str = ""
     """One line shown above every result, for example that the ECGs are simulated."""
@@ -31,7 +31,7 @@ class PipelineConfig(Settings):
     eval: EvalConfig = field(default_factory=EvalConfig)
 
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    """How `ecgpipe submit` queues the stages; nothing that is made depends on it."""
+    """How `ecgpipe submit` queues the stages; no result depends on it."""
 
     def __post_init__(self) -> None:
         good = (

@@ -5,7 +5,7 @@ Owns what each preset sets; a setting in pipeline.yaml wins over its preset."""
 from typing import Any
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # arXiv 2504.09302 section 3; what the paper leaves open is settled in docs/decisions.md.
+    # arXiv 2504.09302 section 3; what the paper leaves open is decided in docs/decisions.md.
     "paper": {
         "encoder": "resnet1d18",
         "text": "sentence",
@@ -18,8 +18,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr": 1e-3,
         "weight_decay": 1e-3,
     },
-    # What did best on validation records (docs/lab-log.md): every finding's own prompt, true or
-    # not, instead of one sentence of all.
+    # The best on validation records (docs/lab-log.md): each finding's own prompt, present or not,
+    # instead of one sentence of all findings.
     "recommended": {
         "text": "all_findings",
         "loss": "siglip",
@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-# Reports have as many sentences as there are records: one is drawn, not all compared.
+# Nearly every report is a different text, so a step compares one per record, not all of them.
 RECOMMENDED_FOR_REPORTS = {"text": "sampled_finding", "loss": "clip", "duplicates": "mask"}
 
 

@@ -1,6 +1,6 @@
 """What every block of settings has in common.
 
-Owns the base class and the one way a setting is refused. Knows no setting.
+Owns the base class and how a setting is refused. Knows no setting.
 """
 
 from typing import Any, ClassVar, Literal
@@ -15,11 +15,11 @@ class Settings:
 
 
 def need(condition: bool, want: str) -> None:
-    """Refuse a setting at birth; `want` says what must hold, and what was met."""
+    """Raise ValueError unless `condition`; `want` says what is required, and what was found."""
     if not condition:
         raise ValueError(want)
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that no generator takes."""
+    """Raise ValueError for a seed that no generator accepts."""
     need(0 <= seed < 2**63, f"seed must be 0 or a positive number below 2^63, not {seed}")

@@ -199,7 +199,7 @@ def test_another_number_of_workers_goes_on_where_the_first_stopped(
 
 def test_two_workers_with_one_share_give_one_answer(tiny_llama: Path, tmp_path: Path) -> None:
     one, two = (Stage(tiny_llama, tmp_path / "e", share=Share(0, 2)) for _ in range(2))
-    barrier, real = threading.Barrier(2), embedding._Shelf.of
+    barrier, real = threading.Barrier(2), embedding._ViewWriter.of
 
     def together(*arguments: Any) -> object:
         shelf = real(*arguments)
@@ -207,7 +207,7 @@ def test_two_workers_with_one_share_give_one_answer(tiny_llama: Path, tmp_path: 
         return shelf
 
     with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(2) as pool:
-        patched.setattr(embedding._Shelf, "of", together)
+        patched.setattr(embedding._ViewWriter, "of", together)
         done = list(pool.map(lambda stage: stage(TEXTS), (one, two)))
     mine = [t for t, own in zip(TEXTS, owners(keys_of(TEXTS), Share(0, 2)), strict=True) if own]
     assert [each.embedded for each in done] == [len(mine)] * 2
@@ -241,7 +241,7 @@ def test_a_text_that_never_fits_says_what_to_do(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(language_model.LanguageModel, "launch", no_room)
-    with pytest.raises(ModelError, match=r"One text of \d+ tokens does not fit"):
+    with pytest.raises(ModelError, match=r"One text of \d+ tokens and the model do not fit"):
         stage(TEXTS)
 
 

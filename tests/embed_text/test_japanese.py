@@ -332,7 +332,7 @@ def last_token_vectors(folder: Path, tokenizer: TextTokenizer, sentences: list[s
     """All in one padded batch."""
     config = TextConfig(model=str(folder), dtype="float32")
     files: ModelFiles = find_model(config)
-    model = LanguageModel(files, config, torch.device("cpu"), tokenizer.end_id)
+    model = LanguageModel(files, config, torch.device("cpu"))
     table = tokenizer.tokenize(sentences)
     rows = [table.row(number) for number in range(len(sentences))]
     return model.launch(rows, 32, len(rows)).fetch()[0]

@@ -11,7 +11,6 @@ import pytest
 import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import processors
 from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
 
 from ecgpipe.cache.vectors.part import as_float32, as_stored
@@ -45,16 +44,15 @@ def text_config(folder: Path | str, **settings: object) -> TextConfig:
 def loaded(config: TextConfig) -> tuple[TextTokenizer, LanguageModel]:
     files = find_model(config)
     tokenizer = TextTokenizer(files, config.max_tokens)
-    return tokenizer, LanguageModel(files, config, CPU, tokenizer.end_id)
+    return tokenizer, LanguageModel(files, config, CPU)
 
 
 def embed_views(config: TextConfig, sentences: list[str] = SENTENCES) -> Vectors:
     """(views, texts, width), in the batches the stage would make."""
     tokenizer, model = loaded(config)
     table = tokenizer.tokenize(sentences)
-    needed = [model.needs(table.row(text)) for text in range(len(sentences))]
     parts: dict[int, Vectors] = {}
-    for batch in plan_batches(needed, config.max_tokens_per_batch or 1024):
+    for batch in plan_batches(table.lengths, config.max_tokens_per_batch or 1024):
         rows = [table.row(text) for text in batch.places]
         vectors = model.launch(rows, batch.padded_length, batch.rows).fetch()
         parts |= dict(zip(batch.places.tolist(), vectors.transpose(1, 0, 2), strict=True))
@@ -66,9 +64,7 @@ def embed(config: TextConfig, sentences: list[str] = SENTENCES) -> Vectors:
     return as_float32(as_stored(embed_views(config, sentences)[0], config.dtype))
 
 
-def one_by_one(
-    folder: Path, pooling: str, layer: int = -1, gguf: str | None = None, end: str = ""
-) -> Vectors:
+def one_by_one(folder: Path, pooling: str, layer: int = -1, gguf: str | None = None) -> Vectors:
     """The plain transformers loop: one text at a time, no padding."""
     settings = {"gguf_file": gguf} if gguf else {}
     tokenizer = AutoTokenizer.from_pretrained(folder, **settings)
@@ -76,22 +72,14 @@ def one_by_one(
     vectors = []
     for sentence in SENTENCES:
         with torch.no_grad():
-            tokens = tokenizer(sentence + end, return_tensors="pt")
+            tokens = tokenizer(sentence, return_tensors="pt")
             output = model(**tokens, output_hidden_states=True)
         hidden = output.hidden_states[layer][0]
-        weights = torch.arange(1, len(hidden) + 1, dtype=torch.float32)[:, None]
-        vectors.append(
-            {
-                "last_token": hidden[-1],
-                "eos": hidden[-1],
-                "mean": hidden.mean(dim=0),
-                "weighted_mean": (hidden * weights).sum(dim=0) / weights.sum(),
-            }[pooling]
-        )
+        vectors.append(hidden[-1] if pooling == "last_token" else hidden.mean(dim=0))
     return torch.stack(vectors).numpy()
 
 
-@pytest.mark.parametrize("pooling", ["last_token", "mean", "weighted_mean"])
+@pytest.mark.parametrize("pooling", ["last_token", "mean"])
 @pytest.mark.parametrize("layer", [-1, -2, 1])
 def test_a_llama_equals_one_text_at_a_time(tiny_llama: Path, pooling: str, layer: int) -> None:
     config = text_config(tiny_llama, pooling=pooling, layer=layer)
@@ -133,68 +121,23 @@ def test_bfloat16_stays_near_float32(tiny_llama: Path) -> None:
 
 def test_pooling_by_hand() -> None:
     hidden = torch.tensor([[[1.0], [4.0], [torch.nan]], [[2.0], [4.0], [6.0]]])
-    lengths, ends = torch.tensor([2, 3]), torch.tensor([1, 2])
-    by_hand = {
-        "last_token": [[4.0], [6.0]],
-        "mean": [[2.5], [4.0]],
-        "weighted_mean": [[(1 + 2 * 4) / 3], [(2 + 2 * 4 + 3 * 6) / 6]],
-        "eos": [[4.0], [6.0]],
-    }
-    for pooling, expected in by_hand.items():
-        assert torch.allclose(pool(hidden, lengths, pooling, ends), torch.tensor(expected))
-
-
-def test_an_end_token_is_put_behind_a_text_and_its_vector_taken(tiny_llama: Path) -> None:
-    vectors = embed(text_config(tiny_llama, pooling="eos"))
-    np.testing.assert_allclose(vectors, one_by_one(tiny_llama, "eos", end="<eos>"), atol=1e-5)
-
-
-def test_a_bert_has_its_end_token_already(tiny_bert: Path) -> None:
-    vectors = embed(text_config(tiny_bert, pooling="eos"))
-    np.testing.assert_allclose(vectors, one_by_one(tiny_bert, "last_token"), atol=1e-5)
+    lengths = torch.tensor([2, 3])
+    assert torch.equal(pool(hidden, lengths, "last_token"), torch.tensor([[4.0], [6.0]]))
+    assert torch.equal(pool(hidden, lengths, "mean"), torch.tensor([[2.5], [4.0]]))
 
 
 def test_one_pass_fills_every_view_with_the_vectors_of_a_pass_of_its_own(tiny_llama: Path) -> None:
     views = (
         TextView(layer=1, pooling="mean"),
-        TextView(pooling="eos"),
-        TextView(pooling="weighted_mean"),
-        TextView(final_norm=False),
+        TextView(pooling="mean"),
+        TextView(layer=2),
     )
     together = embed_views(text_config(tiny_llama, views=views))
     alone = [
-        embed(text_config(tiny_llama, layer=v.layer, pooling=v.pooling, final_norm=v.final_norm))
+        embed(text_config(tiny_llama, layer=v.layer, pooling=v.pooling))
         for v in (TextView(), *views)
     ]
     assert np.array_equal(together, np.stack(alone))
-
-
-def test_before_the_final_norm_is_what_the_norm_gets(tiny_llama: Path) -> None:
-    before = embed(text_config(tiny_llama, final_norm=False))
-    norm = AutoModel.from_pretrained(tiny_llama, dtype=torch.float32).norm
-    after = norm(torch.from_numpy(before)).detach().numpy()
-    np.testing.assert_allclose(after, embed(text_config(tiny_llama)), atol=1e-5)
-    assert not np.allclose(before, after, atol=1e-2)
-
-
-def test_a_model_without_a_final_norm_says_so(tiny_bert: Path) -> None:
-    with pytest.raises(ModelError, match="no norm behind its last layer"):
-        loaded(text_config(tiny_bert, final_norm=False))
-
-
-def test_eos_beside_other_views_is_refused_where_tokens_see_what_follows(
-    tiny_bert: Path, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(tiny_bert, tmp_path / "m"))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A", special_tokens=[("[CLS]", tokenizer.cls_token_id)]
-    )
-    tokenizer.save_pretrained(folder)
-    both = text_config(folder, pooling="eos", views=(TextView(pooling="mean"),))
-    with pytest.raises(ModelError, match="every token sees the whole text"):
-        loaded(both)
-    loaded(text_config(folder, pooling="eos"))  # alone it is well defined
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

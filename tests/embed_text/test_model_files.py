@@ -96,7 +96,6 @@ def test_the_same_files_elsewhere_have_the_same_fingerprint(
     "settings",
     [
         {"layer": -2},
-        {"final_norm": False},
         {"pooling": "mean"},
         {"dtype": "float32"},
         {"max_tokens": 64},

@@ -166,8 +166,8 @@ def test_variables_come_from_the_environment(
         ("data.sources.0.kind=mimic", "kind is 'mimic'; 'ptbxl', 'table', 'cinc2021', 'mitbih',"),
         ("data.sources=[{table: x}]", "data.sources.0.kind is missing"),
         ("data.sources=[]", "sources must name at least one"),
-        ("data.sources.3.root=x", "'3' is no place in a list of 1"),
-        ("name.x=3", "name is a value, so nothing lies below it"),
+        ("data.sources.3.root=x", "'3' is not an index of a list of 1"),
+        ("name.x=3", "name is a value, so it has no settings below it"),
         ("train.epochs=many", "train.epochs is 'many': input should be a valid integer"),
         ("train.epochs=true", "train.epochs is True: input should be a valid integer"),
         ("train.epochs=2.5", "train.epochs is 2.5: input should be a valid integer"),
@@ -176,7 +176,7 @@ def test_variables_come_from_the_environment(
         ("train.loss=cilp", "train.loss is 'cilp': input should be 'clip'"),
         ("train.preset=papr", "train.preset is 'papr': input should be 'paper' or 'recommended'"),
         ("train=3", "train must hold settings"),
-        ("text.prompt=no place", "prompt must hold {text} exactly once"),
+        ("text.prompt=no place", "prompt must contain {text} exactly once"),
         ("data.duration_s=0.3331", "must be a whole number"),
         ("data.split.fractions=[0.5, 0.6, 0.1]", "fractions must sum to 1"),
         ("name=../x", "name must be a plain folder name"),
@@ -189,9 +189,9 @@ def test_variables_come_from_the_environment(
         ("data.min_duration_s=-4", "min_duration_s must be 0 or more"),
         ("train.temperature=5", "temperature must lie in 0.01 to 1"),
         ("train.preset=[1]", "train.preset is [1]"),
-        ("work_dir=~nosuchuser/x", "The path ~nosuchuser/x means nothing here"),
-        ('work_dir="a\\0b"', "holds a character that is no text"),
-        ('name="\\ud800"', "holds a character that is no text"),
+        ("work_dir=~nosuchuser/x", "The path ~nosuchuser/x cannot be resolved"),
+        ('work_dir="a\\0b"', "contains a character that is not text"),
+        ('name="\\ud800"', "contains a character that is not text"),
         ("name=" + "x" * 300, "name must be at most 200 bytes long"),
         ("notice=2001-99-99", "the value is not YAML"),
         ("data.split={2001-01-01: 3}", "is not text"),
@@ -199,13 +199,13 @@ def test_variables_come_from_the_environment(
         ('text.model=""', "model must not be empty"),
     ],
 )
-def test_a_mistake_names_its_place_and_the_way_out(
+def test_a_mistake_names_its_place_and_what_to_do(
     tmp_path: Path, override: str, message: str
 ) -> None:
     assert message in refusal(tmp_path, SMALL, override)
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
     message = refusal(tmp_path, SMALL, "train.epoch=3", "data.rate=1", "eval.tasks=3")
     assert "has 3 mistakes" in message
     assert message.count("\n") == 3
@@ -215,14 +215,14 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("name: [", "is not valid YAML"),
-        ("- a\n- b\n", "holds no settings"),
-        ("", "holds no settings"),
+        ("- a\n- b\n", "has no settings"),
+        ("", "has no settings"),
         ("name: a\nname: b\n", "the key 'name' is written twice"),
         ("name: a\n", "data is missing"),
         ("name: " + "[" * 3000, "is not valid YAML"),
     ],
 )
-def test_a_file_that_is_no_experiment_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_without_an_experiment_is_refused(tmp_path: Path, text: str, message: str) -> None:
     assert message in refusal(tmp_path, text)
 
 

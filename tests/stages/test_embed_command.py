@@ -95,12 +95,12 @@ def test_explain_shows_what_counts_and_how_other_caches_differ(experiment: Exper
 
 
 def test_views_are_filled_together_and_trained_on_without_embedding(fresh: Experiment) -> None:
-    views = "text.views=[{pooling: mean}, {layer: 1, pooling: eos}]"
+    views = "text.views=[{pooling: mean}, {layer: 1, pooling: mean}]"
     said(fresh, "prepare")
     said(fresh, "embed", "--set", views)
     assert len(parts(fresh)) == 3
     assert "nothing to do" in said(fresh, "embed", "--set", "text.pooling=mean")
-    err = said(fresh, "embed", "--set", "text.pooling=eos", "--set", "text.layer=1")
+    err = said(fresh, "embed", "--set", "text.pooling=mean", "--set", "text.layer=1")
     assert "nothing to do" in err
 
 

@@ -223,8 +223,7 @@ def _known_fingerprint(experiment: Experiment, view: TextView) -> Fingerprint | 
 
 
 def _view_name(view: TextView) -> str:
-    norm = "" if view.final_norm else ", before the final norm"
-    return f"{view.pooling} of layer {view.layer}{norm}"
+    return f"{view.pooling} of layer {view.layer}"
 
 
 def _train(experiment: Experiment) -> StageStatus:
