@@ -1,16 +1,16 @@
 """The scores behind the metrics, `ecgpipe-scores/1`: what `compare` reads.
 
-Owns the layout. One HDF5 file, built in memory and written whole or not at all. Its user block (512
-bytes before HDF5's own, which every HDF5 reader skips) is a line with the format and the xxh3-128
-of all that follows; it is compared before HDF5 sees a byte, because HDF5 may read a damaged file
-for ever. N = records of the split, C = classes.
+Owns the layout. One HDF5 file, built in memory and written completely or not at all. Its user block
+(512 bytes that every HDF5 reader skips) is a line with the format and the xxh3-128 of the rest; it
+is checked before HDF5 sees a byte, because HDF5 may loop forever on a damaged file.
+N = records of the split, C = classes.
 
     record_ids          (N,)    fixed-length UTF-8
     patients            (N,)    <i8  numbered in order of appearance, not the patients' ids
     tasks/NAME/class_ids (C,)   fixed-length UTF-8
     tasks/NAME/scores   (N, C)  <f4  cosine of each record and each class
     tasks/NAME/truth    (N, C)  u1   1: the record shows the class
-    tasks/NAME/chosen   (N,)    u1   1: the record counts in the task's metrics
+    tasks/NAME/chosen   (N,)    u1   1: the task scores the record
 """
 
 import io
@@ -46,10 +46,10 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """A score file that was read and found whole."""
+    """A score file that was read and verified."""
 
     key: str
-    """That of the results.json beside it."""
+    """That of its results.json."""
 
     record_ids: tuple[str, ...]
     patients_N: npt.NDArray[np.int64]
@@ -59,13 +59,13 @@ class ScoreFile:
 def write_scores(
     path: Path, scored: Mapping[str, ScoredTask], records: RecordsTable, key: str
 ) -> None:
-    """Write scores.h5, whole or not at all.
+    """Write scores.h5, completely or not at all.
 
     Args:
         path: of the file.
-        scored: by name of the task.
-        records: (N,) what was scored, in the order of the scores.
-        key: that of the results they belong to.
+        scored: by task.
+        records: (N,) the records of the split, in the order of the scores.
+        key: of the results they belong to.
 
     Raises:
         StoreError: the folder is not writable or the disk is full.
@@ -90,7 +90,7 @@ def read_scores(path: Path) -> ScoreFile:
     """Read scores.h5.
 
     Raises:
-        StoreError: it is missing, damaged, or of another format.
+        StoreError: it is missing, damaged, or of a different format.
     """
     import h5py
 
@@ -102,10 +102,10 @@ def read_scores(path: Path) -> ScoreFile:
         raise StoreError(f"{path} cannot be read: {error}. {_MEND}") from error
     named = content[: len(FORMAT)]
     if named != FORMAT.encode():
-        raise StoreError(f"{path} is of another format than {FORMAT}, or damaged. {_MEND}")
+        raise StoreError(f"{path} is damaged, or its format is not {FORMAT}. {_MEND}")
     if content[:_USER_BLOCK] != _line(content[_USER_BLOCK:]):
-        raise StoreError(f"{path} is damaged: it differs from its sum. {_MEND}")
-    # From memory: what was checked is what is handed out.
+        raise StoreError(f"{path} is damaged: its checksum does not match. {_MEND}")
+    # From memory: the bytes that were checked.
     with h5py.File(io.BytesIO(content), "r") as file:
         return _read(file)
 
@@ -144,7 +144,7 @@ def _read(file: Any) -> ScoreFile:
 
 
 def _texts(words: Sequence[str]) -> npt.NDArray[Any]:
-    """Fixed-length UTF-8: the bytes lie in the dataset itself, where its sum covers them."""
+    """Fixed-length UTF-8, so that the bytes are in the dataset itself."""
     encoded = [word.encode() for word in words]
     width = max([1, *map(len, encoded)])
     return np.array(encoded, f"S{width}")

@@ -1,6 +1,6 @@
-"""One task's ECGs as the model scored them: what every table, picture and comparison starts from.
+"""One task's ECGs as the model scored them: the start of every table, chart and comparison.
 
-Owns only the shape of it. N = records of the split, C = classes.
+Owns only its shape. N = records of the split, C = classes.
 """
 
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class ScoredTask:
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
-        """The scores of the records that count."""
+        """Those of the scored records."""
         return self.scores_NC[self.chosen_N]
 
     @property
     def truth(self) -> npt.NDArray[np.bool_]:
-        """The truth of the records that count."""
+        """That of the scored records."""
         return self.truth_NC[self.chosen_N]

@@ -1,8 +1,8 @@
-"""Quantities that a cardiologist measures, out of one ECG: rate, intervals, axis, voltages.
+"""Quantities that a cardiologist measures on an ECG: rate, intervals, axis, voltages.
 
 Owns their definitions. Wave boundaries come from NeuroKit2 (its `prominence` method), which
-test_delineation.py holds against LUDB's hand-drawn ones; QRS duration is left out because it does
-not pass there. L = leads, S = samples, B = beats. Knows nothing of findings or models.
+test_delineation.py compares with LUDB's hand-drawn ones; QRS duration is left out because it fails
+there. L = leads, S = samples, B = beats. Knows nothing of findings or models.
 """
 
 import warnings
@@ -35,7 +35,7 @@ _BASELINE_FROM_S, _BASELINE_TO_S = -0.09, -0.06
 
 @dataclass(frozen=True)
 class _QrsHeights:
-    """The median beat's QRS over the baseline before it, per lead; NaN where a lead is absent."""
+    """The median beat's QRS above the baseline before it, per lead; NaN for an absent lead."""
 
     up_L: Floats
     """The highest point, at least 0."""
@@ -50,7 +50,7 @@ def measure(
     """All of QUANTITIES; NaN where one cannot be measured.
 
     Args:
-        signal_mv_LS: millivolts; a lead that is absent or flat is 0 or NaN throughout.
+        signal_mv_LS: an absent lead is 0 or NaN throughout.
         leads: the names of its rows.
         rate_hz: sampling rate.
 
@@ -85,14 +85,14 @@ def measure(
 def _beats_and_intervals(
     signal_S: Floats, rate_hz: float
 ) -> tuple[npt.NDArray[np.int64], dict[str, float]]:
-    """Samples of the R peaks, and the median PR and QT; nothing where the library gives up."""
+    """Samples of the R peaks, and the median PR and QT; nothing if the library fails."""
     import neurokit2
 
     none = np.empty(0, np.int64)
     unknown = {"pr_ms": float("nan"), "qt_ms": float("nan")}
     rate = round(rate_hz)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of every beat it cannot read: here they are NaN
+        warnings.simplefilter("ignore")  # it warns of every beat that it cannot read
         try:
             cleaned = neurokit2.ecg_clean(signal_S, sampling_rate=rate)
             _, peaks = neurokit2.ecg_peaks(cleaned, sampling_rate=rate)
@@ -103,8 +103,8 @@ def _beats_and_intervals(
                 cleaned, beats_B, sampling_rate=rate, method="prominence"
             )
         except Exception:
-            # Heuristics over beats raise many kinds of error on a signal that is no ECG; then
-            # nothing is known of it, and the other ECGs go on.
+            # Its heuristics raise many kinds of error on a signal that is not an ECG; such a
+            # signal has no measurements, and the others go on.
             return none, unknown
     qrs_on, p_on, t_off = (
         np.asarray(waves[name], np.float64)
@@ -117,10 +117,9 @@ def _beats_and_intervals(
 
 
 def _distances(from_B: Floats, to_W: Floats, farthest: float) -> list[float]:
-    """From each place to the nearest of the others on one side, as far as `farthest` (signed).
+    """From each place to the nearest of `to_W` on one side, up to `farthest` (negative: before).
 
-    The library leaves out beats that it cannot read, each wave its own, so places are paired by
-    time and not by number.
+    The library leaves out unreadable waves one by one, so places are paired by time, not number.
     """
     found = []
     for place in from_B[np.isfinite(from_B)]:

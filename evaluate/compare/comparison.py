@@ -1,7 +1,7 @@
 """Runs side by side: differences between metrics of the same ECGs, with intervals and p-values.
 
-Owns the statistics of a comparison. All runs are figured on the same draws of patients, so the luck
-that they share cancels in their difference. N = records, C = classes, D = draws.
+Owns the statistics of a comparison. All runs use the same draws of patients, so the chance that
+they share cancels in their difference. N = records, C = classes, D = draws.
 """
 
 import math
@@ -20,7 +20,7 @@ from ecgpipe.evaluate.scoring import TaskDraws, bootstrap_metrics, percentile_me
 Floats = npt.NDArray[np.float64]
 
 HEADLINE = "macro_auroc"
-"""The metric by which tasks are compared with one another."""
+"""The metric whose p-values are adjusted over tasks."""
 
 
 class Difference(Metric):
@@ -33,7 +33,7 @@ class Difference(Metric):
 
 @dataclass(frozen=True)
 class KeptScores:
-    """One run's scores of one task, of the ECGs that the task counts."""
+    """One run's scores of one task, for the ECGs that the task scores."""
 
     class_ids: tuple[str, ...]
     record_ids: tuple[str, ...]
@@ -54,14 +54,14 @@ class Contender:
 def compare_task(
     contenders: Sequence[Contender], min_positives: int, draws: int, seed: int
 ) -> dict[str, Any]:
-    """One task of one contender or several, each against the first.
+    """One task of one or several contenders, each against the first.
 
-    A contender of several runs counts with the mean of its runs' metrics; `between_runs` is their
-    standard deviation, which the interval, being about patients, does not hold.
+    A contender of several runs has the mean of its runs' metrics; `between_runs` is their standard
+    deviation, which is not in the interval, since that is about patients.
 
     Args:
         contenders: at least one.
-        min_positives: the least ECGs of a class for macro metrics and for a p-value.
+        min_positives: the ECGs that a class needs for macro metrics and for a p-value.
         draws: resamplings of patients.
         seed: of the draws.
 
@@ -71,7 +71,7 @@ def compare_task(
         and for classes `p_holm`, adjusted over the classes of the task (Holm 1979).
 
     Raises:
-        ComparisonError: the runs were scored on other ECGs, or other classes competed.
+        ComparisonError: the runs were scored on different ECGs, or with different classes.
     """
     aligned = _aligned(contenders)
     first = next(iter(aligned[0].runs.values()))
@@ -111,7 +111,7 @@ def compare_task(
                 ],
             }
             for name in means[0].summary
-            if not name.startswith("macro_f1")  # its thresholds are not kept
+            if not name.startswith("macro_f1")  # needs thresholds, which are not kept
         },
     }
 
@@ -129,7 +129,7 @@ def adjust_over_tasks(tasks: Mapping[str, dict[str, Any]]) -> None:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """P-values adjusted so that the chance of any false one stays what it was.
+    """P-values adjusted so that the chance of any false positive does not grow with their number.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """
@@ -143,7 +143,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 def difference(values: Floats, reference: Floats) -> Difference:
     """values − reference of paired draws (row 0 the metrics themselves), ready for JSON.
 
-    Raises nothing; `p` is None where the metric does not exist or never varies.
+    `p` is None where the metric does not exist or never varies.
     """
     paired = values - reference
     entry = percentile_metric(paired)
@@ -179,16 +179,16 @@ def _in_order_of(
     if set(run.class_ids) != set(reference.class_ids):
         other = sorted(set(run.class_ids) ^ set(reference.class_ids))
         raise ComparisonError(
-            f"{reference_name} and {name} let other classes compete ({len(other)} are in one of"
-            f" them only: {', '.join(other[:5])}{', …' if len(other) > 5 else ''}), so their ranks"
-            " do not compare. Evaluate both with the same taxonomy and eval.candidates."
+            f"{reference_name} and {name} were scored with different classes ({len(other)} are in"
+            f" only one of them: {', '.join(other[:5])}{', …' if len(other) > 5 else ''}), so their"
+            " ranks are not comparable. Evaluate both with the same taxonomy and eval.candidates."
         )
     if set(run.record_ids) != set(reference.record_ids):
         common = len(set(run.record_ids) & set(reference.record_ids))
         raise ComparisonError(
             f"{reference_name} was scored on {len(reference.record_ids):,} ECGs, {name} on"
-            f" {len(run.record_ids):,}, and {common:,} are the same. Evaluate both on the same"
-            " split of the same records."
+            f" {len(run.record_ids):,}; {common:,} are in both. Evaluate both on the same split of"
+            " the same records."
         )
     place = {record: row for row, record in enumerate(run.record_ids)}
     rows = [place[record] for record in reference.record_ids]
@@ -196,8 +196,8 @@ def _in_order_of(
     truth = run.truth_NC[np.ix_(rows, columns)]
     if not np.array_equal(truth, reference.truth_NC):
         raise ComparisonError(
-            f"{reference_name} and {name} were scored on the same ECGs with other findings."
-            " Evaluate both anew on the present table."
+            f"{reference_name} and {name} were scored on the same ECGs with different findings."
+            " Evaluate both again on the current table."
         )
     return replace(reference, scores_NC=run.scores_NC[np.ix_(rows, columns)], truth_NC=truth)
 
@@ -217,7 +217,7 @@ def _mean_draws(runs: Sequence[TaskDraws]) -> TaskDraws:
 
 
 def _beside(columns: Sequence[Floats], n_effective: float) -> dict[str, Any]:
-    """Each column's metric, being a share of so many patients, and its difference to the first."""
+    """Each column's metric with its interval, and its difference from the first."""
     return {
         "values": [share_metric(column, n_effective) for column in columns],
         "differences": [difference(column, columns[0]) for column in columns[1:]],
@@ -234,7 +234,7 @@ def _spread(values: Sequence[float]) -> float | None:
 def _adjust_over_classes(classes: Mapping[str, dict[str, Any]], min_positives: int) -> None:
     """Add `p_holm` to every difference of a class, adjusted over the classes with enough ECGs.
 
-    Of fewer ECGs the draws know too little: such a class has no p-value at all.
+    With fewer ECGs the draws vary too little: such a class has no p-value.
     """
     for entry in classes.values():
         if entry["n"] < min_positives:

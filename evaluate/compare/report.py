@@ -1,6 +1,6 @@
-"""A comparison to rows, Markdown and the terminal.
+"""A comparison -> rows, Markdown and tables on the terminal.
 
-Owns its order and wording. Drawn from the comparison's JSON alone.
+Owns its order and wording. Knows only the comparison's JSON.
 """
 
 from collections.abc import Sequence
@@ -13,39 +13,30 @@ from ecgpipe.evaluate.compare.published import Publication
 from ecgpipe.evaluate.report.markdown import markdown_lines
 from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.table import written
+from ecgpipe.evaluate.words import metric_words
 
 Comparison = dict[str, Any]
 
 _DIFFERENCES = (
-    "Differences are to the first column, on the same ECGs and the same draws of patients, with"
-    " their 95 % interval. p: two-sided, from the standard error of the draws; Holm's adjustment is"
-    " over the classes of a task, and for a task's macro AUROC over tasks and columns. "
+    "Differences are from the first column, on the same ECGs and the same draws of patients, with"
+    " their 95 % interval. p: two-sided, from the standard error of the draws; adjusted by Holm"
+    " over the classes of a task, and for macro AUROC over tasks and columns. "
 )
 _SEEDS = (
-    "A column of several seeds is their mean; ± is the standard deviation between seeds, which no"
-    " interval holds."
+    "A column of several seeds is their mean; ± is the standard deviation between seeds, which is"
+    " not in the intervals."
 )
 OTHER_DATA = "other data"
 
-_METRICS = {
-    "hit@1_any": "any-hit@1",
-    "hit@1_micro": "hit@1, micro",
-    "hit@1_macro": "hit@1, macro",
-    "hit@5_any": "any-hit@5",
-    "hit@5_macro": "hit@5, macro",
-    "macro_auroc": "AUROC, macro",
-    "macro_auprc": "AUPRC, macro",
-}
-_SINGLE_LABEL_METRICS = {
-    "hit@1_micro": "accuracy",
-    "hit@1_macro": "mean recall",
-    "macro_auroc": "AUROC, macro",
-    "macro_auprc": "AUPRC, macro",
-}
+_METRICS = (
+    "hit@1_any", "hit@1_micro", "hit@1_macro", "hit@5_any", "hit@5_macro", "macro_auroc",
+    "macro_auprc",
+)  # fmt: skip
+_SINGLE_LABEL_METRICS = ("hit@1_micro", "hit@1_macro", "macro_auroc", "macro_auprc")
 
 
 def legend(comparison: Comparison) -> str:
-    """What the signs in the tables mean."""
+    """What the notation in the tables means."""
     return _DIFFERENCES + _SEEDS if len(comparison["contenders"]) > 1 else _SEEDS
 
 
@@ -63,17 +54,17 @@ def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tu
 def summary_rows(
     comparison: Comparison, task: str, papers: Sequence[Publication]
 ) -> list[tuple[str, ...]]:
-    """One row a metric of the task: each contender, each difference, each paper."""
+    """One row a metric: each contender, each difference, each paper."""
     entry = comparison["tasks"][task]
     names = _SINGLE_LABEL_METRICS if entry["kind"] == "single_label" else _METRICS
     return [
         (
-            label,
+            metric_words(entry["kind"], name)["en"],
             *_values(name, entry["summary"][name]),
             *(_shown_difference(name, each) for each in entry["summary"][name]["differences"]),
             *(_published(name, paper.value(task, name)) for paper in papers),
         )
-        for name, label in names.items()
+        for name in names
         if name in entry["summary"]
     ]
 
@@ -90,7 +81,7 @@ def class_rows(
     papers: Sequence[Publication],
     language: str,
 ) -> list[tuple[str, ...]]:
-    """One row a class, the largest difference in the first pair first; `metric_name`: auroc..."""
+    """One row a class, the largest first difference first; `metric_name` is auroc or hit@1."""
     entry = comparison["tasks"][task]
     rows = []
     for class_id, each in sorted(
@@ -117,15 +108,15 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
     parts = ["# " + " · ".join(entry["name"] for entry in comparison["contenders"])]
     parts += [legend(comparison), _contenders(comparison)]
     for name, task in comparison["tasks"].items():
-        told = [paper for paper in papers if paper.tells_of(name)]
+        own = [paper for paper in papers if paper.covers(name)]
         parts += [
             f"## {name} ({task['title'][language]})",
             f"{task['n']:,} ECGs of {task['patients']:,} patients.",
-            markdown_lines(summary_columns(comparison, told), summary_rows(comparison, name, told)),
+            markdown_lines(summary_columns(comparison, own), summary_rows(comparison, name, own)),
         ]
         for metric_name in ("auroc", "hit@1"):
-            rows = class_rows(comparison, name, metric_name, told, language)
-            parts.append(markdown_lines(class_columns(comparison, told), rows))
+            rows = class_rows(comparison, name, metric_name, own, language)
+            parts.append(markdown_lines(class_columns(comparison, own), rows))
     parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
     parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
     return "\n\n".join(parts) + "\n"
@@ -134,19 +125,18 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
 def print_comparison(
     comparison: Comparison, papers: Sequence[Publication], language: str, console: Console
 ) -> None:
-    """Print every task's summary, and the classes whose difference is beyond doubt."""
+    """Print every task's summary, and the classes that differ significantly."""
     for name, task in comparison["tasks"].items():
-        told_of = [paper for paper in papers if paper.tells_of(name)]
+        own = [paper for paper in papers if paper.covers(name)]
         title = f"{name} · {task['title'][language]} · {task['n']:,} ECGs"
         console.print(
-            _table(
-                title, summary_columns(comparison, told_of), summary_rows(comparison, name, told_of)
-            )
+            _table(title, summary_columns(comparison, own), summary_rows(comparison, name, own))
         )
         if len(comparison["contenders"]) > 1:
-            told = _told_apart(task)
-            classes = ", ".join(task["names"][class_id][language] for class_id in told) or "none"
-            console.print(f"classes whose AUROC differs (p < .05 by Holm): {classes}")
+            differing = [task["names"][each][language] for each in _differing_classes(task)]
+            console.print(
+                f"classes whose AUROC differs (p < .05 by Holm): {', '.join(differing) or 'none'}"
+            )
     for name, why in comparison["left_out"].items():
         console.print(f"task {name} was left out: {why}")
     for paper in papers:
@@ -154,7 +144,7 @@ def print_comparison(
     console.print(legend(comparison))
 
 
-def _told_apart(task: dict[str, Any]) -> list[str]:
+def _differing_classes(task: dict[str, Any]) -> list[str]:
     return [
         class_id
         for class_id, entry in task["classes"].items()
@@ -218,7 +208,7 @@ def _published(name: str, value: float | None) -> str:
 
 
 def _size(item: tuple[str, dict[str, Any]], metric_name: str) -> float:
-    """Sorts by the first difference, the greatest first; then classes with too few ECGs for a p."""
+    """Sorts by the first difference, the greatest first; classes too rare for a p-value last."""
     changes = item[1].get(metric_name, {}).get("differences", [])
     value: float | None = changes[0]["value"] if changes else None
     if value is None:

@@ -5,8 +5,8 @@ Owns the arithmetic, all of it pure. Must not know tasks, files or reports.
 metrics      hit@k, Wilson interval, AUROC, AUPRC, F1            (pure)
 curves       ROC and precision-recall                            (pure)
 confusion    which class is taken for which                      (pure)
-thresholds   from which score on a class is present              (pure)
+thresholds   the score from which a class is predicted           (pure)
 bootstrap    intervals by resampling patients                    (pure)
-calibration  scores into chances, and how wrong these are        (pure)
+calibration  scores -> probabilities, and how far they are off   (pure)
 baselines    scores of models that know less                     (pure)
 """

@@ -1,4 +1,4 @@
-"""Scores of models that know less: what every metric must be compared with.
+"""Scores of models that know less, for comparison with every metric.
 
 Owns the baselines' scores; the metrics are `scoring`'s. N = records, C = classes.
 """
@@ -12,25 +12,24 @@ Scores = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]
 
 N_SHUFFLES = 20
-_FEW_CLASSES = 4  # whose derangements, at most nine, are all taken
+_FEW_CLASSES = 4  # so that all derangements, at most nine, are used
 
 
 def prior_scores(train_counts_C: npt.NDArray[np.int64], n: int) -> Scores:
-    """Every record (n, C) gets the classes' frequencies in training: no ECG is looked at.
+    """The classes' order by frequency in training, the same for every record (n, C).
 
-    Of equally frequent classes the first is preferred: a tie would count against the baseline.
+    Of equally frequent classes the first comes first: a tie would count against the baseline.
     """
     preference = np.argsort(np.argsort(-train_counts_C, kind="stable"), kind="stable")
     return np.tile(-preference.astype(np.float32), (n, 1))
 
 
 def shuffles(n_classes: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Orders of the classes in which none keeps its own prompt: all up to four classes, else 20.
+    """Orders of the classes in which none keeps its own prompt: all for up to 4 classes, else 20.
 
-    The prompts' vectors are those of the model, only at the wrong classes. What a model gains
-    because some prompts lie nearer to all ECGs than others, or because classes are common, stays;
-    what it gains because the right prompt lies near the right ECG goes. One class has no other
-    order, and gets none.
+    The prompts keep the model's vectors but belong to the wrong classes. What a model gains because
+    some prompts are closer to all ECGs, or because classes are common, stays; what it gains because
+    the right prompt is close to the right ECG goes. A single class has no such order.
     """
     if n_classes <= _FEW_CLASSES:
         every = itertools.permutations(range(n_classes))
@@ -49,8 +48,8 @@ def log_prior_adjusted(
 ) -> Scores:
     """scale x cosine + log of each class's frequency in training.
 
-    The model's logits with Bayes' rule for a prior that it was not told. It has counted labels, so
-    it is not zero-shot. Half a record is added to each class, or one without any could never win.
+    The model's logits with Bayes' rule for the class prior. It uses label counts, so it is not
+    zero-shot. Half a record is added to each class, or a class without records could never win.
 
     Args:
         scores_NC: cosines.

@@ -1,4 +1,4 @@
-"""Which class is taken for which, over ECGs that show exactly one.
+"""Which class is taken for which, among ECGs with exactly one.
 
 Owns the count. N = records, C = classes.
 """
@@ -16,8 +16,8 @@ def confusion(
 ) -> Confusion | None:
     """The `confusion` block of a task: row = truth, column = the class that scores best.
 
-    ECGs that show no class, or several, do not count. A tie with the truth counts for the other
-    class, as it is a miss in hit@1; so the diagonal holds the hits.
+    ECGs with no class or several are left out. A tie counts for the wrong class, as it is a miss in
+    hit@1; so the diagonal has the hits.
 
     Returns:
         n, class ids and counts; None where no ECG shows exactly one class.

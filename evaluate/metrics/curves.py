@@ -1,6 +1,6 @@
-"""The ROC and precision-recall curves of one class, thin enough to be drawn.
+"""The ROC and precision-recall curves of one class, with few enough points to draw.
 
-Owns which of the curve's points are kept. N = records.
+Owns which points are kept. N = records.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ def curves(
 ) -> dict[str, dict[str, list[float]]] | None:
     """The `curves` entry of a class: {roc: {fpr, tpr}, pr: {recall, precision}}.
 
-    Every point is one of the curve's own, of some threshold; of more than 101 those are kept that
-    lie most evenly along it, its ends always. The ROC begins at (0, 0). The precision-recall curve
-    begins at recall 0 with the precision of the highest score, and both go on to the lowest score.
+    Every point belongs to some threshold; of more than 101, evenly spaced ones are kept, always
+    with both ends. The ROC begins at (0, 0). The precision-recall curve begins at recall 0 with the
+    precision of the highest score, and both end at the lowest score.
 
     Returns:
-        None where no record shows the class, or every one does.
+        None if no record shows the class, or every record does.
     """
     n_shown = int(truth_N.sum())
     n_other = len(truth_N) - n_shown
@@ -42,7 +42,7 @@ def curves(
 
 
 def _spread(x: Floats, y: Floats) -> npt.NDArray[np.int64]:
-    """Places of at most 101 points: corners alone if these are few enough, else evenly spread."""
+    """Places of at most 101 points: all corners if these are few enough, else evenly spread."""
     corner = np.ones(len(x), np.bool_)
     with np.errstate(invalid="ignore"):
         before, after = np.diff(x)[:-1], np.diff(x)[1:]

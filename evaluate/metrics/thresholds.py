@@ -1,4 +1,4 @@
-"""From which score on a class is said to be present, chosen on validation records alone.
+"""The score from which a class is predicted, chosen on validation records alone.
 
 Owns the choice. V = validation records, C = classes.
 """
@@ -15,15 +15,14 @@ def best_f1_thresholds(
     """The threshold of each class that gives the best F1 on these records.
 
     Candidates are the scores that occur; a record whose score is at least the threshold is
-    predicted to show the class. Of several that are equally good the smallest is taken: it finds
-    most.
+    predicted to show the class. Of equally good thresholds the smallest is taken: it finds most.
 
     Args:
         scores_VC: similarity of each validation record to each class.
         truth_VC: which classes each shows.
 
     Returns:
-        (C,), NaN for a class that no validation record shows: there is nothing to choose by.
+        (C,), NaN for a class that no validation record shows.
     """
     chosen = np.full(scores_VC.shape[1], np.nan, np.float32)
     for number in np.flatnonzero(truth_VC.any(axis=0)):

@@ -93,7 +93,7 @@ def test_a_missing_or_foreign_file_is_refused(path: Path) -> None:
         read_scores(path.with_name("none.h5"))
     with h5py.File(path, "w") as file:
         file.attrs["format"] = "other/1"
-    with pytest.raises(StoreError, match="is of another format"):
+    with pytest.raises(StoreError, match="its format is not"):
         read_scores(path)
 
 

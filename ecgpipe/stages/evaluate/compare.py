@@ -1,6 +1,6 @@
 """compare: evaluated runs side by side.
 
-Owns which runs a name means, and which of them differ by their seed alone and are averaged.
+Owns which runs a name selects, and which differ only by their seed and are averaged.
 """
 
 import fnmatch
@@ -38,29 +38,28 @@ def run_compare(
     seed: int = 0,
     average_seeds: bool = True,
 ) -> dict[str, Any]:
-    """Compare evaluated runs, each with the first; seeds of one setting alone are summed up.
+    """Compare evaluated runs, each with the first; seeds of a single setting are summarised.
 
     Args:
-        names: folders of runs, or names of runs of the experiment's work_dir; `*` stands for
+        names: folders of runs, or names of runs in the experiment's work_dir, where `*` matches
             anything.
-        open_experiment: opens the experiment whose work_dir holds the runs; None where there is
-            none.
+        open_experiment: opens the experiment whose work_dir has the runs; None if there is none.
         draws: resamplings of patients.
         seed: of the draws.
-        average_seeds: whether runs that differ by train.seed alone count as one, with their mean.
+        average_seeds: whether runs that differ only by train.seed are one column, their mean.
 
     Returns:
         The comparison (`ecgpipe-comparison/1`), ready for JSON.
 
     Raises:
-        ComparisonError: a name means no run, there is only one, or no task is common.
-        StoreError: a run is not evaluated, or what is kept of it is damaged.
+        ComparisonError: a name matches no run, there is only one run, or no task is common.
+        StoreError: a run is not evaluated, or its files are damaged.
     """
     runs = _evaluated_runs(names, open_experiment)
     if len(runs) < 2:
         raise ComparisonError(
-            f"A comparison needs two runs, not {runs[0][0]} alone. Name two or more, or use a"
-            " pattern such as 'name+*'."
+            f"A comparison needs two runs, but only {runs[0][0]} matches. Name two or more, or use"
+            " a pattern such as 'name+*'."
         )
     groups = _grouped(runs, average_seeds)
     tasks, left_out = {}, {}
@@ -71,7 +70,7 @@ def run_compare(
             left_out[task] = str(error)
     if not tasks:
         why = "\n".join(f"{task}: {why}" for task, why in left_out.items())
-        raise ComparisonError(f"These runs have no task in common that compares.\n{why}")
+        raise ComparisonError(f"These runs have no task that can be compared.\n{why}")
     adjust_over_tasks(tasks)
     return {
         "format": FORMAT,
@@ -96,9 +95,9 @@ def _compared(
         runs = {}
         for run, folder, results in members:
             if task not in results["tasks"]:
-                raise ComparisonError(f"{run} was not scored on it; see eval.tasks.")
+                raise ComparisonError(f"{run} was not scored on this task; see eval.tasks.")
             if not results["tasks"][task]["n"]:
-                raise ComparisonError(f"no ECG of {run} is scored by it.")
+                raise ComparisonError(f"this task scores no ECG of {run}.")
             runs[run] = _kept_scores(folder / "scores.h5", task, results)
         contenders.append(Contender(name, runs))
     return {
@@ -113,7 +112,7 @@ def _kept_scores(path: Path, task: str, results: Results) -> KeptScores:
     file = read_scores(path)
     if file.key != results["key"] or task not in file.tasks:
         raise StoreError(
-            f"{path} is of another evaluation than the results beside it. Run `ecgpipe eval` again."
+            f"{path} and results.json are of different evaluations. Run `ecgpipe eval` again."
         )
     kept = file.tasks[task]
     rows = np.flatnonzero(kept.chosen_N).tolist()
@@ -138,10 +137,7 @@ def _evaluated_runs(
         evaluation = folder / "eval"
         results = read_results(evaluation / "results.json")
         if not (evaluation / "scores.h5").exists():
-            raise StoreError(
-                f"{evaluation} keeps no scores: it was evaluated by an older ecgpipe. Run"
-                " `ecgpipe eval`."
-            )
+            raise StoreError(f"{evaluation / 'scores.h5'} is missing. Run `ecgpipe eval`.")
         runs.append((name, evaluation, results))
     return runs
 
@@ -151,8 +147,8 @@ def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> 
         return [Path(name)]
     if open_experiment is None:
         raise ComparisonError(
-            f"{name} is no folder of an evaluated run (it would hold eval/results.json). To compare"
-            " runs by name, say with -c which pipeline.yaml they belong to."
+            f"{name} is not the folder of an evaluated run (it has no eval/results.json). To"
+            " compare runs by name, give their pipeline.yaml with -c."
         )
     runs = open_experiment().workspace.runs
     found = sorted(
@@ -172,7 +168,7 @@ def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> 
 
 
 def _grouped(runs: Sequence[EvaluatedRun], average_seeds: bool) -> dict[str, list[EvaluatedRun]]:
-    """The runs by column: those of one setting and several seeds together, under one name."""
+    """The runs by column: seeds of one setting are one column."""
     groups: dict[str, list[EvaluatedRun]] = {}
     for run in runs:
         key = _without_seed(run[2]) if average_seeds else run[0] + str(run[1])
@@ -186,7 +182,7 @@ def _grouped(runs: Sequence[EvaluatedRun], average_seeds: bool) -> dict[str, lis
 
 
 def _without_common_part(names: Sequence[str]) -> list[str]:
-    """sweep+lr=1 and sweep+lr=2 as lr=1 and lr=2; names that would be empty stay whole."""
+    """sweep+lr=1 and sweep+lr=2 as lr=1 and lr=2; no name becomes empty."""
     parts = [name.split("+") for name in names]
     common = 0
     while all(len(each) > common + 1 for each in parts) and len({e[common] for e in parts}) == 1:

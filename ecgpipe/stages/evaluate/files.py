@@ -1,8 +1,8 @@
-"""Everything an evaluation leaves beside results.json.
+"""The files of an evaluation besides results.json.
 
-Owns the names: report.html, report.md, tables/*.csv, figures/*.png and *.svg. Each file is whole or
-absent; results.json is written after them by the stage, so where it stands they stand too. Tables
-and figures of an earlier evaluation that this one does not make are removed.
+Owns their names: report.html, report.md, tables/*.csv, figures/*.png and *.svg. Each file is
+complete or absent; the stage writes results.json after them, so if it exists they do too. Tables
+and charts of an earlier evaluation that this one does not make are removed.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ REPORTS = ("report.md", "report.html")
 
 
 def write_report_files(folder: Path, results: Results, pictures: Mapping[str, bytes]) -> None:
-    """Write reports, tables and figures.
+    """Write reports, tables and charts.
 
     Args:
         folder: the run's eval folder.
-        results: what is about to be results.json.
+        results: what results.json will hold.
         pictures: by record id, a PNG of each example ECG.
 
     Raises:
@@ -36,22 +36,22 @@ def write_report_files(folder: Path, results: Results, pictures: Mapping[str, by
     """
     tables = dict(_named(((t.name, csv_bytes(t)) for t in all_tables(results)), "csv"))
     _replace(folder / "tables", tables)
-    _replace(folder / "figures", dict(_figure_files(results)))
+    _replace(folder / "figures", dict(_chart_files(results)))
     write_atomic(folder / "report.md", render_report(results).encode())
     write_atomic(folder / "report.html", render_html(results, pictures).encode())
 
 
-def _figure_files(results: Results) -> Iterator[tuple[str, bytes]]:
+def _chart_files(results: Results) -> Iterator[tuple[str, bytes]]:
     language = results["config"]["text"]["language"]
-    figures = list(all_charts(results))
+    charts = list(all_charts(results))
     fonts = find_fonts()
     for format in ("png", "svg"):
-        drawn = ((f.name, render_plot(f, fonts, language, format)) for f in figures)
+        drawn = ((c.name, render_plot(c, fonts, language, format)) for c in charts)
         yield from _named(drawn, format)
 
 
 def _named(contents: Iterator[tuple[str, bytes]], suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Names that any disk takes: a task of one's own may be called anything."""
+    """With file names that every disk accepts, since a task may be called anything."""
     taken: set[str] = set()
     for name, content in contents:
         yield free_name(name, suffix, taken), content

@@ -1,6 +1,6 @@
 """The example ECGs of an evaluation, drawn.
 
-Owns where their signals come from and how large they are. Which ECGs they are was chosen before.
+Owns where their signals come from and the size of the drawings; `examples` chose the ECGs.
 """
 
 from collections.abc import Iterable

@@ -165,7 +165,7 @@ def test_runs_on_other_ecgs_or_with_other_classes_are_refused() -> None:
         scores_NC=b.scores_NC[:-1],
         truth_NC=b.truth_NC[:-1],
     )
-    with pytest.raises(ComparisonError, match="b on 299, and 299 are the same"):
+    with pytest.raises(ComparisonError, match="b on 299; 299 are in both"):
         compare_task([alone("a", a), alone("b", fewer)], 5, 200, 0)
     renamed = replace(b, class_ids=("1", "22", "99"))
     with pytest.raises(ComparisonError, match="2 are in one of them only: 73, 99"):
