@@ -1,7 +1,7 @@
 """From a recording in a file to twelve named leads in millivolts; from data sets to records.
 
-Owns formats, leads, units, resampling, and what makes a recording unfit. Must not know texts,
-vectors or models. A bad recording is a `RecordError` that names its reason; the others go on.
+Owns formats, leads, units, resampling, and what makes a recording unusable. Must not know texts,
+vectors or models. A bad recording is a `RecordError` with its reason and does not stop the others.
 
 signal/    what an ECG is here: twelve named leads in millivolts, at one rate, for one window
 formats/   one file in any format -> one EcgRecord

@@ -1,8 +1,8 @@
 """Data sets and hospital tables -> a stream of records, with findings and split.
 
-Owns what each data set says of its records. Must not know the signal store.
+Owns what each data set says about its records. Must not know the signal store.
 
-source          what a data set adapter yields
+source          what a data set adapter returns
 row_table       the rows of a source in one Arrow table
 adapters        which adapter reads which kind of source
 table_file      CSV, TSV, Parquet or Excel -> rows of text

@@ -1,6 +1,6 @@
-"""Which adapter reads which kind of source, and what says that its rows may have changed.
+"""Which adapter reads which kind of source, and a digest that changes with its rows.
 
-Owns the register: a new data set is one more line here; and which rows of several sources are
+Owns the register, where a new data set is one more line, and which rows of several sources are
 planned. See docs/adapters.md.
 """
 
@@ -34,10 +34,10 @@ from ecgpipe.read_ecg.datasets.source import SourceRows
 class _Adapter:
     read: Callable[[Any], SourceRows]
     files: Callable[[Any], list[Path]]
-    """The files whose content decides the rows."""
+    """The files that the rows come from."""
 
     by_content: bool = True
-    """Whether those files are hashed, or, where they are too many, told by size and time."""
+    """Whether those files are hashed; if there are too many, size and time are used."""
 
 
 _ADAPTERS: dict[type, _Adapter] = {
@@ -59,22 +59,22 @@ def read_source(source: Source) -> SourceRows:
 
 
 def planned_rows(source: SourceRows, config: DataConfig) -> SourceRows:
-    """Without the rows whose recording another source holds too, and those beyond data.limit."""
+    """The source without rows that another source has too, and without those beyond data.limit."""
     kinds = {other.kind for other in config.sources}
     rows, left_out = RowTable.of(source.rows), dict(source.left_out)
     if copies := sum(also_in in kinds for also_in in rows.column("also_in")):
         rows = RowTable.of(row for row in rows if row.also_in not in kinds)
-        left_out[f"records of {source.name} that another source holds too"] = copies
+        left_out[f"records of {source.name} that another source has too"] = copies
     if config.limit is not None and config.limit < len(rows):
         rows = rows[: config.limit]
     return dataclasses.replace(source, rows=rows, left_out=left_out)
 
 
 def source_digest(source: Source) -> str:
-    """Changes when the rows of a source may have; reads no recording.
+    """A digest that changes when the rows of a source may have changed; reads no recording.
 
     Raises:
-        SourceError: a file that decides the rows is missing.
+        SourceError: a file that the rows come from is missing.
     """
     adapter = _ADAPTERS[type(source)]
     state = sha256_file if adapter.by_content else _size_and_time

@@ -1,8 +1,8 @@
 """Adapter: the training set of the PhysioNet/CinC Challenge 2021.
 
-Owns the comment lines of its headers and what its SNOMED CT codes mean. It knows no patients, so
-each record counts as a patient of its own; but of three databases it is published that people were
-recorded several times, so all of such a database counts as one patient and stays in one split.
+Owns the comment lines of its headers and the meaning of its SNOMED CT codes. There are no patient
+ids, so each record counts as one patient. Three databases are known to have recorded people several
+times, so each of them counts as one patient and stays in one split.
 
 Source: Reyna et al. 2021, doi 10.13026/34va-7q14; codes the challenge scores as one diagnosis are
 those of its evaluation's dx_mapping_scored.csv.
@@ -18,7 +18,7 @@ from ecgpipe.errors import SourceError
 from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, parse_number
 
-# By the letters a record's name begins with.
+# By the first letters of a record's name.
 _DATABASES = {
     "A": "cpsc2018",
     "Q": "cpsc2018-extra",
@@ -41,8 +41,8 @@ _SAME = {
     # Scored in no year, but what CPSC 2018 calls PVC: its 700 records with that label have it.
     "164884008": "427172004",  # ventricular ectopics
 }
-# Codes that several findings of findings98 have, where one of those is exactly what the code says;
-# the others are narrower. 164865005, myocardial infarction, is exactly none of its seven.
+# Codes that several findings of findings98 have, and the one that means exactly the same. The
+# others are narrower. None of the seven for 164865005, myocardial infarction, does.
 _NAMES = {
     "164889003": "Atrial fibrillation",
     "54329005": "Anterior wall infarction",
@@ -53,7 +53,7 @@ _MAX_HEADER_BYTES = 1 << 16
 
 
 def read_cinc2021(source: Cinc2021Source) -> SourceRows:
-    """All records of the databases asked for; record ids are 'cinc2021-' and the record's name.
+    """All records of the chosen databases; record ids are 'cinc2021-' and the record's name.
 
     Raises:
         SourceError: there is none below the root, or a header cannot be read.
@@ -72,8 +72,8 @@ def cinc2021_headers(source: Cinc2021Source) -> list[Path]:
     if found := sorted(_headers_below(source.root, source.databases)):
         return found
     raise SourceError(
-        f"{source.root} holds no record of {', '.join(source.databases)}, such as A0001.hea, at any"
-        " depth. Set data.sources.N.root to the folder the challenge's archive unpacks to."
+        f"{source.root} has no record of {', '.join(source.databases)}, such as A0001.hea, at any"
+        " depth. Set data.sources.N.root to the unpacked folder of the challenge's archive."
     )
 
 
@@ -110,7 +110,7 @@ def _row(header: Path, source: Cinc2021Source) -> SourceRow:
 
 
 def _comments(header: Path) -> dict[str, str]:
-    """What lines such as '#Age: 74' say, by name."""
+    """The values of lines such as '#Age: 74', by name."""
     try:
         with header.open("rb") as file:
             text = file.read(_MAX_HEADER_BYTES).decode("utf-8", errors="replace")

@@ -1,7 +1,7 @@
 """Adapter: a hospital's own table, one row an ECG.
 
-Owns the columns' names. `findings` and `report` may both be there; which one is learnt from is
-text.source's to say.
+Owns the columns' names. A table may have both `findings` and `report`; text.source decides which
+is used.
 """
 
 import functools
@@ -26,20 +26,20 @@ def read_hospital_table(
 
     Args:
         source: its settings.
-        bad_rows: if given, receives the places of rows that cannot be read and what is wrong there,
-            and the other rows are returned; else the first is raised.
+        bad_rows: if given, receives the place and the error of each bad row, and the other rows are
+            returned; otherwise the first error is raised.
 
     Raises:
-        SourceError: the table cannot be read, or lacks record_id, patient_id, path, both of
-            findings and report, or the split column that was named; or a row has no record_id or a
-            split nobody knows.
+        SourceError: the table cannot be read, lacks a column (record_id, patient_id, path, one of
+            findings and report, or the named split column), or has a bad row: without a record_id,
+            or with an unknown split.
     """
     rows = read_table(source.table)
     require_columns(source.table, rows, ("record_id", "patient_id", "path"))
     if "findings" not in rows.columns and "report" not in rows.columns:
         raise SourceError(
-            f"The table {source.table} has neither a column findings nor a column report, so there"
-            " is nothing to learn from."
+            f"The table {source.table} has neither a findings nor a report column, so there is no"
+            " text to train on."
         )
     if source.split_column is not None:
         require_columns(source.table, rows, (source.split_column,))
@@ -67,9 +67,9 @@ def _rows(
             bad_rows.append((f"row {number} of {table.name}", error))
 
 
-@functools.lru_cache(4096)  # many rows say the same, and then share one tuple
+@functools.lru_cache(4096)  # many rows have the same findings and share one tuple
 def split_findings(cell: str) -> tuple[str, ...]:
-    """The findings of a cell: separated by ; or 、 or a line break, each once, in order."""
+    """The distinct findings of a cell, separated by ; or 、 or a line break, in order."""
     parts = _SEPARATORS.split(unicodedata.normalize("NFKC", cell))
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 

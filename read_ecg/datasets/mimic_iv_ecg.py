@@ -1,7 +1,7 @@
 """Adapter: MIMIC-IV-ECG as PhysioNet ships it.
 
-Owns the joining of record_list.csv (paths) and machine_measurements.csv (reports) by study. Both
-are read side by side, a line at a time: there are 800,000 rows. It has reports and no findings, so
+Owns the join of record_list.csv (paths) and machine_measurements.csv (reports) by study. Both are
+read in parallel, a line at a time, because there are 800,000 rows. There are no findings, so
 text.source must be report. Subjects are split by data.split.
 
 Source: Gow et al. 2023, MIMIC-IV-ECG 1.0, doi 10.13026/4nqg-sb35.
@@ -20,10 +20,10 @@ _LINES = tuple(f"report_{number}" for number in range(18))
 
 
 def read_mimic_iv_ecg(source: MimicIvEcgSource) -> SourceRows:
-    """All rows of record_list.csv; a study without a report has none, and is rejected later.
+    """All rows of record_list.csv; those without a report are rejected later.
 
     Raises:
-        SourceError: a table is missing, lacks a column, cannot be read, or holds a study twice.
+        SourceError: a table is missing, lacks a column, cannot be read, or has a study twice.
     """
     records, measurements = mimic_iv_ecg_tables(source)
     reports = _Reports(measurements, source.separator)
@@ -52,8 +52,8 @@ def mimic_iv_ecg_tables(source: MimicIvEcgSource) -> list[Path]:
 
 
 class _Reports:
-    """Each study's report, read beside the other table: both are in the same order as they come, so
-    few wait for their study. In other orders all may wait, which takes memory and is right."""
+    """The report of each study. Both tables are usually in the same order, so few reports wait for
+    their study. In any other order more of them wait, which only takes memory."""
 
     def __init__(self, table: Path, separator: str) -> None:
         self._table = table
@@ -63,7 +63,7 @@ class _Reports:
         self._studies: set[str] = set()
 
     def take(self, study: str) -> str | None:
-        """The report of a study that is asked for once; None where it has none."""
+        """The report of a study, to be called once for each; None if it has none."""
         while study not in self._waiting and self._read_on():
             pass
         return self._waiting.pop(study, None)
@@ -99,7 +99,7 @@ def _columns(table: Path, wanted: Sequence[str]) -> Iterator[tuple[int, list[str
                 if len(cells) != len(header):
                     raise SourceError(
                         f"The table {table}, row {number}, has {len(cells)} cells for"
-                        f" {len(header)} columns: it is cut short, or a quote is not closed."
+                        f" {len(header)} columns: it is truncated, or a quote is not closed."
                     )
                 yield number, [cells[place].strip() for place in places]
     except FileNotFoundError:

@@ -1,16 +1,16 @@
 """Adapter: windows of the MIT-BIH Arrhythmia Database, each centred on a beat.
 
-Owns which beats windows are drawn around, what is said of them, and that its modified lead II
-(MLII) is taken as II. That holds for this data set only: elsewhere MLII is no standard lead.
+Owns which beats get a window, the finding of each, and that this data set's modified lead II (MLII)
+is taken as II. Elsewhere MLII is not a standard lead.
 
-A window's text is that of its central beat, by the symbol its cardiologists gave it. Symbols, not
-AAMI's five classes, are what is said, because METS's set divides AAMI's class N into normal, left
-and right bundle branch block. A window counts only if
+A window's finding is that of its central beat, by the symbol the cardiologists gave it. AAMI's five
+classes are not used, because METS's set divides AAMI's class N into normal, left and right bundle
+branch block. A window counts only if
 - it lies within the recording,
-- every other beat in it has the central beat's symbol or is normal, and none is unreadable,
-- the rhythm is sinus throughout, or one that such beats make: beats in atrial fibrillation are N
-  as well, and a run of A is a tachycardia.
-No two windows of a record overlap; rare symbols choose first, then a hash of seed and beat decides.
+- every other beat in it is normal or has the central beat's symbol, and none is unreadable,
+- the rhythm is sinus throughout, or one that consists of such beats: beats in atrial fibrillation
+  are N too, and a run of A is a tachycardia.
+Windows of a record do not overlap; rare symbols are drawn first, by a hash of seed and beat.
 
 Source: Moody & Mark 2001, doi 10.13026/C2F305; AAMI EC57; de Chazal et al. 2004 (DS1, DS2).
 """
@@ -43,8 +43,8 @@ _PACED = "102 104 107 217".split()
 RECORDS = tuple(sorted((*_DS1, *_DS2, *_PACED)))
 _SAME_PERSON = {"202": "201"}
 
-# AAMI EC57's classes of the database's symbols, and the finding that a symbol says: the first of
-# findings98 with it in the column mitbih. No finding says S, J, e, f or Q: no window is drawn.
+# AAMI EC57's classes of the database's symbols, and the finding of each symbol: the first one in
+# findings98 with it in the column mitbih. S, J, e, f and Q have no finding, so no window.
 AAMI = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
 FINDINGS = {
     "N": "Sinus rhythm",
@@ -59,8 +59,8 @@ FINDINGS = {
     "/": "Pacemaker rhythm",
 }
 
-# The rhythms a window may lie in: sinus (N), sinus bradycardia (SBR, slow but sinus; not for normal
-# beats, whose text would be another), and by symbol bigeminy and the like.
+# The rhythms a window may have: sinus (N); sinus bradycardia (SBR), but not for normal beats, whose
+# finding would be a different one; and, by symbol, bigeminy and the like.
 _SINUS = ("(N", "(SBR")
 _RHYTHMS = {
     "N": ("(N",),
@@ -70,32 +70,32 @@ _RHYTHMS = {
     "j": (*_SINUS, "(NOD"),
     "/": (*_SINUS, "(P"),
 }
-_NO_BEATS = frozenset('+~|"')  # a change of rhythm or noise, an artefact, a comment: no beat
+_NO_BEATS = frozenset('+~|"')  # changes of rhythm or noise, artefacts, comments
 _RATE_HZ = 360.0
 
 
 @dataclass(frozen=True)
 class _Annotations:
-    """What the cardiologists marked in one record."""
+    """What the cardiologists annotated in one record."""
 
     samples: npt.NDArray[np.int64]
     symbols: tuple[str, ...]
     rhythms: tuple[tuple[int, str], ...]
-    """Where a rhythm begins, and its name: (0, '(N')."""
+    """The sample at which a rhythm begins, and its name: (0, '(N')."""
 
 
 def read_mitbih(source: MitbihSource) -> SourceRows:
-    """The windows of all records in the root; an id such as mitbih-201-012345 holds the beat's
-    sample.
+    """The windows of all records in the root; their ids end in the beat's sample, as in
+    mitbih-201-012345.
 
     Raises:
-        SourceError: there is no record, or one's header or annotations cannot be read.
+        SourceError: there is no record, or a header or annotation file cannot be read.
     """
     rows = RowTable.of(row for name in _records(source) for row in _rows(name, source))
     if not rows:
         raise SourceError(
-            f"No beat of the MIT-BIH records in {source.root} has a window that obeys the rule."
-            " Name more of data.sources.N.classes."
+            f"No beat of the MIT-BIH records in {source.root} has a usable window. Add classes to"
+            " data.sources.N.classes."
         )
     return SourceRows(
         name="mitbih",
@@ -107,14 +107,14 @@ def read_mitbih(source: MitbihSource) -> SourceRows:
 
 
 def mitbih_annotations(source: MitbihSource) -> list[Path]:
-    """The headers and annotations of all its records. Raises SourceError: there is none."""
+    """The headers and annotation files of all records. Raises SourceError: there is none."""
     return [source.root / f"{n}.{suffix}" for n in _records(source) for suffix in ("hea", "atr")]
 
 
 def read_mitbih_recording(path: Path) -> EcgRecord:
     """A whole recording, with MLII as II.
 
-    The last one is kept: windows of one recording follow one another, and reading takes longer than
+    The last one is cached: a recording's windows follow one another, and reading takes longer than
     cutting.
 
     Raises:
@@ -133,7 +133,7 @@ def _hea(path: Path) -> Path:
 
 
 def _header(path: Path) -> Header:
-    """The header, in which MLII is called II, so that II's gain must be stated."""
+    """The header with MLII renamed to II, so that its gain must be stated."""
     file = _hea(path)
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
@@ -155,8 +155,8 @@ def _records(source: MitbihSource) -> list[str]:
     if found:
         return found
     raise SourceError(
-        f"{source.root} holds no record of MIT-BIH, such as 101.hea with 101.atr and 101.dat. Set"
-        " data.sources.N.root to the folder that PhysioNet's archive unpacks to."
+        f"{source.root} has no record of MIT-BIH, such as 101.hea with 101.atr and 101.dat. Set"
+        " data.sources.N.root to the unpacked folder of PhysioNet's archive."
     )
 
 
@@ -193,9 +193,9 @@ def _read_annotations(record: str, root: Path) -> tuple[_Annotations, int]:
         header = _header(root / record)
         found = wfdb.rdann(str(root / record), "atr")
     except FileNotFoundError:
-        raise SourceError(f"{root / record}.atr does not exist; it says which beat is what.") from (
-            None
-        )
+        raise SourceError(
+            f"{root / record}.atr does not exist; it holds the beat annotations."
+        ) from (None)
     except Exception as error:  # wfdb raises whatever its parsing runs into
         raise SourceError(f"The annotations of {root / record} cannot be read: {error}.") from None
     if header.rate_hz != _RATE_HZ or header.n_samples is None:
@@ -212,12 +212,14 @@ def _read_annotations(record: str, root: Path) -> tuple[_Annotations, int]:
 def _draw(
     record: str, marks: _Annotations, n_samples: int, half: int, source: MitbihSource
 ) -> list[tuple[int, str]]:
-    """Places of the central beats, with their symbols, in order of time."""
+    """The indices and symbols of the central beats, in order of time."""
     symbols = [s for name in source.classes for s in AAMI[name] if s in FINDINGS]
     fit = {s: _candidates(s, marks, n_samples, half) for s in symbols}
     taken: list[tuple[int, str]] = []
     for symbol in sorted(symbols, key=lambda s: (len(fit[s]), s)):
-        order = sorted(fit[symbol], key=lambda place: _lot(record, marks, place, source.seed))
+        order = sorted(
+            fit[symbol], key=lambda place: _draw_order(record, marks, place, source.seed)
+        )
         drawn = 0
         for place in order:
             if drawn == source.windows_per_beat:
@@ -230,7 +232,7 @@ def _draw(
 
 
 def _candidates(symbol: str, marks: _Annotations, n_samples: int, half: int) -> list[int]:
-    """Places of the beats of a symbol whose window obeys the rule."""
+    """The indices of the beats of a symbol whose window is usable."""
     allowed = {symbol, "N"} | _NO_BEATS
     fit = []
     for place in (n for n, found in enumerate(marks.symbols) if found == symbol):
@@ -245,7 +247,7 @@ def _candidates(symbol: str, marks: _Annotations, n_samples: int, half: int) -> 
 
 
 def _rhythms(marks: _Annotations, start: int, end: int) -> set[str]:
-    """The rhythms in force within a window; before the first mark, the first."""
+    """The rhythms within a window; before the first annotation, the first one."""
     before = [name for sample, name in marks.rhythms if sample <= start] or [
         name for _, name in marks.rhythms[:1]
     ]
@@ -253,5 +255,5 @@ def _rhythms(marks: _Annotations, start: int, end: int) -> set[str]:
     return {*(before[-1:] or [""]), *within}
 
 
-def _lot(record: str, marks: _Annotations, place: int, seed: int) -> bytes:
+def _draw_order(record: str, marks: _Annotations, place: int, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{record}\0{marks.samples[place]}".encode()).digest()

@@ -1,7 +1,6 @@
 """Adapter: PTB-XL as PhysioNet ships it.
 
-Owns the reading of ptbxl_database.csv: SCP statements become findings by their codes, strat_fold
-becomes the split.
+Owns ptbxl_database.csv: the codes of SCP statements become findings, strat_fold becomes the split.
 
 Source: Wagner et al. 2020, PTB-XL 1.0.3; fold 10 test, fold 9 validation, as its authors advise.
 """
@@ -27,8 +26,8 @@ def read_ptbxl(source: PtbxlSource) -> SourceRows:
     table = source.root / "ptbxl_database.csv"
     if not table.is_file():
         raise SourceError(
-            f"{source.root} holds no ptbxl_database.csv, so it is not PTB-XL's folder. Set"
-            " data.sources.N.root to the folder that PhysioNet's archive unpacks to."
+            f"{source.root} has no ptbxl_database.csv, so it is not PTB-XL's folder. Set"
+            " data.sources.N.root to the unpacked folder of PhysioNet's archive."
         )
     rows = read_table(table)
     wanted = ["ecg_id", "patient_id", "scp_codes", _FILE_COLUMN[source.files]]
@@ -69,12 +68,14 @@ def _record_id(cell: str, place: str) -> str:
 
 
 def _statements(cell: str, min_likelihood: float, place: str) -> tuple[str, ...]:
-    """Codes of a cell such as {'NORM': 100.0, 'SR': 0.0}, without the unlikely ones."""
+    """The likely codes of a cell such as {'NORM': 100.0, 'SR': 0.0}."""
     try:
         likelihoods = ast.literal_eval(cell)
         return tuple(code for code, value in likelihoods.items() if value >= min_likelihood)
     except (ValueError, SyntaxError, AttributeError, TypeError):
-        raise SourceError(f"{place}: scp_codes is not a table of codes: {cell[:80]!r}.") from None
+        raise SourceError(
+            f"{place}: scp_codes is not a dictionary of codes: {cell[:80]!r}."
+        ) from None
 
 
 def _split(cell: str, place: str) -> str:

@@ -1,7 +1,7 @@
-"""What a data set adapter yields: rows that name a recording, a patient and what is said of it.
+"""What a data set adapter returns: rows with a recording, a patient, and findings or a report.
 
-Owns the contract between adapters and the preparation. An adapter reads a table, never a signal:
-reading all rows of a large data set takes seconds.
+Owns the contract between adapters and `prepare`. An adapter reads tables, never signals, so all
+rows of a large data set take seconds.
 """
 
 import math
@@ -19,38 +19,38 @@ class SourceRow:
 
     record_id: str
     patient_id: str
-    """'' where the source does not say; such a record is rejected."""
+    """'' if the source does not say; such a record is rejected."""
 
     path: str
-    """Of the recording, relative to the source's root."""
+    """The recording, relative to the source's root."""
 
     findings: tuple[str, ...]
     """As the source writes them: ids, names, synonyms or codes of the taxonomy."""
 
     public_codes: bool = False
-    """The findings are codes of a public list that no taxonomy covers whole: those that ours lacks
-    are left out and counted. Otherwise one unknown finding rejects the record."""
+    """Whether the findings are codes of a public list, which no taxonomy covers completely: unknown
+    ones are left out and counted. Otherwise one unknown finding rejects the record."""
 
     also_in: str | None = None
-    """The kind of the data set this recording is a copy from; where that is a source too, the copy
-    is left out and counted."""
+    """The kind of data set this recording was copied from; if that is also a source, the copy is
+    left out and counted."""
 
     start_s: float | None = None
-    """Where in a longer recording this ECG begins; None: it is the whole recording."""
+    """Where this ECG begins in a longer recording; None if it is the whole recording."""
 
     length_s: float | None = None
-    """How long it is, where start_s is given."""
+    """Its length, if start_s is given."""
 
     report: str | None = None
     split: str | None = None
-    """train, val or test, or None where the source does not say."""
+    """train, val or test; None if the source does not say."""
 
     age: float | None = None
     sex: str | None = None
     site: str | None = None
     recorded_at: str | None = None
     place: str = ""
-    """Where the row stands, for messages: 'row 17 of records.csv'."""
+    """The place of the row, for messages: 'row 17 of records.csv'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,24 +62,24 @@ class SourceRows:
 
     root: Path
     table: Path
-    """The file or folder whose content decides the rows."""
+    """The file or folder the rows come from."""
 
     rows: Sequence[SourceRow]
     """A `RowTable`: there may be a million."""
 
     read: Callable[[Path], EcgRecord] | None = None
-    """How the recordings are read where they need knowledge of the data set; None: by content."""
+    """The data set's own reader of recordings; None reads them by their content."""
 
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """What was left out of the rows on purpose, and how often: for the report."""
+    """What was left out of the rows on purpose, and how often; for the report."""
 
 
 def recording_path(root: Path, path: str) -> Path:
-    """The recording a row names, which must lie below `root`.
+    """The recording a row names, which must be below `root`.
 
     Raises:
-        RecordError: the path is empty, absolute, or climbs out with '..'. Links below the root are
-            followed: whoever may place them there may also place files.
+        RecordError: the path is empty, absolute, or leaves the root with '..'. Links below the root
+            are followed: whoever can place them there can also place files.
     """
     pure = PurePosixPath(path.replace("\\", "/"))
     parts = pure.parts
@@ -93,10 +93,10 @@ def recording_path(root: Path, path: str) -> Path:
 
 
 def parse_split(text: str, place: str) -> str:
-    """train, val or test from the spellings people use.
+    """train, val or test, from the usual spellings.
 
     Raises:
-        SourceError: it is none of them.
+        SourceError: the text is not one of them.
     """
     known = {
         "train": "train",
@@ -108,12 +108,12 @@ def parse_split(text: str, place: str) -> str:
         "test": "test",
     }
     if text.casefold() not in known:
-        raise SourceError(f"{place}: split is {text!r}; train, val and test are known.")
+        raise SourceError(f"{place}: split is {text!r}, but must be train, val or test.")
     return known[text.casefold()]
 
 
 def parse_number(text: str) -> float | None:
-    """A number, or None where the cell is empty or holds something else."""
+    """A finite number; None if the cell is empty or holds anything else."""
     try:
         value = float(text)
     except ValueError:

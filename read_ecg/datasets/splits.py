@@ -1,6 +1,6 @@
 """Train, val and test, always by patient.
 
-Owns the drawing, and the refusal of a patient in two parts.
+Owns how splits are drawn, and the refusal of a patient in two splits.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ _NAMES = ("train", "val", "test")
 
 
 def draw_split(patient_id: str, config: SplitConfig) -> str:
-    """The part a patient falls into.
+    """The split of a patient.
 
-    A hash of seed and patient decides, so a patient keeps its part when others come or go.
+    A hash of seed and patient decides, so it does not depend on which other patients there are.
     """
     digest = hashlib.sha256(f"{config.seed}\0{patient_id}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
@@ -25,7 +25,7 @@ def draw_split(patient_id: str, config: SplitConfig) -> str:
 
 
 def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
-    """The part of each row: the source's own where it states one, else drawn by patient.
+    """The split of each row: the one the source states, otherwise drawn by patient.
 
     Raises:
         SourceError: a source states a split for some of its rows only.
@@ -34,7 +34,7 @@ def assign_splits(rows: Sequence[SourceRow], config: SplitConfig) -> list[str]:
     if 0 < stated < len(rows):
         row = next(row for row in rows if row.split is None)
         raise SourceError(
-            f"{row.place} states no split, {stated:,} other rows do. Fill the column, or"
+            f"{row.place} states no split, but {stated:,} other rows do. Fill the column, or"
             " remove it to have the split drawn by patient."
         )
     return [row.split or draw_split(row.patient_id, config) for row in rows]
@@ -44,8 +44,8 @@ Leak = tuple[SourceRow, str, SourceRow, str]
 
 
 def patients_in_two_splits(rows: Iterable[tuple[SourceRow, str]]) -> list[Leak]:
-    """Rows whose patient has an earlier row in another part: that row and its part, this one and
-    its part."""
+    """Rows whose patient has an earlier row in another split: that row and its split, then this row
+    and its split."""
     first: dict[str, tuple[SourceRow, str]] = {}
     leaks = []
     for row, split in rows:
@@ -56,10 +56,10 @@ def patients_in_two_splits(rows: Iterable[tuple[SourceRow, str]]) -> list[Leak]:
 
 
 def check_patients(rows: Iterable[tuple[SourceRow, str]]) -> None:
-    """Refuse a patient whose ECGs lie in two parts: the test would have been trained on.
+    """Refuse a patient in two splits: the model would be tested on people it was trained on.
 
     Raises:
-        SourceError: naming two rows of one such patient; ids stay unsaid.
+        SourceError: naming two rows of one such patient, without ids.
     """
     leaks = patients_in_two_splits(rows)
     if leaks:

@@ -1,8 +1,8 @@
 """Tables as people keep them: CSV, TSV, Parquet or Excel, in UTF-8 or Shift-JIS.
 
-Owns encodings and delimiters. Every cell comes out as text without surrounding spaces, an empty one
-as ''; what a column means is the adapter's. Rows keep the number a person sees, counting the header
-and blank rows. They come one at a time, for there may be a million.
+Owns encodings and delimiters. Every cell becomes text without surrounding spaces, an empty one ''.
+Rows keep the number a person sees, which counts the header and blank rows. They are read one at a
+time, because there may be a million. Must not know what a column means.
 """
 
 import csv
@@ -25,11 +25,11 @@ _ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class TableRows:
-    """The rows of a table, to be gone through once: they are read as they are asked for."""
+    """The rows of a table, for one iteration: they are read lazily."""
 
     columns: tuple[str, ...]
     first: NumberedRow | None
-    """None where there is no row at all."""
+    """None if there are no rows."""
 
     others: Iterator[NumberedRow]
 
@@ -43,12 +43,11 @@ class TableRows:
 
 
 def read_table(path: Path) -> TableRows:
-    """Read a table, its rows in order and each with its number; the header is row 1.
+    """Read a table: its rows in order, each with its number; the header is row 1.
 
     Raises:
-        SourceError: the file is missing, of another kind, in another encoding, has no header or
-            names a column twice; or, when that row is asked for, one has a quote that is not
-            closed, or more cells than the header.
+        SourceError: the file is missing, of an unknown kind or encoding, has no header or names a
+            column twice; while iterating, a row has an unclosed quote or too many cells.
     """
     if not path.is_file():
         raise SourceError(f"The table {path} does not exist.")
@@ -83,7 +82,7 @@ def _readable(path: Path, lines_of: Callable[[Path], Lines]) -> Lines:
 
 
 def _delimited_lines(path: Path) -> Lines:
-    """The cells of every row; strictly, or one stray quote would swallow the rows behind it."""
+    """The cells of every row; strict, or one stray quote would swallow the rows after it."""
     with path.open(encoding=text_encoding(path), newline="") as file:
         first_line = file.readline()
         file.seek(0)
@@ -102,7 +101,7 @@ def _delimited_lines(path: Path) -> Lines:
         except csv.Error as error:
             raise SourceError(
                 f"The table {path}, row {number + 1}, cannot be read: {error}. Look for a quotation"
-                " mark that is not closed, or stands inside a cell: write it twice there."
+                " mark that is not closed; inside a cell it must be doubled."
             ) from None
 
 
@@ -123,7 +122,7 @@ def _excel_lines(path: Path) -> Lines:
     try:
         if not book.worksheets:
             raise ValueError("the workbook has no sheet with cells")
-        n_columns = None  # what stands beside the table belongs to nobody
+        n_columns = None  # cells to the right of the table are ignored
         for cells in book.worksheets[0].iter_rows(values_only=True):
             yield cells[:n_columns]
             n_columns = n_columns or len(_names(cells))
@@ -142,7 +141,7 @@ _LINES_OF: dict[str, Callable[[Path], Lines]] = {
 
 
 def _numbered(header: Sequence[str], lines: Lines) -> Iterator[NumberedRow]:
-    """Every row behind the header that is not blank."""
+    """Every row after the header that is not blank."""
     for number, cells in enumerate(lines, 2):
         row = _row(header, cells)
         if any(row.values()):
@@ -172,10 +171,10 @@ def _row(header: Sequence[str], cells: Sequence[Any]) -> Row:
 
 
 def _text(cell: Any) -> str:
-    if cell is None or cell != cell:  # NaN is how some writers keep an empty cell
+    if cell is None or cell != cell:  # some writers store an empty cell as NaN
         return ""
     if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)  # Excel keeps the id 17 as 17.0
+        cell = int(cell)  # Excel stores the id 17 as 17.0
     if isinstance(cell, list | tuple):
         return ";".join(_text(inner) for inner in cell)
     return str(cell).strip()

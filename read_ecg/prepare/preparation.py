@@ -1,8 +1,7 @@
 """The prepare stage: sources to a signal store and a table of records.
 
-Owns the order of the work, the digests that say whether prepared data are still what the settings
-ask for, and the list of rejected records. Of a record it holds what `plan` does: everything else is
-worked on shard by shard or row by row.
+Owns the order of the work, the digests that show whether prepared data still match the settings,
+and the list of rejected records. Works shard by shard and row by row, so that memory stays small.
 """
 
 import contextlib
@@ -34,12 +33,12 @@ from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
 
-# Raised when the same recordings and settings give other samples or other notes, which lie in one
-# store, or the same table other records.
+# Increased when the same recordings and settings give different samples or notes, or the same table
+# different records.
 _SIGNAL_VERSION = 2
 _RECORDS_VERSION = 2
 
-# The settings a stored signal depends on. The others only decide who is in the table.
+# The settings a stored signal depends on. The others only decide which records are in the table.
 _SIGNAL_SETTINGS = (
     "rate_hz",
     "duration_s",
@@ -52,10 +51,10 @@ _SIGNAL_SETTINGS = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared data, complete: where they are and what happened on the way."""
+    """Complete prepared data: where they are and what was counted."""
 
     digest: str
-    """Of all inputs: names the records table."""
+    """Of all inputs; names the records table."""
 
     signals_digest: str
     counts: dict[str, Any]
@@ -63,15 +62,15 @@ class Prepared:
 
 
 def inputs_digest(config: DataConfig, findings: FindingList) -> str:
-    """What the prepared data depend on: settings, tables by content, taxonomy.
+    """A digest of what the prepared data depend on: settings, tables by content, taxonomy.
 
-    Recordings themselves are taken to be immutable: their content is not hashed.
+    The content of recordings is not hashed: they are assumed not to change.
 
     Raises:
         SourceError: a table is missing.
     """
-    idle = ("taxonomy", "workers")  # the taxonomy counts by its content
-    settings = {key: value for key, value in asdict(config).items() if key not in idle}
+    ignored = ("taxonomy", "workers")  # the taxonomy counts by its content
+    settings = {key: value for key, value in asdict(config).items() if key not in ignored}
     return digest_of(
         {
             "settings": settings,
@@ -83,33 +82,28 @@ def inputs_digest(config: DataConfig, findings: FindingList) -> str:
 
 
 def find_prepared(digest: str, workspace: Workspace) -> Prepared | None:
-    """Data prepared earlier from the very inputs of `digest`; None without any, or where a
-    recording that was rejected has been mended since.
+    """Data prepared earlier from the same inputs; None without any, or if a rejected recording has
+    been repaired since.
 
     Raises:
-        StoreError: they are there but damaged.
+        StoreError: they are damaged.
     """
     about = read_about(workspace.records(digest))
     signals = None if about is None else workspace.signals(about["signals"])
     if about is None or signals is None or not _is_sealed(signals):
         return None
-    if any(map(_is_mended, _rejected_of(signals))):
+    if any(map(_is_repaired, _rejected_of(signals))):
         return None
     return Prepared(digest, about["signals"], about["counts"])
 
 
 def find_signals(config: DataConfig, digest: str, workspace: Workspace) -> Path:
-    """The store of an experiment's signals, whole, unfinished, damaged or not there.
-
-    Args:
-        config: what was or is to be prepared.
-        digest: of all inputs.
-        workspace: where.
+    """The path of an experiment's signal store, which may be unfinished, damaged or missing.
 
     Raises:
-        SourceError: there is no table of records that names the store, nor a usable source.
+        SourceError: no records table names the store, and no source is usable.
     """
-    with contextlib.suppress(StoreError):  # a damaged table cannot say which store is its own
+    with contextlib.suppress(StoreError):  # a damaged table cannot name its store
         about = read_about(workspace.records(digest))
         if about is not None:
             return workspace.signals(about["signals"])
@@ -122,13 +116,13 @@ def prepare(
     """Read every source's recordings into the signal store and write the records table.
 
     Continues an interrupted preparation at the first unfinished shard. A record that cannot be used
-    is listed with its reason; the rest goes on.
+    is listed with its reason and does not stop the others.
 
     Raises:
-        SourceError: a table is unusable, a record id is there twice, a patient lies in two splits,
-            or more records than data.max_rejected_fraction were rejected (the list is written).
+        SourceError: a table is unusable, a record id appears twice, a patient is in two splits, or
+            more than data.max_rejected_fraction of the records were rejected (the list is written).
         StoreError: work_dir cannot be written.
-        StoppedEarly: a signal came; finished shards are kept.
+        StoppedEarly: `stop` was requested; finished shards are kept.
     """
     prepared = prepare_share(config, findings, workspace, stop, Share())
     assert isinstance(prepared, Prepared), "one process leaves nothing to others"
@@ -137,23 +131,22 @@ def prepare(
 
 @dataclass(frozen=True)
 class ShareDone:
-    """A worker did all that was its own; the data are complete once the others have as well."""
+    """A worker has finished its shards; the data are complete when the others have too."""
 
     left_to_others: int
-    """Shards that were not finished when this worker looked."""
+    """Shards that were unfinished at that time."""
 
 
 def prepare_share(
     config: DataConfig, findings: FindingList, workspace: Workspace, stop: Stop, share: Share
 ) -> Prepared | ShareDone:
-    """Prepare the shards of one worker of several; who finds all of them finished completes the
-    data, as `prepare` does.
+    """Prepare this worker's shards; a worker that finds all shards finished completes the data.
 
-    Workers share the plan, which follows from tables and settings alone, and work_dir. Two that
-    both find everything finished write the same files, each whole.
+    Workers share work_dir and the plan, which depends only on tables and settings. If two of them
+    find everything finished, both atomically write the same files.
 
     Raises:
-        As `prepare`. What is wrong with the data as a whole is told by whoever completes them.
+        As `prepare`. Only a worker that completes the data checks them as a whole.
     """
     digest = inputs_digest(config, findings)
     plan = read_plan(config)
@@ -185,14 +178,14 @@ def prepare_share(
 def _store_signals(
     config: DataConfig, plan: Plan, workspace: Workspace, stop: Stop, share: Share
 ) -> dict[str, Any] | ShareDone:
-    """The manifest of the sealed store of this plan; where rejected recordings were mended, of a
-    new one. None yet where other workers have shards to do."""
+    """The manifest of this plan's sealed store, or of a new one if rejected recordings were
+    repaired; ShareDone while other workers have shards to do."""
     settings, digest = _signal_settings(config), _signals_digest(config, plan)
-    first, mended = workspace.signals(digest), []
+    first, repaired = workspace.signals(digest), []
     if _is_sealed(first):
         rejected = _rejected_of(first)
-        mended = [r for r in rejected if _is_mended(r)]
-        if mended:
+        repaired = [r for r in rejected if _is_repaired(r)]
+        if repaired:
             digest = digest_of([digest, [(r.path, _state_now(r)) for r in rejected]])
     folder = workspace.signals(digest)
     if not _is_sealed(folder):
@@ -203,11 +196,11 @@ def _store_signals(
             samples=config.samples,
             attributes={"digest": digest, "settings": settings},
         )
-        if mended:
-            _adopt_shards(writer, first, plan, {r.record_id for r in mended}, share)
+        if repaired:
+            _adopt_shards(writer, first, plan, {r.record_id for r in repaired}, share)
         _write_shards(writer, config, plan, stop, share)
-        # Of workers that end together, the last to rename its done file sees all others': over NFS
-        # too, where changing a folder is what makes a client look at it anew.
+        # The last of several workers to rename its done file sees those of all others, even over
+        # NFS, where changing a folder refreshes the client's view.
         if share.count > 1 and (left := writer.shards_to_do()):
             return ShareDone(len(left))
         if not _is_sealed(folder):
@@ -229,7 +222,7 @@ def _is_sealed(folder: Path) -> bool:
 
 
 def _rejected_of(folder: Path) -> list[Rejection]:
-    """The records that a sealed store lacks.
+    """The rejected records of a sealed store.
 
     Raises:
         StoreError: the manifest is damaged.
@@ -241,53 +234,42 @@ def _state_now(rejection: Rejection) -> str:
     return recording_state(Path(rejection.path)) if rejection.path else ""
 
 
-def _is_mended(rejection: Rejection) -> bool:
+def _is_repaired(rejection: Rejection) -> bool:
     return _state_now(rejection) != rejection.state
 
 
 def _shards_of(share: Share, writer: SignalStoreWriter) -> list[int]:
-    """The unfinished shards of a worker: by number, so that each has one writer."""
+    """The unfinished shards of a worker, by number, so that each has one writer."""
     return [k for k in writer.shards_to_do() if k % share.count == share.index]
 
 
 def _adopt_shards(
-    writer: SignalStoreWriter, first: Path, plan: Plan, mended: set[str], share: Share
+    writer: SignalStoreWriter, first: Path, plan: Plan, repaired: set[str], share: Share
 ) -> None:
-    """Only shards with a mended recording are read again."""
+    """Take over the shards without a repaired recording; only the others are read again."""
     for shard in _shards_of(share, writer):
-        if not any(plan.record_ids[slot] in mended for slot in writer.planned(shard)):
+        if not any(plan.record_ids[slot] in repaired for slot in writer.planned(shard)):
             writer.adopt_shard(shard, first)
 
 
 def _write_shards(
     writer: SignalStoreWriter, config: DataConfig, plan: Plan, stop: Stop, share: Share
 ) -> None:
-    jobs = _Jobs(writer, config, plan, _shards_of(share, writer))
-    with progress("prepare", jobs.n_records, "records") as tick:
-        do_jobs(jobs, config.workers or available_cores(), stop, tick)
+    shards = _shards_of(share, writer)
+    n_records = sum(len(writer.planned(shard)) for shard in shards)
+    n_workers = min(config.workers or available_cores(), len(shards))
+    jobs = (
+        _shard_job(shard, writer, config, plan) for shard in shards
+    )  # one at a time: each is large
+    with progress("prepare", n_records, "records") as tick:
+        do_jobs(jobs, n_workers, stop, tick)
 
 
-class _Jobs(Sequence[ShardJob]):
-    """The shards to be written; a job is made when it is asked for, so that few exist at once."""
-
-    def __init__(
-        self, writer: SignalStoreWriter, config: DataConfig, plan: Plan, shards: list[int]
-    ) -> None:
-        self._writer = writer
-        self._config = config
-        self._plan = plan
-        self._shards = shards
-        self.n_records = sum(len(writer.planned(shard)) for shard in self._shards)
-
-    def __len__(self) -> int:
-        return len(self._shards)
-
-    def __getitem__(self, place: Any) -> Any:
-        shard = self._shards[place]
-        slots = self._writer.planned(shard)
-        planned = self._plan[slots.start : slots.stop]
-        recordings = tuple(PlannedRecording.of(p.row, p.source) for p in planned)
-        return ShardJob(self._writer.shard_plan(shard), recordings, self._config)
+def _shard_job(shard: int, writer: SignalStoreWriter, config: DataConfig, plan: Plan) -> ShardJob:
+    slots = writer.planned(shard)
+    planned = plan[slots.start : slots.stop]
+    recordings = tuple(PlannedRecording.of(p.row, p.source) for p in planned)
+    return ShardJob(writer.shard_plan(shard), recordings, config)
 
 
 def _write_rejected(path: Path, rejected: Sequence[Refused]) -> None:
@@ -304,13 +286,14 @@ def _write_rejected(path: Path, rejected: Sequence[Refused]) -> None:
 def _check_rejected_share(
     config: DataConfig, counts: dict[str, Any], rejected: Sequence[Refused], path: Path
 ) -> None:
-    """The message says places and reasons only: what a cell held may be a patient's name."""
+    """Refuse too many rejections. The message names only places and reasons, because a cell may
+    hold a patient's name."""
     if counts["rejected"] <= config.max_rejected_fraction * counts["planned"]:
         return
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in counts["rejected_by_reason"].items())
     raise SourceError(
         f"{counts['rejected']:,} of {counts['planned']:,} records were rejected, more than"
         f" data.max_rejected_fraction {config.max_rejected_fraction:g} allows: {reasons}. The first"
-        f" is {rejected[0].place}. All are listed with what was met in {path}. Mend them and run"
-        " the same command again, or raise the limit."
+        f" is {rejected[0].place}. All are listed in {path}, with what was found. Correct them and"
+        " run the same command again, or raise the limit."
     )

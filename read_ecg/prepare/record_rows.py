@@ -1,7 +1,7 @@
-"""Planned rows to the rows of the records table, one at a time, and what became of the others.
+"""Planned rows to the rows of the records table, one at a time, and the list of the rejected.
 
-Owns which record has a usable text, the list of rejected records, and what is counted on the way.
-Knows findings only through the `FindingList` it is handed.
+Owns which record has a usable text, and what is counted. Must not know findings except through the
+`FindingList` it is given.
 """
 
 import contextlib
@@ -36,20 +36,20 @@ class FindingList(Protocol):
 
 @dataclass(frozen=True)
 class Refused:
-    """A record that is not in the table, why, and where its row stands."""
+    """A record that is not in the table, the reason, and the place of its row."""
 
     rejection: Rejection
     place: str
 
 
 class RecordRows:
-    """The rows whose signal is stored and whose text is usable; the others gather meanwhile."""
+    """Iterates over the rows with a signal and a usable text, and collects the others."""
 
     def __init__(
         self, plan: Plan, without_signal: Sequence[Rejection], findings: FindingList
     ) -> None:
         self.refused: list[Refused] = []
-        """In the order of the plan, which is that of the ids."""
+        """In the order of the plan."""
 
         self._plan = plan
         self._without_signal = {rejection.record_id: rejection for rejection in without_signal}
@@ -76,7 +76,7 @@ class RecordRows:
             yield record
 
     def counts(self, notes: Mapping[str, int]) -> dict[str, Any]:
-        """What became of the plan, once all records were taken; `notes` are those of the store."""
+        """What became of the plan, after the iteration; `notes` are those of the store."""
         reasons = Counter(refused.rejection.reason for refused in self.refused)
         return {
             "planned": len(self._plan),
@@ -130,10 +130,10 @@ class RecordRows:
         return False
 
     def _left_out(self) -> dict[str, int]:
-        """What of the sources is not in the records though nothing was wrong with it."""
+        """What was left out of the records on purpose, and how often."""
         counts = {what: n for s in self._plan.sources for what, n in s.left_out.items()}
         codes: Counter[str] = Counter()
         for code, n in self._codes.items():
-            if code not in self._known:  # a cell may hold anything
+            if code not in self._known:  # text is not shown: a cell may hold anything
                 codes[f"code {code}" if code.isdigit() else "other codes"] += n
         return counts | dict(codes.most_common())

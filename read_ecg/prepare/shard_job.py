@@ -1,7 +1,7 @@
 """One shard of the signal store, from recordings to bytes.
 
-Owns what a process needs for it, and nothing else: a job is small, is sent to other processes, and
-gives the same bytes in each. Which jobs there are is `preparation`'s; who does them, `workers`'.
+Owns all that a process needs for it: a job is small, can be sent to another process, and gives the
+same bytes there. `preparation` decides which jobs there are, `workers` who does them.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from ecgpipe.read_ecg.signal.window import to_window
 
 @dataclass(frozen=True, slots=True)
 class PlannedRecording:
-    """A recording to be read: where it lies, and which part of it is wanted."""
+    """A recording to be read: where it is stored, and which part of it is wanted."""
 
     record_id: str
     root: Path
@@ -53,12 +53,12 @@ def do_job(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object
 
     Args:
         job: what to write.
-        stop: asked before each recording.
-        tick: told of each recording that is done.
+        stop: called before each recording.
+        tick: called with 1 after each recording.
 
     Raises:
         StoreError: the disk is full or not writable.
-        StoppedEarly: `stop` said so; the shard does not exist.
+        StoppedEarly: `stop` returned True; the shard was not written.
     """
 
     def results() -> Iterator[SignalResult]:
@@ -76,8 +76,8 @@ def signal_of(recording: PlannedRecording, config: DataConfig) -> SignalResult:
     try:
         return SignalResult(recording.record_id, *_window_of(recording, config))
     except (RecordError, OSError):
-        # Once more, now with the state of its files from before: what somebody mends meanwhile
-        # must not pass for what was rejected. Asked for each good recording, it took a tenth.
+        # Read it again, after noting the state of its files: a file that is repaired meanwhile must
+        # not keep the state of the rejected one. To note it for every recording cost 10 %.
         return _second_look(recording, config)
 
 
@@ -89,7 +89,7 @@ def _second_look(recording: PlannedRecording, config: DataConfig) -> SignalResul
         return SignalResult(record_id, *_window_of(recording, config))
     except RecordError as error:
         reason, message = str(error.reason), str(error)
-    except OSError as error:  # a folder that may not be entered, a name too long, a lost mount
+    except OSError as error:  # a forbidden folder, a name too long, a lost mount
         reason, message = str(Reason.UNREADABLE), f"it cannot be read: {error}"
     return SignalResult(record_id, rejected=Rejection(record_id, reason, message, path, state))
 
@@ -106,7 +106,7 @@ def read_planned(recording: PlannedRecording, config: DataConfig) -> EcgRecord:
     """The recording, or the part of it that is wanted.
 
     Raises:
-        RecordError: it is missing or damaged, its path leaves the root, or the part is not in it.
+        RecordError: it is missing or damaged, its path leaves the root, or it lacks the part.
     """
     path = recording_path(recording.root, recording.path)
     record = (recording.read or read_recording)(path)

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
@@ -36,15 +36,14 @@ def available_cores() -> int:
 
 
 def do_jobs(
-    jobs: Sequence[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
+    jobs: Iterable[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
 ) -> None:
-    """Write all shards; with one worker or one job, in this process.
+    """Write all shards; with one worker, in this process.
 
     Raises:
         StoreError: the disk is full or not writable, or a worker was killed.
         StoppedEarly: `stop` was requested; finished shards are kept.
     """
-    n_workers = min(n_workers, len(jobs))
     if n_workers > 1:
         all_written = _do_in_processes(jobs, n_workers, stop, tick)
     else:
@@ -66,15 +65,15 @@ def _is_written(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], o
 
 
 def _do_in_processes(
-    jobs: Sequence[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
+    jobs: Iterable[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
 ) -> bool:
     """Whether all shards were written; False after a stop."""
     # Spawned, not forked: the threads of numpy and torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    command, counts = context.RawValue("b", _GO_ON), context.RawArray("q", len(jobs))
-    pool = ProcessPoolExecutor(n_workers, context, _begin_worker, (command, counts))
+    command, count = context.RawValue("b", _GO_ON), context.Value("q", 0)
+    pool = ProcessPoolExecutor(n_workers, context, _begin_worker, (command, count))
     try:
-        return _hand_out(jobs, pool, n_workers, command, counts, stop, tick)
+        return _hand_out(jobs, pool, n_workers, command, count, stop, tick)
     except (BrokenProcessPool, BrokenPipeError) as error:
         command.value = _EXIT
         if stop:
@@ -89,11 +88,11 @@ def _do_in_processes(
 
 
 def _hand_out(
-    jobs: Sequence[ShardJob],
+    jobs: Iterable[ShardJob],
     pool: ProcessPoolExecutor,
     n_workers: int,
     command: Any,
-    counts: Any,
+    count: Any,
     stop: Stop,
     tick: Callable[[int], object],
 ) -> bool:
@@ -106,21 +105,21 @@ def _hand_out(
         BrokenProcessPool, BrokenPipeError: a worker was killed.
         Others as `do_job`.
     """
-    places = iter(range(len(jobs)))
+    remaining = iter(jobs)
     pending: set[Future[bool]] = set()
-    n_written, n_ticked = 0, 0
+    all_written, n_ticked = True, 0
     while True:
         if stop:
             command.value = _STOP
         else:
             # One more than there are workers, so that none waits for its next job.
-            for place in itertools.islice(places, n_workers + 1 - len(pending)):
-                pending.add(pool.submit(_do_in_worker, jobs[place], place))
+            for job in itertools.islice(remaining, n_workers + 1 - len(pending)):
+                pending.add(pool.submit(_do_in_worker, job))
         if not pending:
-            return n_written == len(jobs)
+            return all_written and next(remaining, None) is None
         finished, pending = wait(pending, _POLL_S, FIRST_COMPLETED)
-        n_written += sum(future.result() for future in finished)
-        n_done = sum(counts)
+        all_written &= all(future.result() for future in finished)
+        n_done = count.get_obj().value  # without its lock, which a killed worker may hold
         tick(n_done - n_ticked)
         n_ticked = n_done
 
@@ -129,15 +128,15 @@ class _Shared:
     """In a worker: memory shared with the parent."""
 
     command: Any
-    counts: Any
-    """Records done, per job; each has one writer, so no lock is needed."""
+    count: Any
+    """Records done by all workers."""
 
 
-def _begin_worker(command: Any, counts: Any) -> None:
+def _begin_worker(command: Any, count: Any) -> None:
     """In a worker: leave signals to the parent, obey its command, and exit with it."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    _Shared.command, _Shared.counts = command, counts
+    _Shared.command, _Shared.count = command, count
     threading.Thread(target=_watch_parent, daemon=True).start()
 
 
@@ -149,8 +148,9 @@ def _watch_parent() -> None:
     os._exit(1)
 
 
-def _do_in_worker(job: ShardJob, place: int) -> bool:
+def _do_in_worker(job: ShardJob) -> bool:
     def tick(n: int) -> None:
-        _Shared.counts[place] += n
+        with _Shared.count.get_lock():
+            _Shared.count.value += n
 
     return _is_written(job, lambda: bool(_Shared.command.value), tick)

@@ -1,8 +1,8 @@
-"""Whether the limb leads agree with one another, and what mistake would explain that they do not.
+"""Whether the limb leads agree with one another, and what mistake would explain it if not.
 
 Owns Einthoven's and Goldberger's relations as a test of a recording. Six limb leads come from three
-electrodes, so four relations hold at every moment; a lead that was inverted, swapped or scaled on
-its way breaks them, and only one mending makes them hold again. Knows no thresholds of a report.
+electrodes, so four relations hold at every moment. An inverted, swapped or scaled lead breaks them,
+and undoing that mistake makes them hold again. Must not know from which limit a report speaks.
 """
 
 import functools
@@ -25,8 +25,8 @@ _RELATIONS = (
     {"aVF": 1.0, "II": -0.5, "III": -0.5},
 )
 
-# A mending counts when it leaves at most this share of the contradiction; below the least residual
-# there is nothing but noise and rounding to mend.
+# A mistake explains a contradiction if undoing it leaves at most this share. Below the least
+# residual there is only noise and rounding.
 _MENDED = 0.3
 _LEAST_RESIDUAL = 0.04
 
@@ -42,17 +42,17 @@ class LimbCheck:
     """How far the limb leads of one recording contradict each other."""
 
     residual: float
-    """What the relations leave over, as a share of the limb leads' size; 0 where all hold."""
+    """By how much the relations fail, as a share of the limb leads' size; 0 if all hold."""
 
     residual_mv: float
     """The same in millivolts, root mean square."""
 
     explanation: str
     """The mistake that would explain it: 'II inverted', 'I and III swapped', 'limb leads scaled one
-    by one'; '' where there is nothing to explain, or nothing explains it."""
+    by one'; '' if there is nothing to explain, or no explanation."""
 
     mended_residual: float
-    """What is left over once that mistake is undone."""
+    """The residual once that mistake is undone."""
 
 
 def check_limb_leads(signal_mv: Float, usable: list[bool]) -> LimbCheck | None:
@@ -60,10 +60,10 @@ def check_limb_leads(signal_mv: Float, usable: list[bool]) -> LimbCheck | None:
 
     Args:
         signal_mv: (12, samples) in the order of LEADS.
-        usable: which leads hold a reading and move.
+        usable: which leads have readings and are not flat.
 
     Returns:
-        None where no relation can be tested: three limb leads are the least.
+        None if no relation can be tested, which takes at least three limb leads.
     """
     relations = _relations(tuple(usable[: len(_LIMB)]))
     if not len(relations):
@@ -86,16 +86,16 @@ def check_limb_leads(signal_mv: Float, usable: list[bool]) -> LimbCheck | None:
 
 
 def means(values: Float) -> Float:
-    """(rows, 1) the mean of each row, by a product: in a third of the time that numpy takes."""
+    """(rows, 1) the mean of each row, by a product, which is three times as fast as numpy.mean."""
     columns = values.shape[1]
     share: Float = np.full((columns, 1), 1 / max(columns, 1), np.float32)
     return values @ share
 
 
 def _agreeing(relations: Matrix, signal_mv: Float, usable: list[bool]) -> LimbCheck | None:
-    """The check of leads that agree and have no gaps, as nearly all do; None of any others.
+    """The result for leads that agree and have no gaps, as nearly all do; otherwise None.
 
-    Without the products below, in float32: a tenth of the time.
+    Works in float32 without the products below, in a tenth of the time.
     """
     limb = signal_mv[: len(_LIMB)].copy()
     rows = np.array(usable[: len(_LIMB)])
@@ -112,16 +112,16 @@ def _agreeing(relations: Matrix, signal_mv: Float, usable: list[bool]) -> LimbCh
 
 @functools.lru_cache(maxsize=64)
 def _relations(usable: tuple[bool, ...]) -> Matrix:
-    """(relations, 12) of those whose leads are all usable, by the six limb leads."""
+    """(relations, 12) coefficients of the relations whose leads are all usable."""
     have = {lead for lead, good in zip(_LIMB, usable, strict=True) if good}
     rows = [[r.get(lead, 0.0) for lead in LEADS] for r in _RELATIONS if set(r) <= have]
     return np.array(rows, np.float64).reshape(len(rows), len(LEADS))
 
 
 def _gram(signal_mv: Float, usable: list[bool]) -> Matrix:
-    """(12, 12) mean products of the leads, each freed of its offset; 0 for an unusable one.
+    """(12, 12) covariances of the leads; 0 for an unusable one.
 
-    Everything below is worked out from these 144 numbers, so that 57 hypotheses cost nothing.
+    Everything below is computed from these 144 numbers, so 57 hypotheses cost nothing.
     """
     rows = np.array(usable)
     known = np.isfinite(signal_mv[rows]).all(axis=0)
@@ -136,18 +136,18 @@ def _gram(signal_mv: Float, usable: list[bool]) -> Matrix:
 
 
 def _left_over(relations: Matrix, gram: Matrix) -> float:
-    """Root mean square of what the relations leave, per relation."""
+    """Root mean square by which the relations fail, per relation."""
     return float(np.sqrt(max(np.trace(relations @ gram @ relations.T), 0.0) / len(relations)))
 
 
 def _best_mending(relations: Matrix, gram: Matrix, usable: list[bool]) -> tuple[str, float]:
-    """The mistake whose undoing leaves least; those that leave equally little are all named."""
+    """The mistake whose undoing leaves least, and what it leaves; ties are all named."""
     tried = [
         (_left_over(relations, mended @ gram @ mended.T), name)
         for name, mended in _mendings(usable)
     ]
     tried.append((_scaled_left_over(relations, gram, usable), "limb leads scaled one by one"))
-    # Swaps and inversions say more than free gains, which can imitate them: gains come last.
+    # Free gains can imitate swaps and inversions, so they are the last choice.
     least = min(left for left, _ in tried[:-1])
     if least <= max(2 * tried[-1][0], 1e-3 * np.sqrt(np.trace(gram[:6, :6]) / 6)):
         equals = [name for left, name in tried[:-1] if left <= 1.2 * least + 1e-9]
@@ -157,13 +157,13 @@ def _best_mending(relations: Matrix, gram: Matrix, usable: list[bool]) -> tuple[
 
 def _mendings(usable: list[bool]) -> Iterator[tuple[str, Matrix]]:
     """Each lead inverted, each pair of labels swapped, with the matrix that undoes it."""
-    there = [place for place, good in enumerate(usable) if good]
-    for place in there:
+    present = [place for place, good in enumerate(usable) if good]
+    for place in present:
         if place < len(_LIMB):
             inverted = np.eye(len(LEADS))
             inverted[place, place] = -1
             yield f"{LEADS[place]} inverted", inverted
-    for one, other in combinations(there, 2):
+    for one, other in combinations(present, 2):
         if one < len(_LIMB):
             swapped = np.eye(len(LEADS))
             swapped[[one, other]] = swapped[[other, one]]
@@ -171,10 +171,10 @@ def _mendings(usable: list[bool]) -> Iterator[tuple[str, Matrix]]:
 
 
 def _scaled_left_over(relations: Matrix, gram: Matrix, usable: list[bool]) -> float:
-    """What the relations leave when each limb lead may have a gain of its own, in the leads' size.
+    """By how much the relations fail if each limb lead may have its own gain.
 
-    The largest lead keeps its gain, the others' are fitted one after the other until they rest; a
-    gain may not come near zero, or it would wipe a lead out.
+    The largest lead keeps its gain; the others are fitted by coordinate descent. Gains are bounded
+    away from zero, which would erase a lead.
     """
     used = np.flatnonzero(np.abs(relations).sum(axis=0))
     if len(used) < len(relations) + 2:

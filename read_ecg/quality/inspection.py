@@ -1,8 +1,8 @@
 """The facts of one recording that a person would look at before trusting it.
 
-Owns how heart rate and polarity are measured, and the digest of the stored window. What the
-preparation counts as well (flat leads, clipping, mains noise, limb leads) is measured by `quality`.
-Judges nothing: what is suspicious, and beside which other recordings, is `suspicion`'s to say.
+Owns how heart rate and polarity are measured, and the digest of the stored window; `measures` does
+the rest. Must not judge: what is suspicious, and compared with which recordings, is decided in
+`suspicion`.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ecgpipe.read_ecg.quality.einthoven import LimbCheck
-from ecgpipe.read_ecg.quality.measures import looked_at, measure, move, spans
+from ecgpipe.read_ecg.quality.measures import Quality, looked_at, measure, move, spans
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 
 _STEEPNESS_HZ = 100.0
-_BEAT_FROM = 0.4  # of the way from the usual steepness to a beat's
+_BEAT_FROM = 0.4  # of the way from the median steepness to that of a beat
 _REFRACTORY_S = 0.22
 
 Signal = npt.NDArray[np.float32]
@@ -25,9 +24,9 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What was measured on one recording."""
+@dataclass(frozen=True, kw_only=True)
+class Facts(Quality):
+    """All that was measured on one recording."""
 
     rate_hz: float
     samples: int
@@ -35,31 +34,19 @@ class Facts:
     """Leads without any reading."""
 
     flat: tuple[str, ...]
-    """Leads that are there and hardly move."""
+    """Leads that are present and hardly move."""
 
     missing_share: float
-    """Of the samples of the leads that are there."""
+    """Share of the samples of the leads that are present."""
 
     span_mv: tuple[float, ...]
-    """Of the middle 99 % of each lead's samples, in the order of LEADS; NaN for an absent lead."""
-
-    clipped: tuple[str, ...]
-    """Leads that stand still again and again at their own end."""
-
-    mains_hz: float
-    """50 or 60, whichever is stronger."""
-
-    mains_share: float
-    """Of the power above 1.5 Hz; 0 where the rate is too low to tell."""
-
-    limb: LimbCheck | None
-    """None where fewer than three limb leads allow no test."""
+    """The middle 99 % of each lead's samples, in the order of LEADS; NaN for an absent lead."""
 
     arms_reversed: bool
-    """Lead I mostly negative and unlike V6, aVR upright: it may be."""
+    """Whether they may be: lead I is mostly negative and unlike V6, and aVR is upright."""
 
     heart_rate_bpm: float | None
-    """None where no rhythm is clear."""
+    """None if no rhythm is clear."""
 
     @property
     def duration_s(self) -> float:
@@ -68,7 +55,7 @@ class Facts:
 
     @property
     def typical_span_mv(self) -> float:
-        """The median over the leads that move; NaN without any."""
+        """The median over the leads that move; NaN if none does."""
         spans = [
             span
             for lead, span in zip(LEADS, self.span_mv, strict=True)
@@ -78,44 +65,40 @@ class Facts:
 
 
 def inspect(record: EcgRecord) -> Facts:
-    """Measure one recording; of a long one its first minute."""
+    """Measure one recording; only the first minute of a long one."""
     signal_mv = looked_at(record)
-    there = _mask(np.isfinite(signal_mv).any(axis=1))
-    spans_mv = spans(signal_mv, there)
-    moves = move(spans_mv, there)
+    present = np.asarray(np.isfinite(signal_mv).any(axis=1), np.bool_)
+    spans_mv = spans(signal_mv, present)
+    moves = move(spans_mv, present)
     moving = dict(zip(_names(moves), _without_offset(signal_mv[moves]), strict=True))
     centred_mv = np.array(list(moving.values())).reshape(len(moving), signal_mv.shape[1])
-    quality = measure(signal_mv, record.rate_hz, moves)
     return Facts(
+        **vars(measure(signal_mv, record.rate_hz, moves)),
         rate_hz=record.rate_hz,
         samples=record.signal_mv.shape[1],
-        absent=_names(~there),
-        flat=_names(there & ~moves),
-        missing_share=float((~np.isfinite(signal_mv[there])).mean()) if there.any() else 1.0,
+        absent=_names(~present),
+        flat=_names(present & ~moves),
+        missing_share=float((~np.isfinite(signal_mv[present])).mean()) if present.any() else 1.0,
         span_mv=tuple(map(float, spans_mv)),
-        clipped=quality.clipped,
-        mains_hz=quality.mains_hz,
-        mains_share=quality.mains_share,
-        limb=quality.limb,
         arms_reversed=_arms_may_be_reversed(moving),
         heart_rate_bpm=heart_rate(centred_mv, record.rate_hz),
     )
 
 
 def window_digest(window_uv: npt.NDArray[np.int16]) -> str:
-    """Equal for equal stored windows: a recording that is there under two ids."""
+    """Equal for equal stored windows, that is, for one recording under two ids."""
     return xxhash.xxh3_128_hexdigest(window_uv.tobytes())
 
 
 def heart_rate(signal_mv: Array, rate_hz: float) -> float | None:
-    """Beats a minute, counted where the steep parts of all leads together stand out.
+    """Beats per minute, counted from the peaks of the steepness of all leads together.
 
     Args:
         signal_mv: (leads, samples) that move, finite.
         rate_hz: their rate.
 
     Returns:
-        None where the recording is too short, or nothing stands out three times.
+        None if the recording is too short, or has fewer than three clear peaks.
     """
     steepness = _steepness(signal_mv, rate_hz)
     if steepness is None:
@@ -132,16 +115,12 @@ def heart_rate(signal_mv: Array, rate_hz: float) -> float | None:
     return 60 * _STEEPNESS_HZ * (len(beats) - 1) / (beats[-1] - beats[0])
 
 
-def _mask(which: npt.ArrayLike) -> Mask:
-    return np.asarray(which, np.bool_)
-
-
 def _names(which: Mask) -> tuple[str, ...]:
-    return tuple(lead for lead, here in zip(LEADS, which, strict=True) if here)
+    return tuple(lead for lead, chosen in zip(LEADS, which, strict=True) if chosen)
 
 
 def _without_offset(signal_mv: Signal) -> Array:
-    """Each lead around its median, with 0 where there is no reading."""
+    """Each lead minus its median, with 0 where there is no reading."""
     known = np.isfinite(signal_mv)
     middle = np.median if known.all() else np.nanmedian  # the latter takes five times as long
     centred = signal_mv.astype(np.float64) - middle(signal_mv, axis=1, keepdims=True)
@@ -149,10 +128,10 @@ def _without_offset(signal_mv: Signal) -> Array:
 
 
 def _arms_may_be_reversed(moving: Mapping[str, Array]) -> bool:
-    """Arm electrodes exchanged: I is upside down against V6, and aVR is upright.
+    """Whether I is opposite to V6 and aVR upright, as with exchanged arm electrodes.
 
-    They keep Einthoven's relations, so only the heart's usual direction can tell. V6 sees nearly
-    what I sees; a right axis turns both, or leaves aVR downward.
+    Einthoven's relations still hold then, so only the heart's usual direction shows it. V6 looks
+    much like I; a right axis turns both over, or leaves aVR negative.
     """
     if not {"I", "aVR", "V6"} <= set(moving):
         return False
@@ -165,13 +144,13 @@ def _arms_may_be_reversed(moving: Mapping[str, Array]) -> bool:
 
 
 def _steepness(signal_mv: Array, rate_hz: float) -> Array | None:
-    """How steep all leads are together, 100 times a second; None where it is too short."""
+    """How steep all leads are together, at 100 Hz; None if the recording is too short."""
     n = int(signal_mv.shape[1] / rate_hz * _STEEPNESS_HZ)
     if not len(signal_mv) or n < 3 * _STEEPNESS_HZ or rate_hz < _STEEPNESS_HZ / 2:
         return None
     slopes = np.diff(_smooth(signal_mv, round(0.02 * rate_hz)), axis=1)
     size = np.sqrt((slopes**2).mean(axis=1, keepdims=True))
-    # Each lead counts alike, and a spike no more than ten times its lead's usual size.
+    # All leads have the same weight, and a spike counts for at most ten times the usual slope.
     energy = (np.minimum(np.abs(slopes) / np.where(size > 0, size, 1), 10) ** 2).sum(axis=0)
     edges = (np.arange(n + 1) * (len(energy) / n)).astype(int)
     sums = np.concatenate(([0.0], np.cumsum(energy)))[edges]
@@ -181,7 +160,7 @@ def _steepness(signal_mv: Array, rate_hz: float) -> Array | None:
 
 
 def _smooth(signals: Array, samples: int) -> Array:
-    """A moving mean along time, of the same length."""
+    """A moving mean along time, as long as the signals."""
     width = max(1, samples)
     padded = np.pad(signals, ((0, 0), (width // 2 + 1, width - width // 2 - 1)), "edge")
     sums = np.cumsum(padded, axis=1)
@@ -190,7 +169,7 @@ def _smooth(signals: Array, samples: int) -> Array:
 
 
 def _beats(steepness: Array, level: float) -> list[int]:
-    """Places of the peaks above `level`, of two closer than a beat can be only the higher."""
+    """Indices of the peaks above `level`; of two within a refractory period, only the higher."""
     inner = steepness[1:-1]
     peaks = np.flatnonzero((inner >= steepness[:-2]) & (inner > steepness[2:]) & (inner >= level))
     beats: list[int] = []

@@ -1,8 +1,8 @@
-"""What is measured of every recording: mains noise, clipping, limb leads that disagree.
+"""What is measured on every recording: mains noise, clipping, limb leads that disagree.
 
-Owns how each is measured and from where on it is worth a note. The check looks at the recordings of
-a sample, the preparation counts the notes of all of them; both measure here, so they agree. Changes
-no sample. It must cost little beside reading a recording: float32, no sorting, no spectrum.
+Owns how each is measured and from which limit it is worth a note. `check` measures a sample of the
+recordings and `prepare` all of them, both with this code, so they agree. Changes no sample. Must be
+cheap compared with reading a recording: float32, no sorting, no spectrum.
 """
 
 import functools
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ecgpipe.read_ecg.quality.einthoven import LimbCheck, check_limb_leads, means
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 
-# Ten seconds say what there is to say; a tape of hours is looked at where it begins.
+# Only the first 60 s of a long recording are measured.
 LOOKED_AT_S = 60.0
 
 _MAINS_SHARE = 0.1
@@ -26,39 +26,39 @@ _EXPLAINED = 0.05
 _EXPLAINED_MV = 0.01
 
 _FLAT_SPAN_MV = 0.005
-_FLAT_BESIDE = 0.02  # of the largest span: a whole recording may be in volts
+_FLAT_SHARE = 0.02  # of the largest span: a whole recording may be in volts
 _CLIPPED_FROM_MV = 1.0
 _CLIPPED_RUN_S = 0.008
 _CLIPPED_RUNS = 3
 _MAINS_HZ = (50.0, 60.0)
-_BESIDE_HZ = 4.0  # so far from the mains a Hann window of one second sees nothing of it
-_HANN_LINE = 1.5  # the power of a line over all bins of a Hann window, to that of its own bin
+_BESIDE_HZ = 4.0  # far enough from the mains that a 1 s Hann window has no leakage there
+_HANN_LINE = 1.5  # power of a line over all bins of a Hann window, relative to its own bin
 
 Float = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Quality:
-    """What was measured on one recording."""
+    """What is measured on every recording."""
 
     clipped: tuple[str, ...]
-    """Leads that stand still again and again at their own end."""
+    """Leads that repeatedly stay at their own maximum or minimum."""
 
     mains_hz: float
     """50 or 60, whichever is stronger."""
 
     mains_share: float
-    """Of the power above 1.5 Hz; 0 where the rate is too low to tell."""
+    """Share of the power above 1.5 Hz; 0 if the rate is too low to tell."""
 
     limb: LimbCheck | None
-    """None where fewer than three limb leads allow no test."""
+    """None if there are fewer than three limb leads to compare."""
 
 
 def quality_notes(record: EcgRecord) -> tuple[str, ...]:
-    """What the report of the preparation counts: 'mains noise', 'clipping' and 'limb leads
-    disagree', the last with the mistake that would explain it."""
+    """The notes that prepare counts: 'mains noise', 'clipping' and 'limb leads disagree', the last
+    with the mistake that would explain it."""
     signal_mv = looked_at(record)
     quality = measure(signal_mv, record.rate_hz, moving_leads(signal_mv))
     notes = []
@@ -73,12 +73,12 @@ def quality_notes(record: EcgRecord) -> tuple[str, ...]:
 
 
 def is_full_of_mains(share: float) -> bool:
-    """Whether mains noise is worth a word."""
+    """Whether the share of mains noise is worth a note."""
     return share >= _MAINS_SHARE
 
 
 def disagree(limb: LimbCheck | None) -> bool:
-    """Whether limb leads contradict each other; with an explanation, less of it is enough."""
+    """Whether limb leads contradict each other; an explained contradiction has a lower limit."""
     if limb is None:
         return False
     if limb.explanation and limb.residual >= _EXPLAINED and limb.residual_mv >= _EXPLAINED_MV:
@@ -97,7 +97,7 @@ def measure(signal_mv: Float, rate_hz: float, moves: Mask) -> Quality:
     Args:
         signal_mv: (12, samples).
         rate_hz: their rate.
-        moves: (12,) which leads hold a reading and move.
+        moves: (12,) which leads have readings and are not flat.
     """
     moving_mv = signal_mv if moves.all() else signal_mv[moves]
     mains_hz, share = mains(_centred(moving_mv), rate_hz)
@@ -111,7 +111,7 @@ def measure(signal_mv: Float, rate_hz: float, moves: Mask) -> Quality:
 
 
 def spans(signal_mv: Float, there: Mask) -> Array:
-    """(12,) spans of the middle 99 % of the known samples; NaN for a lead that is not there."""
+    """(12,) spans of the middle 99 % of the known samples; NaN for an absent lead."""
     found = np.full(len(LEADS), np.nan)
     if there.any():
         known = np.isfinite(signal_mv[there]).all()
@@ -122,22 +122,22 @@ def spans(signal_mv: Float, there: Mask) -> Array:
 
 
 def move(spans_mv: Array, there: Mask) -> Mask:
-    """(12,) which leads move more than an electrode that is off."""
+    """(12,) which leads move more than one whose electrode is off."""
     largest = float(spans_mv[there].max()) if there.any() else 0.0
-    enough = min(_FLAT_SPAN_MV, _FLAT_BESIDE * largest)
+    enough = min(_FLAT_SPAN_MV, _FLAT_SHARE * largest)
     return np.asarray(there & (spans_mv > enough), np.bool_)
 
 
 def moving_leads(signal_mv: Float) -> Mask:
-    """(12,) `move(spans(...))`, without sorting all samples where a twentieth of them says it.
+    """(12,) `move(spans(...))`, without sorting all samples if every twentieth is enough.
 
-    Were the middle 99 % of a lead within the span of a flat one, at most 1 % of all samples, that
-    is a fifth of every twentieth, could lie outside, and the middle 60 % of those would not.
+    In a flat lead at most 1 % of all samples lie outside a flat lead's span. That is at most a
+    fifth of every twentieth sample, so the middle 60 % of those would lie inside.
     """
     few = signal_mv[:, ::20]
     cut = -(-signal_mv.shape[1] // 100)
     if 2 * cut < few.shape[1]:
-        ordered = np.sort(few, axis=1)  # so few are sorted faster than they are parted
+        ordered = np.sort(few, axis=1)
         low, high = ordered[:, (cut, -1 - cut)].T
         if (high - low > _FLAT_SPAN_MV).all():
             return np.ones(len(LEADS), np.bool_)
@@ -148,11 +148,11 @@ def moving_leads(signal_mv: Float) -> Mask:
 def mains(centred: Float, rate_hz: float) -> tuple[float, float]:
     """The stronger of 50 and 60 Hz, and its share of the power above 1.5 Hz.
 
-    Seconds are looked at one by one through a Hann window: the power at the mains frequency above
-    the lesser of what stands 4 Hz below and above, so that a muscle's broad noise is none.
+    Each second is seen through a Hann window. The mean power 4 Hz below and above is subtracted, so
+    that broad muscle noise does not count.
 
     Args:
-        centred: (leads, samples), around zero, finite; in any unit, for the share has none.
+        centred: (leads, samples) around zero, finite, in any unit.
         rate_hz: their rate.
     """
     second = round(rate_hz)
@@ -162,7 +162,7 @@ def mains(centred: Float, rate_hz: float) -> tuple[float, float]:
     waves, window_squared = _waves(second, rate_hz)
     seconds = centred[:, : n_seconds * second].reshape(-1, second)
     bins = ((seconds @ waves) ** 2).sum(axis=0, dtype=np.float64).reshape(2, -1).sum(axis=0)
-    # By Parseval, of the spectrum's one side, without the bins in which the baseline wanders.
+    # By Parseval: the one-sided spectrum without the bins of baseline wander.
     whole = second / 2 * float(np.einsum("ns,ns->s", seconds, seconds) @ window_squared)
     total = whole - float(bins[0]) / 2 - float(bins[1])
     if total <= 0:
@@ -179,8 +179,8 @@ def mains(centred: Float, rate_hz: float) -> tuple[float, float]:
 
 @functools.lru_cache(maxsize=16)
 def _waves(second: int, rate_hz: float) -> tuple[Float, Array]:
-    """(second, 16): cosines, then sines, of 0 and 1 Hz and of each mains with what is beside it,
-    in a Hann window; and (second,) the window squared."""
+    """(second, 16): cosines, then sines, of 0 and 1 Hz and of each mains frequency and its two
+    neighbours, in a Hann window; and (second,) the window squared."""
     hertz = [0.0, 1.0]
     for mains_hz in _MAINS_HZ:
         hertz += [mains_hz, mains_hz - _BESIDE_HZ, mains_hz + _BESIDE_HZ]

@@ -1,7 +1,7 @@
 """Lead names, and the limb leads that follow from two others.
 
-Owns which spelling means which lead, and Einthoven's and Goldberger's relations. A lead is known by
-its name, never by its place.
+Owns lead names, units, and Einthoven's and Goldberger's relations. A lead is identified by its
+name, never by its place.
 """
 
 import functools
@@ -25,8 +25,8 @@ LEAD_NUMBERS = {
     **dict(enumerate(("III", "aVR", "aVL", "aVF"), start=61)),
 }
 
-# As DICOM codes them (PS3.16 CID 3001): MDC's partition 2 or whole number, SCP-ECG's 5.6.3-9-1, or
-# MDC's name, where d means derived from other electrodes and aVRneg is Cabrera's lead.
+# DICOM's codes (PS3.16 CID 3001): MDC's partition 2 or whole number, SCP-ECG's 5.6.3-9-1, or MDC's
+# name, in which d means derived from other electrodes and aVRneg is Cabrera's lead.
 _CODE = re.compile(
     r"(?:2:|5\.6\.3-9-)(?P<number>\d{1,3})|(?P<mdc>131\d{3})|MDC_ECG_LEAD_(?P<name>\w+)",
     re.IGNORECASE | re.ASCII,
@@ -44,10 +44,10 @@ _NAME = re.compile(
     r")(?:\s*\((?:Einthoven|Goldberger|Wilson)\)|,\s*augmented voltage,\s*(?:right|left|foot))?",
     re.IGNORECASE | re.ASCII,
 )
-# A minus that clings to what follows it, or stands before aVR, or at an end, turns the lead over.
+# A minus directly before something, before aVR, or at the end means an inverted lead.
 _INVERTED = re.compile(r"^-|\s-(?!\s)|-\s*a[\s_.-]*v[\s_.-]*r|-$", re.IGNORECASE)
 _DASHES = str.maketrans("−–—‐‑", "-----")
-_DERIVED = re.compile(r"d(?=I|V|aV)")  # not DI or di, which are I in Spain and Brazil
+_DERIVED = re.compile(r"d(?=I|V|aV)")  # not DI or di, which mean I in Spain and Brazil
 _INDUCTION = re.compile(r"^第|誘導$|^誘導\s*")
 
 _DERIVED_FROM = {
@@ -61,13 +61,13 @@ _DERIVED_FROM = {
 }
 
 
-@functools.lru_cache(1024)  # asked twice for each lead of each recording
+@functools.lru_cache(1024)  # called twice for each lead of each recording
 def canonical_lead(name: str) -> str | None:
     """The standard name of a lead, or None if `name` is not one of the twelve.
 
     Case, spaces, full-width letters, a leading 'Lead', 'ECG' or 'EKG' and 「誘導」 do not matter,
-    and the standards' codes are names too. A minus does matter: Cabrera's -aVR is aVR upside down,
-    so it is none of the twelve. Nor is a right-sided (V3R), derived (dI) or bipolar (I-II) lead.
+    and the standards' codes are names too. A minus matters: Cabrera's -aVR is aVR inverted, so it
+    is not one of the twelve. Nor is a right-sided (V3R), derived (dI) or bipolar (I-II) lead.
     """
     written = unicodedata.normalize("NFKC", name).translate(_DASHES).strip()
     if code := _CODE.fullmatch(written):
@@ -85,13 +85,13 @@ def canonical_lead(name: str) -> str | None:
 
 
 def is_lead_code(text: str) -> bool:
-    """Whether this is a code for a lead, of the twelve or another."""
+    """Whether this is a code for a lead, one of the twelve or another."""
     return _CODE.fullmatch(text) is not None
 
 
 def lead_of_code(text: str) -> str | None:
-    """The lead that a standard's code stands for, such as '2:1', '131073', '5.6.3-9-1' and
-    'MDC_ECG_LEAD_I'; None for other leads and for what is no such code."""
+    """The lead of a standard's code, such as '2:1', '131073', '5.6.3-9-1' or 'MDC_ECG_LEAD_I'; None
+    for other leads and for anything that is not a code."""
     code = _CODE.fullmatch(text)
     if code is None:
         return None
@@ -101,25 +101,25 @@ def lead_of_code(text: str) -> str | None:
     return LEAD_NUMBERS.get(number)
 
 
-# Some writers keep the standard's aVR, others shout it. Case tells derived leads (dI), so other
-# spellings are none.
+# Some writers use the standard's aVR, others AVR. Case marks derived leads (dI), so no other
+# spelling is accepted.
 _MDC_NAMES = {spelt: lead for lead in LEADS for spelt in (lead, lead.upper(), lead.lower())}
 
 
 def arrange_leads(
     names: Sequence[str], signals_mv: Sequence[npt.NDArray[np.float32]]
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
-    """Bring named signals into the standard order, deriving limb leads where they are missing.
+    """Bring named signals into the standard order and derive missing limb leads.
 
     Args:
-        names: as the file spells them; others than the twelve leads are left out.
+        names: as the file spells them; anything but the twelve leads is left out.
         signals_mv: one (samples,) for each name, in millivolts.
 
     Returns:
         (12, samples), NaN where a lead is absent; and notes on what was derived or left out.
 
     Raises:
-        RecordError: no name is known, or one lead is there twice.
+        RecordError: no name is known, or a lead appears twice.
     """
     known = [canonical_lead(name) for name in names]
     _check_names(names, known)
@@ -140,14 +140,14 @@ def _check_names(names: Sequence[str], known: Sequence[str | None]) -> None:
             f" ({', '.join(LEADS)})",
         )
     if twice := sorted({lead for lead in found if found.count(lead) > 1}):
-        raise RecordError(Reason.LEADS, f"lead {', '.join(twice)} is there more than once")
+        raise RecordError(Reason.LEADS, f"lead {', '.join(twice)} appears more than once")
 
 
 def _derive(arranged: npt.NDArray[np.float32], present: set[str]) -> tuple[str, ...]:
-    """Fill absent limb leads in place; III first, then the augmented leads from I and II.
+    """Fill absent limb leads in place: the bipolar ones first, then the augmented from I and II.
 
-    Only from leads that move: a flat one is an electrode that fell off, and what would be derived
-    from it is a copy of the other.
+    Only from leads that move: a flat one comes from an electrode that fell off, and a lead derived
+    from it would be a copy of the other.
     """
     notes: list[str] = []
     if present.issuperset(_DERIVED_FROM):

@@ -14,17 +14,17 @@ import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
 
-# The order in which leads are stored and fed to a model. By name, never by place in a file: MIMIC
-# keeps aVF before aVL.
+# The order in which leads are stored and fed to a model. Leads are found by name, never by their
+# place in a file: MIMIC stores aVF before aVL.
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
-# What of a file's own words is kept. Everything that says who the person is, is left behind.
+# What is kept of a file's own description. Anything that identifies the person is dropped.
 ABOUT = ("format", "device", "filters", "statements", "recorded_at", "sex", "age")
 
 
 class Reason(StrEnum):
-    """Why a record was rejected, in a word that can be counted."""
+    """Why a record was rejected, in words that can be counted."""
 
     MISSING_FILE = "missing file"
     OUTSIDE_ROOT = "path outside root"
@@ -55,7 +55,7 @@ class EcgRecord:
     """Decisions taken while reading, for example that limb leads were derived."""
 
     about: Mapping[str, str] = field(default_factory=dict)
-    """What the file says of the recording, under the names in ABOUT; never a name or an id."""
+    """What the file says about the recording, under the names in ABOUT; never a name or an id."""
 
     def __post_init__(self) -> None:
         assert self.signal_mv.shape[0] == len(LEADS), self.signal_mv.shape

@@ -1,7 +1,7 @@
-"""EcgRecord to the fixed window of int16 µV that the store keeps.
+"""EcgRecord to the fixed window of int16 µV that is stored.
 
-Owns what makes a signal fit or unfit: gaps, flat and absent leads, length, amplitude. Everything is
-decided here once, so that training and scoring see the same signals.
+Owns what makes a signal usable: gaps, flat and absent leads, length, amplitude. It is decided only
+here, so that training and scoring see the same signals.
 """
 
 import math
@@ -17,8 +17,8 @@ from ecgpipe.read_ecg.signal.resampling import resample
 NO_READING = -32768
 _MAX_UV = 32767
 
-# The middle 99 % of an ECG spans some tenths of a millivolt to a few millivolts. Far outside of
-# that the gain or the units are wrong: µV read as mV is 1000 times too much.
+# The middle 99 % of an ECG spans some tenths of a millivolt to a few millivolts. Far outside that
+# range the gain or the units are wrong: µV read as mV is 1000 times too large.
 _PLAUSIBLE_SPAN_MV = (0.02, 20.0)
 _GLANCE_STEP = 10
 
@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 def to_window(
     record: EcgRecord, config: DataConfig
 ) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
-    """Bring a recording to the window that is stored.
+    """Turn a recording into the window that is stored.
 
     Args:
         record: (12, any) at any rate.
@@ -40,7 +40,7 @@ def to_window(
         padding behind a short recording); and notes on what was done.
 
     Raises:
-        RecordError: it is too short, has too few leads, is flat, or its amplitude is no ECG's.
+        RecordError: it is too short, has too few leads, is flat, or its amplitude is implausible.
     """
     if record.duration_s < config.min_duration_s:
         raise RecordError(
@@ -62,7 +62,7 @@ def to_window(
 
 
 def _crop(record: EcgRecord, config: DataConfig) -> tuple[Float, tuple[str, ...]]:
-    """The part of a longer recording that is kept, at its own rate."""
+    """The part of a longer recording that is kept, at the recording's rate."""
     surplus = record.signal_mv.shape[1] - math.ceil(config.duration_s * record.rate_hz)
     if surplus <= 0:
         return record.signal_mv, ()
@@ -74,7 +74,7 @@ def _crop(record: EcgRecord, config: DataConfig) -> tuple[Float, tuple[str, ...]
 def _without_gaps(
     signal_mv: Float, max_missing_fraction: float
 ) -> tuple[Float, Mask, tuple[str, ...]]:
-    """Fill small gaps along time; say which leads are usable. Unusable leads become 0."""
+    """Interpolate small gaps along time; also return which leads are usable. The others are 0."""
     missing = ~np.isfinite(signal_mv)
     if not missing.any():  # nearly always
         return signal_mv, np.ones(len(signal_mv), np.bool_), ()
@@ -93,7 +93,7 @@ def _check_lead_count(usable: Mask, raw_mv: Float, config: DataConfig) -> None:
     if usable.sum() >= config.min_leads:
         return
     gaps = [
-        f"{lead} lacks {share:.0%} of its samples"
+        f"{lead} has no reading for {share:.0%} of its samples"
         for lead, share in zip(LEADS, (~np.isfinite(raw_mv)).mean(axis=1), strict=True)
         if config.max_missing_fraction < share < 1
     ]
@@ -106,7 +106,7 @@ def _check_lead_count(usable: Mask, raw_mv: Float, config: DataConfig) -> None:
 
 
 def _without_flat_leads(signal_mv: Float, usable: Mask) -> tuple[Mask, tuple[str, ...]]:
-    """A lead that never moves carries no reading; one record may have some, not all."""
+    """Mask leads that never move. Some may be flat, but not all."""
     flat = usable & (signal_mv == signal_mv[:, :1]).all(axis=1)
     if (flat == usable).all():
         raise RecordError(Reason.FLAT, "every lead is flat: the recording holds no ECG")
@@ -122,18 +122,17 @@ def _check_amplitude(signal_mv: Float) -> None:
     if not least <= span_mv <= most:
         raise RecordError(
             Reason.AMPLITUDE,
-            f"its leads span {span_mv:.3g} mV, an ECG's {least} to {most} mV: the gain or the units"
-            " in the file are wrong",
+            f"its leads span {span_mv:.3g} mV, outside the {least} to {most} mV of an ECG: the gain"
+            " or the units in the file are wrong",
         )
 
 
 def _is_plausible_at_a_glance(signal_mv: Float) -> bool:
-    """Whether bounds of the span already show that it is plausible; False shows nothing.
+    """Whether bounds of the span already show that it is plausible; False decides nothing.
 
-    Percentiles of all samples took a third of the preparation. A lead spans at most what lies
-    between its extremes; and where more than 0.5 % of the samples lie so far below its mean, and as
-    many so far above, it spans at least twice that. The factors of two are far beyond what rounding
-    can do.
+    Percentiles of all samples took a third of prepare's time. A lead spans at most the distance of
+    its extremes. If more than 0.5 % of the samples are some distance below its mean, and as many
+    above, it spans at least twice that distance. The factors of two exceed any rounding.
     """
     least_mv, most_mv = _PLAUSIBLE_SPAN_MV
     some = np.ascontiguousarray(signal_mv[:, ::_GLANCE_STEP])
@@ -142,11 +141,11 @@ def _is_plausible_at_a_glance(signal_mv: Float) -> bool:
     wide = (from_mean >= least_mv).sum(axis=1, dtype=np.int32) >= beyond
     wide &= (from_mean <= -least_mv).sum(axis=1, dtype=np.int32) >= beyond
     wide &= signal_mv.max(axis=1) - signal_mv.min(axis=1) <= most_mv / 2
-    return bool(2 * np.count_nonzero(wide) > len(wide))  # then the median lead is such a one
+    return bool(2 * np.count_nonzero(wide) > len(wide))  # then the median lead is plausible
 
 
 def _quantise(signal_mv: Float, usable: Mask) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
-    """In whole µV."""
+    """Round to whole µV, and mask unusable leads."""
     microvolts = signal_mv * np.float32(1000)
     np.rint(microvolts, out=microvolts)
     clipped = bool(max(microvolts.max(), -microvolts.min()) > _MAX_UV)
@@ -160,7 +159,7 @@ def _quantise(signal_mv: Float, usable: Mask) -> tuple[npt.NDArray[np.int16], tu
 def _fit_length(
     signal_uv: npt.NDArray[np.int16], samples: int
 ) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
-    """Pad a shorter signal behind with 'no reading'; cut the sample that rounding may add."""
+    """Pad a short signal at the end with 'no reading'; cut the sample that rounding may add."""
     short = samples - signal_uv.shape[1]
     if short <= 0:
         return np.ascontiguousarray(signal_uv[:, :samples]), ()

@@ -157,7 +157,7 @@ def test_copies_of_ptbxl_are_left_out_where_ptbxl_is_a_source(
             raise TaxonomyError("not known")
 
     assert RecordRows(both, (), NothingKnown()).counts({})["left_out"] == {
-        "records of cinc2021 that another source holds too": 2,
+        "records of cinc2021 that another source has too": 2,
         "code 426783006": 1,
     }
 
@@ -181,7 +181,7 @@ def test_databases_can_be_chosen_and_none_is_an_error(tmp_path: Path) -> None:
     write_cinc(tmp_path, "E00001", "426783006")
     write_cinc(tmp_path, "other", "426783006")
     assert [r.path for r in read_source(cinc(tmp_path, databases=("georgia",))).rows] == ["E00001"]
-    with pytest.raises(SourceError, match="holds no record of ptb, such as"):
+    with pytest.raises(SourceError, match="has no record of ptb, such as"):
         read_source(cinc(tmp_path, databases=("ptb",)))
     with pytest.raises(ValueError, match="at least one"):
         cinc(tmp_path, databases=())
@@ -422,7 +422,7 @@ def test_mitbih_with_twelve_leads_asked_for_says_what_to_set(tmp_path: Path) -> 
 
 
 def test_a_folder_without_mitbih_or_its_annotations_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds no record of MIT-BIH"):
+    with pytest.raises(SourceError, match="has no record of MIT-BIH"):
         read_source(mitbih(tmp_path))
     write_mitbih(tmp_path, "100", "N" * 30)
     (tmp_path / "100.atr").unlink()

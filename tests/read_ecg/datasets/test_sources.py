@@ -68,7 +68,7 @@ def test_a_hospital_row_keeps_everything_it_says(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("record_id,path,findings\na,b,c\n", "no column patient_id"),
-        ("record_id,patient_id,path\na,b,c\n", "nothing to learn from"),
+        ("record_id,patient_id,path\na,b,c\n", "no text to train on"),
         ("record_id,patient_id,path,findings\n,p,x,y\n", "row 2, has no record_id"),
         ("record_id,patient_id,path,findings,split\na,p,x,y,holdout\n", "split is 'holdout'"),
     ],
@@ -113,7 +113,7 @@ def test_unlikely_ptbxl_statements_can_be_dropped(real_data: Path) -> None:
 
 
 def test_a_folder_that_is_not_ptbxl_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"holds no ptbxl_database\.csv"):
+    with pytest.raises(SourceError, match=r"has no ptbxl_database\.csv"):
         read_ptbxl(PtbxlSource(kind="ptbxl", root=tmp_path))
 
 
@@ -122,7 +122,7 @@ def test_ptbxl_codes_are_never_executed(tmp_path: Path) -> None:
         "ecg_id,patient_id,scp_codes,strat_fold,filename_hr\n"
         "1,2.0,\"__import__('os').abort()\",1,records500/00000/00001_hr\n"
     )
-    with pytest.raises(SourceError, match=r"row 2 .* scp_codes is not a table of codes"):
+    with pytest.raises(SourceError, match=r"row 2 .* scp_codes is not a dictionary of codes"):
         read_ptbxl(PtbxlSource(kind="ptbxl", root=tmp_path))
 
 
@@ -161,7 +161,7 @@ def test_all_records_of_a_patient_fall_into_one_part() -> None:
 
 
 def test_a_split_stated_for_some_rows_only_is_refused() -> None:
-    with pytest.raises(SourceError, match="states no split, 1 other rows do"):
+    with pytest.raises(SourceError, match="states no split, but 1 other rows do"):
         assign_splits([row("a", "p", "train"), row("b", "q")], SplitConfig())
 
 

@@ -265,7 +265,7 @@ def test_a_lead_is_known_by_code_or_meaning_and_both_must_agree(tmp_path: Path) 
     group = dicom_group(ADC)
     group.ChannelDefinitionSequence[7].ChannelSourceSequence[0].CodeValue = "5.6.3-9-3"
     group.ChannelDefinitionSequence[7].ChannelSourceSequence[0].CodeMeaning = "Lead V1"
-    with pytest.raises(RecordError, match="V1 is there more than once"):
+    with pytest.raises(RecordError, match="V1 appears more than once"):
         read_recording(write_dicom(tmp_path / "a", [group]))
 
 

@@ -86,7 +86,7 @@ def no_readings(h: Hospital) -> None:
         (unlink(".dat"), "missing file", "r03.dat does not exist"),
         (truncate, "truncated", "of the 5,000 samples"),
         (rewrite(gain="0/mV"), "no gain", "states no gain for signal 'I'"),
-        (rewrite(gain="1/mV"), "amplitude", "an ECG's 0.02 to 20.0 mV"),
+        (rewrite(gain="1/mV"), "amplitude", "outside the 0.02 to 20.0 mV of an ECG"),
         (rewrite(gain="100/mmHg"), "units", "not a voltage"),
         (rewrite(leads=[f"ch{n}" for n in range(12)]), "leads", "is a known lead"),
         (rewrite(leads=["I"] * 12), "leads", "more than once"),
@@ -304,7 +304,7 @@ def test_too_many_bad_records_can_be_mended_as_the_message_says(hospital: Hospit
     away = [hospital.folder / "ecg" / f"r{number:02}.dat" for number in range(8)]
     for file in away:
         file.rename(file.with_suffix(".away"))
-    with pytest.raises(SourceError, match="Mend them and run the same command again"):
+    with pytest.raises(SourceError, match="Correct them and run the same command again"):
         hospital.prepare()
     for file in away:
         file.with_suffix(".away").rename(file)

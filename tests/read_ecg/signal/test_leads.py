@@ -135,7 +135,7 @@ def test_unknown_names_are_refused_and_said() -> None:
 
 
 def test_one_lead_twice_is_refused() -> None:
-    with pytest.raises(RecordError, match="lead II is there more than once"):
+    with pytest.raises(RecordError, match="lead II appears more than once"):
         arrange_leads(["II", "lead ii"], [np.ones(3, np.float32)] * 2)
 
 

@@ -53,7 +53,7 @@ def test_a_lead_with_a_large_gap_counts_as_absent() -> None:
     reason, message = reason_of(record)
     assert reason == Reason.LEADS
     assert "11 of 12 leads are usable" in message
-    assert "V3 lacks 40% of its samples" in message
+    assert "V3 has no reading for 40% of its samples" in message
     signal_uv, _ = to_window(record, dataclasses.replace(CONFIG, min_leads=11))
     assert (signal_uv[8] == NO_READING).all()
     assert (signal_uv[[7, 9]] != NO_READING).all()
