@@ -1,7 +1,7 @@
 """One file in any format -> one EcgRecord.
 
-Owns how each format is recognised by its content and read strictly. Must not know data sets,
-tables or stores.
+Owns how each format is recognised by its content and read strictly. Must not know data sets, tables
+or stores.
 
 detect       which format a file has, by its content
 recording    any recording file -> EcgRecord
@@ -16,9 +16,9 @@ mfer         MFER
 edf          EDF and EDF+
 csv_file     CSV and TSV
 numpy_file   .npy and .npz
-hdf5         HDF5, as CODE-15 keeps its exams
+hdf5         HDF5, such as CODE-15's exams
 matlab       .mat of version 5 to 7
-bare_array   bare numbers, once rate, units and leads are said
-clinical     what the clinical formats share: limits, reasons, the way to EcgRecord
+bare_array   arrays of numbers, once rate, units and leads are known
+clinical     shared by the clinical formats: limits, reasons, channels -> EcgRecord
 xml          XML from outside, read safely
 """

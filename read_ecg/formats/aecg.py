@@ -1,7 +1,7 @@
 """HL7 annotated ECG (aECG), the format of drug trials and of Mindray's and Mortara's carts.
 
-Owns that the rhythm is read and not the representative beat, and the exact rate. Decoding is
-ecgdatakit's: value = origin + scale x digit, leads by their MDC codes.
+Owns that the rhythm is read, not the representative beat, and the exact rate. ecgdatakit decodes:
+value = origin + scale x digit, leads by their MDC codes.
 
 Source: ANSI/HL7 V3 ECG R1-2004.
 """
@@ -21,7 +21,7 @@ _VERDICTS = {
 
 
 def is_aecg(head: bytes, path: Path) -> bool:
-    """Whether these are the first bytes of such a file."""
+    """Whether these are the first bytes of a file of this format."""
     return root_name(head) == "AnnotatedECG"
 
 
@@ -33,11 +33,11 @@ def read_aecg(path: Path) -> EcgRecord:
         check_document(path)
         parsed, notes = parse_with(HL7aECGParser(), path, _VERDICTS)
         rate_hz = float(parsed.raw_metadata["rhythm_time"]["sampling_rate_exact"])
-        channels = channels_of(parsed, [_plain(rate_hz)] * len(parsed.leads))
+        channels = channels_of(parsed, [_without_rounding(rate_hz)] * len(parsed.leads))
         return to_record(channels, path, notes, describe(FORMAT, parsed))
 
 
-def _plain(rate_hz: float) -> float:
-    """1 / 0.002 is 500, whatever floating point makes of it."""
+def _without_rounding(rate_hz: float) -> float:
+    """A whole rate that floating point missed, as in 1 / 0.002."""
     nearest = round(rate_hz)
     return float(nearest) if abs(rate_hz - nearest) < 1e-6 * rate_hz else rate_hz

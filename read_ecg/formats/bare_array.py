@@ -147,7 +147,7 @@ def check_shape(shape: Sequence[int], dtype: npt.DTypeLike, path: Path) -> None:
     """
     size = " x ".join(f"{n:,}" for n in shape)
     if np.dtype(dtype).kind not in "iuf":
-        raise RecordError(Reason.UNREADABLE, f"{path.name} holds no array of real numbers")
+        raise RecordError(Reason.UNREADABLE, f"{path.name} is not an array of real numbers")
     if len(shape) != 2 or 0 in shape:
         raise RecordError(
             Reason.UNREADABLE, f"{path.name} has the shape ({size}), not samples x leads"

@@ -1,8 +1,8 @@
-"""What the readers of clinical formats share: limits, reasons, and the way to EcgRecord.
+"""Shared by the readers of clinical formats: limits, reasons, and decoded channels to EcgRecord.
 
-Owns how a lead that ecgdatakit or pydicom decoded becomes one of ours: by name, in millivolts, at
-one rate, with nothing that says who the person is; and that whatever goes wrong in a foreign parser
-ends as a RecordError. Must not know any one format.
+Owns how a decoded lead becomes one of ours: by name, in millivolts, at one rate, with nothing that
+identifies the person; and that any error of a third-party parser ends as a RecordError. Must not
+know any one format.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
 if TYPE_CHECKING:
     import ecgdatakit
 
-# A resting ECG has 0.1 to 1 MB; these hold 40 minutes of twelve leads, and keep what a hostile or
-# damaged file can cost under 1 GB and some seconds.
+# A resting ECG has 0.1 to 1 MB. These limits allow 40 minutes of twelve leads, and a hostile or
+# damaged file costs less than 1 GB and a few seconds.
 MAX_FILE_BYTES = 32 << 20
 MAX_SAMPLES = 5_000_000  # of one lead
 MAX_CHANNELS = 64
 
 _MV_PER = {**MV_PER_UNIT, "nv": 1e-6}  # MFER and SCP-ECG count in nanovolts
-_LEAST_MV, _MOST_MV = 1e-9, 1e6  # of one stored unit; beyond, it is no gain
+_LEAST_MV, _MOST_MV = 1e-9, 1e6  # of one stored unit; outside this range it is not a gain
 _MOST_SIGNAL_MV = 1e6
 _TRUNCATED = re.compile(
     r"truncat|too small|ends after|but the file has|\d+ remain|is empty|"
@@ -45,7 +45,7 @@ _MAX_STATEMENTS = 4000  # characters
 
 
 class Parser(Protocol):
-    """What we use of a parser of ecgdatakit."""
+    """The interface of ecgdatakit's parsers that we use."""
 
     def parse(self, file_path: Path) -> "ecgdatakit.ECGRecord":
         """Read a file."""
@@ -53,13 +53,13 @@ class Parser(Protocol):
 
 @dataclass(frozen=True)
 class Channel:
-    """One decoded signal, with what its file says of its scale."""
+    """One decoded signal, with the scale its file states."""
 
     name: str
     values: npt.NDArray[np.float64]
     rate_hz: float
     units_per_value: float
-    """The size of one stored unit, in `unit`; 0 where the file does not say."""
+    """The size of one stored unit, in `unit`; 0 if the file does not say."""
 
     unit: str
     offset: float = 0.0
@@ -72,7 +72,7 @@ def check_size(path: Path, limit: int = MAX_FILE_BYTES) -> None:
     if size > limit:
         raise RecordError(
             Reason.UNREADABLE,
-            f"{path.name} has {size / 2**20:,.0f} MB; up to {limit >> 20} MB are read as an ECG",
+            f"{path.name} has {size / 2**20:,.0f} MB; an ECG may have up to {limit >> 20} MB",
         )
 
 
@@ -93,14 +93,14 @@ def reasons(path: Path, form: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise RecordError(Reason.MISSING_FILE, f"{path} does not exist") from None
-    except Exception as error:  # a parser raises whatever a damaged file leads it into
-        said = _what_was_said(error, path)
+    except Exception as error:  # a damaged file can make a parser raise anything
+        said = _safe_message(error, path)
         reason = Reason.TRUNCATED if _TRUNCATED.search(said) else Reason.UNREADABLE
-        # `from None`: the parser's own message may quote what a field held.
+        # `from None`: the parser's message may quote the content of a field.
         raise RecordError(reason, f"{path.name} cannot be read as {form}: {said}") from None
 
 
-def _what_was_said(error: Exception, path: Path) -> str:
+def _safe_message(error: Exception, path: Path) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if type(error).__module__ != "ecgdatakit.exceptions":
@@ -112,16 +112,16 @@ def _what_was_said(error: Exception, path: Path) -> str:
 def parse_with(
     parser: Parser, path: Path, verdicts: Mapping[str, Reason | str]
 ) -> tuple["ecgdatakit.ECGRecord", tuple[str, ...]]:
-    """Run a parser of ecgdatakit and judge its warnings.
+    """Run a parser of ecgdatakit and decide about its warnings.
 
     Args:
         parser: of the file's format.
         path: the file.
-        verdicts: part of a warning's text -> the reason for which the file is refused, or the note
-            that goes with the record. Other warnings are dropped; a checksum's always refuses.
+        verdicts: part of a warning's text -> the reason to refuse the file, or a note for the
+            record. Other warnings are dropped; a checksum warning always refuses the file.
 
     Returns:
-        What it read, and notes.
+        The parsed record, and notes.
     """
     from ecgdatakit import ChecksumWarning
 
@@ -146,11 +146,11 @@ def parse_with(
 def channels_of(
     parsed: "ecgdatakit.ECGRecord", rates_hz: Sequence[float] | None = None
 ) -> list[Channel]:
-    """The leads that a parser of ecgdatakit read, none of them scaled yet.
+    """The leads that a parser of ecgdatakit read, not yet scaled.
 
     Args:
         parsed: its record.
-        rates_hz: one for each lead, where ecgdatakit's own are rounded.
+        rates_hz: one for each lead, if ecgdatakit's are rounded.
     """
     rates = [lead.sampling_rate for lead in parsed.leads] if rates_hz is None else rates_hz
     return [
@@ -158,7 +158,7 @@ def channels_of(
             name=_without_number(lead.label),
             values=np.asarray(lead.samples, np.float64),
             rate_hz=float(rate),
-            # ecgdatakit fills a missing or impossible scale with 1, and then leaves out the unit.
+            # ecgdatakit replaces a missing or impossible scale by 1, and then has no unit.
             units_per_value=_stated_scale(lead),
             unit=lead.resolution_unit or lead.adc_resolution_unit,
             offset=float(lead.offset),
@@ -177,15 +177,15 @@ def to_record(
     notes: Sequence[str] = (),
     about: Mapping[str, str] | None = None,
 ) -> EcgRecord:
-    """Bring decoded channels to an EcgRecord.
+    """Make an EcgRecord of decoded channels.
 
     Raises:
-        RecordError: no channel is a known lead or one is there twice, the leads differ in rate or
-            length, a lead has no scale or is no voltage, or there are too many samples.
+        RecordError: no channel is a known lead or one appears twice, the leads differ in rate or
+            length, a lead has no scale or is not a voltage, or there are too many samples.
     """
     known = [channel for channel in channels if canonical_lead(channel.name)]
     if not known:
-        arrange_leads([channel.name for channel in channels], [])  # says what it found
+        arrange_leads([channel.name for channel in channels], [])  # raises, with the names
     rate_hz = _common_rate(known, path)
     signals = [_millivolts(channel, path) for channel in known]
     signal_mv, made = arrange_leads([channel.name for channel in known], signals)
@@ -194,16 +194,18 @@ def to_record(
 
 
 def describe(form: str, parsed: "ecgdatakit.ECGRecord") -> dict[str, str]:
-    """What ecgdatakit's record says of the recording, without who the person is."""
+    """What ecgdatakit's record says about the recording, without the person's identity."""
     person, recording = parsed.patient, parsed.recording
-    told = [" ".join(filter(None, statement)) for statement in parsed.interpretation.statements]
+    statements = [
+        " ".join(filter(None, statement)) for statement in parsed.interpretation.statements
+    ]
     names = (person.first_name, person.last_name, person.patient_id)
     filters = recording.acquisition.filters
     return about(
         format=form,
         device=f"{recording.device.manufacturer} {recording.device.model}",
         filters=filter_words(filters.highpass, filters.lowpass, filters.notch),
-        statements=statement_words(told, names),
+        statements=statement_words(statements, names),
         recorded_at=recording.date.isoformat(" ", "seconds") if recording.date else "",
         sex=person.sex,
         age=person.age,
@@ -220,7 +222,7 @@ def about(
     sex: str = "",
     age: int | None = None,
 ) -> dict[str, str]:
-    """The entries of EcgRecord.about, as far as the file states them."""
+    """The entries of EcgRecord.about that the file states."""
     said = {
         "format": format,
         "device": device,
@@ -240,7 +242,7 @@ def filter_words(high_pass: Any, low_pass: Any, notch: Any) -> str:
 
 
 def statement_words(statements: Sequence[str], names: Sequence[str]) -> str:
-    """The device's statements as one line, without signatures and without the person's names."""
+    """The device's statements in one line, without signatures and the person's names."""
     people = [name.casefold() for name in names if len(name.strip()) > 1]
     kept = [
         plain
@@ -256,7 +258,7 @@ def _one_line(text: str) -> str:
 
 
 def _without_number(label: str) -> str:
-    """ecgdatakit names a second lead II 'II_2'; for us it is II twice, and refused."""
+    """ecgdatakit renames a second lead II to II_2; undone here, so that it is refused."""
     base = re.sub(r"_\d+$", "", label)
     return base if canonical_lead(base) else label
 
@@ -274,11 +276,13 @@ def _common_rate(channels: Sequence[Channel], path: Path) -> float:
         )
     rate_hz, length = rates.pop(), lengths.pop()
     if not 1 <= rate_hz <= 1e5:
-        raise RecordError(Reason.UNREADABLE, f"{path.name}: {rate_hz:g} is no sampling rate in Hz")
+        raise RecordError(
+            Reason.UNREADABLE, f"{path.name}: {rate_hz:g} is not a sampling rate in Hz"
+        )
     if not 1 <= length <= MAX_SAMPLES:
         raise RecordError(
             Reason.UNREADABLE,
-            f"{path.name} holds {length:,} samples a lead; 1 to {MAX_SAMPLES:,} are read as an ECG",
+            f"{path.name} holds {length:,} samples per lead; an ECG may have 1 to {MAX_SAMPLES:,}",
         )
     return rate_hz
 
@@ -290,12 +294,10 @@ def _millivolts(channel: Channel, path: Path) -> npt.NDArray[np.float32]:
         raise RecordError(Reason.UNITS, f"{path.name}: the unit of lead {name} is not a voltage")
     mv_per_value = channel.units_per_value * _MV_PER.get(unit, 0.0)
     if not _LEAST_MV <= abs(mv_per_value) <= _MOST_MV:
-        raise RecordError(
-            Reason.NO_GAIN, f"{path.name} does not state how many millivolts lead {name} has a unit"
-        )
+        raise RecordError(Reason.NO_GAIN, f"{path.name} does not state the gain of lead {name}")
     millivolts = channel.values * mv_per_value + channel.offset * _MV_PER[unit]
     if np.isinf(millivolts).any() or (np.abs(millivolts) > _MOST_SIGNAL_MV).any():
         raise RecordError(
-            Reason.AMPLITUDE, f"{path.name}: lead {name} holds values that are no voltage of an ECG"
+            Reason.AMPLITUDE, f"{path.name}: lead {name} has values outside an ECG's voltages"
         )
     return millivolts.astype(np.float32)

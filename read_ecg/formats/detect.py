@@ -1,7 +1,7 @@
 """Which format a file has, by its content.
 
-Owns the list of formats and the order in which they are asked. WFDB is not in it: a recording of
-that format is known by its .hea file, which `recording` looks for first.
+Owns the list of formats and the order in which they are tried. WFDB is not in the list: it is
+recognised by its .hea file, which `recording` looks for first.
 """
 
 from collections.abc import Callable
@@ -25,15 +25,15 @@ HEAD_BYTES = 1 << 16
 
 
 class Format(NamedTuple):
-    """One format: whether a file has it, and its reader."""
+    """One format: how it is recognised, and its reader."""
 
     name: str
     is_it: Callable[[bytes, Path], bool]
     read: Callable[[Path], EcgRecord]
 
 
-# The surest signs first. Then MFER: without its preamble it is known only by a chain of tags. CSV
-# last: any text that is called .csv is taken for one.
+# The surest signs first. Then MFER, which without its preamble is only a chain of tags. CSV last,
+# because any text in a file called .csv is taken for one.
 FORMATS = (
     Format("DICOM waveform", is_dicom, read_dicom),
     Format("SCP-ECG", is_scp, read_scp),
@@ -51,7 +51,7 @@ NAMES = "WFDB (.hea with .dat or .mat), " + ", ".join(form.name for form in FORM
 
 
 def find_format(path: Path) -> Format | None:
-    """The format that a file's first bytes show, whatever its name; None if it is none of ours."""
+    """The format that a file's first bytes show, whatever its name; None if it is unknown."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     return next((form for form in FORMATS if form.is_it(head, path)), None)

@@ -1,8 +1,8 @@
 """DICOM waveforms (12-lead ECG and general ECG objects).
 
-Owns which of a file's groups is the recording, what padding is, and the scale of a channel. pydicom
-reads the file. ecgdatakit is not used here: it takes every zero for a missing reading where a file
-states 0 as padding (ECGToolkit's do), and the first group whose label does not say "median".
+Owns which of a file's groups is the recording, which samples are padding, and a channel's scale.
+pydicom reads the file. ecgdatakit is not used: in a file that states 0 as padding (ECGToolkit's do)
+it drops every zero, and it takes the first group whose label does not say "median".
 
 Source: DICOM PS3.3 C.10.9, lead codes PS3.16 CID 3001.
 """
@@ -47,7 +47,7 @@ _DTYPES = {
     (32, "UL"): "u4",
 }
 _BEAT_WORDS = re.compile(r"median|represent|average", re.IGNORECASE)
-_LEAST_RHYTHM_S = 5.0  # anything shorter and derived is a beat
+_LEAST_RHYTHM_S = 5.0  # a shorter derived group is a beat
 _LEAST_PADDING_S = 0.1
 _TAGS = [
     "WaveformSequence", "WaveformAnnotationSequence", "Manufacturer", "ManufacturerModelName",
@@ -70,13 +70,13 @@ class _Group:
 
     @property
     def rank(self) -> tuple[bool, int, bool, float]:
-        """The greatest is the recording: long, with many leads, as acquired, the longest."""
+        """The greatest is the recording: long enough, most leads, as acquired, longest."""
         leads = len({canonical_lead(name) for name in self.names} - {None})
         return self.duration_s >= _LEAST_RHYTHM_S, leads, not self.derived, self.duration_s
 
 
 def is_dicom(head: bytes, path: Path) -> bool:
-    """Whether these are the first bytes of such a file."""
+    """Whether these are the first bytes of a file of this format."""
     return head[128:132] == b"DICM"
 
 
@@ -101,11 +101,12 @@ def _read_dataset(path: Path) -> "Dataset":
     import pydicom
     from pydicom.filereader import read_file_meta_info
 
-    # In memory: of a file, pydicom would ask for as many bytes as a length claims, up to 4 GB.
+    # In memory: from a file, pydicom would request as many bytes as a length claims, up to 4 GB.
     content = io.BytesIO(checked_bytes(path))
     if read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
         raise RecordError(
-            Reason.UNREADABLE, f"{path.name} is deflated, which is not read; convert it (dcmconv)"
+            Reason.UNREADABLE,
+            f"{path.name} is deflated, which is not supported; convert it (dcmconv)",
         )
     return pydicom.dcmread(content, specific_tags=list(_TAGS))
 
@@ -124,7 +125,9 @@ def _group(item: "Dataset", path: Path) -> _Group:
         )
     rate_hz = float(item.SamplingFrequency)
     if not 1 <= rate_hz <= 1e5:
-        raise RecordError(Reason.UNREADABLE, f"{path.name}: {rate_hz:g} is no sampling rate in Hz")
+        raise RecordError(
+            Reason.UNREADABLE, f"{path.name}: {rate_hz:g} is not a sampling rate in Hz"
+        )
     derived = str(item.get("WaveformOriginality", "")).upper() == "DERIVED"
     duration_s = n_samples / rate_hz
     named_beat = bool(_BEAT_WORDS.search(str(item.get("MultiplexGroupLabel", ""))))
@@ -139,17 +142,17 @@ def _group(item: "Dataset", path: Path) -> _Group:
 
 
 def _lead_name(channel: "Dataset", path: Path) -> str:
-    """By the code of its source; else by the code's meaning, or the channel's label."""
+    """By the code of its source, otherwise by the code's meaning or the channel's label."""
     source = _first(channel, "ChannelSourceSequence")
     meaning = str(source.get("CodeMeaning", "")).strip() if source else ""
     code = str(source.get("CodeValue", "")).strip() if source else ""
     meant = canonical_lead(meaning)
     if not is_lead_code(code):
         return meaning if meant else str(channel.get("ChannelLabel", "")).strip()
-    told = lead_of_code(code)
-    if told and meant and told != meant:
-        raise RecordError(Reason.LEADS, f"{path.name}: the code of {meant} says {told}")
-    return told or f"code {code}"
+    coded = lead_of_code(code)
+    if coded and meant and coded != meant:
+        raise RecordError(Reason.LEADS, f"{path.name}: the code of {meant} means {coded}")
+    return coded or f"code {code}"
 
 
 def _channels(group: _Group, little: bool, path: Path) -> tuple[list[Channel], tuple[str, ...]]:
@@ -183,7 +186,7 @@ def _codes(item: "Dataset", little: bool, path: Path) -> npt.NDArray[Any]:
     bits, kind = int(item.WaveformBitsAllocated), str(item.WaveformSampleInterpretation)
     if (bits, kind) not in _DTYPES:
         raise RecordError(
-            Reason.UNREADABLE, f"{path.name}: samples of {bits} bits coded {kind} are not read"
+            Reason.UNREADABLE, f"{path.name}: {bits}-bit samples of type {kind} are not supported"
         )
     dtype = np.dtype(_DTYPES[bits, kind]).newbyteorder("<" if little else ">")
     n_channels, n_samples = int(item.NumberOfWaveformChannels), int(item.NumberOfWaveformSamples)
@@ -192,7 +195,7 @@ def _codes(item: "Dataset", little: bool, path: Path) -> npt.NDArray[Any]:
         raise RecordError(
             Reason.TRUNCATED,
             f"{path.name} holds {len(data) // dtype.itemsize // n_channels:,} of the"
-            f" {n_samples:,} samples a channel that it promises",
+            f" {n_samples:,} samples per channel that it states",
         )
     return np.frombuffer(data, dtype, n_channels * n_samples).reshape(n_samples, n_channels).T
 
@@ -200,10 +203,10 @@ def _codes(item: "Dataset", little: bool, path: Path) -> npt.NDArray[Any]:
 def _missing(
     codes: npt.NDArray[Any], group: _Group
 ) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
-    """Which samples are no reading.
+    """Which samples are padding.
 
-    The stated padding value is one only where it cannot be signal: far from everything else in its
-    channel, or in all channels together at the end. ECGToolkit states 0, which is also 0 mV.
+    The stated padding value counts only where it cannot be signal: far from all other values of its
+    channel, or in all channels at the end. ECGToolkit states 0, which is also 0 mV.
     """
     missing = np.zeros(codes.shape, np.bool_)
     if codes.dtype.kind == "i":
@@ -222,13 +225,13 @@ def _missing(
 
 
 def _trailing(flags: npt.NDArray[np.bool_]) -> int:
-    """How many flags are set at the end, without a break."""
+    """The length of the unbroken run of set flags at the end."""
     unset = np.flatnonzero(~flags)
     return len(flags) - (int(unset[-1]) + 1 if len(unset) else 0)
 
 
 def _is_far(padding: int, signal: npt.NDArray[Any]) -> bool:
-    """Whether a value lies further from a signal than the signal is wide."""
+    """Whether a value is farther from a signal than the signal's range."""
     if not len(signal):
         return False
     low, high = int(signal.min()), int(signal.max())
@@ -259,7 +262,7 @@ def _about(dataset: "Dataset", item: "Dataset") -> dict[str, str]:
 
 
 def _texts(datasets: Iterable["Dataset"]) -> list[str]:
-    """The cart's statements: annotations that are text and measure nothing."""
+    """The device's statements: annotations of free text."""
     items = [
         item for dataset in datasets for item in dataset.get("WaveformAnnotationSequence") or []
     ]

@@ -1,7 +1,7 @@
 """EDF and EDF+, with ECG leads among other signals.
 
-Owns that a file which is cut short or has gaps is refused; ecgdatakit, which decodes, joins what is
-there. Signals that are no leads are left out, whatever their rate.
+Owns that a truncated file or one with gaps is refused; ecgdatakit, which decodes, would join the
+rest. Signals that are not leads are left out, whatever their rate.
 
 Source: edfplus.info.
 """
@@ -26,7 +26,7 @@ FORMAT = "EDF"
 _VERSION = b"0       "
 _NUMBERS = ((184, 192), (236, 244), (244, 252), (252, 256))
 _HEADER_BYTES = 256  # of the file, and of each signal
-_SAMPLES_AT = 216  # where in the signals' part the samples per record stand
+_SAMPLES_AT = 216  # per signal, the bytes before the number of samples per record
 _ANNOTATIONS = "EDF Annotations"
 _MAX_SIGNALS = 512
 _CHEST = {"C1", "C2", "C3", "C4", "C5", "C6"}
@@ -35,7 +35,7 @@ _VERDICTS = {"gaps between data records": Reason.UNREADABLE, "truncated": Reason
 
 
 def is_edf(head: bytes, path: Path) -> bool:
-    """Whether these are the first bytes of such a file."""
+    """Whether these are the first bytes of a file of this format."""
     fields = [head[start:end].strip() for start, end in _NUMBERS]
     return head[:8] == _VERSION and all(re.fullmatch(rb"-?[\d.]+", field) for field in fields)
 
@@ -54,7 +54,7 @@ def read_edf(path: Path) -> EcgRecord:
 
 
 def _without_electrodes(channels: list[Channel]) -> list[Channel]:
-    """C1 to C6 together are chest leads; C3 and C4 alone are electrodes of an EEG."""
+    """C1 to C6 together are chest leads; some of them alone are EEG electrodes."""
     if {channel.name.upper() for channel in channels} >= _CHEST:
         return channels
     return [
@@ -66,7 +66,7 @@ def _without_electrodes(channels: list[Channel]) -> list[Channel]:
 
 
 def _check_claims(data: bytes, path: Path) -> None:
-    """Compare what the header promises with what there is, before anything is decoded."""
+    """Compare the header with the size of the file before anything is decoded."""
     n_records, n_signals = _whole(data[236:244]), _whole(data[252:256])
     if not 1 <= n_signals <= _MAX_SIGNALS:
         raise RecordError(Reason.UNREADABLE, f"{path.name} claims {n_signals} signals")
@@ -81,7 +81,8 @@ def _check_claims(data: bytes, path: Path) -> None:
     if n_records == -1 or complete < n_records:
         promised = "an unknown number" if n_records == -1 else f"{n_records:,}"
         raise RecordError(
-            Reason.TRUNCATED, f"{path.name} holds {complete:,} of {promised} of data records"
+            Reason.TRUNCATED,
+            f"{path.name} holds {complete:,} data records, the header states {promised}",
         )
     noted = sum(
         2 * n

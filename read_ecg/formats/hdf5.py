@@ -1,8 +1,8 @@
-"""HDF5: many recordings in one array, as CODE-15 keeps them, or one recording in one.
+"""HDF5: an array of many recordings, as in CODE-15, or of one recording.
 
-Owns finding a recording by its id, which stands behind # in the path: `exams_part0.hdf5#1169160`.
-Of CODE-15's files (tracings (N, 4096, 12), exam_id) rate, leads and the zero padding are documented
-and need no saying. Their unit is not: see docs/decisions.md. It is said once, in arrays.json.
+Owns finding a recording by its id, which follows # in the path: `exams_part0.hdf5#1169160`. Rate,
+leads and zero padding of CODE-15's files (tracings (N, 4096, 12), exam_id) are documented and need
+not be stated. Their unit is not (see docs/decisions.md): it is stated once, in arrays.json.
 
 Source: Ribeiro et al. 2021, CODE-15 % (doi 10.5281/zenodo.4916206).
 """
@@ -36,7 +36,7 @@ _CHECKSUM_BYTES = 4
 
 
 def is_hdf5(head: bytes, path: Path) -> bool:
-    """Whether a file begins as HDF5 does."""
+    """Whether a file begins with the signature of HDF5."""
     return head.startswith(_SIGNATURE)
 
 
@@ -45,14 +45,14 @@ def read_hdf5(path: Path, recording_id: str = "") -> EcgRecord:
 
     Args:
         path: the file.
-        recording_id: which one; '' where the file holds only one.
+        recording_id: which one; '' if the file holds only one.
 
     Returns:
-        The recording without the zeros that pad it at both ends.
+        The recording without the zero padding at both ends.
 
     Raises:
-        RecordError: the file is damaged, the id is not in it or twice, or rate, units or leads are
-            said nowhere.
+        RecordError: the file is damaged, the id is missing or appears twice, or rate, units or
+            leads are not stated.
     """
     import h5py
 
@@ -80,8 +80,8 @@ def _one_recording(
     if len(signals.shape) != 3:
         raise RecordError(
             Reason.UNREADABLE,
-            f"{path.name} is of {len(signals.shape)} dimensions; a recording has two, several"
-            " have three",
+            f"{path.name} has {len(signals.shape)} dimensions; one recording has two, several have"
+            " three",
         )
     check_shape(signals.shape[1:], signals.dtype, path)
     row = _row_of(file, facts, recording_id, signals.shape[0], path)
@@ -101,37 +101,37 @@ def _row_of(file: Any, facts: Facts, recording_id: str, n_recordings: int, path:
     if facts.ids is None:
         raise RecordError(
             Reason.UNREADABLE,
-            f"nothing says which array of {path.name} holds the ids; say it as `ids` in the JSON"
-            " beside it",
+            f"nothing states which array of {path.name} holds the ids; name it as `ids` in the JSON"
+            " file next to it",
         )
     ids = _dataset(file, facts.ids, path)
     if len(ids.shape) != 1 or ids.shape[0] > _MAX_RECORDINGS:
-        raise RecordError(Reason.UNREADABLE, f"{path.name}: {facts.ids!r} is no list of ids")
+        raise RecordError(Reason.UNREADABLE, f"{path.name}: {facts.ids!r} is not a list of ids")
     rows = np.flatnonzero(_as_text(ids[()]) == recording_id)
     if len(rows) != 1 or rows[0] >= n_recordings:
         raise RecordError(
-            Reason.MISSING_FILE, f"{path.name} holds {len(rows)} recordings of the id asked for"
+            Reason.MISSING_FILE, f"{path.name} holds {len(rows)} recordings of this id"
         )
     return int(rows[0])
 
 
 def _dataset(file: Any, name: str, path: Path) -> Any:
-    """A dataset that lies in this very file: a link must not lead to another one."""
+    """A dataset of this file; links to other files are refused."""
     import h5py
 
     link = file.get(name, getlink=True)
     found = None if isinstance(link, h5py.ExternalLink) else file.get(name)
     if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
         raise RecordError(Reason.UNREADABLE, f"{path.name} holds no array {name!r} of its own")
-    if found.chunks and math.prod(found.chunks) > MAX_VALUES:  # a chunk is unpacked whole
-        raise RecordError(Reason.UNREADABLE, f"{path.name} is cut into chunks too large to unpack")
+    if found.chunks and math.prod(found.chunks) > MAX_VALUES:  # HDF5 decompresses whole chunks
+        raise RecordError(Reason.UNREADABLE, f"{path.name} has chunks too large to decompress")
     return found
 
 
 def _check_chunks(signals: Any, start: int, stop: int, path: Path) -> None:
-    """Refuse rows whose chunks unpack to more than they claim: HDF5 unpacks them to any size.
+    """Refuse rows whose chunks decompress to more than their shape: HDF5 has no limit.
 
-    Deflate makes at most 1,032 bytes of one, so that a small chunk need not be looked into.
+    Deflate expands a byte to at most 1,032, so small chunks need not be tried.
     """
     filters = signals.id.get_create_plist()
     kinds = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
@@ -151,12 +151,12 @@ def _check_chunks(signals: Any, start: int, stop: int, path: Path) -> None:
             or not _is_honest(signals, place, size)
         ):
             raise RecordError(
-                Reason.UNREADABLE, f"{path.name}: a part of it unpacks to more than it claims"
+                Reason.UNREADABLE, f"{path.name}: a chunk decompresses to more than its shape"
             )
 
 
 def _is_honest(signals: Any, place: tuple[int, ...], size: int) -> bool:
-    """Whether a chunk unpacks to no more than its size, or cannot unpack to much."""
+    """Whether a chunk decompresses to at most its size, or cannot become large."""
     if size * _DEFLATE_AT_MOST <= MAX_VALUES * 8 or signals.compression != "gzip":
         return True
     _, packed = signals.id.read_direct_chunk(place)
@@ -164,7 +164,7 @@ def _is_honest(signals: Any, place: tuple[int, ...], size: int) -> bool:
     try:
         unpacked = zlib.decompressobj().decompress(packed, n_bytes + 1)
     except zlib.error:
-        return True  # for HDF5 to judge
+        return True  # HDF5 will refuse it
     return bool(len(unpacked) <= n_bytes)
 
 
@@ -172,7 +172,7 @@ def _only_dataset(file: Any, path: Path) -> str:
     if len(file) != 1:
         raise RecordError(
             Reason.UNREADABLE,
-            f"{path.name} holds {len(file)} arrays; say which as `variable` in the JSON beside it",
+            f"{path.name} holds {len(file)} arrays; name one as `variable` in the JSON next to it",
         )
     return str(next(iter(file)))
 
@@ -184,7 +184,7 @@ def _as_text(ids: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
 
 
 def _without_padding(values: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.float64]:
-    """Cut off the ends at which every lead is 0: they are no reading."""
+    """Cut off the ends where every lead is 0."""
     time_axis = int(values.shape[1] > values.shape[0])
     beating = np.flatnonzero((values != 0).any(axis=1 - time_axis))
     if len(beating) == 0:

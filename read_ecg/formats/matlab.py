@@ -1,8 +1,8 @@
 """MATLAB files of version 5 to 7: one matrix in a .mat file.
 
-Owns choosing the matrix. A .mat with a .hea beside it is WFDB and is not read here. Version 7.3 is
-HDF5 inside, with MATLAB's own habits; it is refused with the way out. Rate, units and leads stand
-in a JSON file beside it (see array_record).
+Owns the choice of the matrix. A .mat with a .hea is WFDB and is not read here. Version 7.3, a kind
+of HDF5, is refused with advice. Rate, units and leads are stated in the JSON file next to it
+(see bare_array).
 """
 
 import struct
@@ -36,7 +36,7 @@ _KINDS = {"double", "single"} | {f"{sign}int{n}" for sign in ("", "u") for n in 
 
 
 def is_matlab(head: bytes, path: Path) -> bool:
-    """Whether a file begins as MATLAB's do, of any version since 5."""
+    """Whether a file begins with the signature of MATLAB, of any version since 5."""
     return head.startswith((_VERSION_5, _VERSION_7_3))
 
 
@@ -44,14 +44,14 @@ def read_matlab(path: Path) -> EcgRecord:
     """Read one recording from a .mat file of version 5 to 7.
 
     Raises:
-        RecordError: it is damaged or of version 7.3, holds several matrices and nothing says which,
-            or rate, units or leads are said nowhere.
+        RecordError: it is damaged or of version 7.3, holds several matrices of which none is named,
+            or rate, units or leads are not stated.
     """
     with path.open("rb") as file:
         if file.read(len(_VERSION_7_3)) == _VERSION_7_3:
             raise RecordError(
                 Reason.UNREADABLE,
-                f"{path.name} is of MATLAB's version 7.3; save it with `save(name, '-v7')`",
+                f"{path.name} is a MATLAB 7.3 file; save it with `save(name, '-v7')`",
             )
     facts = read_facts(path)
     with reading(path, "cannot be read as MATLAB"):
@@ -60,8 +60,8 @@ def read_matlab(path: Path) -> EcgRecord:
 
 
 def _matrix(path: Path, variable: str | None) -> npt.NDArray[Any]:
-    """The matrix of that name, or the only one; its size is looked at before it is unpacked."""
-    import scipy.io  # slow to import, and seldom needed
+    """The matrix of that name, or the only one; its size is checked before it is decompressed."""
+    import scipy.io  # slow to import, and rarely needed
 
     _check_claims(path)
     found = {
@@ -69,14 +69,14 @@ def _matrix(path: Path, variable: str | None) -> npt.NDArray[Any]:
         for name, shape, kind in scipy.io.whosmat(path)
         if kind in _KINDS and variable in (None, name)
     }
-    if variable is None:  # single values, such as a rate, are no signal
+    if variable is None:  # single values, such as a rate, are not signals
         found = {name: shape for name, shape in found.items() if max(shape) > 1}
     if len(found) != 1:
         raise RecordError(
             Reason.UNREADABLE,
             f"{path.name} holds {len(found)} matrices of numbers"
-            f"{'' if variable is None else f' named {variable!r}'}; say which as `variable` in the"
-            " JSON beside it",
+            f"{'' if variable is None else f' named {variable!r}'}; name one as `variable` in the"
+            " JSON file next to it",
         )
     ((name, shape),) = found.items()
     check_shape(shape, np.float64, path)
@@ -84,8 +84,8 @@ def _matrix(path: Path, variable: str | None) -> npt.NDArray[Any]:
 
 
 def _check_claims(path: Path) -> None:
-    """Refuse a matrix whose numbers claim more bytes than there are, and one that unpacks to more
-    than a recording: scipy makes room for what is claimed."""
+    """Refuse a matrix that claims more bytes than the file has, or decompresses to more than a
+    recording: scipy allocates whatever is claimed."""
     with path.open("rb") as file:
         order = "<" if file.read(_HEADER_BYTES)[126:128] == b"IM" else ">"
         left = path.stat().st_size - _HEADER_BYTES
@@ -103,7 +103,7 @@ def _check_claims(path: Path) -> None:
 
 
 def _unpacked(file: BinaryIO, size: int, path: Path) -> tuple[bytes, int]:
-    """The first bytes of what a compressed element holds, and how many there are; none is kept."""
+    """The first decompressed bytes of an element, and their total number."""
     packed, head, total = zlib.decompressobj(), b"", 0
     while size > 0 and (block := file.read(min(_BLOCK, size))):
         size -= len(block)
@@ -113,20 +113,21 @@ def _unpacked(file: BinaryIO, size: int, path: Path) -> tuple[bytes, int]:
             head += part[: max(_LOOKED_AT - len(head), 0)]
             if total > _MAX_BYTES:
                 raise RecordError(
-                    Reason.UNREADABLE, f"{path.name} unpacks to more than {MAX_VALUES:,} values"
+                    Reason.UNREADABLE,
+                    f"{path.name} decompresses to more than {MAX_VALUES:,} values",
                 )
     return head, total
 
 
 def _check_matrix(head: bytes, total: int, order: str, path: Path, inside: int) -> None:
-    """Walk a matrix of numbers to the tag of its numbers; what is no such matrix scipy will tell.
+    """Walk a matrix to the tag of its numbers; anything but a matrix of numbers is left to scipy.
 
     Args:
         head: the first bytes of the element.
-        total: how many bytes it has.
-        order: of the file's bytes, < or >.
+        total: its number of bytes.
+        order: the file's byte order, < or >.
         path: of the file, for messages.
-        inside: where the matrix begins.
+        inside: the index at which the matrix begins.
     """
     at = inside
     for number in range(_PARTS_BEFORE_NUMBERS + 1):

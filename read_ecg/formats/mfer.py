@@ -1,7 +1,7 @@
-"""MFER (ISO 22077-1, JIS), the waveform format of Japanese carts.
+"""MFER (ISO 22077-1, JIS), the waveform format of Japanese ECG carts.
 
-Owns the limits on what a file claims to hold, and that a rate which is not stated is not guessed
-(the standard lets a reader assume 1000 Hz). Decoding is ecgdatakit's.
+Owns the limits on what a file may claim, and that a missing rate is not guessed (the standard lets
+a reader assume 1000 Hz). ecgdatakit decodes.
 
 Source: MFER Part 1 (encoding rules), Part 3-1 (standard 12-lead ECG).
 """
@@ -40,7 +40,7 @@ _VERDICTS = {
 
 
 def is_mfer(head: bytes, path: Path) -> bool:
-    """Whether these are the first bytes of such a file: its preamble, or a chain of its tags."""
+    """Whether a file of this format begins so: with its preamble, or a chain of its tags."""
     if head[:1] == bytes([_PREAMBLE]) and head[2:6] == b"MFR ":
         return True
     if not head or head[0] > _END or head[:1].isspace():
@@ -63,20 +63,20 @@ def read_mfer(path: Path) -> EcgRecord:
 
 
 def _check_offsets(channels: list[Channel], path: Path) -> None:
-    """Readers differ in whether MWF_OFF is added or taken away; the wrong way is easily seen."""
+    """Refuse implausible offsets: readers disagree whether MWF_OFF is added or subtracted."""
     for channel in channels:
         if channel.offset and channel.unit == "uV":
             middle = np.nanmedian(channel.values) * channel.units_per_value + channel.offset
             if abs(middle) > _MOST_OFFSET_MV * 1000:
                 raise RecordError(
                     Reason.AMPLITUDE,
-                    f"{path.name}: with the offset it states (MWF_OFF) a lead sits at"
+                    f"{path.name}: with the stated offset (MWF_OFF) the median of a lead is"
                     f" {middle / 1000:.0f} mV",
                 )
 
 
 def _check_claims(data: bytes, path: Path) -> None:
-    """Walk the tags, values skipped, and refuse absurd counts before the decoder meets them."""
+    """Walk the tags and refuse absurd counts before the decoder sees them."""
     at, inside_until, frames, big_endian = 0, 0, 0, True
     for _ in range(_MAX_DEFINITIONS):
         if at >= len(data):
@@ -112,7 +112,7 @@ def _check_claims(data: bytes, path: Path) -> None:
 
 
 def _length(data: bytes, at: int) -> tuple[int | None, int]:
-    """A length field's value, None if it is indefinite, and the place behind it."""
+    """The value of a length field, None if it is indefinite; and the index after it."""
     first = data[at] if at < len(data) else 0
     if first <= _INDEFINITE:
         return (None if first == _INDEFINITE else first), at + 1

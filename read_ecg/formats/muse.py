@@ -1,7 +1,7 @@
-"""GE MUSE XML, the commonest export of hospitals in America.
+"""GE MUSE XML, the most common export of American hospitals.
 
-Owns nothing of the decoding, which is ecgdatakit's. MUSE stores I, II and V1 to V6; the other limb
-leads follow from I and II in `leads`.
+Owns only what is read; ecgdatakit decodes. MUSE stores I, II and V1 to V6; the other limb leads are
+derived in `leads`.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ _VERDICTS = {
 
 
 def is_muse(head: bytes, path: Path) -> bool:
-    """Whether these are the first bytes of such a file."""
+    """Whether these are the first bytes of a file of this format."""
     return (root_name(head) or "").casefold() == "restingecg"
 
 

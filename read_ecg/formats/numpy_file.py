@@ -1,7 +1,7 @@
 """NumPy files: one array in .npy, or .npz with the arrays signal, leads, rate_hz and units.
 
-Owns reading them without ever unpickling: numpy refuses an array of objects unless told otherwise,
-and here nobody tells it. What a bare array lacks stands beside it (see array_record).
+Owns reading them without unpickling: numpy refuses arrays of objects by default. What an array does
+not state is read from the JSON file next to it (see bare_array).
 """
 
 import math
@@ -35,7 +35,7 @@ _HEADERS = {
 
 
 def is_numpy(head: bytes, path: Path) -> bool:
-    """Whether a file begins as .npy does, or as a zip archive whose first member is an .npy."""
+    """Whether a file begins like .npy, or like a zip archive whose first member is an .npy."""
     if head.startswith(_ZIP) and len(head) >= 30:
         (name_bytes,) = struct.unpack("<H", head[26:28])
         return head[30 : 30 + name_bytes].endswith(b".npy")
@@ -46,16 +46,16 @@ def read_numpy(path: Path) -> EcgRecord:
     """Read one recording from an .npy or .npz file.
 
     Raises:
-        RecordError: it is damaged or holds objects, or rate, units or leads are said nowhere.
+        RecordError: it is damaged or holds objects, or rate, units or leads are not stated.
     """
-    with reading(path, "is no whole NumPy file"):
+    with reading(path, "is not a complete NumPy file"):
         with path.open("rb") as file:
             is_archive = file.read(4) == _ZIP
         return _read_archive(path) if is_archive else _read_array(path)
 
 
 def _read_array(path: Path) -> EcgRecord:
-    stored = np.load(path, mmap_mode="r")  # a map: nothing is read yet
+    stored = np.load(path, mmap_mode="r")  # nothing is read yet
     check_shape(stored.shape, stored.dtype, path)
     return to_record(np.array(stored), read_facts(path), path, "NumPy")
 
@@ -66,7 +66,7 @@ def _read_archive(path: Path) -> EcgRecord:
             MAX_VALUES * _MAX_BYTES_PER_VALUE
         ):
             raise RecordError(
-                Reason.UNREADABLE, f"{path.name} unpacks to more than {MAX_VALUES:,} values"
+                Reason.UNREADABLE, f"{path.name} decompresses to more than {MAX_VALUES:,} values"
             )
     with np.load(path) as arrays:
         facts = read_facts(path, _own_facts(arrays, path))
@@ -77,13 +77,13 @@ def _read_archive(path: Path) -> EcgRecord:
             raise RecordError(
                 Reason.UNREADABLE,
                 f"{path.name} holds {len(arrays.files)} arrays and none is named"
-                f" {name or 'signal'!r}; name it so, or in `variable` of the JSON beside it",
+                f" {name or 'signal'!r}; rename it, or set `variable` in the JSON next to it",
             )
         return to_record(_array(arrays, name, path), facts, path, "NumPy")
 
 
 def _array(arrays: Any, name: str, path: Path) -> npt.NDArray[Any]:
-    """An array of an archive; NumPy would make room for whatever its header claims."""
+    """An array of an archive; NumPy would allocate whatever its header claims."""
     member = name if name in arrays.zip.namelist() else f"{name}.npy"
     with arrays.zip.open(member) as stream:
         version = np.lib.format.read_magic(stream)
@@ -99,7 +99,7 @@ def _array(arrays: Any, name: str, path: Path) -> npt.NDArray[Any]:
 
 
 def _own_facts(arrays: Any, path: Path) -> Facts:
-    """What the archive's arrays leads, rate_hz and units say."""
+    """What the archive's arrays leads, rate_hz and units state."""
     said: dict[str, Any] = {}
     if "units" in arrays.files:
         said["units"] = str(_single(_array(arrays, "units", path), "units", path))

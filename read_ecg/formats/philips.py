@@ -1,7 +1,7 @@
 """Philips XML (SierraECG and PhilipsECG, versions 1.03 to 1.04.02).
 
-Owns what is checked before the XLI compression is undone, and that the calibration pulse at the end
-of every lead is no ECG. Decoding is ecgdatakit's.
+Owns the checks before XLI decompression, and the removal of the calibration pulse at the end of
+each lead. ecgdatakit decodes.
 """
 
 import base64
@@ -35,7 +35,7 @@ _LEAST_PULSE_S = 0.2
 
 
 def is_philips(head: bytes, path: Path) -> bool:
-    """Whether these are the first bytes of such a file."""
+    """Whether these are the first bytes of a file of this format."""
     return root_name(head) == "restingecgdata"
 
 
@@ -51,10 +51,10 @@ def read_philips(path: Path) -> EcgRecord:
 
 
 def _without_pulse(channels: list[Channel]) -> tuple[list[Channel], tuple[str, ...]]:
-    """Cut the stretch at the end where every lead holds the same 1 mV pulse.
+    """Cut the end, where all leads have the same 1 mV pulse.
 
-    A file of 11 s holds some 10.5 s of ECG, zeros, and the pulse. By Einthoven and Goldberger no
-    ECG is the same in all leads unless it is zero.
+    A file of 11 s holds about 10.5 s of ECG, zeros, and the pulse. By Einthoven and Goldberger, an
+    ECG that is equal in all leads is zero.
     """
     if len(channels) < 3 or len({len(channel.values) for channel in channels}) > 1:
         return channels, ()
@@ -69,7 +69,7 @@ def _without_pulse(channels: list[Channel]) -> tuple[list[Channel], tuple[str, .
 
 
 def _check_size(root: ET.Element, path: Path) -> None:
-    """Refuse what would take memory without end: 1 MB of XLI can stand for 600 MB."""
+    """Refuse what would need too much memory: 1 MB of XLI can decompress to 600 MB."""
     for element in root.iter():
         tag = str(element.tag).rpartition("}")[2]
         if tag in _COUNTS and not 0 <= _number(element.text) <= MAX_CHANNELS:
@@ -93,15 +93,15 @@ def _number(text: str | None) -> float:
     try:
         return float(text or 0)
     except ValueError:
-        return 0.0  # for the parser to judge
+        return 0.0  # the parser will refuse it
 
 
 def _xli_samples(text: str) -> int:
-    """How many samples all leads together would have after decompression."""
+    """The number of samples of all leads together after decompression."""
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error:
-        return 0  # for the parser to judge
+        return 0  # the parser will refuse it
     n_bytes, at = 0, 0
     while at + _XLI_HEADER < len(data) and n_bytes <= 2 * MAX_SAMPLES:
         size = int.from_bytes(data[at : at + 4], "little", signed=True)
@@ -117,7 +117,7 @@ def _xli_samples(text: str) -> int:
 
 
 def _string_lengths(chunk: bytes) -> Iterator[int]:
-    """The length of the string that each LZW code stands for, without the strings."""
+    """The lengths of the strings that the LZW codes stand for."""
     last_code = (1 << _LZW_BITS) - 2
     lengths = [1] * 256
     previous = 0

@@ -1,7 +1,7 @@
 """Any recording file to EcgRecord.
 
-Owns the order: a WFDB header beside or under the name, else what the file's content shows. A new
-format is one more line in `formats`.
+Owns the order: first a WFDB header of that name, then the file's content. A new format is one more
+line in `detect`.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ def read_recording(path: Path) -> EcgRecord:
 
     Args:
         path: a WFDB recording, with or without .hea, .dat or .mat; or a file of any format in
-            `formats`, under any name; of an HDF5 file with several, `file.hdf5#id`.
+            `detect`, under any name; `file.hdf5#id` for one of several in an HDF5 file.
 
     Raises:
-        RecordError: there is no such file, no reader for it, or it is damaged.
+        RecordError: the file does not exist, has no known format, or is damaged.
     """
     for header in _possible_headers(path):
         if header.is_file():
@@ -34,22 +34,20 @@ def read_recording(path: Path) -> EcgRecord:
     if container is not None:
         return read_hdf5(container, path.name.removeprefix(f"{container.name}#"))
     if not path.is_file():
-        raise RecordError(
-            Reason.MISSING_FILE, f"{path} is no file, and {path.name}.hea does not exist either"
-        )
+        raise RecordError(Reason.MISSING_FILE, f"neither {path} nor {path.name}.hea exists")
     try:
         found = find_format(path)
     except OSError as error:
         raise RecordError(Reason.UNREADABLE, f"{path}: {error.strerror}") from error
     if found is None:
-        raise RecordError(Reason.UNREADABLE, f"{path} is of no known format; known are {NAMES}")
+        raise RecordError(Reason.UNREADABLE, f"{path} has an unknown format; known are {NAMES}")
     return found.read(path)
 
 
 def recording_state(path: Path) -> str:
-    """Size and time of change of the files a recording may consist of; '' where there is none.
+    """Size and modification time of a recording's files; '' if there is none.
 
-    Tells whether a recording that was rejected has been mended since.
+    Shows whether a rejected recording has been repaired since.
     """
     names = [path, *_possible_headers(path), *(path.with_suffix(s) for s in _WFDB_SUFFIXES)]
     names += [path.with_name(path.name + suffix) for suffix in _WFDB_SUFFIXES]
@@ -64,7 +62,7 @@ def recording_state(path: Path) -> str:
 
 
 def _container(path: Path) -> Path | None:
-    """The file of several recordings that `file#id` names one of; None where it is no such name."""
+    """The file in a path of the form `file#id`; None for any other path."""
     name, mark, recording_id = path.name.rpartition("#")
     if not (name and mark and recording_id) or path.is_file():
         return None

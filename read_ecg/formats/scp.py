@@ -1,8 +1,8 @@
 """SCP-ECG (EN 1064, ISO 11073-91064), the European standard of carts and archives.
 
-Owns that nothing is decoded before the file's own checksum is right, the limits on what it claims
-to hold, and leads that do not start together. Decoding (Huffman, differences, reference beats) is
-ecgdatakit's; it decodes a file with a wrong checksum as well and only warns.
+Owns that the checksum is verified before anything is decoded, the limits on what a file may claim,
+and leads that do not start together. ecgdatakit decodes (Huffman, differences, reference beats); it
+only warns about a wrong checksum.
 """
 
 import binascii
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 FORMAT = "SCP-ECG"
 _SECTION_HEADER = 16
-_POINTER = struct.Struct("<HII")  # section, length, place of its first byte counted from 1
-_LEAD = struct.Struct("<IIB")  # first and last sample counted from 1, lead code
+_POINTER = struct.Struct("<HII")  # section, length, position of its first byte from 1
+_LEAD = struct.Struct("<IIB")  # first and last sample from 1, lead code
 _MAX_LEADS = 32
-# A lead's share of a section has at most 64 KB. The decoder takes about 1 s for a megabyte.
+# A lead takes at most 64 KB of a section. The decoder takes about 1 s per megabyte.
 _MAX_WAVEFORM_BYTES = 2 << 20
 _WAVEFORMS = (5, 6)
 
 
 def is_scp(head: bytes, path: Path) -> bool:
-    """Whether these are the first bytes of such a file: it starts with a list of its sections."""
+    """Whether a file of this format begins so: with a list of its sections."""
     if len(head) < 32:
         return False
     section, length = struct.unpack_from("<HI", head, 8)
@@ -65,17 +65,17 @@ def _whole_record(data: bytes, path: Path) -> bytes:
     checksum, size = struct.unpack_from("<HI", data, 0)
     if size > len(data):
         raise RecordError(
-            Reason.TRUNCATED, f"{path.name} has {len(data):,} of the {size:,} bytes it promises"
+            Reason.TRUNCATED, f"{path.name} has {len(data):,} bytes, but states {size:,}"
         )
     if binascii.crc_hqx(data[2:size], 0xFFFF) != checksum:
         raise RecordError(
-            Reason.CHECKSUM, f"{path.name} does not match its own checksum; it was damaged"
+            Reason.CHECKSUM, f"{path.name} does not match its checksum; it is damaged"
         )
     return data[:size]
 
 
 def _check_claims(data: bytes, path: Path) -> None:
-    """Refuse absurd counts before the decoder makes room for them."""
+    """Refuse absurd counts before the decoder allocates memory for them."""
     end = 6 + struct.unpack_from("<I", data, 10)[0]
     pointers = range(6 + _SECTION_HEADER, min(end, len(data)) - _POINTER.size + 1, _POINTER.size)
     for section, length, place in (_POINTER.unpack_from(data, at) for at in pointers):
@@ -100,7 +100,7 @@ def _check_claims(data: bytes, path: Path) -> None:
 def _on_one_time_line(
     channels: list[Channel], parsed: "ecgdatakit.ECGRecord"
 ) -> tuple[list[Channel], tuple[str, ...]]:
-    """Leads of a three-by-four printout follow one another: no reading before and after each."""
+    """Place leads that follow one another, as in a three-by-four printout, with NaN around them."""
     starts = [int(lead.annotations.get("start_sample", 1)) for lead in parsed.leads]
     ends = [start + len(channel.values) for start, channel in zip(starts, channels, strict=True)]
     if len(set(starts)) == 1 and len(set(ends)) == 1:

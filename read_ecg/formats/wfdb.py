@@ -1,7 +1,7 @@
-"""WFDB recordings, as PhysioNet and this project's examples keep them.
+"""WFDB recordings, the format of PhysioNet and of this project's examples.
 
-Owns reading samples. Format 16 in a single file is read here, 16 times faster than by the wfdb
-package and with the header's checksums verified; every other format goes through wfdb.
+Owns reading samples. Format 16 in a single file is read here, 16 times as fast as with the wfdb
+package and with verified checksums; every other format goes through wfdb.
 
 Source: WFDB signal(5).
 """
@@ -25,13 +25,13 @@ def read_wfdb(header_path: Path, header: Header | None = None) -> EcgRecord:
 
     Args:
         header_path: the .hea file.
-        header: what it says, where a data set knows better than the file; None reads it.
+        header: its content, if a data set has corrected it; None reads the file.
 
     Returns:
-        All of it, at its own rate; the format's 'invalid sample' is NaN.
+        The whole recording, at its own rate; the format's 'invalid sample' is NaN.
 
     Raises:
-        RecordError: a file is missing or shorter than promised, a checksum or the header is wrong,
+        RecordError: a file is missing or shorter than stated, a checksum or the header is wrong,
             or no signal is a known lead.
     """
     header = header or read_header(header_path)
@@ -66,7 +66,7 @@ def adc_to_millivolts(
     """
     from_zero = adc - baseline[:, None] if baseline.any() else adc
     millivolts = np.empty(adc.shape, np.float32)
-    # In double precision, so that one rounding is left; numpy casts some thousands at a time.
+    # In double precision, so that there is only one rounding.
     np.divide(
         from_zero, gain_per_mv[:, None], out=millivolts, dtype=np.float64, casting="same_kind"
     )
@@ -101,7 +101,7 @@ def _read_samples(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
                 raise RecordError(
                     Reason.TRUNCATED,
                     f"{path.name} holds {n_values // n_signals:,} of the {n_samples:,} samples per"
-                    " signal that its header promises",
+                    " signal that its header states",
                 )
             if offset:
                 file.seek(offset)
@@ -122,13 +122,13 @@ def _check_sum(signal: SignalLine, total: int, header: Header) -> None:
         raise RecordError(
             Reason.CHECKSUM,
             f"{signal.file_name}, signal {signal.name!r}: the samples do not match the header's"
-            " checksum; the file was damaged or belongs to another header",
+            " checksum; the file is damaged or belongs to a different header",
         )
 
 
 def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32]:
     """Any other format, as (signals, samples) in mV."""
-    import wfdb  # slow to import, and seldom needed
+    import wfdb  # slow to import, and rarely needed
 
     for name in {signal.file_name for signal in header.signals}:
         try:
@@ -138,22 +138,22 @@ def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32
             raise RecordError(Reason.MISSING_FILE, f"{file} does not exist") from None
         except (OSError, ValueError) as error:  # a name too long, or with a zero byte
             raise RecordError(
-                Reason.UNREADABLE, f"{header_path.name} names a file that cannot be: {error}"
+                Reason.UNREADABLE, f"{header_path.name} names an impossible file: {error}"
             ) from None
     try:
         record = wfdb.rdrecord(
             str(header_path.with_suffix("")), physical=False, smooth_frames=False
         )
         physical = record.dac(expanded=True)
-    except Exception as error:  # wfdb raises whatever its parsing runs into
+    except Exception as error:  # wfdb can raise anything
         raise RecordError(
             Reason.UNREADABLE, f"{header_path.name}: the wfdb package cannot read it ({error})"
         ) from error
     rows = []
     for signal, stored, values in zip(header.signals, record.e_d_signal, physical, strict=True):
-        if signal.format.skew == 0:  # wfdb has shifted the others already
+        if signal.format.skew == 0:  # wfdb has already shifted the others
             _check_sum(signal, int(np.sum(stored, dtype=np.int64)), header)
-        # Several samples a frame: their mean, so that all signals have the frame's rate.
+        # The mean of the samples of a frame, so that all signals have the frame's rate.
         frames = np.asarray(values).reshape(-1, signal.format.samples_per_frame).mean(axis=1)
         rows.append(frames * signal.scale.mv_per_unit)
     return np.stack(rows).astype(np.float32)

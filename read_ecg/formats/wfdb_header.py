@@ -1,8 +1,7 @@
 """The WFDB header file (.hea), read strictly.
 
-Owns what a header must say before a recording is believed. The wfdb package assumes 200 units/mV
-and 250 Hz where a header is silent, as the format allows; a guessed scale would train the model on
-wrong amplitudes, so we refuse.
+Owns what a header must state. Where it is silent the wfdb package assumes 200 units/mV and 250 Hz,
+as the format allows. We refuse instead: a guessed scale would train the model on wrong amplitudes.
 
 Source: WFDB header(5).
 """
@@ -22,12 +21,12 @@ _FORMAT = re.compile(r"^(?P<format>\d+)(?:x(?P<x>\d+))?(?::(?P<skew>\d+))?(?:\+(
 _MAX_HEADER_BYTES = 1 << 20
 _USUAL_HEADER_BYTES = 1 << 12
 _MAX_SIGNALS = 256
-_FIELDS_KEPT = 1024  # the leads of a data set mostly share theirs, so each is parsed once
-_LEAST_GAIN, _MOST_GAIN = 1e-6, 1e9  # units a mV or V; beyond, it is no gain
+_FIELDS_KEPT = 1024  # most leads of a data set have the same fields
+_LEAST_GAIN, _MOST_GAIN = 1e-6, 1e9  # units per mV or V; outside this range it is not a gain
 
 
 class Format(NamedTuple):
-    """How a signal's samples lie in its file."""
+    """How a signal's samples are stored."""
 
     number: int
     samples_per_frame: int
@@ -41,11 +40,11 @@ class Scale(NamedTuple):
     gain_per_mv: float
     baseline: int
     mv_per_unit: float
-    """Millivolts in one of the header's own units."""
+    """Millivolts in one of the header's units."""
 
 
 class SignalLine(NamedTuple):
-    """What the header says of one signal."""
+    """One signal of the header."""
 
     file_name: str
     format: Format
@@ -63,7 +62,7 @@ class Header:
 
     rate_hz: float
     n_samples: int | None
-    """None: the header does not say, the file's length decides."""
+    """None if the header does not say; then the file's length decides."""
 
     signals: tuple[SignalLine, ...]
 
@@ -72,12 +71,12 @@ def read_header(path: Path) -> Header:
     """Read a .hea file.
 
     Raises:
-        RecordError: it is missing or malformed, says no rate or gain, has units that are no
-            voltage, describes several segments, or names a file in another folder.
+        RecordError: it is missing or malformed, states no rate or gain, has units other than
+            voltages, describes several segments, or names a file in another folder.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_USUAL_HEADER_BYTES)  # room is made for as much as is asked for
+            content = file.read(_USUAL_HEADER_BYTES)  # read() allocates all it may read
             if len(content) == _USUAL_HEADER_BYTES:
                 content += file.read(_MAX_HEADER_BYTES - _USUAL_HEADER_BYTES)
     except FileNotFoundError:
@@ -95,20 +94,21 @@ def parse_header(text: str, name: str) -> Header:
     record = lines[0]
     if "/" in record[0]:
         raise RecordError(
-            Reason.UNREADABLE, f"{name} describes several segments; only single ones are read"
+            Reason.UNREADABLE, f"{name} describes several segments; only one is supported"
         )
     n_signals = _whole(record[1], name, "number of signals")
-    if max(n_signals, len(lines) - 1) > _MAX_SIGNALS:  # the wfdb package takes 5 ms for each
+    if max(n_signals, len(lines) - 1) > _MAX_SIGNALS:  # wfdb takes 5 ms for each
         raise RecordError(
-            Reason.UNREADABLE, f"{name} describes more than {_MAX_SIGNALS} signals: it is no ECG"
+            Reason.UNREADABLE,
+            f"{name} describes more than {_MAX_SIGNALS} signals: it is not an ECG",
         )
     if len(lines) - 1 < n_signals or n_signals < 1:
         raise RecordError(
-            Reason.UNREADABLE, f"{name} promises {n_signals} signals and describes {len(lines) - 1}"
+            Reason.UNREADABLE, f"{name} states {n_signals} signals but describes {len(lines) - 1}"
         )
     return Header(
         rate_hz=_rate(record, name),
-        # 0 says nothing either, by header(5); without a number there are no checksums.
+        # By header(5), 0 means unknown; then there are no checksums.
         n_samples=(_whole(record[3], name, "number of samples") if len(record) > 3 else 0) or None,
         signals=tuple(_signal_line(fields, name) for fields in lines[1 : n_signals + 1]),
     )
@@ -122,7 +122,7 @@ def _rate(record: list[str], name: str) -> float:
     except ValueError:
         rate_hz = -1.0
     if not 1 <= rate_hz <= 1e5:
-        raise RecordError(Reason.UNREADABLE, f"{name}: {record[2]!r} is no sampling rate in Hz")
+        raise RecordError(Reason.UNREADABLE, f"{name}: {record[2]!r} is not a sampling rate in Hz")
     return rate_hz
 
 
@@ -139,18 +139,14 @@ def _signal_line(fields: list[str], name: str) -> SignalLine:
             Reason.OUTSIDE_ROOT, f"{name} names the signal file {fields[0]!r} in another folder"
         )
     lead = " ".join(fields[8:])
-    # Other signals than leads (respiration, pressure) may be in any unit: they are left out later.
+    # Signals other than leads (respiration, pressure) may be in any unit: they are left out later.
     scale = _scale(fields, name, lead) if canonical_lead(lead) else _NO_SCALE
     checksum = _whole(fields[6], name, "checksum") if len(fields) > 6 else None
     return SignalLine(fields[0], form, scale, checksum, lead)
 
 
 def _scale(fields: list[str], name: str, lead: str) -> Scale:
-    """The scale of a lead.
-
-    Raises:
-        RecordError: what the header says of it cannot be believed.
-    """
+    """The scale of a lead. Raises RecordError: it is not stated, or not plausible."""
     stated = _gain(fields[2])
     if stated is None:
         raise RecordError(
@@ -186,7 +182,7 @@ def _format(field: str) -> Format | None:
 
 @functools.lru_cache(_FIELDS_KEPT)
 def _gain(field: str) -> _Gain | None:
-    """What a gain field says; None where it is none that can be believed."""
+    """Parse a gain field; None if it is not a plausible gain."""
     match = _GAIN.match(field)
     try:
         gain = float(match["gain"]) if match else 0.0
@@ -202,4 +198,4 @@ def _whole(text: str, name: str, what: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise RecordError(Reason.UNREADABLE, f"{name}: {text!r} is no {what}") from None
+        raise RecordError(Reason.UNREADABLE, f"{name}: {text!r} is not a {what}") from None

@@ -1,7 +1,7 @@
-"""XML from outside, read safely.
+"""Untrusted XML, read safely.
 
-Owns which document a file is, and what is refused before any parser of a format sees it: entity
-declarations, external entities, documents that are too large, too deep or have too many elements.
+Owns which document a file is, and what is refused before a format's parser sees it: entity
+declarations, external entities, and documents that are too large or deep.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.formats.clinical import checked_bytes
 from ecgpipe.read_ecg.signal.record import Reason
 
-MAX_XML_BYTES = 16 << 20  # five minutes of twelve leads written as decimal numbers have 9 MB
+MAX_XML_BYTES = 16 << 20  # five minutes of twelve leads in decimal numbers take 9 MB
 _MAX_ELEMENTS = 200_000
 _MAX_DEPTH = 100
 
@@ -25,7 +25,7 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
 def root_name(head: bytes) -> str | None:
-    """The name of the outermost element, without namespace; None if this is no XML."""
+    """The name of the root element, without namespace; None if this is not XML."""
     text = _text(head).lstrip("\ufeff \t\r\n")
     while text.startswith("<"):
         if text.startswith("<!DOCTYPE"):
@@ -58,7 +58,7 @@ def check_document(path: Path) -> ET.Element:
         return _parse(data, path)
     except ET.ParseError as error:
         first = error
-    # Bytes that do not match the declared encoding: read as Latin-1, which has no wrong bytes.
+    # Bytes that do not match the declared encoding: read as Latin-1, in which every byte is valid.
     try:
         return _parse(_DECLARATION.sub("", data.decode("latin-1"), count=1), path)
     except ET.ParseError:
@@ -79,13 +79,13 @@ def _parse(data: bytes | str, path: Path) -> ET.Element:
         root: ET.Element = parser.close()
     except defusedxml.DefusedXmlException:
         raise RecordError(
-            Reason.UNREADABLE, f"{path.name} declares XML entities; such files are not read"
+            Reason.UNREADABLE, f"{path.name} declares XML entities, which are not supported"
         ) from None
     return root
 
 
 class _BoundedTree(ET.TreeBuilder):
-    """A tree that stops growing."""
+    """A tree of limited size."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -98,8 +98,8 @@ class _BoundedTree(ET.TreeBuilder):
         if self._depth > _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
             raise RecordError(
                 Reason.UNREADABLE,
-                f"{self._path.name}: XML deeper than {_MAX_DEPTH} or with more than"
-                f" {_MAX_ELEMENTS:,} elements is not read",
+                f"{self._path.name}: its XML is deeper than {_MAX_DEPTH} or has more than"
+                f" {_MAX_ELEMENTS:,} elements",
             )
         return super().start(tag, attrs)
 

@@ -249,7 +249,7 @@ def test_an_unreadable_file_is_reported_and_the_others_are_drawn(ward: Ward) -> 
     result, sheets = ward.show("letter.txt", "ecg-005", "ecg/004", "ecg-006")
     assert result.exit_code == 1
     assert len(sheets) == 2
-    assert "letter.txt: letter.txt is of no known format" in result.stderr
+    assert "letter.txt: letter.txt has an unknown format" in result.stderr
     assert "ecg-005: " in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -151,8 +151,8 @@ def test_facts_that_are_wrong_say_how(tmp_path: Path, facts: str, message: str) 
         (np.zeros((0, 12)), "not samples x leads"),
         (np.zeros((50, 11)), "12 leads are named"),
         (np.zeros((12, 12)), "either way"),
-        (np.zeros((50, 12), complex), "no array of real numbers"),
-        (np.full((50, 12), "x"), "no array of real numbers"),
+        (np.zeros((50, 12), complex), "not an array of real numbers"),
+        (np.full((50, 12), "x"), "not an array of real numbers"),
     ],
 )
 def test_an_array_that_is_no_recording_is_refused(
@@ -217,7 +217,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(numpy_record, "MAX_VALUES", 500)
     path = say(write_npz(tmp_path / "a", signal=UV))
-    assert "unpacks to more than 500 values" in refusal(read_numpy, path)[1]
+    assert "decompresses to more than 500 values" in refusal(read_numpy, path)[1]
 
 
 # --- CSV
@@ -272,16 +272,16 @@ def test_times_rounded_to_a_millisecond_give_the_true_rate(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "reason", "message"),
     [
-        ("time [s],I [mV]\n0,1\n0.1,2\n0.5,3\n", "unreadable", "times do not go evenly"),
-        ("time [s],I [mV]\n0,1\n0,2\n0,3\n", "unreadable", "times do not go evenly"),
+        ("time [s],I [mV]\n0,1\n0.1,2\n0.5,3\n", "unreadable", "times are not evenly spaced"),
+        ("time [s],I [mV]\n0,1\n0,2\n0,3\n", "unreadable", "times are not evenly spaced"),
         ("I [mV],II [mV]\n1,2\n3\n5,6\n", "unreadable", "row 3, has 1 cells for 2"),
         ("I [mV],II [mV]\n1,2\n3,4\n5", "truncated", "row 4, has 1 cells for 2"),
-        ("I [mV],II [mV]\n1,2\n3,Taro\n", "unreadable", "row 3, column 2: no number"),
-        ("I [mmHg],II [mV]\n1,2\n3,4\n", "units", "in no voltage"),
-        ("foo,bar\n1,2\n", "leads", "no column is headed by a lead"),
+        ("I [mV],II [mV]\n1,2\n3,Taro\n", "unreadable", "row 3, column 2: not a number"),
+        ("I [mmHg],II [mV]\n1,2\n3,4\n", "units", "is not V, mV or uV"),
+        ("foo,bar\n1,2\n", "leads", "no column is named after a lead"),
         ("time,I [mV]\n0,1\n1,2\n", "unreadable", "nothing states the rate_hz"),
         ("", "unreadable", "is empty"),
-        ('I [mV]\n"1\n', "unreadable", "no CSV"),
+        ('I [mV]\n"1\n', "unreadable", "not readable as CSV"),
     ],
 )
 def test_a_csv_that_cannot_be_believed_says_why(
@@ -317,7 +317,7 @@ def test_an_exam_that_is_not_there_or_not_named_says_so(tmp_path: Path) -> None:
     assert "holds 3 recordings; name one" in refusal(read_hdf5, path)[1]
     with h5py.File(path, "a") as file:
         file["exam_id"][:] = 1
-    assert "holds 3 recordings of the id" in refusal(read_hdf5, path, "1")[1]
+    assert "holds 3 recordings of this id" in refusal(read_hdf5, path, "1")[1]
 
 
 def test_an_exam_of_zeros_is_flat(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_a_matrix_of_a_mat_file_is_read(tmp_path: Path) -> None:
 def test_of_several_matrices_one_must_be_named(tmp_path: Path) -> None:
     path = write_mat(tmp_path / "a", ecg=UV, beats=np.zeros((3, 2)))
     assert (
-        "holds 2 matrices of numbers; say which as `variable`" in refusal(read_matlab, say(path))[1]
+        "holds 2 matrices of numbers; name one as `variable`" in refusal(read_matlab, say(path))[1]
     )
     assert is_the_ramp(read_matlab(say(path, variable="ecg")))
     assert "0 matrices of numbers named 'x'" in refusal(read_matlab, say(path, variable="x"))[1]
@@ -456,5 +456,5 @@ def test_an_exam_is_named_behind_its_file_and_its_mending_is_seen(tmp_path: Path
     (tmp_path / "arrays.json").write_text('{"units": "mV"}')
     assert recording_state(exam) != before
     assert read_recording(exam).duration_s == 7
-    with pytest.raises(RecordError, match="is no file"):
+    with pytest.raises(RecordError, match="neither"):
         read_recording(path.with_name("exams_part9.hdf5#1"))

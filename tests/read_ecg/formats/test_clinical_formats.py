@@ -132,7 +132,7 @@ def test_a_huge_file_is_refused_before_it_is_read(
     with path.open("r+b") as file:
         file.truncate(2 << 30)
     tracemalloc.start()
-    with pytest.raises(RecordError, match=r"2,048 MB; up to (16|32) MB") as caught:
+    with pytest.raises(RecordError, match=r"2,048 MB; an ECG may have up to (16|32) MB") as caught:
         read_recording(path)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -144,7 +144,7 @@ def test_a_file_of_no_known_format_is_told_which_are_known(tmp_path: Path) -> No
     for content in (b"", b"%PDF-1.4", b"\0" * 5000, b"<html></html>", b"\xffBIOSEMI" + b" " * 300):
         reason, message = refusal(tmp_path, content)
         assert reason == Reason.UNREADABLE
-        for name in ("no known format", "WFDB", *NAMES):
+        for name in ("has an unknown format", "WFDB", *NAMES):
             assert name in message
 
 
@@ -260,7 +260,7 @@ def test_a_lead_is_known_by_code_or_meaning_and_both_must_agree(tmp_path: Path) 
         assert worst_uv(record, millivolts(ADC)) < NOT_DONE
     group = dicom_group(ADC)
     group.ChannelDefinitionSequence[6].ChannelSourceSequence[0].CodeMeaning = "Lead V2"
-    with pytest.raises(RecordError, match="the code of V2 says V1"):
+    with pytest.raises(RecordError, match="the code of V2 means V1"):
         read_recording(write_dicom(tmp_path / "a", [group]))
     group = dicom_group(ADC)
     group.ChannelDefinitionSequence[7].ChannelSourceSequence[0].CodeValue = "5.6.3-9-3"
@@ -590,7 +590,7 @@ def test_edf_cut_short_or_with_gaps_is_refused(tmp_path: Path) -> None:
     content = edf_bytes(edf_leads())
     reason, message = refusal(tmp_path, content[:-1])
     assert reason == Reason.TRUNCATED
-    assert "holds 9 of 10" in message
+    assert "holds 9 data records, the header states 10" in message
     notes = edf_annotations(["cough"] * 10)
     gap = np.frombuffer(notes["values"].tobytes().replace(b"+7\x14", b"+9\x14"), "<i2")
     notes["values"] = gap.reshape(10, -1)

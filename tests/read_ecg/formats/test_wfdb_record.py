@@ -81,7 +81,7 @@ def test_a_recording_may_be_named_with_or_without_suffix(tmp_path: Path, suffix:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     reason, message = reason_of(tmp_path / "nothing")
     assert reason == Reason.MISSING_FILE
-    assert "nothing.hea does not exist" in message
+    assert "nor nothing.hea exists" in message
     path = write_wfdb(tmp_path, "a", ecg_like())
     path.with_suffix(".dat").unlink()
     reason, message = reason_of(path)
@@ -171,7 +171,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4")
     reason, message = reason_of(tmp_path / "a.pdf")
     assert reason == Reason.UNREADABLE
-    assert "no known format" in message
+    assert "has an unknown format" in message
 
 
 def test_header_text_of_any_bytes_never_crashes(tmp_path: Path) -> None:
