@@ -1,4 +1,4 @@
-"""embed: every distinct sentence gets a vector, unless it has one."""
+"""embed: compute a vector for every distinct text that has none."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ _PATIENCE_S = 900.0
 
 
 def run_embed(experiment: Experiment, stop: Stop) -> StageResult:
-    """Embed what is missing, and wait for the processes that were launched with this one.
+    """Embed what is missing, then wait for the processes launched together with this one.
 
     Raises as `ecgpipe.embed_text.embedding.embed`.
     """
@@ -58,12 +58,12 @@ def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> StageResul
         write_atomic(path, _cut_list(done.cut, experiment.open_vectors()))
         summary["cut_list"] = str(path)
         limit = experiment.config.text.max_tokens
-        line += f"; {len(done.cut):,} were cut at text.max_tokens {limit}, listed in {path}"
+        line += f"; {len(done.cut):,} were truncated at text.max_tokens {limit}, listed in {path}"
     return StageResult("embed", done.embedded > 0, line, summary)
 
 
 def explain(experiment: Experiment) -> str:
-    """What the vectors depend on, what is there, and how other caches here differ."""
+    """Describe what the vectors depend on, how many exist, and how other caches differ."""
     job = embed_job(experiment, Share())
     missing = len(missing_texts(experiment.texts, job))
     lines = [
@@ -83,7 +83,7 @@ def explain(experiment: Experiment) -> str:
 
 
 def embed_job(experiment: Experiment, share: Share) -> EmbedJob:
-    """The experiment's model, views and caches."""
+    """Collect the experiment's model, views and caches."""
     return EmbedJob(
         files=local_model(experiment.model_files, experiment.fingerprint),
         config=experiment.config.text,
@@ -95,18 +95,18 @@ def embed_job(experiment: Experiment, share: Share) -> EmbedJob:
 
 def _line(done: Embedded, share: Share) -> str:
     if done.embedded:
-        line = f"{done.embedded:,} texts embedded, {done.already_there:,} were there"
+        line = f"{done.embedded:,} texts embedded, {done.already_there:,} already had a vector"
     elif done.left_to_others:
         line = f"nothing to do: all texts of share {share} have a vector"
     else:
         line = f"nothing to do: all {done.distinct:,} distinct texts have a vector"
     if done.left_to_others:
-        line += f"; {done.left_to_others:,} of other shares had none when this one began"
+        line += f"; {done.left_to_others:,} of other shares had none when this one started"
     return line
 
 
 def _cut_list(cut: Keys, cache: VectorCache) -> bytes:
-    """Keys of texts that were cut; never the texts."""
+    """List the keys of truncated texts, never the texts themselves."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(["key", "n_tokens_read"])
@@ -124,10 +124,10 @@ def _differences(job: EmbedJob, path: Path) -> list[str]:
 
 
 def _wait_for_others(experiment: Experiment, stop: Stop) -> None:
-    """Until every share is done: looked up on the disk, since that is where they must be found.
+    """Wait until every share's vectors are on disk.
 
     Raises:
-        StoreError: nothing was added for a quarter of an hour.
+        StoreError: no vector was added for 15 minutes.
     """
     keys = keys_of(experiment.texts)
     left, since = len(keys) + 1, time.monotonic()
@@ -140,6 +140,6 @@ def _wait_for_others(experiment: Experiment, stop: Stop) -> None:
         if time.monotonic() - since > _PATIENCE_S:
             raise StoreError(
                 f"{left:,} texts of other processes still have no vector, and none was added for"
-                f" {_PATIENCE_S / 60:.0f} minutes. Look at their logs, and run the command again."
+                f" {_PATIENCE_S / 60:.0f} minutes. Check their logs, then run the command again."
             )
         time.sleep(_LOOK_EVERY_S)

@@ -1,4 +1,4 @@
-"""fetch-model: a language model into a folder, for machines without internet."""
+"""fetch-model: download a language model for machines without internet access."""
 
 from pathlib import Path
 

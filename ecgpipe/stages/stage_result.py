@@ -1,6 +1,6 @@
-"""What a stage says when it is done, and how a sweep ends by how its runs ended.
+"""What a stage returns: a line for people and values for programs; and how a sweep ends.
 
-Owns a line for people and values for programs, and the exit code of several runs.
+Owns the exit code of several runs.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ class StageResult:
     stage: str
     did_work: bool
     line: str
-    """What happened, or why nothing had to."""
+    """What was done, or why there was nothing to do."""
 
     summary: dict[str, Any] = field(default_factory=dict)
-    """The same for programs: counts, paths, figures."""
+    """The same for programs: counts, paths, metrics."""
 
 
 Results = Mapping[str, StageResult | Exception]

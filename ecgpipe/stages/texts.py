@@ -1,6 +1,6 @@
-"""Records and tasks to the sentences that the language model reads.
+"""Turn records and tasks into the sentences that the language model reads.
 
-Owns what is said of an ECG: its findings in the taxonomy's order, so that equal sets are equal
+Owns what is said about an ECG: its findings in the taxonomy's order, so that equal sets give equal
 sentences, or its report.
 """
 
@@ -16,13 +16,13 @@ from ecgpipe.evaluate.tasks.ensemble import flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 
-# The ends of Japanese and Western sentences, and lines. A point behind a digit is taken for an
-# ordinal's or a decimal's (AV-Block 1. Grades): cutting too little does no harm.
+# The ends of Japanese and Western sentences, and of lines. A period after a digit may belong to an
+# ordinal or a decimal number (AV-Block 1. Grades), so it ends none: too few splits do no harm.
 _SENTENCE_END = re.compile(r"[。．｡!?！？;；\r\n]+|(?<!\d)\.(?=\s|$)")
 
 
 def record_sentence(record: Record, taxonomy: Taxonomy, config: TextConfig) -> str | None:
-    """The sentence about one ECG; None if it has nothing of the kind that text.source names."""
+    """Return the sentence about one ECG; None if it lacks what text.source names."""
     if config.source == "report":
         report = normalise(record.report or "")
         return fill_prompt(config.prompt, report) if report else None
@@ -35,13 +35,13 @@ def record_sentence(record: Record, taxonomy: Taxonomy, config: TextConfig) -> s
 def class_sentences(
     wordings: Sequence[str], config: TextConfig, language: Language | None = None
 ) -> list[str]:
-    """The sentences about classes, in the prompt of a language; None: in that of the reports."""
+    """Put class names into the prompt of a language; None means the language of the reports."""
     prompt = config.prompt_in(language)
     return [fill_prompt(prompt, wording) for wording in wordings]
 
 
 def task_sentences(task: Task, config: TextConfig) -> list[str]:
-    """The sentences of every wording of a task's classes and of their members."""
+    """Return the sentences of every wording of a task's classes and of their members."""
     own, _ = flattened(task.wordings(config.language))
     members, _ = flattened(task.member_wording(config.language))
     return class_sentences([*own, *members], config, task.language)
@@ -50,7 +50,7 @@ def task_sentences(task: Task, config: TextConfig) -> list[str]:
 def with_sentence(
     records: RecordsTable, taxonomy: Taxonomy, config: TextConfig
 ) -> tuple[RecordsTable, list[str]]:
-    """The records that have a sentence, and their sentences."""
+    """Return the records that have a sentence, and their sentences."""
     pairs = [(r, record_sentence(r, taxonomy, config)) for r in records.records]
     kept = [(record, sentence) for record, sentence in pairs if sentence is not None]
     table = RecordsTable(tuple(record for record, _ in kept), records.about)
@@ -60,10 +60,10 @@ def with_sentence(
 def with_texts(
     records: RecordsTable, taxonomy: Taxonomy, config: TextConfig, style: StepText
 ) -> tuple[RecordsTable, list[list[str]]]:
-    """The records of which something can be said, and all that a training step may say of each.
+    """Return the records that have a text, and every text that a training step may use for each.
 
-    With `style` sentence that is one sentence. Otherwise it is the sentence of each finding by
-    itself, in the words of label prompts, or of each sentence of the report.
+    With `style` "sentence" that is one sentence. Otherwise it is one for each finding, worded like
+    the label prompts, or for each sentence of the report.
     """
     if style == "sentence":
         table, sentences = with_sentence(records, taxonomy, config)
@@ -82,7 +82,7 @@ def _single_sentences(record: Record, taxonomy: Taxonomy, config: TextConfig) ->
 
 
 def report_sentences(report: str) -> list[str]:
-    """A report's sentences or lines, without the marks that end them."""
+    """Split a report into sentences or lines, without the punctuation that ends them."""
     return [part.strip() for part in _SENTENCE_END.split(report) if normalise(part)]
 
 
@@ -93,8 +93,7 @@ def all_sentences(
     config: TextConfig,
     style: StepText,
 ) -> list[str]:
-    """Everything that needs a vector: what is said of every record, and the sentences of
-    every class and its members."""
+    """Return every text that needs a vector: of records, of classes and of class members."""
     _, sentences = with_sentence(records, taxonomy, config)
     if style != "sentence":
         _, texts = with_texts(records, taxonomy, config, style)

@@ -1,4 +1,4 @@
-"""The upkeep of an experiment's text vectors: verify, gc, compact, export, import."""
+"""Maintain an experiment's text vectors: verify, gc, compact, export, import."""
 
 from pathlib import Path
 
@@ -38,25 +38,25 @@ def verify_vectors(experiment: Experiment, quarantine: bool) -> StageResult:
             if missing:
                 problems.append(f"{missing:,} texts have no vector in {folder}.")
     if problems:
-        moved = " Bad parts were moved into bad/." if quarantine else ""
+        moved = " Damaged parts were moved to bad/." if quarantine else ""
         raise StoreError("\n  - ".join([f"{len(problems)} problems.{moved}", *problems]))
     rows, parts = sum(check.rows for check in found), sum(check.parts for check in found)
     cosines = [check.least_cosine for check in found if check.least_cosine is not None]
-    line = f"{rows:,} vectors in {parts:,} parts are as they were sealed; no text lacks one"
+    line = f"{rows:,} vectors in {parts:,} parts are as they were written; every text has one"
     if cosines:
-        line += f"; where two parts hold a text, their vectors' least cosine is {min(cosines):.6f}"
+        line += f"; texts stored in two parts have vectors of cosine {min(cosines):.6f} or more"
     return StageResult("verify", False, line, {"vectors": rows, "parts": parts})
 
 
 def collect_vector_garbage(experiment: Experiment) -> StageResult:
-    """Remove what killed writers left, in all caches of the work_dir."""
+    """Remove what killed writers left behind, in all caches of work_dir."""
     n_files, n_bytes = remove_leftovers(experiment.workspace.embeddings)
     line = f"{n_files:,} files of killed writers removed ({n_bytes / 1e6:,.1f} MB)"
     return StageResult("gc", n_files > 0, line, {"files": n_files, "bytes": n_bytes})
 
 
 def compact_vectors(experiment: Experiment) -> StageResult:
-    """Join the parts of every view's cache into few. Raises as `vector_upkeep.compact`."""
+    """Merge the parts of every view's cache. Raises as `upkeep.compact`."""
     root, made_by = experiment.workspace.embeddings, {"provenance": canonical_json(provenance())}
     before = after = 0
     for fingerprint in map(experiment.fingerprint_of, experiment.config.text.all_views):
@@ -67,7 +67,7 @@ def compact_vectors(experiment: Experiment) -> StageResult:
 
 
 def export_vectors(experiment: Experiment, path: Path, with_texts: bool, bits: bool) -> StageResult:
-    """Write the vectors of the experiment's texts into one plain HDF5 file.
+    """Write the vectors of the experiment's texts to one plain HDF5 file.
 
     Raises:
         StoreError: a text has no vector, or the file exists or cannot be written.
@@ -88,18 +88,18 @@ def export_vectors(experiment: Experiment, path: Path, with_texts: bool, bits: b
 
 
 def import_vectors(experiment: Experiment, path: Path) -> StageResult:
-    """Add vectors made elsewhere to the cache of the view that is trained on.
+    """Add vectors from a file to the cache of the view that is trained on.
 
     Raises:
         StoreError: the file is unusable.
-        CacheMismatchError: it is of another model or setting.
+        CacheMismatchError: it was made with a different model or setting.
     """
     rows = read_export(path, experiment.fingerprint)
     cache = experiment.open_vectors()
     if len(cache) and len(rows.keys) and cache.dim != rows.vectors.shape[1]:
         raise StoreError(
-            f"{path} holds vectors {rows.vectors.shape[1]} wide; those that are there are"
-            f" {cache.dim} wide."
+            f"{path} holds vectors of width {rows.vectors.shape[1]}, but the stored ones have width"
+            f" {cache.dim}."
         )
     _, first = np.unique(rows.keys.view("V32").reshape(-1), return_index=True)
     new = np.sort(first[cache.rows(rows.keys[first]) < 0])
@@ -109,6 +109,6 @@ def import_vectors(experiment: Experiment, path: Path) -> StageResult:
     writer.seal()
     keys = keys_of(experiment.texts)
     left = len(experiment.open_vectors().missing(keys))
-    line = f"{len(new):,} vectors added, {len(rows.keys) - len(new):,} were there"
+    line = f"{len(new):,} vectors added, {len(rows.keys) - len(new):,} already existed"
     line += f"; {left:,} of this experiment's texts still have none" if left else ""
     return StageResult("import", len(new) > 0, line, {"added": len(new), "missing": left})

@@ -112,7 +112,7 @@ def test_two_models_live_side_by_side(experiment: Experiment, tiny_bert: Path) -
 
 
 def test_verify_moves_a_bad_part_aside_and_embed_heals_it(experiment: Experiment) -> None:
-    assert "are as they were sealed" in said(experiment, "verify")
+    assert "are as they were written" in said(experiment, "verify")
     (part,) = parts(experiment)
     content = bytearray(part.read_bytes())
     content[5000] ^= 1
@@ -120,10 +120,10 @@ def test_verify_moves_a_bad_part_aside_and_embed_heals_it(experiment: Experiment
     assert "were moved" not in refused(experiment, "verify", "--dry-run")
     err = refused(experiment, "verify")
     assert part.name in err
-    assert "Bad parts were moved into bad/" in err
+    assert "Damaged parts were moved to bad/" in err
     assert "texts have no vector" in err
     assert worked(experiment.did()) == ["embed"]
-    assert "no text lacks one" in said(experiment, "verify")
+    assert "every text has one" in said(experiment, "verify")
 
 
 def test_compacting_changes_nothing_but_the_number_of_parts(fresh: Experiment) -> None:
@@ -140,7 +140,7 @@ def test_vectors_go_out_and_come_in_again(experiment: Experiment, tmp_path: Path
     assert "with their texts" in said(experiment, "vectors", "export", str(file), "--with-texts")
     (part,) = parts(experiment)
     part.unlink()
-    assert "vectors added, 0 were there" in said(experiment, "vectors", "import", str(file))
+    assert "vectors added, 0 already existed" in said(experiment, "vectors", "import", str(file))
     assert worked(experiment.did()) == []
     err = refused(experiment, "vectors", "import", str(file), "--set", "text.pooling=mean")
     assert "embed --explain" in err
@@ -162,7 +162,7 @@ def test_vectors_made_elsewhere_train_a_model(experiment: Experiment, tmp_path: 
 
 def test_cut_texts_are_listed_by_key_and_never_by_text(experiment: Experiment) -> None:
     err = said(experiment, "embed", "--set", "text.max_tokens=70")
-    assert "were cut at text.max_tokens 70, listed in" in err
+    assert "were truncated at text.max_tokens 70, listed in" in err
     listed = next((experiment.folder / "work" / "embeddings").glob("*/cut-texts.csv")).read_text()
     header, *rows = listed.splitlines()
     assert header == "key,n_tokens_read"
