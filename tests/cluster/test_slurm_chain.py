@@ -100,7 +100,7 @@ def settings(data: dict[str, Any], tiny_llama: Path) -> dict[str, Any]:
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any], slurm: SlurmCluster
 ) -> Chain:
-    """A chain that nothing happens to."""
+    """A chain that runs without disturbance."""
     chain = Chain(tmp_path_factory.mktemp("undisturbed") / ODD, settings, slurm)
     began = time.monotonic()
     jobs = chain.submit()
@@ -119,14 +119,14 @@ def left_nothing(slurm: SlurmCluster) -> Iterator[None]:
 
 
 def check_order(slurm: SlurmCluster, jobs: dict[str, str]) -> None:
-    """No run of a job began before every run of every task before it had ended."""
+    """Check that no job started before every task of the previous job had ended."""
     runs = {stage: times_of(slurm, job) for stage, job in jobs.items()}
     stages = [stage for stage in STAGES if stage in jobs]
     for before, after in itertools.pairwise(stages):
         assert min(start for start, _ in runs[after]) >= max(end for _, end in runs[before])
 
 
-def test_a_chain_makes_what_one_process_makes(
+def test_a_chain_computes_what_one_process_computes(
     tmp_path: Path, settings: dict[str, Any], undisturbed: Chain
 ) -> None:
     alone = Chain(tmp_path / "alone", settings, None)
@@ -147,9 +147,13 @@ def test_a_chain_makes_what_one_process_makes(
     # In single precision rounding grows from step to step (docs/lab-log.md).
     np.testing.assert_allclose(losses[:2], steps[:2], rtol=1e-3)
 
-    metrics = [numbers(chain.results()["tasks"]) for chain in (undisturbed, alone)]
+    # A curve has a point for each distinct score, and rounding differs between two ranks and one.
+    metrics = [
+        {name for name in numbers(chain.results()["tasks"]) if "/curves/" not in name}
+        for chain in (undisturbed, alone)
+    ]
     assert len(metrics[0]) > 100
-    assert metrics[0].keys() == metrics[1].keys()
+    assert metrics[0] == metrics[1]
 
 
 def test_the_chain_needed_no_network(undisturbed: Chain) -> None:
@@ -163,10 +167,28 @@ def test_the_chain_needed_no_network(undisturbed: Chain) -> None:
     assert all("Traceback" not in path.read_text() for path in jobs.glob("*.log"))
 
 
-def test_what_is_finished_is_not_queued_again(undisturbed: Chain) -> None:
+def test_a_finished_chain_is_not_queued_again(undisturbed: Chain) -> None:
     assert undisturbed.states() == dict.fromkeys(STAGES, "done")
     assert undisturbed.submit("--resume") == {}
-    assert "Everything is there; nothing is queued." in undisturbed.ecgpipe("submit", "--resume")
+    assert "Everything is up to date; nothing is queued." in undisturbed.ecgpipe(
+        "submit", "--resume"
+    )
+
+
+def test_the_runs_of_a_sweep_train_from_the_same_vectors(
+    undisturbed: Chain, slurm: SlurmCluster
+) -> None:
+    printed = undisturbed.ecgpipe("submit", "--json", "--resume", "--seeds", "1..2")
+    jobs = json.loads(printed.splitlines()[-1])["submit"]["jobs"]
+    runs = [f"{NAME}+seed={seed}" for seed in (1, 2)]
+    assert [(job["run"], job["stage"]) for job in jobs] == [
+        (run, stage) for run in runs for stage in ("train", "eval")
+    ]
+    ends = [slurm.wait(job["id"], 240).state for job in jobs]
+    assert ends == ["COMPLETED"] * 4, undisturbed.logs()
+    assert all((undisturbed.work / "runs" / run / "eval/results.json").exists() for run in runs)
+    printed = undisturbed.ecgpipe("submit", "--resume", "--seeds", "1..2")
+    assert "Everything is up to date; nothing is queued." in printed
 
 
 def numbers(value: Any, name: str = "") -> dict[str, float]:
@@ -182,7 +204,7 @@ def numbers(value: Any, name: str = "") -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_a_chain_that_everything_happens_to_ends_the_same(
+def test_a_chain_survives_kills_preemption_and_time_limits(
     tmp_path: Path, settings: dict[str, Any], slurm: SlurmCluster, undisturbed: Chain
 ) -> None:
     chain = Chain(tmp_path / ODD, settings, slurm)
@@ -204,7 +226,7 @@ def test_a_chain_that_everything_happens_to_ends_the_same(
     said = chain.status()
     assert re.search(rf"^train    done +{EPOCHS} of {EPOCHS} epochs", said, re.MULTILINE), said
     assert re.search(r"^eval     done ", said, re.MULTILINE), said
-    assert "gone" not in said
+    assert "killed" not in said
     assert chain.submit("--resume") == {}
 
     check_order(slurm, {"prepare": first["prepare"], **jobs})
@@ -224,7 +246,7 @@ def test_a_chain_that_everything_happens_to_ends_the_same(
 
 
 def lose_an_embed_task(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
-    """Drain a node and kill a task of the array; what waits for it never begins."""
+    """Drain a node and kill a task of the array; the jobs that depend on it never start."""
     jobs = chain.submit()
     embed = jobs["embed"]
     slurm.wait_for(lambda: chain.pid("embed", 2, 4, embed) > 0, "an embed task", 90)
@@ -244,12 +266,12 @@ def lose_an_embed_task(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
     said = chain.status()
     assert re.search(r"^prepare  done ", said, re.MULTILINE), said
     assert re.search(r"^embed    partly +\d+ of \d+ texts have a vector", said, re.MULTILINE), said
-    assert re.search(r"shard 2/4: gone: its process ended without a word", said), said
+    assert re.search(r"shard 2/4: killed on", said), said
     return jobs
 
 
 def resume_on_one_node(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
-    """Queue what is missing: the array runs on the node that is left, training waits for both."""
+    """Queue what is missing: the array runs on the remaining node, training waits for both."""
     jobs = chain.submit("--resume")
     assert tuple(jobs) == ("embed", "train", "eval")
     ended = slurm.wait_array(jobs["embed"], 4, 120)
@@ -262,7 +284,7 @@ def resume_on_one_node(chain: Chain, slurm: SlurmCluster) -> dict[str, str]:
 
 
 def preempt(chain: Chain, slurm: SlurmCluster, train: str, restarts: int) -> None:
-    """A job of the higher partition takes both nodes in the middle of training."""
+    """Let a job of the higher partition take both nodes in the middle of training."""
     pids, step = some_steps_on(chain, slurm, train)
     with frozen(*pids):
         high = slurm.sbatch("sleep 1", "--partition=high", "--nodes=2", "--exclusive")
@@ -277,7 +299,7 @@ def preempt(chain: Chain, slurm: SlurmCluster, train: str, restarts: int) -> Non
 
 
 def run_out_of_time(chain: Chain, slurm: SlurmCluster, train: str) -> None:
-    """The time limit comes near while training still works."""
+    """Let the time limit come near while training is still running."""
     pids, step = some_steps_on(chain, slurm, train)
     minutes = (time.time() - chain.heartbeat("train", 0, 2)["began"]) // 60
     with frozen(*pids):
@@ -291,7 +313,7 @@ def run_out_of_time(chain: Chain, slurm: SlurmCluster, train: str) -> None:
 
 
 def log_of(chain: Chain, stage: str) -> str:
-    """What a stage's jobs wrote."""
+    """Read what a stage's jobs printed."""
     paths = sorted(chain.jobs.glob(f"ecgpipe-{stage}-*.log"))
     return "\n".join(path.read_text(errors="replace") for path in paths)
 
@@ -301,7 +323,7 @@ def restarts_of(slurm: SlurmCluster, job: str) -> int:
 
 
 def some_steps_on(chain: Chain, slurm: SlurmCluster, train: str) -> tuple[list[int], int]:
-    """The ranks of training once they have made three more steps than they had."""
+    """Wait until training has made three more steps; return its ranks and the step."""
     before = len(chain.steps())
 
     def went_on() -> bool:
