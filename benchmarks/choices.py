@@ -38,7 +38,7 @@ from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.scoring import bootstrap_metrics, percentile_metric
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.data.pairing import padded, truth_of
+from ecgpipe.train_ecg.data.pairing import pad_rows, truth_of
 from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.training import TrainingData, TrainInputs, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
@@ -170,8 +170,8 @@ class Bench:
         return TrainingData(
             signals=TrainSignals(lambda slots: signals[slots], np.arange(n), leads, samples),
             texts=RecordTexts(
-                texts_NK=padded([[row_of[s] for s in own] for own in texts]),
-                labels_NL=padded(self.train.findings),
+                texts_NK=pad_rows([[row_of[s] for s in own] for own in texts]),
+                labels_NL=pad_rows(self.train.findings),
                 vectors_FW=self.vectors.vectors(keys_of(distinct)),
             ),
             read_signals=lambda slots: self.val.signals[slots],
@@ -203,7 +203,7 @@ def make_bench(sizes: tuple[int, int, int], samples: int, n_findings: int, root:
 
 def truth(records: Records, n_findings: int) -> npt.NDArray[np.bool_]:
     """(N, F) which records have which finding."""
-    return truth_of(torch.from_numpy(padded(records.findings)), n_findings).numpy()
+    return truth_of(torch.from_numpy(pad_rows(records.findings)), n_findings).numpy()
 
 
 def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ecgpipe.cache.signals.reader import SignalStore
 from ecgpipe.cache.signals.writer import SignalResult, SignalStoreWriter, write_shard
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.inputs import to_model_input
-from ecgpipe.train_ecg.data.order import epoch_batches
+from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.step import make_optimizer, step_for
 from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up

@@ -1,7 +1,7 @@
-"""The model folder: what training hands on, and what evaluation and inference load.
+"""The model folder: what training writes, and what evaluation and inference load.
 
-Owns `model.safetensors` with `config.json` (`ecgpipe-model/1`), which carries everything that must
-hold at inference: leads, rate, length, scaling, the text model's fingerprint and the prompt.
+Owns `model.safetensors` with `config.json` (`ecgpipe-model/1`), which holds everything that must be
+the same at inference: leads, rate, length, scaling, the text model's fingerprint and the prompt.
 N = records, L = leads, S = samples, F = width of the encoder, D = joint width, W = width of a text
 vector.
 """
@@ -22,7 +22,7 @@ from ecgpipe.files import read_json, sha256_file, write_atomic, write_json_atomi
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
 
 FORMAT = "ecgpipe-model/1"
-# On a CPU, 64 ECGs of 12 x 1000 go through ResNet1d-18 a third faster than 256: caches.
+# On a CPU, ResNet1d-18 encodes 64 ECGs of 12 x 1000 a third faster than 256, thanks to caches.
 _ENCODE_BATCH = {"cpu": 64, "cuda": 256}
 
 Tensors = Mapping[str, torch.Tensor]
@@ -40,7 +40,7 @@ class ModelCard:
 
     shape: ModelShape
     about: dict[str, Any]
-    """Whose run it is, which epoch, fingerprint, prompt, digests, provenance."""
+    """Run, epoch, fingerprint, prompt, digests, provenance."""
 
 
 def save_model(folder: Path, weights: Tensors, shape: ModelShape, about: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ def save_model(folder: Path, weights: Tensors, shape: ModelShape, about: Mapping
 
 
 def read_card(folder: Path) -> ModelCard | None:
-    """What a model folder says of itself; None if there is no finished model.
+    """Read config.json; None if there is no finished model.
 
     Raises:
         CheckpointError: config.json is damaged or of another format.
@@ -66,7 +66,7 @@ def read_card(folder: Path) -> ModelCard | None:
     try:
         card = read_json(folder / "config.json")
         if card["format"] != FORMAT:
-            raise CheckpointError(f"{folder} is of format {card['format']!r}, not {FORMAT!r}.")
+            raise CheckpointError(f"{folder} has format {card['format']!r}, not {FORMAT!r}.")
         return ModelCard(ModelShape(**card.pop("shape")), card)
     except (StoreError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, CheckpointError):
@@ -75,15 +75,15 @@ def read_card(folder: Path) -> ModelCard | None:
 
 
 def load_model(folder: Path) -> tuple[TwoTowers, ModelCard]:
-    """A trained model, in evaluation mode on the CPU.
+    """Load a trained model onto the CPU, in evaluation mode.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or weights and config do not belong together.
+        CheckpointError: there is none, it is damaged, or weights and config do not match.
     """
     card = read_card(folder)
     path = folder / "model.safetensors"
     if card is None:
-        raise CheckpointError(f"{folder} holds no finished model. Run `ecgpipe train`.")
+        raise CheckpointError(f"{folder} has no finished model. Run `ecgpipe train`.")
     if not path.exists() or sha256_file(path) != card.about["sha256"]:
         raise CheckpointError(
             f"{path} does not match its config.json: it is damaged, or training was stopped while"
@@ -94,7 +94,7 @@ def load_model(folder: Path) -> tuple[TwoTowers, ModelCard]:
         model.load_state_dict(load_tensors(path))
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path} holds another model than its config.json: {error}"
+            f"{path} is not the model that its config.json describes: {error}"
         ) from error
     return model.eval(), card
 
@@ -126,23 +126,23 @@ class ModelEncoder:
         return self._in_batches(slots, self._model.encode_ecg, self._model.shape.projection_dim)
 
     def encode_changed(self, slots: npt.NDArray[np.int64], change: ChangeSignals) -> Vectors:
-        """(N, D) unit vectors of these ECGs after `change`, which is given a batch at a time."""
+        """(N, D) unit vectors of these ECGs after `change`, which gets a batch at a time."""
         width = self._model.shape.projection_dim
         return self._in_batches(slots, self._model.encode_ecg, width, change)
 
     def features(self, slots: npt.NDArray[np.int64]) -> Vectors:
-        """(N, F) what the encoder makes of these ECGs, before the projection."""
+        """(N, F) the encoder's features of these ECGs, before the projection."""
         return self._in_batches(slots, self._model.ecg_features, self._model.encoder.width)
 
     @property
     def text_mean(self) -> Vectors:
-        """(W,) what is subtracted from a text vector: the mean of those trained on."""
+        """(W,) the mean of the training texts' vectors, which is subtracted from a text vector."""
         mean: Vectors = self._model.text_mean_W.cpu().numpy()
         return mean
 
     @torch.inference_mode()
     def project(self, features_NF: Vectors) -> Vectors:
-        """(N, D) unit vectors of ECGs whose features are known."""
+        """(N, D) unit vectors of ECGs, from their features."""
         features = torch.from_numpy(features_NF).to(self._device)
         projected: Vectors = self._model.project_ecg(features).cpu().numpy()
         return projected
@@ -177,7 +177,7 @@ class ModelEncoder:
 
     @property
     def pair_logits(self) -> tuple[float, float | None]:
-        """Scale and bias that make a logit of a cosine; None without a bias for single pairs."""
+        """Scale and bias that turn a cosine into a logit; None if the model has no bias."""
         model = self._model
         bias = float(model.bias.detach()) if model.shape.pair_bias else None
         return float(model.log_scale.detach().exp()), bias

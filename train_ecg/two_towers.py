@@ -1,7 +1,7 @@
 """Encoder, two projections and a temperature: everything that is trained, as one module.
 
-Owns the shape of the joint space, and the mean by which text vectors are centred: vectors of one
-language model share a large common part, which says nothing.
+Owns the joint embedding space, and the mean that is subtracted from text vectors: the vectors of a
+language model have a large part in common, which carries no information.
 B = batch, L = leads, S = samples, F = width of the encoder, W = width of a text vector, T = texts
 of a step, D = joint width.
 """
@@ -23,7 +23,7 @@ _MAX_LOG_SCALE = math.log(100)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """What must be known to build the module, and to feed it rightly."""
+    """What it takes to build the module and to give it the right input."""
 
     encoder: str
     n_leads: int
@@ -37,14 +37,13 @@ class ModelShape:
     encoder_pooling: str = "mean"
     encoder_norm: str = "batch"
     pair_bias: bool = False
-    """Whether a pair's logit has a bias, as SigLIP's has."""
+    """Whether a pair's logit has a bias, as in SigLIP."""
 
     @classmethod
     def of(
         cls, config: TrainConfig, n_leads: int, samples: int, rate_hz: int, text_width: int
     ) -> "ModelShape":
-        """The model that these settings ask for, on such signals and vectors of the language
-        model."""
+        """The shape that these settings give, for these signals and text vectors."""
         return cls(
             encoder=config.encoder,
             n_leads=n_leads,
@@ -62,7 +61,7 @@ class ModelShape:
 
 
 class TowerOutputs(NamedTuple):
-    """What both sides make of a step."""
+    """The outputs of both towers for a step."""
 
     ecg_BD: torch.Tensor
     """Unit vectors of the ECGs."""
@@ -74,11 +73,11 @@ class TowerOutputs(NamedTuple):
     """1/temperature."""
 
     bias: torch.Tensor
-    """Of a pair's logit; 0 without one."""
+    """Added to a pair's logit; 0 if the model has none."""
 
 
 class TwoTowers(nn.Module):
-    """An ECG side and a text side that meet on the unit sphere."""
+    """An ECG tower and a text tower whose outputs are unit vectors of one space."""
 
     text_mean_W: torch.Tensor
 
@@ -97,7 +96,7 @@ class TwoTowers(nn.Module):
         self.register_buffer("text_mean_W", torch.zeros(shape.text_width))
 
     def forward(self, input_BLS: torch.Tensor, text_TW: torch.Tensor) -> TowerOutputs:
-        """Both sides of a step.
+        """Encode both sides of a step.
 
         Args:
             input_BLS: float ECGs, normalised as `shape.normalisation` says.
@@ -112,7 +111,7 @@ class TwoTowers(nn.Module):
         return self.project_ecg(self.ecg_features(signal_BLS))
 
     def ecg_features(self, signal_BLS: torch.Tensor) -> torch.Tensor:
-        """int16 µV as stored (B, L, S) to what the encoder makes of it (B, F), not projected."""
+        """int16 µV as stored (B, L, S) to the encoder's features (B, F), before the projection."""
         features_BF: torch.Tensor = self.encoder(
             to_model_input(signal_BLS, self.shape.normalisation)
         )
@@ -128,17 +127,17 @@ class TwoTowers(nn.Module):
 
     @staticmethod
     def _unit(vectors_BD: torch.Tensor) -> torch.Tensor:
-        # Not in bfloat16, also under autocast: it cannot tell cosines near 1 apart.
+        # Not in bfloat16, even under autocast: it cannot tell cosines near 1 apart.
         return functional.normalize(vectors_BD.to(torch.get_default_dtype()), dim=1)
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:
-        """Keep the scale in 1 to 100, as CLIP does: beyond, training is unstable."""
+        """Keep the scale between 1 and 100, as CLIP does: training is unstable beyond."""
         self.log_scale.clamp_(0, _MAX_LOG_SCALE)
 
 
 def initialised(shape: ModelShape, seed: int) -> TwoTowers:
     """A model with the random weights of `seed`, the same on every machine's CPU."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # not those of GPUs, which may be at work
+        torch.default_generator.manual_seed(seed)  # leaves GPU generators alone
         return TwoTowers(shape)

@@ -22,7 +22,7 @@ from ecgpipe.config.train import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.counter_random import integers, normal, record_keys, uniform
-from ecgpipe.train_ecg.data.order import epoch_batches
+from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.loop.schedule import learning_rate
 from ecgpipe.train_ecg.loop.step import EAGER_STEPS, CapturedStep
 from ecgpipe.train_ecg.loop.training import make_accelerator, set_up, train

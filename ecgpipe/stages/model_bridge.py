@@ -25,7 +25,7 @@ from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.data.pairing import padded
+from ecgpipe.train_ecg.data.pairing import pad_rows
 from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.step_profile import StepProfile, profile_step
 from ecgpipe.train_ecg.loop.training import Trained, TrainingData, TrainInputs, train
@@ -184,8 +184,10 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
     return TrainingData(
         signals=TrainSignals(store.read, records.slots, len(store.leads), store.samples),
         texts=RecordTexts(
-            texts_NK=padded([[row_of[sentence] for sentence in sentences] for sentences in texts]),
-            labels_NL=padded([[number_of[f] for f in r.findings] for r in records.records]),
+            texts_NK=pad_rows(
+                [[row_of[sentence] for sentence in sentences] for sentences in texts]
+            ),
+            labels_NL=pad_rows([[number_of[f] for f in r.findings] for r in records.records]),
             vectors_FW=vectors.vectors(keys_of(distinct)),
         ),
         read_signals=store.read,

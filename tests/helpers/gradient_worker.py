@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 
 from ecgpipe.config.train import TrainConfig
-from ecgpipe.train_ecg.data.pairing import padded
+from ecgpipe.train_ecg.data.pairing import pad_rows
 from ecgpipe.train_ecg.loop.ranks import Ranks
 from ecgpipe.train_ecg.loop.step import Step
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
@@ -42,8 +42,8 @@ def toy(name: str) -> tuple[TrainConfig, TwoTowers, RecordTexts, torch.Tensor]:
     random = np.random.default_rng(0)
     findings = [[int(number)] for number in random.integers(0, 6, BATCH)]
     texts = RecordTexts(
-        texts_NK=padded(findings),
-        labels_NL=padded(findings),
+        texts_NK=pad_rows(findings),
+        labels_NL=pad_rows(findings),
         vectors_FW=random.normal(3, 1, (6, 10)).astype(np.float32),
     )
     signal = torch.from_numpy(random.normal(0, 500, (BATCH, 12, 100)).astype(np.int16))

@@ -18,7 +18,7 @@ import torch
 from ecgpipe.config.train import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.data.pairing import padded
+from ecgpipe.train_ecg.data.pairing import pad_rows
 from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.two_towers import ModelShape
@@ -76,7 +76,9 @@ def train_toy(
     texts = findings if single else [[sets.index(tuple(own))] for own in findings]
     data = TrainingData(
         signals=TrainSignals(lambda slots: stored[slots], np.arange(n), 12, 100),
-        texts=RecordTexts(texts_NK=padded(texts), labels_NL=padded(findings), vectors_FW=vectors),
+        texts=RecordTexts(
+            texts_NK=pad_rows(texts), labels_NL=pad_rows(findings), vectors_FW=vectors
+        ),
         read_signals=lambda slots: stored[slots],
         record_ids=[str(number) for number in range(n)],
     )

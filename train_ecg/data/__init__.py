@@ -5,7 +5,6 @@ Owns order, pairing, augmentation and placement. Must not know losses or encoder
 inputs          stored int16 -> what the encoder sees               (pure)
 augmentation    an ECG a little different each time                 (pure)
 counter_random  random numbers that depend on the record alone      (pure)
-pairing         what may be said of each ECG, and what a step says   (pure)
-order           which records form which batch                      (pure)
-placement       where the training signals lie, one batch ahead
+pairing         batches of records, each paired with a text          (pure)
+placement       where the training signals are kept, and their batches
 """

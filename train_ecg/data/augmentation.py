@@ -1,8 +1,8 @@
-"""Changing an ECG a little each time it is seen, in ways that leave its findings as they are.
+"""Augmentation: changes to an ECG, new in every epoch, that leave its findings as they are.
 
-Owns what is done and in which order; all on the device, on millivolts, before any normalisation.
-What is drawn for a record depends on (seed, epoch, record) alone, so that a resumed run, another
-number of processes or another batch size changes nothing. A sample without a reading stays without.
+Owns the changes and their order; all on the device, on millivolts, before any normalisation. The
+random numbers of a record depend on (seed, epoch, record) alone, so a resumed run, another number
+of processes or another batch size draws the same. A sample without a reading stays without one.
 
 B = batch, L = leads, S = samples. `known_BLS` is true where there is a reading; elsewhere a signal
 is 0.
@@ -29,16 +29,16 @@ def augment(
     rate_hz: int,
     settings: AugmentConfig,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Signals and what is known of them, changed; neither input is written to.
+    """Augmented signals and which samples are readings; neither input is written to.
 
     Args:
         signal_BLS: float, mV, 0 where there is no reading.
         known_BLS: bool.
         records_B: int64, a number of each record that does not change between runs.
         seed: of the run.
-        epoch: counted from 0; a tensor where a captured CUDA graph must read it anew.
+        epoch: counted from 0; a tensor where a captured CUDA graph must read the current one.
         rate_hz: of the signals.
-        settings: how strongly. Where all are off, the inputs themselves are returned.
+        settings: how strongly. If all are off, the inputs themselves are returned.
 
     Returns:
         (B, L, S) of both; with `crop_s` S is that many seconds.
@@ -51,7 +51,7 @@ def augment(
     def keys(stream: int) -> torch.Tensor:
         return record_keys(seed, epoch, records_B, stream)
 
-    # A stream's number is part of the results: keep it when a line is added or moved.
+    # The number of a stream decides what is drawn: keep it when a line is added or moved.
     if settings.shift_s:
         signal, known = shift(signal, known, keys(1), round(settings.shift_s * rate_hz))
     if settings.crop_s:
@@ -74,7 +74,7 @@ def augment(
 def shift(
     signal_BLS: torch.Tensor, known_BLS: torch.Tensor, keys_B: torch.Tensor, most: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Later or earlier by up to `most` samples, all leads alike; the gap has no reading."""
+    """Shift all leads later or earlier by up to `most` samples; the gap has no reading."""
     samples = signal_BLS.shape[2]
     return _window(signal_BLS, known_BLS, integers(keys_B, -most, most), samples)
 
@@ -82,7 +82,7 @@ def shift(
 def crop(
     signal_BLS: torch.Tensor, known_BLS: torch.Tensor, keys_B: torch.Tensor, samples: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A stretch of `samples` from anywhere within.
+    """Cut `samples` out at a random place.
 
     Raises:
         ValueError: the signal is shorter, or `samples` is 0.
@@ -96,7 +96,7 @@ def crop(
 def _window(
     signal_BLS: torch.Tensor, known_BLS: torch.Tensor, start_B: torch.Tensor, samples: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`samples` from `start_B` on, which may lie outside; there nothing is known."""
+    """`samples` from `start_B` on; what is outside the signal has no reading."""
     _, n_leads, there = signal_BLS.shape
     place_BS = start_B[:, None] + torch.arange(samples, device=start_B.device)
     within_BS = (place_BS >= 0) & (place_BS < there)
@@ -118,7 +118,7 @@ def drop_leads(known_BLS: torch.Tensor, keys_B: torch.Tensor, chance: float) -> 
 def scale_amplitude(
     signal_BLS: torch.Tensor, keys_B: torch.Tensor, strength: float
 ) -> torch.Tensor:
-    """Times one factor a record, from 1 / (1 + strength) to 1 + strength."""
+    """Multiply each record by one factor from 1 / (1 + strength) to 1 + strength."""
     exponent_B = uniform(keys_B, 1)[:, 0] * 2 - 1
     return signal_BLS * (exponent_B * math.log1p(strength)).exp()[:, None, None]
 
@@ -126,10 +126,10 @@ def scale_amplitude(
 def add_wander(
     signal_BLS: torch.Tensor, keys_B: torch.Tensor, sd_mv: float, rate_hz: int
 ) -> torch.Tensor:
-    """Plus slow sines, whose frequencies all leads share and whose sizes and phases they do not."""
+    """Add slow sines; leads share their frequencies, but not their amplitudes and phases."""
     n_records, n_leads, samples = signal_BLS.shape
-    # Sine and cosine, each of normal size: a sine of random phase. The frequencies use the numbers
-    # behind those that the sizes are made of.
+    # A sine and a cosine with normal amplitudes are a sine of random phase. The frequencies use the
+    # random numbers after those of the amplitudes.
     n_sizes = n_leads * _WANDER_SINES * 2
     sizes = normal(keys_B, n_sizes).view(n_records, n_leads, _WANDER_SINES, 2)
     low_hz, high_hz = _WANDER_HZ
@@ -147,10 +147,10 @@ def add_wander(
 def add_mains(
     signal_BLS: torch.Tensor, keys_B: torch.Tensor, most_mv: float, rate_hz: int
 ) -> torch.Tensor:
-    """Plus a sine of the mains, 50 or 60 Hz (Japan has both), in one phase in all leads.
+    """Add mains noise of 50 or 60 Hz (Japan has both), with one phase in all leads.
 
     Raises:
-        ValueError: the rate cannot hold 60 Hz.
+        ValueError: the rate is too low for 60 Hz.
     """
     if rate_hz <= 2 * max(_MAINS_HZ):
         raise ValueError(
@@ -160,13 +160,13 @@ def add_mains(
     draw_B2L = uniform(keys_B, 2 + n_leads)
     mains_hz_B = torch.where(draw_B2L[:, 0] < 0.5, *_MAINS_HZ)
     time_S = torch.arange(samples, device=signal_BLS.device)
-    # Whole turns are taken off first: of hundreds of turns float32 keeps the phase only roughly.
+    # Whole turns are subtracted first: float32 loses the phase of hundreds of turns.
     turns_BS = (mains_hz_B[:, None] * time_S % rate_hz) / rate_hz
     wave_BS = ((turns_BS + draw_B2L[:, 1, None]) * (2 * math.pi)).sin()
     return signal_BLS + most_mv * draw_B2L[:, 2:, None] * wave_BS[:, None]
 
 
 def add_noise(signal_BLS: torch.Tensor, keys_B: torch.Tensor, sd_mv: float) -> torch.Tensor:
-    """Plus white noise."""
+    """Add white noise."""
     noise = normal(keys_B, signal_BLS[0].numel()).view(signal_BLS.shape)
     return signal_BLS + sd_mv * noise

@@ -1,9 +1,9 @@
-"""Random numbers that are a function of what they are for, not of what was drawn before.
+"""Random numbers that depend on what they are for, not on what was drawn before.
 
-The n-th number of a record is a hash of (seed, epoch, record, stream, n), computed in whole-number
-arithmetic on the tensor's own device. So a record gets the same numbers wherever it stands in a
-batch, whichever process has it, and in a resumed run. A generator seeded for each record would do
-the same, one record after another.
+The n-th number of a record is a hash of (seed, epoch, record, stream, n), computed in integer
+arithmetic on the tensor's own device. So a record gets the same numbers at any place in a batch, in
+any process, and in a resumed run. A generator seeded for each record would do the same, but one
+record after another.
 
 The hash is splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
 generators"), whose outputs pass BigCrush. torch has no unsigned 64-bit multiplication; the signed
@@ -12,7 +12,7 @@ one wraps to the same bits. B = records.
 
 import torch
 
-# As signed numbers of the same bits.
+# As signed numbers with the same bits.
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 _FACTOR_1 = 0xBF58476D1CE4E5B9 - 2**64
 _FACTOR_2 = 0x94D049BB133111EB - 2**64
@@ -21,13 +21,13 @@ _FACTOR_2 = 0x94D049BB133111EB - 2**64
 def record_keys(
     seed: int, epoch: int | torch.Tensor, records_B: torch.Tensor, stream: int
 ) -> torch.Tensor:
-    """(B,) int64: where each record's sequence begins.
+    """(B,) int64: the key of each record's sequence.
 
     Args:
         seed: of the run; below 2^63, as epoch and stream.
         epoch: counted from 0.
         records_B: int64, a number of each record that does not change.
-        stream: what the numbers are for; other streams are independent.
+        stream: what the numbers are for; streams are independent.
     """
     keys_B = torch.zeros_like(records_B, dtype=torch.int64)
     for word in (seed, epoch, stream):
@@ -47,7 +47,7 @@ def uniform(keys_B: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def integers(keys_B: torch.Tensor, least: int, most: int) -> torch.Tensor:
-    """(B,) int64, one a record, `least` and `most` included; they are less than 2^31 apart."""
+    """(B,) int64 from `least` to `most`, both included, which are less than 2^31 apart."""
     bits_B = _shift_right(hashes(keys_B, 1)[:, 0], 32)
     return least + _shift_right(bits_B * (most - least + 1), 32)
 
@@ -68,7 +68,7 @@ def _mix(bits: torch.Tensor) -> torch.Tensor:
 
 
 def _shift_right(bits: torch.Tensor, places: int) -> torch.Tensor:
-    """As of unsigned numbers: torch's shift brings the sign in from the left."""
+    """A logical shift: torch's own copies the sign."""
     return (bits >> places) & ((1 << (64 - places)) - 1)
 
 

@@ -1,6 +1,6 @@
-"""Stored int16 signals to what the encoder sees.
+"""Stored int16 signals to the encoder's input.
 
-Owns scaling. It runs on the device, since int16 is half the bytes to move. B = batch, L = leads,
+Owns scaling. It runs on the device, since int16 is half the bytes to copy. B = batch, L = leads,
 S = samples.
 """
 
@@ -21,7 +21,7 @@ def to_millivolts(signal_BLS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 def normalise(
     signal_mv_BLS: torch.Tensor, known_BLS: torch.Tensor, normalisation: str
 ) -> torch.Tensor:
-    """What the encoder sees, float32 (B, L, S); a sample without a reading is 0 after scaling.
+    """The encoder's input, float32 (B, L, S); a sample without a reading is 0 after scaling.
 
     fixed: millivolts. record: z-score over all leads together, so that ratios between leads stay.
     """
@@ -31,7 +31,7 @@ def normalise(
 
 
 def to_model_input(signal_BLS: torch.Tensor, normalisation: str) -> torch.Tensor:
-    """Both at once: int16 µV as stored (B, L, S) to what the encoder sees."""
+    """Both: int16 µV as stored (B, L, S) to the encoder's input."""
     return normalise(*to_millivolts(signal_BLS), normalisation)
 
 

@@ -1,7 +1,7 @@
 """The ECG encoders by name.
 
-Owns the list, and what each of the settings means to which. Every encoder takes (B, L, S) of any
-length from a second on to features (B, width).
+Owns the list, and which settings apply to which encoder. Every encoder turns (B, L, S), of any
+length of a second or more, into features (B, width).
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import torch
 
 from ecgpipe.train_ecg.encoders.cnn1d import cnn1d
-from ecgpipe.train_ecg.encoders.norm import Norm
+from ecgpipe.train_ecg.encoders.layers import Norm
 from ecgpipe.train_ecg.encoders.resnet1d import resnet1d18, resnet1d34, resnet1d50
 from ecgpipe.train_ecg.encoders.vit1d import vit1d_tiny
 
@@ -37,11 +37,11 @@ def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str
     Args:
         name: train.encoder.
         n_leads: L.
-        rate_hz: of the signals; vit1d's patches are of 0.1 s.
+        rate_hz: of the signals; vit1d's patches are 0.1 s long.
         pooling: train.encoder_pooling.
         norm: train.encoder_norm.
 
-    That an encoder has no such pooling or norm is known of the settings (`TrainConfig`).
+    `TrainConfig` has refused a pooling or norm that the encoder does not have.
     """
     kind: Norm = "group" if norm == "group" else "batch"
     if name in _RESNETS:

@@ -1,6 +1,7 @@
 """A plain convolutional network: what an encoder must beat.
 
-No shortcuts and few layers; for the ablation. B = batch, L = leads, S = samples.
+It has no shortcuts and few layers, and serves the encoder ablation.
+B = batch, L = leads, S = samples.
 """
 
 from collections.abc import Sequence
@@ -8,15 +9,21 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ecgpipe.train_ecg.encoders.layers import Convolution, as_image, max_pool, mean_over_time
-from ecgpipe.train_ecg.encoders.norm import Norm, make_norm
+from ecgpipe.train_ecg.encoders.layers import (
+    Convolution,
+    Norm,
+    as_image,
+    make_norm,
+    max_pool,
+    mean_over_time,
+)
 
 
 class Cnn1d(nn.Module):
     """Blocks of a 7-wide convolution, norm, ReLU and halving by max-pooling; then the mean.
 
-    With five blocks a feature sees 218 samples and the signal is 32 times shorter: a recording has
-    at least 32 samples. 12 x 5000 becomes 256 x 156 before the mean.
+    With five blocks a feature sees 218 samples, and the signal becomes 32 times shorter, so a
+    recording needs at least 32 samples. 12 x 5000 becomes 256 x 156 before the mean.
     """
 
     def __init__(

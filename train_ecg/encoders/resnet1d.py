@@ -1,7 +1,7 @@
-"""ResNet1d-18, -34 and -50: ResNets with their two-dimensional convolutions made one-dimensional.
+"""ResNet1d-18, -34 and -50: ResNets with one-dimensional convolutions.
 
-Source: He et al. 2016; METS (arXiv 2303.12311) section 3, whose encoder the paper takes over: the
-18. B = batch, L = leads, S = samples, C = channels; signals are images of height 1 (time_layers).
+Source: He et al. 2016; METS (arXiv 2303.12311) section 3, whose ResNet1d-18 the paper uses.
+B = batch, L = leads, S = samples, C = channels; signals are images of height 1 (layers).
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ecgpipe.train_ecg.encoders.attention_pooling import AttentionPooling
-from ecgpipe.train_ecg.encoders.layers import Convolution, as_image, max_pool, mean_over_time
-from ecgpipe.train_ecg.encoders.norm import Norm, make_norm
+from ecgpipe.train_ecg.encoders.layers import (
+    AttentionPooling,
+    Convolution,
+    Norm,
+    as_image,
+    make_norm,
+    max_pool,
+    mean_over_time,
+)
 
 Pooling = Literal["mean", "attention"]
 
@@ -41,7 +47,7 @@ class Bottleneck(nn.Module):
     """1-wide to fewer channels, 3-wide, 1-wide to four times as many, with a shortcut.
 
     The 3-wide convolution halves the length, as in torchvision ("v1.5"); in the paper the first
-    1-wide does, which never looks at every other sample.
+    1-wide one does, which ignores every other sample.
     """
 
     expansion = 4
@@ -76,8 +82,8 @@ def _shortcut(channels_in: int, channels_out: int, stride: int, norm: Norm) -> n
 class ResNet1d(nn.Module):
     """Stem (7 wide, stride 2, max-pool 3 stride 2), four stages, pooling over time.
 
-    12 x 5000 becomes 512 x 157 before pooling (2048 x 157 of bottlenecks). Any length of a second
-    or more goes in.
+    12 x 5000 becomes 512 x 157 before pooling (2048 x 157 with bottlenecks). A recording may have
+    any length of a second or more.
     """
 
     def __init__(
@@ -88,17 +94,17 @@ class ResNet1d(nn.Module):
         *,
         block: type[Block] | type[Bottleneck] = Block,
         norm: Norm = "batch",
-        pooling: nn.Module | None = None,
+        pooling: Pooling = "mean",
     ) -> None:
-        """Build it.
+        """Initialise with random weights.
 
         Args:
             n_leads: L.
-            blocks: in each stage.
-            widths: of each stage, before a bottleneck's expansion.
-            block: what the stages are made of.
-            norm: of the batch, or of groups of channels.
-            pooling: (B, width, S') to (B, width); the mean over time by default.
+            blocks: blocks in each stage.
+            widths: channels of each stage, before a bottleneck's expansion.
+            block: the kind of block.
+            norm: over the batch, or over groups of channels.
+            pooling: over time.
         """
         super().__init__()
         self.width = widths[-1] * block.expansion
@@ -119,7 +125,7 @@ class ResNet1d(nn.Module):
         for module in self.modules():
             if isinstance(module, Convolution):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.pooling = pooling
+        self.pooling = AttentionPooling(self.width) if pooling == "attention" else None
 
     def forward(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to features (B, width)."""
@@ -130,23 +136,16 @@ class ResNet1d(nn.Module):
         return features_BC
 
 
-def make_pooling(pooling: Pooling, width: int) -> nn.Module | None:
-    """What ResNet1d takes: None stands for the mean over time."""
-    return AttentionPooling(width) if pooling == "attention" else None
-
-
 def resnet1d18(n_leads: int, *, norm: Norm = "batch", pooling: Pooling = "mean") -> ResNet1d:
     """The paper's encoder: 3.8 M parameters for 12 leads."""
-    return ResNet1d(n_leads, norm=norm, pooling=make_pooling(pooling, 512))
+    return ResNet1d(n_leads, norm=norm, pooling=pooling)
 
 
 def resnet1d34(n_leads: int, *, norm: Norm = "batch", pooling: Pooling = "mean") -> ResNet1d:
     """Twice as deep: 7.2 M parameters for 12 leads."""
-    return ResNet1d(n_leads, (3, 4, 6, 3), norm=norm, pooling=make_pooling(pooling, 512))
+    return ResNet1d(n_leads, (3, 4, 6, 3), norm=norm, pooling=pooling)
 
 
 def resnet1d50(n_leads: int, *, norm: Norm = "batch", pooling: Pooling = "mean") -> ResNet1d:
-    """Of bottlenecks, with 2048 features: 16.0 M parameters for 12 leads."""
-    return ResNet1d(
-        n_leads, (3, 4, 6, 3), block=Bottleneck, norm=norm, pooling=make_pooling(pooling, 2048)
-    )
+    """With bottlenecks and 2048 features: 16.0 M parameters for 12 leads."""
+    return ResNet1d(n_leads, (3, 4, 6, 3), block=Bottleneck, norm=norm, pooling=pooling)

@@ -1,7 +1,7 @@
-"""ViT1d: a vision transformer whose patches are stretches of time over all leads.
+"""ViT1d: a vision transformer whose patches are short segments of all leads.
 
-Owns two decisions. Positions are sinusoids, since a learned table fits one length only; and the
-features are the mean over patches, so that there is no class token.
+Owns two decisions: positions are sinusoids, since a learned table fits one length only, and the
+features are the mean over patches, so there is no class token.
 B = batch, L = leads, S = samples, P = patches, C = channels.
 """
 
@@ -46,18 +46,17 @@ class TransformerBlock(nn.Module):
 class ViT1d(nn.Module):
     """Patches of `patch` samples, linear; blocks; the mean over patches; a norm.
 
-    What does not fill the last patch is filled up with 0, which is what the encoders are given
-    where there is no reading.
+    The last patch is padded with 0, which is what the encoders get where there is no reading.
     """
 
     def __init__(
         self, n_leads: int, patch: int = 50, width: int = 192, depth: int = 12, heads: int = 3
     ) -> None:
-        """Build it.
+        """Initialise with random weights.
 
         Args:
             n_leads: L.
-            patch: samples of a patch; the length of attention is S / patch.
+            patch: samples in a patch; the sequence has S / patch of them.
             width: C; even, and a multiple of `heads`.
             depth: number of blocks.
             heads: of each block's attention.
@@ -72,8 +71,8 @@ class ViT1d(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        # An ECG is some 0.2 or 0.3 mV in size, and positions are 0.7. So that positions do not
-        # drown it, a patch's weights begin three times larger than for a signal of size 1.
+        # An ECG's standard deviation is 0.2 to 0.3 mV, a position's 0.7. So that positions do not
+        # drown the ECG, patch weights start three times larger than for a signal of unit variance.
         nn.init.trunc_normal_(self.embed_patch.weight, std=3 / (n_leads * patch) ** 0.5)
 
     def forward(self, signal_BLS: torch.Tensor) -> torch.Tensor:

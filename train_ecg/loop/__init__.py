@@ -1,14 +1,14 @@
 """The training loop: steps, epochs, checkpoints, resume, several processes.
 
-Owns when what happens. Must not know tasks or metrics: it is handed a callable that validates.
+Owns what happens when. Must not know tasks or metrics: it is given a callable that validates.
 
 training        the stage: epochs, validation, resume
 step            one step: precision, capture as a CUDA graph
 rank_consensus  what several processes must decide as one
 schedule        the learning rate of every step                     (pure)
 early_stopping  which epoch's model is kept, and where training ends   (pure)
-run_state       where a run stands, and what is kept of it
-checkpoint      saving and finding states that are whole
+run_state       how far a run is, and what a checkpoint keeps of it
+checkpoint      saving and finding checkpoints that are complete
 run_log         log.jsonl, steps.jsonl, TensorBoard
 step_profile    where the time of a step goes
 ranks           the processes that train together, and what they exchange

@@ -1,8 +1,7 @@
 """Which epoch's model is kept, and where training ends.
 
-Owns both answers, as functions of the validation figures alone, so that a run which is looked at
-later, resumed or asked for with another patience is judged as it would have judged itself. Knows no
-torch.
+Both are functions of the validation metrics alone, so a run that is read later, resumed or given
+another patience gets the same answers. Knows no torch.
 """
 
 import math
@@ -12,9 +11,9 @@ import numpy as np
 
 
 def best_epoch(values: Sequence[float | None]) -> int:
-    """The epoch with the best validation figure, counted from 1; 0 without any epoch.
+    """The epoch with the best validation metric, counted from 1; 0 without any epoch.
 
-    Of equals it is the first; where no epoch has a figure, the last.
+    Of equal ones it is the first; if no epoch has a metric, the last.
     """
     if all(value is None for value in values):
         return len(values)
@@ -22,15 +21,15 @@ def best_epoch(values: Sequence[float | None]) -> int:
 
 
 def last_epoch(values: Sequence[float | None], epochs: int, patience: int | None) -> int | None:
-    """The epoch at whose end training is over, counted from 1; None where it goes on.
+    """The epoch after which training ends, counted from 1; None if it continues.
 
     Args:
-        values: the validation figure of each epoch up to now.
-        epochs: after so many it is over.
-        patience: or after so many that were no better than one before; None: never for that.
+        values: the validation metric of each epoch so far.
+        epochs: training ends after this many,
+        patience: or after this many without improvement; None: never early.
     """
     for done in range(1, min(len(values), epochs) + 1):
-        tired = patience is not None and done - best_epoch(values[:done]) >= patience
-        if done == epochs or tired:
+        out_of_patience = patience is not None and done - best_epoch(values[:done]) >= patience
+        if done == epochs or out_of_patience:
             return done
     return None

@@ -1,4 +1,4 @@
-"""The learning rate of every step: a pure function, so that a resumed run needs no memory of it."""
+"""The learning rate of every step: a pure function, so a resumed run needs no state for it."""
 
 import math
 
@@ -8,8 +8,8 @@ from ecgpipe.config.train import TrainConfig
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
     """The learning rate of a step, counted from 0 over all epochs.
 
-    It rises linearly over config.warmup_epochs; then it stays, or falls along half a cosine to 0
-    behind the last step.
+    It rises linearly over config.warmup_epochs; then it is constant, or falls along half a cosine
+    to 0 after the last step.
     """
     warmup = config.warmup_epochs * steps_per_epoch
     if step < warmup:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ecgpipe.config.train import TrainConfig
-from ecgpipe.train_ecg.data.order import epoch_batches
+from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.loop.step import EAGER_STEPS, step_for
 from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up
 from ecgpipe.train_ecg.two_towers import ModelShape

@@ -29,7 +29,7 @@ from ecgpipe.files import write_json_atomic
 from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.data.order import Places, epoch_batches
+from ecgpipe.train_ecg.data.pairing import Rows, epoch_batches
 from ecgpipe.train_ecg.data.placement import PlacedSignals, TrainSignals
 from ecgpipe.train_ecg.loop.early_stopping import best_epoch, last_epoch
 from ecgpipe.train_ecg.loop.rank_consensus import RankConsensus
@@ -309,7 +309,7 @@ class _Run:
         self._end_epoch(values, places_nB, started)
         tick(0, self._note(epoch + 1))
 
-    def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Places) -> None:
+    def _fetch(self, waiting: list[torch.Tensor], epoch: int, places_nB: Rows) -> None:
         """Fetch the metrics of the steps since the last fetch; the only wait for the device.
 
         It comes before every save, so that no checkpoint holds weights that are not finite.
@@ -341,7 +341,7 @@ class _Run:
             dict(zip(METRICS, metrics[-1].tolist(), strict=True)),
         )
 
-    def _refuse(self, epoch: int, step: int, places_B: Places) -> None:
+    def _refuse(self, epoch: int, step: int, places_B: Rows) -> None:
         path = self._inputs.folder / "not-finite.json"
         if self._accelerator.is_main_process:
             ids = [self._data.record_ids[place] for place in places_B]
@@ -353,7 +353,7 @@ class _Run:
             " signals."
         )
 
-    def _end_epoch(self, values: Mapping[str, float], places_nB: Places, started: float) -> None:
+    def _end_epoch(self, values: Mapping[str, float], places_nB: Rows, started: float) -> None:
         means = np.mean(self.state.step_metrics, axis=0)
         entry = {
             "epoch": len(self.state.history) + 1,

@@ -1,8 +1,8 @@
-"""What is minimised: InfoNCE, SigLIP, all findings.
+"""The losses and their targets: InfoNCE, SigLIP, all findings.
 
-Owns losses and their targets. Must not know encoders or where data lies.
+Must not know encoders or where data is stored.
 
 loss          InfoNCE, SigLIP, all findings; the global batch     (pure)
-objective     texts, loss and duplicates as the settings say
+objective     texts, loss and duplicates combined as the settings say
 text_overlap  how the texts of a batch overlap                    (pure)
 """

@@ -1,9 +1,8 @@
-"""The losses: which ECG belongs to which text, as numbers to make small.
+"""The losses: InfoNCE with four ways to treat equal texts, SigLIP, and one over all findings.
 
-Owns four answers to one question (what if two rows of a batch have the same text?), and two losses
-that judge every pair on its own. Knows no model and no processes: it is handed unit vectors, those
-of a part of the batch and those of all. The mean of a loss over equal parts is the loss of the
-global batch, and so are its gradients, where each part's reach the vectors of all.
+Knows no model and no processes: it is given unit vectors, those of one part of the global batch (a
+process's rows) and those of all. The mean of a loss over equal parts is the loss of the global
+batch; so are the gradients, if those of each part flow back to the vectors of all.
 
 b = rows of a part, B = rows of the global batch, D = joint width, F = findings.
 A matrix over pairs has ECGs in its rows and texts in its columns.
@@ -21,11 +20,12 @@ Duplicates = Literal["infonce", "mask", "unique", "soft"]
 
 SIGLIP_LOG_SCALE = math.log(10)
 SIGLIP_BIAS = -10.0
-"""Where the SigLIP paper begins: nearly all pairs are negative, and the loss starts out small."""
+"""The initial values of the SigLIP paper, with which the loss starts small although nearly all
+pairs are negative."""
 
 
 class Pairs(NamedTuple):
-    """As much of a (B, B) matrix over (ECG, text) as one part needs for both directions."""
+    """What one part needs of a (B, B) matrix over (ECG, text), for both directions."""
 
     rows_bB: torch.Tensor
     """The part's ECGs against all texts."""
@@ -35,7 +35,7 @@ class Pairs(NamedTuple):
 
     @classmethod
     def symmetric(cls, rows_bB: torch.Tensor) -> "Pairs":
-        """Of a matrix that is its own transpose, such as the Jaccard index of the labels."""
+        """From the rows of a symmetric matrix, such as the Jaccard index of the labels."""
         return cls(rows_bB, rows_bB.T)
 
 
@@ -59,31 +59,31 @@ def clip_loss(
 
         infonce   ECG to text   mean_i -log p(i|i)
                   text to ECG   mean_j -log p(j|j)
-        mask      as infonce, and k leaves out the rows with the row's own text, but for the row
-                  itself: no ECG is pushed away from its own words.
+        mask      as infonce, but k leaves out other rows with the row's own text, so no ECG is
+                  pushed away from its own words.
         unique    ECG to text   mean_i -log p(text of i|i), where k runs over distinct texts
                   text to ECG   mean_u mean_(i with text u) -log p(i|u), where u runs over distinct
-                                texts and k over all ECGs: a common text weighs as much as a rare.
+                                texts, k over all ECGs: common and rare texts weigh the same.
         soft      ECG to text   mean_i -sum_j q_ij log p(j|i),  q_ij = T_ij / sum_k T_ik
                   text to ECG   mean_j -sum_i r_ij log p(i|j),  r_ij = T_ij / sum_k T_kj
-                  with the targets T of the caller.
+                  with the caller's targets T.
 
-    `soft` with T = 1 where the texts are equal has, with equal vectors for equal texts, the value
-    and the gradients of `infonce`: sharing the target out among duplicates changes nothing.
+    If equal texts have equal vectors, `soft` with T = 1 for equal texts has the value and the
+    gradients of `infonce`: sharing the target among duplicates changes nothing.
 
     Args:
         ecg_bD: the part's ECGs, unit vectors.
         text_bD: their texts.
-        ecg_BD: all parts' ECGs; it may be `ecg_bD` itself where that is the whole batch.
+        ecg_BD: all parts' ECGs; `ecg_bD` itself if that is the whole batch.
         text_BD: all parts' texts.
         scale: 1/temperature.
-        first_row: where the part's rows stand in the global batch.
+        first_row: the part's first row in the global batch.
         duplicates: which of the four.
         text_ids_B: int64 of the global batch; equal ids are equal texts. All differ by default.
-        target: T, at least 0; for `soft`. A row without any costs nothing.
-        also_true: bool; true where text j holds for ECG i though it is not its text of this step.
-            Those pairs are left out of k in both directions (and have no target). A row's own pair
-            and pairs with equal texts stay: of these `duplicates` decides.
+        target: T, at least 0; for `soft`. A row whose targets are all 0 costs nothing.
+        also_true: bool; whether text j is true of ECG i though it is not its text in this step.
+            Such pairs are left out of k in both directions and have no target, except a row's own
+            pair and pairs with equal texts, which `duplicates` decides about.
 
     Returns:
         A scalar; its mean over parts is the loss of the global batch.
@@ -134,26 +134,26 @@ def siglip_loss(
     target_bB: torch.Tensor | None = None,
     also_true_bB: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Every pair judged on its own: is this text true of this ECG?
+    """Binary cross-entropy of every pair: is this text true of this ECG?
 
     With x_ij = scale e_i . t_j + bias and targets y_ij in 0 to 1:
 
         -1/b sum_i sum_j  y_ij log sigmoid(x_ij) + (1 - y_ij) log sigmoid(-x_ij)
 
-    which is SigLIP's where y_ij is 1 for i = j and 0 elsewhere. It divides by ECGs, not by pairs.
-    Each pair of the global batch is judged once, by the process that has its ECG; so all texts must
-    be gathered, the ECGs need not be.
+    which is SigLIP's if y_ij is 1 for i = j and 0 elsewhere. It divides by ECGs, not by pairs. Each
+    pair of the global batch is counted once, by the process that has its ECG; so every process
+    needs all texts, but only its own ECGs.
 
     Args:
         ecg_bD: the part's ECGs, unit vectors.
         text_BD: all parts' texts.
-        scale: SigLIP begins with exp(SIGLIP_LOG_SCALE).
-        bias: SigLIP begins with SIGLIP_BIAS.
-        first_row: where the part's rows stand in the global batch.
-        target_bB: y, for instance `equal_texts` or `label_jaccard`. By default a row's own pair
-            alone is true: then two rows with one text contradict each other.
-        also_true_bB: bool; text j holds for ECG i though it is not its text of this step. Such
-            pairs are left out, except a row's own.
+        scale: initially exp(SIGLIP_LOG_SCALE) in the source.
+        bias: initially SIGLIP_BIAS in the source.
+        first_row: the part's first row in the global batch.
+        target_bB: y, for instance `equal_texts` or `label_jaccard`. By default only a row's own
+            pair is true, so two rows with the same text contradict each other.
+        also_true_bB: bool; whether text j is true of ECG i though it is not its text in this step.
+            Such pairs are left out, except a row's own.
 
     Returns:
         A scalar; its mean over parts is the loss of the global batch.
@@ -184,8 +184,8 @@ def findings_loss(
 
         mean over i and f of  -w_f y_if log sigmoid(x_if) - (1 - y_if) log sigmoid(-x_if)
 
-    The mean over findings keeps its size comparable between lists of findings. Nothing is gathered:
-    an ECG's loss does not depend on the other rows.
+    With the mean over findings, losses of different lists of findings are comparable. Nothing is
+    gathered: an ECG's loss does not depend on other rows.
 
     Args:
         ecg_bD: the part's ECGs, unit vectors.
@@ -205,7 +205,7 @@ def findings_loss(
 
 
 def positive_weights(counts_F: torch.Tensor, n_records: int) -> torch.Tensor:
-    """How much an ECG that has a finding counts, against one that has not; (F,) float32.
+    """The weight of an ECG that has a finding, against 1 for one that has not; (F,) float32.
 
     sqrt((N - n) / n). Without the root, a finding of one ECG in ten thousand would weigh 9,999, and
     a single wrong label with it. A finding that no ECG has gets 1.
@@ -228,7 +228,7 @@ def _without(logits_bB: torch.Tensor, left_out_bB: torch.Tensor) -> torch.Tensor
 
 
 def _soft_cross_entropy(logits_bB: torch.Tensor, target_bB: torch.Tensor) -> torch.Tensor:
-    """Mean over rows, with targets normalised over what was not left out."""
+    """Mean over rows, with targets normalised over the pairs that are not left out."""
     left_out_bB = logits_bB == -math.inf
     target_bB = target_bB.to(logits_bB.dtype).masked_fill(left_out_bB, 0)
     sum_b = target_bB.sum(dim=1, keepdim=True)
@@ -244,10 +244,9 @@ def _over_distinct_texts(
     equal_bB: torch.Tensor,
     own_b: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both directions of `unique`. A distinct text is represented by the first row that has it.
+    """Both directions of `unique`. The first row that has a distinct text represents it.
 
-    Not by torch.unique: the number of distinct texts is not known in advance, so that a GPU would
-    have to be waited for.
+    Without torch.unique: its output size depends on the data, so it waits for the GPU.
     """
     n_rows = len(text_ids_B)
     is_repeat_B = equal_texts(text_ids_B).tril(diagonal=-1).any(dim=1)
@@ -255,7 +254,7 @@ def _over_distinct_texts(
     first_b = torch.where(equal_bB, columns_B, n_rows).amin(dim=1)
     ecg_to_text = functional.cross_entropy(_without(logits[0], is_repeat_B), first_b)
     costs_b = functional.cross_entropy(logits[1], own_b, reduction="none")
-    # A mean over distinct texts of means over their rows, as weights of rows with mean 1.
+    # The mean over distinct texts of the means over their rows, as row weights whose mean is 1.
     n_texts = (~is_repeat_B).sum()
     weights_b = n_rows / (n_texts * equal_bB.sum(dim=1)).to(costs_b.dtype)
     return ecg_to_text, (weights_b * costs_b).mean()

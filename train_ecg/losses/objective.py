@@ -1,8 +1,8 @@
-"""What a step makes small: texts, loss and duplicates put together as the settings say.
+"""The loss of a step: texts, loss and duplicates combined as the settings say.
 
-Owns which texts a batch needs and which pairs are true. Every process knows the whole global batch
-by its places, so nothing but the ECGs' vectors is ever gathered, and on a device that holds the
-tables nothing is waited for. Knows no processes: a part of the batch is judged beside the whole.
+Owns which texts a batch needs and which pairs are true. Every process knows the places of the whole
+global batch, so only ECG vectors are ever gathered, and a device that holds the tables never waits.
+Knows no processes: it computes the loss of one part of the batch against the whole.
 N = records, K = texts of one record, L = labels of one record, G = labels in all, F = texts in all,
 W = width of a text vector, B = global batch, b = rows of a part, T = texts of a step, D = joint
 width.
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from ecgpipe.config.train import TrainConfig
-from ecgpipe.train_ecg.data.pairing import Rows, also_true, drawn_texts, truth_of
+from ecgpipe.train_ecg.data.pairing import Rows, also_true, draw_texts, truth_of
 from ecgpipe.train_ecg.losses.loss import (
     Pairs,
     clip_loss,
@@ -35,13 +35,13 @@ from ecgpipe.train_ecg.two_towers import TowerOutputs
 
 @dataclass(frozen=True, kw_only=True)
 class RecordTexts:
-    """What may be said of the training records, and how similar they are."""
+    """The texts and labels of the training records."""
 
     texts_NK: Rows
     """Rows of `vectors_FW`; -1 where a record has fewer."""
 
     labels_NL: Rows
-    """Numbers of findings; -1 where a record has fewer. Only `duplicates: soft` looks at them."""
+    """Numbers of findings; -1 where a record has fewer. Only `duplicates: soft` uses them."""
 
     vectors_FW: npt.NDArray[np.float32]
     """The language model's vectors of the distinct texts."""
@@ -58,7 +58,7 @@ class RecordTexts:
 
 
 class Objective:
-    """The loss of a batch, given by the places of its records."""
+    """The loss of a batch of records."""
 
     def __init__(self, config: TrainConfig, texts: RecordTexts, device: torch.device) -> None:
         self._config = config
@@ -74,17 +74,17 @@ class Objective:
             self._positive_weight_F = positive_weights(counts_F, len(texts.texts_NK)).to(device)
 
     def draw(self, epoch: int) -> None:
-        """Choose what is said of each record in this epoch, counted from 0."""
-        drawn_N = drawn_texts(self._texts_NK_host, self._config.seed, epoch)
-        # Into the same memory: a captured CUDA graph reads from there.
+        """Draw the text of each record for this epoch, counted from 0."""
+        drawn_N = draw_texts(self._texts_NK_host, self._config.seed, epoch)
+        # Into the same memory, which a captured CUDA graph reads.
         self._drawn_N.copy_(torch.from_numpy(drawn_N))
 
     def duplicates_of_epoch(self, places_nB: Rows) -> dict[str, float | None]:
-        """How much equal texts meet in the batches of the epoch drawn last, and what it costs.
+        """How often equal texts meet in the batches of the current epoch, and what it costs.
 
         Returns:
-            `duplicate_share`: of rows that meet their own text in another row. `loss_floor`: what
-            the loss cannot fall below for that reason; None where there is no such number.
+            `duplicate_share`: of rows whose text is also another row's. `loss_floor`: what the loss
+            cannot fall below for that reason; None where no floor is known.
         """
         if self._config.text == "all_findings":
             return {"duplicate_share": None, "loss_floor": None}
@@ -96,9 +96,9 @@ class Objective:
         }
 
     def start_bias(self) -> float:
-        """The log-odds of a true pair, from where SigLIP's bias sets out.
+        """The initial value of SigLIP's bias: the log-odds of a true pair.
 
-        The source's -10 is for batches of 32,768 and takes thousands of steps to leave.
+        The source's -10 is for batches of 32,768; leaving it takes thousands of steps.
         """
         if self._config.text == "all_findings":
             share = float((self._texts_NK_host >= 0).sum(axis=1).mean()) / len(self._vectors_FW)
@@ -108,18 +108,18 @@ class Objective:
         return math.log(share / (1 - share))
 
     def text_ids(self, places: torch.Tensor) -> torch.Tensor:
-        """(n,) which text is said of each of these records in this epoch."""
+        """(n,) the text of each of these records in this epoch."""
         return self._drawn_N[places]
 
     def text_vectors(self, places_B: torch.Tensor) -> torch.Tensor:
-        """(T, W): of the whole global batch, or of all findings."""
+        """(T, W) text vectors of the whole global batch, or of all findings."""
         if self._config.text == "all_findings":
             return self._vectors_FW
         return self._vectors_FW[self.text_ids(places_B)]
 
     @property
     def compares_all_ecgs(self) -> bool:
-        """Whether the loss of a part looks at the ECGs of all, which must then be gathered."""
+        """Whether the loss of a part needs all ECGs, which must then be gathered."""
         return self._config.loss == "clip"
 
     def __call__(
@@ -129,12 +129,11 @@ class Objective:
         places_B: torch.Tensor,
         part: slice,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss of a part, and the share of its ECGs whose nearest text of the step is true.
+        """The loss of a part, and its accuracy: the share of ECGs whose nearest text is true.
 
         Args:
-            own: of the part's ECGs, and `text_vectors`.
-            ecg_BD: unit vectors of the global batch's ECGs; not looked at unless
-                `compares_all_ecgs`.
+            own: for the part's ECGs, and `text_vectors`.
+            ecg_BD: unit vectors of the global batch's ECGs; used only if `compares_all_ecgs`.
             places_B: the records of the global batch.
             part: the part's rows in it.
 
@@ -172,7 +171,7 @@ class Objective:
         several = self._texts_NK.shape[1] > 1
         if config.loss == "siglip":
             equal_bB = equal_texts(ids_B, part.start, len(ecg_bD))
-            # With one text a record nothing but the same text is true besides its own.
+            # With one text per record, only equal texts are true besides a row's own.
             out_bB = true_bB if config.duplicates == "mask" else true_bB & ~equal_bB
             return siglip_loss(
                 ecg_bD, text_BD, scale, bias, part.start, target_bB=target_bB, also_true_bB=out_bB

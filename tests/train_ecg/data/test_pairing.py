@@ -1,4 +1,4 @@
-"""What a step says of an ECG: drawn fairly, the same whoever draws, and known to be true."""
+"""Batches and texts of an epoch: drawn fairly, and the same in every process."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config.text import TextConfig
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stages.texts import report_sentences, with_texts
-from ecgpipe.train_ecg.data.pairing import also_true, drawn_texts, padded, truth_of
+from ecgpipe.train_ecg.data.pairing import also_true, draw_texts, epoch_batches, pad_rows, truth_of
 
 TAXONOMY = load_taxonomy("findings98")
 TWO = [finding.id for finding in TAXONOMY.findings[3:5]]
@@ -29,8 +29,8 @@ def record(findings: tuple[str, ...], report: str | None = None) -> Record:
 
 
 def test_each_of_a_records_texts_is_drawn_as_often_as_the_others() -> None:
-    texts = padded([[4, 7, 9], [2], [5, 6]])
-    drawn = np.array([drawn_texts(texts, 3, epoch) for epoch in range(3000)])
+    texts = pad_rows([[4, 7, 9], [2], [5, 6]])
+    drawn = np.array([draw_texts(texts, 3, epoch) for epoch in range(3000)])
     assert set(drawn[:, 1]) == {2}
     for column, own in ((0, [4, 7, 9]), (2, [5, 6])):
         counts = [int((drawn[:, column] == text).sum()) for text in own]
@@ -39,17 +39,17 @@ def test_each_of_a_records_texts_is_drawn_as_often_as_the_others() -> None:
 
 
 def test_a_draw_depends_on_seed_and_epoch_alone() -> None:
-    texts = padded([[0, 1, 2, 3]] * 200)
-    first = drawn_texts(texts, 0, 5)
-    assert np.array_equal(first, drawn_texts(texts, 0, 5))
-    assert not np.array_equal(first, drawn_texts(texts, 0, 6))
-    assert not np.array_equal(first, drawn_texts(texts, 1, 5))
+    texts = pad_rows([[0, 1, 2, 3]] * 200)
+    first = draw_texts(texts, 0, 5)
+    assert np.array_equal(first, draw_texts(texts, 0, 5))
+    assert not np.array_equal(first, draw_texts(texts, 0, 6))
+    assert not np.array_equal(first, draw_texts(texts, 1, 5))
     # Records draw independently: four equal records do not all say the same.
     assert len(set(first.tolist())) == 4
 
 
 def test_a_column_is_also_true_where_its_text_is_one_of_the_records() -> None:
-    texts = torch.from_numpy(padded([[0, 2], [1], [2, 3]]))
+    texts = torch.from_numpy(pad_rows([[0, 2], [1], [2, 3]]))
     found = also_true(texts, torch.tensor([2, 1, 2, 0]))
     assert found.tolist() == [
         [True, False, True, True],
@@ -59,7 +59,7 @@ def test_a_column_is_also_true_where_its_text_is_one_of_the_records() -> None:
 
 
 def test_the_truth_over_all_texts_has_no_place_for_what_is_absent() -> None:
-    truth = truth_of(torch.from_numpy(padded([[0, 2], [1], []])), 4)
+    truth = truth_of(torch.from_numpy(pad_rows([[0, 2], [1], []])), 4)
     expected = [[True, False, True, False], [False, True, False, False], [False] * 4]
     assert truth.tolist() == expected
 
@@ -97,3 +97,25 @@ def test_the_sentences_of_a_report_are_said_singly_and_once() -> None:
     kept, texts = with_texts(table, TAXONOMY, config, "sampled_finding")
     assert len(kept) == 1
     assert texts == [["洞調律", "期外収縮"]]
+
+
+def test_the_same_epoch_comes_out_the_same_and_another_does_not() -> None:
+    first = epoch_batches(100, 8, seed=1, epoch=5)
+    assert np.array_equal(first, epoch_batches(100, 8, seed=1, epoch=5))
+    assert not np.array_equal(first, epoch_batches(100, 8, seed=1, epoch=6))
+    assert not np.array_equal(first, epoch_batches(100, 8, seed=2, epoch=5))
+
+
+def test_no_record_comes_twice_in_an_epoch() -> None:
+    batches = epoch_batches(100, 8, seed=1, epoch=5)
+    assert batches.shape == (12, 8)
+    assert len(np.unique(batches)) == 96
+
+
+def test_what_one_epoch_leaves_out_another_brings() -> None:
+    seen = {place for epoch in range(5) for place in epoch_batches(100, 32, 0, epoch).ravel()}
+    assert seen == set(range(100))
+
+
+def test_fewer_records_than_a_batch_give_no_batch() -> None:
+    assert epoch_batches(5, 8, 0, 0).shape == (0, 8)

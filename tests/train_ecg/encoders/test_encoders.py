@@ -10,10 +10,8 @@ import torch
 from torch import nn
 from transformers import ResNetConfig, ResNetModel
 
-from ecgpipe.train_ecg.encoders.attention_pooling import AttentionPooling
 from ecgpipe.train_ecg.encoders.cnn1d import Cnn1d, cnn1d
-from ecgpipe.train_ecg.encoders.layers import as_image
-from ecgpipe.train_ecg.encoders.norm import make_norm
+from ecgpipe.train_ecg.encoders.layers import AttentionPooling, as_image, make_norm
 from ecgpipe.train_ecg.encoders.resnet1d import ResNet1d, resnet1d18, resnet1d34, resnet1d50
 from ecgpipe.train_ecg.encoders.vit1d import TransformerBlock, ViT1d, positions, vit1d_tiny
 

@@ -21,7 +21,7 @@ from toy_training import CLASSES, CONFIG, DATA, SHAPE, accuracy, run
 
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.data.order import epoch_batches
+from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.data.placement import PlacedSignals, Placement
 from ecgpipe.train_ecg.loop.checkpoint import read_checkpoint
 from ecgpipe.train_ecg.loop.step import (

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from ecgpipe.config.train import TrainConfig
-from ecgpipe.train_ecg.data.pairing import padded
+from ecgpipe.train_ecg.data.pairing import pad_rows
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.two_towers import TowerOutputs
 
@@ -24,8 +24,8 @@ def objective(**settings: Any) -> Objective:
     config = TrainConfig(global_batch_size=6, **settings)
     single = config.text != "sentence"
     texts = RecordTexts(
-        texts_NK=padded(FINDINGS if single else SENTENCES),
-        labels_NL=padded(FINDINGS),
+        texts_NK=pad_rows(FINDINGS if single else SENTENCES),
+        labels_NL=pad_rows(FINDINGS),
         vectors_FW=VECTORS if single else np.eye(5, dtype=np.float32),
     )
     built = Objective(config, texts, CPU)
@@ -150,5 +150,7 @@ def test_equal_texts_of_an_epoch_are_counted_with_the_floor_they_set() -> None:
 
 
 def test_the_mean_text_is_that_of_what_is_said() -> None:
-    texts = RecordTexts(texts_NK=padded(FINDINGS), labels_NL=padded(FINDINGS), vectors_FW=VECTORS)
+    texts = RecordTexts(
+        texts_NK=pad_rows(FINDINGS), labels_NL=pad_rows(FINDINGS), vectors_FW=VECTORS
+    )
     np.testing.assert_allclose(texts.mean_vector(), np.array([2, 3, 2, 2]) / 9, rtol=1e-6)
