@@ -1,7 +1,7 @@
 """Several runs of one pipeline.yaml: seeds, and grids of settings.
 
-Owns their names and settings. Each run is an ordinary experiment with a name of its own, so that it
-is resumed, evaluated and compared like any other.
+Owns their names and settings. Each run is an ordinary experiment with its own name, so it is
+resumed, evaluated and compared like any other.
 """
 
 import itertools
@@ -26,19 +26,19 @@ _MOST = 1000
 def load_variants(
     path: Path, overrides: Sequence[str], seeds: str | None, grids: Sequence[str]
 ) -> tuple[list[PipelineConfig], list[str]]:
-    """The experiments of a sweep; just the file's own without seeds and grids.
+    """The experiments of a sweep; without seeds and grids, just the file's own.
 
     Args:
         path: pipeline.yaml.
-        overrides: `key=value` for all of them.
+        overrides: `key=value`, for all runs.
         seeds: "0..4" or "0,3,7", for train.seed.
         grids: "key=a,b,c" each; every combination becomes a run.
 
     Returns:
-        Their settings, and a line for each combination that the settings refuse.
+        Their settings, and a line for each combination that is not valid.
 
     Raises:
-        ConfigError: seeds or a grid are malformed, or no combination is possible.
+        ConfigError: seeds or a grid are malformed, or no combination is valid.
     """
     axes = [_grid_axis(grid) for grid in grids]
     if seeds is not None:
@@ -47,7 +47,9 @@ def load_variants(
         return [load_config(path, overrides)], []
     keys = Counter(axis[0].partition("=")[0] for axis in axes)
     if twice := [key for key, number in keys.items() if number > 1]:
-        raise ConfigError(f"--grid and --seeds name {twice[0]} twice. Give all its values at once.")
+        raise ConfigError(
+            f"--grid and --seeds name {twice[0]} twice. Give all its values in one of them."
+        )
     name = load_config(path, overrides).name
     number = math.prod(map(len, axes))
     if number > _MOST:
@@ -71,8 +73,8 @@ def _grid_axis(grid: str) -> list[str]:
     chosen = [value.strip() for value in values.split(",")]
     if not sign or not key.strip() or not all(chosen):
         raise ConfigError(f"--grid {grid}: write it as KEY=A,B, such as train.loss=clip,siglip.")
-    if len(set(map(_meaning, chosen))) < len(chosen):
-        raise ConfigError(f"--grid {grid} names a value twice.")
+    if len(set(map(_canonical, chosen))) < len(chosen):
+        raise ConfigError(f"--grid {grid} repeats a value.")
     return [f"{key.strip()}={value}" for value in chosen]
 
 
@@ -80,7 +82,7 @@ def _parse_seeds(text: str) -> list[int]:
     if match := _RANGE.match(text.strip()):
         first, last = map(int, match.groups())
         if last - first >= _MOST:
-            raise ConfigError(f"--seeds {text} are more than {_MOST:,} runs.")
+            raise ConfigError(f"--seeds {text} is more than {_MOST:,} runs.")
         if first <= last:
             return list(range(first, last + 1))
     parts = [part.strip() for part in text.split(",")]
@@ -90,8 +92,8 @@ def _parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _meaning(value: str) -> str:
-    """What a value is once it is read: 1e-3 and 0.001 are one."""
+def _canonical(value: str) -> str:
+    """A form in which equal values are equal: 1e-3 and 0.001 are the same."""
     try:
         return repr(load_yaml(value))
     except yaml.YAMLError:
@@ -99,9 +101,9 @@ def _meaning(value: str) -> str:
 
 
 def _short_names(axis: Sequence[str]) -> Iterator[str]:
-    """train.loss=clip as loss=clip; what a folder's name cannot hold becomes a dash.
+    """train.loss=clip as loss=clip; characters that a folder name cannot have become a dash.
 
-    Values that would have one name then get a few digits of their own.
+    Values whose names would then be equal get a few digits of a digest.
     """
     names = []
     for setting in axis:

@@ -9,29 +9,27 @@ from ecgpipe.config.settings import Settings, check_seed, need
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Settings):
-    """How training ECGs are varied, anew in every epoch; with every strength 0 nothing is done."""
+    """How training ECGs are augmented, differently in every epoch; a strength of 0 is off."""
 
     crop_s: float = 0.0
-    """Seconds of a stretch that is cut out at a random place; 0 keeps the whole. Scoring sees the
-    whole."""
+    """Length in seconds of a random crop; 0 keeps the whole recording. Scoring uses the whole."""
 
     shift_s: float = 0.0
-    """The recording moves in time by up to so many seconds either way; what is new has no
-    reading."""
+    """The recording is shifted in time by up to this many seconds; the gap has no reading."""
 
     amplitude: float = 0.0
-    """All leads together are multiplied by a factor between 1 / (1 + amplitude) and 1 + amplitude,
-    uniform in its logarithm. It blurs voltage criteria: keep it small."""
+    """All leads are multiplied by one log-uniform factor between 1 / (1 + amplitude) and
+    1 + amplitude. It blurs voltage criteria: keep it small."""
 
     wander_mv: float = 0.0
-    """Standard deviation of a baseline wander of three sines of 0.05 to 0.5 Hz, in each lead."""
+    """Standard deviation of baseline wander, three sines of 0.05 to 0.5 Hz in each lead."""
 
     mains_mv: float = 0.0
-    """Greatest amplitude of a 50 or 60 Hz sine; each lead has its own between 0 and this. Needs
-    more than 120 samples a second."""
+    """Largest amplitude of a 50 or 60 Hz sine; each lead draws its own. Needs more than 120 samples
+    a second."""
 
     noise_mv: float = 0.0
-    """Standard deviation of Gaussian noise, independent in every sample."""
+    """Standard deviation of white Gaussian noise."""
 
     drop_lead: float = 0.0
     """The probability that each lead is hidden. At least one lead always stays."""
@@ -41,14 +39,14 @@ class AugmentConfig(Settings):
             need(0 <= value < math.inf, f"{name} must be 0 or more, not {value}")
         need(
             self.crop_s == 0 or self.crop_s >= 1,
-            f"crop_s must be 0 or at least 1, the shortest stretch that an encoder takes, not"
+            f"crop_s must be 0 or at least 1, the shortest recording that an encoder takes, not"
             f" {self.crop_s}",
         )
-        need(self.drop_lead <= 1, f"drop_lead is a chance, at most 1, not {self.drop_lead}")
+        need(self.drop_lead <= 1, f"drop_lead is a probability, at most 1, not {self.drop_lead}")
 
     @property
     def is_off(self) -> bool:
-        """Whether nothing is done at all."""
+        """Whether there is no augmentation."""
         return not any(asdict(self).values())
 
 
@@ -69,16 +67,16 @@ Duplicates = Literal["infonce", "mask", "unique", "soft"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """The ECG encoder and how it is trained against the kept vectors."""
+    """The ECG encoder, and how it is trained against the kept vectors."""
 
     preset: Preset = "paper"
-    """A named set of the settings below; a pipeline.yaml without one gets `recommended`. What you
-    set yourself wins over it."""
+    """A named set of the settings below; `recommended` if pipeline.yaml names none. Your own
+    settings win over it."""
 
     encoder: EncoderName = "resnet1d18"
 
     encoder_pooling: Literal["mean", "attention"] = "mean"
-    """How an encoder's features over time become one vector; vit1d always takes the mean."""
+    """How features over time become one vector; vit1d and cnn1d have the mean only."""
 
     encoder_norm: Literal["batch", "group"] = "batch"
     """batch: batch norm over each process's own rows. group: group norm, each ECG by itself."""
@@ -86,25 +84,25 @@ class TrainConfig(Settings):
     text: StepText = "sentence"
     """What an ECG is paired with in a step. sentence: one sentence of all its findings (the paper),
     or its whole report. sampled_finding: one of its findings, or one sentence of its report, drawn
-    anew in each epoch. all_findings: every finding of the training data, true or not."""
+    again in each epoch. all_findings: every finding of the training data, true or not."""
 
     projection_dim: int = 128
-    """Width of the space in which ECGs and texts meet."""
+    """Width of the joint embedding space."""
 
     temperature: float = 0.07
-    """The temperature training starts from."""
+    """The initial temperature."""
 
     learn_temperature: bool = True
-    """Whether the temperature is a parameter (its log is; the scale 1/temperature stays <= 100)."""
+    """Whether the temperature is trained (as a logarithm; 1/temperature stays <= 100)."""
 
     loss: Literal["clip", "siglip"] = "clip"
-    """clip: the mean of both directions' cross-entropy over the global batch. siglip: each pair of
-    ECG and text by itself, true or not (arXiv 2303.15343); all_findings needs it."""
+    """clip: cross-entropy over the global batch, mean of both directions. siglip: binary
+    cross-entropy of each pair of ECG and text (arXiv 2303.15343); all_findings needs it."""
 
     duplicates: Duplicates = "infonce"
-    """Rows of a batch with the very same text. infonce: each other's negatives. mask: left out of
-    each other's negatives. unique: one column for each distinct text (clip only). soft: targets in
-    proportion to the findings that two ECGs share (Jaccard)."""
+    """Rows of a batch with the same text. infonce: they are each other's negatives. mask: they are
+    left out of each other's negatives. unique: one column per distinct text (clip only). soft:
+    targets in proportion to the findings that two ECGs share (Jaccard)."""
 
     balance: Literal["none", "sqrt"] = "none"
     """all_findings: the weight of an ECG that has a finding. none: 1. sqrt: the square root of the
@@ -113,21 +111,21 @@ class TrainConfig(Settings):
     epochs: int = 200
 
     global_batch_size: int = 32
-    """ECG-text pairs a step, over all processes together."""
+    """ECG-text pairs per step, over all processes."""
 
     lr: float = 1e-3
 
     schedule: Literal["constant", "cosine"] = "constant"
-    """cosine: falls to 0 at the last epoch, so that a longer run is another run."""
+    """cosine: falls to 0 at the last epoch, so a longer run is a different run."""
 
     warmup_epochs: float = 0.0
-    """The learning rate rises from 0 over so many epochs."""
+    """The learning rate rises from 0 over this many epochs."""
 
     weight_decay: float = 1e-3
     """Not applied to norms, biases and the temperature."""
 
     max_gradient_norm: float | None = None
-    """Longer gradients are shortened to it; null: never."""
+    """Gradients are clipped to this norm; null: never."""
 
     normalisation: Literal["fixed", "record"] = "fixed"
     """fixed: millivolts as they are, which keeps voltage criteria. record: z-score over all leads
@@ -136,35 +134,35 @@ class TrainConfig(Settings):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     best_by: Literal["macro_auroc", "hit@1_any", "hit@1_macro"] = "macro_auroc"
-    """The validation figure by which the kept model is chosen, over the findings task."""
+    """The validation metric, over the findings task, by which the best epoch is chosen."""
 
     patience: int | None = None
-    """Training ends after so many epochs without a better validation figure; null: never early."""
+    """Early stopping: end after this many epochs without improvement; null: never early."""
 
     seed: int = 0
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What the encoder computes in. auto: bfloat16 on a GPU that has it, else float32."""
+    """Precision of the encoder. auto: bfloat16 on a GPU that supports it, else float32."""
 
     placement: PlacementSetting = "auto"
-    """Where the training signals lie. device: all on the GPU; memory: all in main memory; stream:
+    """Where training signals are kept. device: all on the GPU; memory: all in main memory; stream:
     read from the store batch by batch. auto: the first of these in which they fit."""
 
     compile: bool = False
-    """Whether the encoder goes through torch.compile; pays off in long runs on a GPU."""
+    """Whether to compile the encoder with torch.compile; for long runs on a GPU."""
 
     cuda_graph: bool = True
-    """Whether a step is captured once and replayed, on one GPU: launches are most of a small
-    batch's time."""
+    """Whether to capture a step once and replay it, on one GPU: with small batches, launching
+    kernels takes most of the time."""
 
     log_every: int = 50
     """Steps between two lines of steps.jsonl."""
 
     checkpoint_minutes: float = 5.0
-    """Time between checkpoints where no epoch improves; a stop saves at once."""
+    """Time between checkpoints while no epoch improves; a stop always saves."""
 
     keep_checkpoints: int = 2
-    """How many of the last checkpoints stay, besides the best epoch's."""
+    """How many of the latest checkpoints to keep, besides the best epoch's."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -192,7 +190,7 @@ class TrainConfig(Settings):
         )
         need(
             0.01 <= self.temperature <= 1,
-            f"temperature must lie in 0.01 to 1, not {self.temperature}",
+            f"temperature must be from 0.01 to 1, not {self.temperature}",
         )
         self._check_encoder()
         self._check_loss()
@@ -200,7 +198,7 @@ class TrainConfig(Settings):
     def _check_encoder(self) -> None:
         need(
             self.encoder_pooling == "mean" or self.encoder.startswith("resnet"),
-            f"encoder_pooling is {self.encoder_pooling}, but {self.encoder} only has mean",
+            f"encoder_pooling is {self.encoder_pooling}, but {self.encoder} only supports mean",
         )
         need(
             self.encoder_norm == "batch" or self.encoder != "vit1d",
@@ -210,15 +208,15 @@ class TrainConfig(Settings):
     def _check_loss(self) -> None:
         need(
             self.text != "all_findings" or self.loss == "siglip",
-            "text: all_findings asks of each finding by itself whether it is true, so it needs"
+            "text: all_findings decides about each finding separately, so it needs"
             f" loss: siglip, not {self.loss}",
         )
         need(
             self.loss != "siglip" or self.duplicates != "unique",
-            "duplicates: unique is about the columns of a softmax, which loss: siglip has not; take"
-            " mask or soft",
+            "duplicates: unique is about the columns of a softmax, which loss: siglip does not"
+            " have; use mask or soft",
         )
         need(
             self.balance == "none" or self.text == "all_findings",
-            f"balance: {self.balance} is about the findings of text: all_findings, not {self.text}",
+            f"balance: {self.balance} applies to text: all_findings only, not {self.text}",
         )

@@ -187,7 +187,7 @@ def test_variables_come_from_the_environment(
         ("train.lr=.inf", "train.lr is inf"),
         ("data.min_duration_s=.nan", "data.min_duration_s is nan"),
         ("data.min_duration_s=-4", "min_duration_s must be 0 or more"),
-        ("train.temperature=5", "temperature must lie in 0.01 to 1"),
+        ("train.temperature=5", "temperature must be from 0.01 to 1"),
         ("train.preset=[1]", "train.preset is [1]"),
         ("work_dir=~nosuchuser/x", "The path ~nosuchuser/x cannot be resolved"),
         ('work_dir="a\\0b"', "contains a character that is not text"),

@@ -111,14 +111,14 @@ def test_a_run_that_is_set_aside_is_told_of_and_comes_back_with_its_settings(
     code, _, err = experiment.run("train", "--set", "train.lr=0.002")
     assert code == 0
     assert (
-        "train: the run that was here was of other settings (train.lr was 0.001 and is 0.002); it"
+        "train: the previous run had other settings (train.lr was 0.001 and is 0.002); it"
         " is kept as toy.old-1" in err
     )
     assert (run / "model" / "model.safetensors").read_bytes() != first
     code, _, err = experiment.run("train")
     assert code == 0
-    assert "(train.lr was 0.002 and is 0.001); it is kept as toy.old-2" in err
-    assert "train: toy.old-1, a run of these very settings, is back in its place" in err
+    assert "(train.lr was 0.002 and is 0.001); it was kept as toy.old-2" in err
+    assert "train: toy.old-1, a run with these settings, was moved back" in err
     assert "nothing to do" in err
     assert (run / "model" / "model.safetensors").read_bytes() == first
     assert not run.with_name("toy.old-1").exists()
@@ -132,7 +132,7 @@ def test_a_longer_run_is_not_lost_by_a_plain_call(experiment: Experiment) -> Non
     assert code == 1
     assert "It was trained for longer: score it with train.epochs" in " ".join(err.split())
     code, _, err = experiment.run("train")
-    assert "went on for longer than these settings ask for; it is kept as toy.old-1" in err
+    assert "trained for longer than these settings say; it was kept as toy.old-1" in err
     assert worked(experiment.did("--set", "train.epochs=3")) == []
     assert (run / "log.jsonl").read_text() == longer
 

@@ -1,4 +1,4 @@
-"""A run's folder: nothing is overwritten, nothing moves in silence, what fits comes back."""
+"""A run's folder: nothing is overwritten or moved silently, and what fits comes back."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.stages.train.run_folder import RunFolder
 from ecgpipe.workspace import Workspace
 
-IDLE = frozenset({"name", "work_dir", "notice", "train.placement", "eval"})
+NOT_IN_KEY = frozenset({"name", "work_dir", "notice", "train.placement", "eval"})
 
 
 def config(text: str = "some/model", **train: Any) -> PipelineConfig:
@@ -30,13 +30,13 @@ def config(text: str = "some/model", **train: Any) -> PipelineConfig:
 
 
 def run_folder(work: Path, key: str = "k", **settings: Any) -> RunFolder:
-    return RunFolder(Workspace(work, "toy"), config(**settings), key, IDLE)
+    return RunFolder(Workspace(work, "toy"), config(**settings), key, NOT_IN_KEY)
 
 
-def lay(
+def make_run(
     work: Path, name: str, key: str, values: list[float], *, begun: bool = False, **settings: Any
 ) -> Path:
-    """A run as training leaves it, with a checkpoint after so many epochs."""
+    """A run as training leaves it, with a checkpoint after its epochs."""
     run = work / "runs" / name
     step = run / "checkpoints" / f"step-{10 * len(values):08d}"
     step.mkdir(parents=True)
@@ -49,7 +49,7 @@ def lay(
 
 
 def names(work: Path) -> dict[str, str]:
-    """Which folders there are, and the key of each."""
+    """The key of each run, by its folder."""
     return {
         path.parent.name: json.loads(path.read_text())["run_key"]
         for path in (work / "runs").glob("*/run.json")
@@ -61,31 +61,31 @@ def names(work: Path) -> dict[str, str]:
     [
         ([0.1, 0.2], False, {}, True),
         ([0.1] * 5, False, {}, True),  # done
-        ([0.1] * 5, True, {}, False),  # a sixth epoch was begun, and five are asked for
+        ([0.1] * 5, True, {}, False),  # a sixth epoch was started, and the settings say five
         ([0.1] * 6, False, {}, False),
-        ([0.5, 0.1, 0.1], False, {"patience": 2}, True),  # ended by itself
-        ([0.5, 0.1, 0.1, 0.9], False, {"patience": 2}, False),  # would have ended before
+        ([0.5, 0.1, 0.1], False, {"patience": 2}, True),  # ended early
+        ([0.5, 0.1, 0.1, 0.9], False, {"patience": 2}, False),  # would have ended earlier
         ([0.5, 0.1, 0.1, 0.9], False, {"patience": 3}, True),
     ],
 )
-def test_a_run_can_become_this_one_unless_it_went_on_for_longer(
+def test_a_run_can_be_continued_unless_it_trained_for_longer(
     tmp_path: Path, values: list[float], begun: bool, settings: dict[str, Any], fits: bool
 ) -> None:
-    lay(tmp_path, "toy", "k", values, begun=begun)
+    make_run(tmp_path, "toy", "k", values, begun=begun)
     assert run_folder(tmp_path, **settings).fits() is fits
     assert run_folder(tmp_path, **settings).is_longer() is not fits
     assert not run_folder(tmp_path, "other", **settings).fits()
 
 
-def test_the_furthest_of_these_settings_comes_back(
+def test_the_furthest_run_with_these_settings_comes_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lay(tmp_path, "toy", "k", [0.1])
-    lay(tmp_path, "toy.old-1", "k", [0.1, 0.2, 0.3])
-    lay(tmp_path, "toy.old-2", "k", [0.1, 0.2])
-    lay(tmp_path, "toy.old-10", "k", [0.1] * 9)  # longer than asked
-    lay(tmp_path, "toy.old-11", "other", [0.1] * 4)
-    lay(tmp_path, "toy+seed=1.old-1", "k", [0.1] * 4)  # another run's
+    make_run(tmp_path, "toy", "k", [0.1])
+    make_run(tmp_path, "toy.old-1", "k", [0.1, 0.2, 0.3])
+    make_run(tmp_path, "toy.old-2", "k", [0.1, 0.2])
+    make_run(tmp_path, "toy.old-10", "k", [0.1] * 9)  # too long
+    make_run(tmp_path, "toy.old-11", "other", [0.1] * 4)
+    make_run(tmp_path, "toy+seed=1.old-1", "k", [0.1] * 4)  # another run's
     run_folder(tmp_path).take_back()
     run = tmp_path / "runs" / "toy"
     assert (run / "checkpoints" / "step-00000030").exists()
@@ -93,15 +93,15 @@ def test_the_furthest_of_these_settings_comes_back(
         "toy", "toy.old-2", "toy.old-10", "toy.old-11", "toy.old-12", "toy+seed=1.old-1",
     }  # fmt: skip
     said = capsys.readouterr().err
-    assert "is not as far as one of the same settings; it is kept as toy.old-12" in said
-    assert "toy.old-1, a run of these very settings, is back in its place" in said
+    assert "is not as far as one with the same settings; it was kept as toy.old-12" in said
+    assert "toy.old-1, a run with these settings, was moved back" in said
 
 
-def test_what_is_as_far_as_any_stays_where_it_is(
+def test_a_run_that_is_as_far_as_any_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lay(tmp_path, "toy", "k", [0.1, 0.2])
-    lay(tmp_path, "toy.old-1", "k", [0.1, 0.2])
+    make_run(tmp_path, "toy", "k", [0.1, 0.2])
+    make_run(tmp_path, "toy.old-1", "k", [0.1, 0.2])
     folder = run_folder(tmp_path)
     folder.take_back()
     folder.begin()
@@ -109,52 +109,54 @@ def test_what_is_as_far_as_any_stays_where_it_is(
     assert capsys.readouterr().err == ""
 
 
-def test_only_settings_that_count_are_told_and_long_ones_by_name(
+def test_changed_settings_are_named_if_the_key_depends_on_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lay(tmp_path, "toy", "before", [0.1], text="x" * 90, lr=0.1, placement="stream", loss="siglip")
+    make_run(
+        tmp_path, "toy", "before", [0.1], text="x" * 90, lr=0.1, placement="stream", loss="siglip"
+    )
     run_folder(tmp_path, "k", encoder="cnn1d").begin()
     said = capsys.readouterr().err
-    assert "of other settings (text.model, train.encoder was resnet1d18 and is cnn1d," in said
-    assert "and 1 more); it is kept as toy.old-1" in said
+    assert "had other settings (text.model, train.encoder was resnet1d18 and is cnn1d," in said
+    assert "and 1 more); it was kept as toy.old-1" in said
     assert "xxx" not in said
     assert "placement" not in said
     assert names(tmp_path) == {"toy": "k", "toy.old-1": "before"}
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "a: ["])
-def test_a_run_whose_files_are_damaged_is_kept_all_the_same(
+def test_a_run_with_damaged_files_is_set_aside_too(
     tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = lay(tmp_path, "toy", "before", [0.1])
+    run = make_run(tmp_path, "toy", "before", [0.1])
     (run / "config.yaml").write_text(content)
     (run / "run.json").write_text(content)
     run_folder(tmp_path).begin()
     assert (tmp_path / "runs" / "toy.old-1" / "checkpoints").exists()
     said = capsys.readouterr().err
-    assert "has no settings that can be read; it is kept as toy.old-1" in said
+    assert "has no readable settings; it was kept as toy.old-1" in said
 
 
 def test_a_model_without_its_checkpoints_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody made room on the disk."""
-    run = lay(tmp_path, "toy", "k", [0.1])
+    """As when somebody freed disk space."""
+    run = make_run(tmp_path, "toy", "k", [0.1])
     (run / "model").mkdir()
     (run / "model" / "config.json").write_text("{}")
     shutil.rmtree(run / "checkpoints")
     run_folder(tmp_path).begin()
     assert (tmp_path / "runs" / "toy.old-1" / "model" / "config.json").exists()
-    assert "has lost its checkpoints; it is kept as toy.old-1" in capsys.readouterr().err
+    assert "has lost its checkpoints; it was kept as toy.old-1" in capsys.readouterr().err
 
 
-def test_before_training_only_a_run_that_is_done_comes_back(tmp_path: Path) -> None:
-    """Another may still be refused, and would have taken a finished run's place."""
-    lay(tmp_path, "toy", "other", [0.1])
-    lay(tmp_path, "toy.old-1", "k", [0.1, 0.2])
+def test_before_training_only_a_finished_run_comes_back(tmp_path: Path) -> None:
+    """Training may still be refused, and the current run must stay then."""
+    make_run(tmp_path, "toy", "other", [0.1])
+    make_run(tmp_path, "toy.old-1", "k", [0.1, 0.2])
     run_folder(tmp_path).take_back(done_only=True)
     assert names(tmp_path) == {"toy": "other", "toy.old-1": "k"}
-    done = lay(tmp_path, "toy.old-2", "k", [0.1] * 5)
+    done = make_run(tmp_path, "toy.old-2", "k", [0.1] * 5)
     (done / "model").mkdir()
     (done / "model" / "config.json").write_text("{}")
     run_folder(tmp_path).take_back(done_only=True)
@@ -166,7 +168,7 @@ class Killed(BaseException):
 
 
 def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The n-th rename of a folder, counted from 0, is killed before it happens."""
+    """Kill before the n-th rename, counted from 0."""
     renames, rename = itertools.count(), Path.rename
 
     def counted(self: Path, target: Path) -> Path:
@@ -185,13 +187,13 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_kill_while_runs_change_places_loses_nothing(
+def test_a_kill_while_runs_are_moved_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(3):
         work = tmp_path / str(n)
-        run = lay(work, "toy", "before", [0.3])
-        wanted = contents(lay(work, "toy.old-1", "k", [0.1, 0.2]))
+        run = make_run(work, "toy", "before", [0.3])
+        wanted = contents(make_run(work, "toy.old-1", "k", [0.1, 0.2]))
         before = contents(run)
         with monkeypatch.context() as patch:
             killed_after(n, patch)
@@ -206,14 +208,14 @@ def test_a_kill_while_runs_change_places_loses_nothing(
 
 
 def test_a_run_is_set_aside_under_the_next_number(tmp_path: Path) -> None:
-    lay(tmp_path, "toy", "before", [0.1])
-    lay(tmp_path, "toy.old-3", "k", [0.1, 0.2])
-    lay(tmp_path, "toy+seed=1.old-7", "k", [0.1, 0.2, 0.3])
+    make_run(tmp_path, "toy", "before", [0.1])
+    make_run(tmp_path, "toy.old-3", "k", [0.1, 0.2])
+    make_run(tmp_path, "toy+seed=1.old-7", "k", [0.1, 0.2, 0.3])
     run_folder(tmp_path).take_back()
     assert names(tmp_path) == {"toy": "k", "toy.old-4": "before", "toy+seed=1.old-7": "k"}
 
 
-def test_an_empty_place_is_begun_without_a_word(
+def test_a_new_run_starts_without_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = run_folder(tmp_path)

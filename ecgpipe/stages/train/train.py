@@ -1,8 +1,8 @@
-"""train: signals and vectors to a model, unless this very model is there.
+"""train: signals and vectors to a model, unless that model already exists.
 
-Owns what makes a run stale. A run is known by its key: data, vectors and settings, without the
-number of epochs and the patience, since with a constant learning rate a longer run is the same run
-continued.
+Owns what makes a run stale. A run is identified by its key: data, vectors and settings, but not the
+patience, nor the number of epochs with a constant learning rate, where a longer run is a shorter
+one continued.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,10 @@ from ecgpipe.train_ecg.loop.early_stopping import last_epoch
 
 _VERSION = 2  # raised when the same key would give another model
 
-# Settings that change how fast and how often, not what comes out.
-_IDLE = (
+# Settings that change how fast or how long a run trains, not what it computes.
+_NOT_IN_KEY = (
     "preset",
+    "patience",
     "placement",
     "compile",
     "cuda_graph",
@@ -39,7 +40,7 @@ _IDLE = (
 
 
 def run_train(experiment: Experiment, stop: Stop) -> StageResult:
-    """Train, or continue, or find that nothing is to do.
+    """Train, continue, or find that there is nothing to do.
 
     Raises:
         SourceError: the training split is empty.
@@ -71,16 +72,15 @@ def _run_train(experiment: Experiment, stop: Stop) -> StageResult:
     )
     if training["epochs"] < experiment.config.train.epochs:
         line += "; train.patience ended it"
-    figures = {name: value for name, value in training.items() if name != "values"}
-    return StageResult(
-        "train", did_work, line, {"model": str(experiment.workspace.model), **figures}
-    )
+    summary = {name: value for name, value in training.items() if name != "values"}
+    summary = {"model": str(experiment.workspace.model), **summary}
+    return StageResult("train", did_work, line, summary)
 
 
 def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
-    """Train the run, unless one of these settings that was set aside is done; whether it was."""
+    """Train the run, unless a finished one was set aside; returns whether it trained."""
     folder = run_folder(experiment, key)
-    if world() == 1:  # several must not come to different answers
+    if world() == 1:  # several processes could decide differently
         folder.take_back(done_only=True)
         if finished_model(experiment, key) is not None:
             return False
@@ -95,22 +95,22 @@ def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
 def run_folder(experiment: Experiment, key: str) -> RunFolder:
     """The folder of this run."""
     config = experiment.config
-    counted = "eval.min_positives"
+    in_key = "eval.min_positives"
     names = {
-        *(f"train.{name}" for name in ("patience", *_idle(config.train))),
+        *(f"train.{name}" for name in _not_in_key(config.train)),
         *(f"eval.{field.name}" for field in fields(config.eval)),
         *("name", "work_dir", "notice"),
     }
-    return RunFolder(experiment.workspace, config, key, frozenset(names - {counted}))
+    return RunFolder(experiment.workspace, config, key, frozenset(names - {in_key}))
 
 
-def _idle(train: TrainConfig) -> tuple[str, ...]:
-    # With a constant learning rate a longer run is the same run continued.
-    return _IDLE if train.schedule == "cosine" else (*_IDLE, "epochs")
+def _not_in_key(train: TrainConfig) -> tuple[str, ...]:
+    # With a constant learning rate a longer run is a shorter one continued.
+    return _NOT_IN_KEY if train.schedule == "cosine" else (*_NOT_IN_KEY, "epochs")
 
 
 def run_key(experiment: Experiment) -> str:
-    """What the trained model depends on, besides how long it is trained."""
+    """A digest of what the trained model depends on, besides how long it is trained."""
     text, train = experiment.config.text, experiment.config.train
     task = findings_task(experiment)
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text)
@@ -118,8 +118,7 @@ def run_key(experiment: Experiment) -> str:
     return digest_of(
         {
             "version": _VERSION,
-            # Patience counted once; without it the keys are those of before.
-            "train": experiment.settings("train", *_idle(train)) | {"patience": None},
+            "train": experiment.settings("train", *_not_in_key(train)),
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),
             "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
@@ -134,7 +133,7 @@ def run_key(experiment: Experiment) -> str:
 
 
 def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
-    """config.json of the model of this key, whole and trained for as many epochs as asked."""
+    """config.json of the model with this key, if it is intact and fully trained."""
     folder = experiment.workspace.model
     try:
         card = read_json_object(folder / "config.json", ("training", "sha256"), "")
@@ -142,19 +141,18 @@ def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:
         _ = training["val"][training["best_by"]]
         if training["run_key"] != key or not _is_over(training, experiment.config.train):
             return None
-        whole = sha256_file(folder / "model.safetensors") == card["sha256"]
+        intact = sha256_file(folder / "model.safetensors") == card["sha256"]
     except (StoreError, OSError, KeyError, TypeError):
-        return None  # none, or damaged: training goes on from its checkpoints and writes it anew
-    return card if whole else None
+        return None  # missing or damaged: training writes it again from its checkpoints
+    return card if intact else None
 
 
 def _is_over(training: Mapping[str, Any], train: TrainConfig) -> bool:
-    """Whether training ends with these settings where it ended."""
+    """Whether training with these settings would end where it ended."""
     last = last_epoch(training["values"], train.epochs, train.patience)
     return bool(last == training["epochs"])
 
 
 def findings_task(experiment: Experiment) -> Task:
-    """The task by which checkpoints are compared on the validation split: every finding that occurs
-    in the records competes."""
+    """The task that ranks checkpoints on the validation split, over all findings in the records."""
     return load_task("findings", experiment.taxonomy, experiment.records.findings)

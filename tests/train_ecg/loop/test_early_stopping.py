@@ -24,7 +24,7 @@ def test_the_best_epoch(values: list[float | None], best: int) -> None:
     [
         ([0.1, 0.2], 3, None, None),
         ([0.1, 0.2, 0.3], 3, None, 3),
-        ([0.1, 0.2, 0.3, 0.4], 3, None, 3),  # it went on for longer than asked
+        ([0.1, 0.2, 0.3, 0.4], 3, None, 3),  # it trained for longer than the settings say
         ([0.5, 0.4], 9, 2, None),
         ([0.5, 0.4, 0.3], 9, 2, 3),
         ([0.5, 0.4, 0.6, 0.1], 9, 2, None),
