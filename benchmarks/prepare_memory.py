@@ -1,10 +1,9 @@
 """Whether the memory of `prepare` grows with the number of records.
 
-Two tables, one ten times as long as the other, are prepared by two worker processes each, and the
-largest memory that parent and workers ever held is compared. Recordings are few and short (2 s at
-100 Hz) and named by many rows, under record ids and patients of their own: what is done for a
-record is the same code, only with fewer samples, and samples are never held together: a shard is
-written record by record. So what grows here is what a row costs, at its full size.
+Two tables, one ten times as long as the other, are each prepared by two worker processes, and the
+peak memory of parent and workers is compared. There are few recordings, all short (2 s at 100 Hz),
+each named by many rows with different record ids and patients. Samples do not matter here, because
+a shard is written record by record; what grows is the memory per row.
 """
 
 import argparse
@@ -28,7 +27,7 @@ _LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "
 
 
 def write_recordings(folder: Path) -> EcgSample:
-    """Short made-up recordings: sines of an ECG's size, whose limb leads agree."""
+    """Short synthetic recordings: sines of an ECG's size, whose limb leads agree."""
     folder.mkdir()
     time_s = np.arange(_SAMPLES) / _RATE_HZ
     headers = []
@@ -44,11 +43,11 @@ def write_recordings(folder: Path) -> EcgSample:
         (folder / f"s{number}.dat").write_bytes(np.ascontiguousarray(signal_uv.T).tobytes())
         headers.append(folder / f"s{number}.hea")
         headers[-1].write_text("\n".join(lines) + "\n", encoding="ascii")
-    return EcgSample(folder, tuple(headers), "made-up recordings")
+    return EcgSample(folder, tuple(headers), "synthetic recordings")
 
 
 def peak_mb(n_records: int) -> tuple[float, float]:
-    """The largest memory of the parent and of its largest worker, in a program of its own."""
+    """The peak memory of the parent and of its largest worker, measured in a new process."""
     command = [sys.executable, "-m", "benchmarks.prepare_memory", "--one", str(n_records)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     parent_mb, worker_mb = done.stdout.split()
@@ -71,13 +70,13 @@ def prepare_once(n_records: int, n_workers: int = 2) -> None:
 def _watch(seen: dict[int, int]) -> None:
     """Note the peak of each child while it lives.
 
-    Not getrusage's: what a child reports there begins with its parent's size at the fork.
+    Not by getrusage: a child's value there starts with its parent's size at the fork.
     """
     while True:
         with contextlib.suppress(OSError, ValueError, StopIteration):  # children come and go
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
             for child in map(int, children):
-                # Workers only: what was just forked still has its parent's size.
+                # Workers only: a process that was just forked still has its parent's size.
                 if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
                     seen[child] = _peak_kb(child)
         time.sleep(0.05)
@@ -103,7 +102,7 @@ def main() -> None:
     print(as_lines(conditions(["pyarrow"])), flush=True)
     peaks = {n_records: peak_mb(n_records) for n_records in (few, many)}
     every = {n: (parent, child, parent + 2 * child) for n, (parent, child) in peaks.items()}
-    rows = [[f"{n:,}", *(f"{each:.0f}" for each in figures)] for n, figures in every.items()]
+    rows = [[f"{n:,}", *(f"{each:.0f}" for each in peaks_mb)] for n, peaks_mb in every.items()]
     print(table(["records", "parent, MB at most", "largest worker", "parent and 2 workers"], rows))
     growth = [b / a - 1 for a, b in zip(every[few], every[many], strict=True)]
     for who, share in zip(("parent", "worker", "all"), growth, strict=True):

@@ -1,16 +1,16 @@
 """How fast signals are prepared and handed out, against wfdb, a plain memory map and zarr-python.
 
-The recordings are WFDB files of format 16, 12 leads x 5000 samples: PTB-XL's where they are there,
-else simulated ones. All are in the page cache, so nothing waits for a disk to read; what is
-prepared is written and synced. In turn, round by round:
+The recordings are WFDB files of format 16, 12 leads x 5000 samples: PTB-XL's if available,
+otherwise simulated ones. All are in the page cache, so reading does not wait for a disk; prepared
+data are written and synced. Measured in turn, round by round:
 
 - reading: `read_wfdb` against `wfdb.rdsamp` over the same files;
 - the whole prepare stage (table, reading, checks, conversion, CRC, shards written and synced,
   records table), with one process and with two, against `wfdb.rdsamp`, which only reads, in one
   process;
-- random batches out of the store, each way with slots of its own: ours, a plain numpy memory map
-  of the same int16 values, zarr-python's orthogonal selection on the same store, and a loop of
-  `wfdb.rdsamp`, which gives float64.
+- random batches from the store, with different slots for each reader: ours, a plain numpy memory
+  map of the same int16 values, zarr-python's orthogonal selection on the same store, and a loop of
+  `wfdb.rdsamp`, which returns float64.
 """
 
 import argparse
@@ -35,11 +35,11 @@ Slots = npt.NDArray[np.int64]
 Way = Callable[[Slots], npt.NDArray[Any]]
 
 _BATCHES = (32, 256)
-_SLOW_EVERY = 10  # a slow way is measured in one round of so many
+_SLOW_EVERY = 10  # slow readers are measured in every tenth round only
 
 
 def per_second(read: Callable[[Path], object], headers: Sequence[Path]) -> float:
-    """How many recordings a second."""
+    """Recordings per second."""
     started = time.perf_counter()
     for header in headers:
         read(header)
@@ -47,7 +47,7 @@ def per_second(read: Callable[[Path], object], headers: Sequence[Path]) -> float
 
 
 def rdsamp(header: Path) -> npt.NDArray[np.float64]:
-    """What peers do: (5000, 12) in mV."""
+    """The peers' way: (5000, 12) in mV."""
     import wfdb  # not at the top: each process of prepare imports this file
 
     values: npt.NDArray[np.float64] = wfdb.rdsamp(str(header.with_suffix("")))[0]
@@ -55,7 +55,7 @@ def rdsamp(header: Path) -> npt.NDArray[np.float64]:
 
 
 def measure_reading(sample: EcgSample, n_files: int, n_rounds: int) -> tuple[float, float, float]:
-    """Recordings a second of ours and of wfdb's, and the median of their ratios."""
+    """Recordings per second of ours and of wfdb's, and the median of their ratios."""
     ours, peers = [], []
     for number in range(n_rounds + 1):
         first = number * n_files % len(sample.headers)
@@ -64,15 +64,15 @@ def measure_reading(sample: EcgSample, n_files: int, n_rounds: int) -> tuple[flo
             header.with_suffix(".dat").read_bytes()
         for read, found in [(read_wfdb, ours), (rdsamp, peers)][:: 1 if number % 2 else -1]:
             found.append(per_second(read, chosen))
-    return _compared(ours[1:], peers[1:])  # the first round is to warm up
+    return _compared(ours[1:], peers[1:])  # the first round warms up
 
 
 def measure_prepare(
     sample: EcgSample, folder: Path, n_records: int, n_rounds: int
 ) -> dict[int, tuple[float, float, float]]:
-    """For one and two processes: records a second, those of wfdb.rdsamp, the median of ratios.
+    """For one and two processes: records per second, those of wfdb.rdsamp, median of the ratios.
 
-    The last store stays in `folder`/work.
+    Leaves the last store in `folder`/work.
     """
     write_table(folder / "records.csv", sample, n_records)
     peers: list[float] = []
@@ -91,7 +91,7 @@ def measure_prepare(
 def measure_batches(
     folder: Path, sample: EcgSample, batch: int, n_rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """Records a second of each way, and the median of: its seconds to those of ours."""
+    """Records per second of each reader, and the median ratio of its seconds to ours."""
     import zarr
 
     (path,) = (folder / "work" / "signals").glob("*.zarr")
@@ -149,11 +149,11 @@ def _check(name: str, got: npt.NDArray[Any], wanted: npt.NDArray[np.int16]) -> N
         else np.array_equal(got, wanted)
     )
     if not equal:
-        raise SystemExit(f"{name} gave other values than the plain file holds")
+        raise SystemExit(f"{name} returned values that differ from the plain file's")
 
 
 def _write_plain(path: Path, store: SignalStore) -> None:
-    """Every record in one .npy; afterwards each record of `store` is checked and cached."""
+    """Write every record into one .npy, which also verifies and caches each record of `store`."""
     shape = (store.n_slots, len(store.leads), store.samples)
     plain = np.lib.format.open_memmap(path, "w+", np.int16, shape)
     for first in range(0, store.n_slots, 256):

@@ -22,7 +22,7 @@ Adc = npt.NDArray[np.int16]
 
 
 def twelve_leads(samples: int = 5000, seed: int = 0) -> Adc:
-    """(12, samples) in units of 5 µV that keep Einthoven's and Goldberger's relations exactly."""
+    """(12, samples) in units of 5 µV; Einthoven's and Goldberger's relations hold exactly."""
     adc = ecg_like(samples, seed) // QUANTUM_UV
     adc[:2] = adc[:2] // 2 * 2
     one, two = adc[0], adc[1]
@@ -227,7 +227,7 @@ def scp_bytes(
     beats_at: Sequence[int] = (),
     counts: Sequence[int] | None = None,
 ) -> bytes:
-    """Sections 0, 1, (2), 3, (4, 5), 6. With `beat`, it is taken away at each place (from 0)."""
+    """Sections 0, 1, (2), 3, (4, 5), 6. With `beat`, it is subtracted at each place (from 0)."""
     starts = [1] * len(adc) if starts is None else starts
     counts = [adc.shape[1]] * len(adc) if counts is None else counts
     bodies = {1: _scp_person()}
@@ -252,7 +252,7 @@ def scp_bytes(
 
 
 def mend_scp(data: bytes) -> bytes:
-    """Make every checksum right again, as far as the file's own list of sections reaches."""
+    """Recompute the checksums of all sections that the file lists."""
     mended = bytearray(data)
     end = min(6 + struct.unpack_from("<I", data, 10)[0], len(data)) if len(data) >= 32 else 0
     for at in range(22, end - 9, 10):
@@ -370,7 +370,7 @@ def edf_annotations(texts: Sequence[str], size: int = 30) -> dict[str, Any]:
 
 
 def write_all(folder: Path, adc: Adc | None = None) -> dict[str, Path]:
-    """The same ECG in every format, with a person in it; the median beat first where one fits."""
+    """The same ECG in every format, with a person's data; the median beat first where possible."""
     adc = twelve_leads() if adc is None else adc
     beat = adc[:, 100:700]
     eight = [LEADS.index(lead) for lead in MUSE_LEADS]

@@ -1,8 +1,7 @@
-"""Damaged and hostile files of every format: each ends as a record or a RecordError, soon and in
-little memory.
+"""The worker of the format fuzz tests: damaged and hostile files of one format in one process.
 
-Run as a script, it is the worker: one process for one format. A watchdog ends it where a single
-file takes too long, whatever code it hangs in, and the kernel refuses it memory beyond the limit.
+Each file must end as a record or a RecordError, quickly and in little memory. A watchdog ends the
+process if one file takes too long, whatever code hangs, and the kernel limits its memory.
 """
 
 import argparse
@@ -103,7 +102,7 @@ KINDS: tuple[Mutation, ...] = (
 
 @dataclass(frozen=True)
 class Subject:
-    """A whole recording, of which each file in turn is damaged."""
+    """A good recording whose files are damaged in turn."""
 
     path: Path
     files: tuple[Path, ...]
@@ -147,7 +146,7 @@ def packed_212(adc: npt.NDArray[np.int16]) -> bytes:
 
 
 def mutate(original: bytes, name: str, rng: random.Random) -> tuple[bytes, bool]:
-    """A damaged copy, and whether its checksum was made right again."""
+    """A damaged copy, and whether its checksum was recomputed."""
     data = bytearray(original)
     if b"\0<\0" in original[:100]:  # UTF-16: damage the text, not the code units
         data = bytearray(original.decode("utf-16").encode())
@@ -172,7 +171,7 @@ class Watch:
         self.name, self.became, self.slowest_s = name, collections.Counter[str](), 0.0
 
     def read(self, path: Path, which: str) -> tuple[npt.NDArray[np.float32] | None, str | None]:
-        """Read a file that `which` names, for whoever looks for the one that failed."""
+        """Read a file; `which` names it on stderr, to find the one that failed."""
         print(f"{self.name} {which}", file=sys.stderr, flush=True)
         start = time.process_time()
         with time_limit(SECONDS_A_FILE):
@@ -188,7 +187,7 @@ class Watch:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End this process, with a traceback, after so many seconds of its own work.
+    """End this process with a traceback after some seconds of CPU time.
 
     Of work, since beside other jobs a clock on the wall runs out for no fault of the reader's; on
     that clock, twelve times as long, for a reader that waits for something.
@@ -204,13 +203,13 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def peak_mb() -> float:
-    """Most memory this program has had. (ru_maxrss would count what forked it, too.)"""
+    """Peak memory of this program. (ru_maxrss would include that of the process it forked from.)"""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
 
 
 def work(name: str, folder: Path, mutations: int, first_seed: int) -> str:
-    """Read hostile and damaged files of one format; returns what became of them."""
+    """Read hostile and damaged files of one format; returns the outcomes."""
     watch = Watch(name)
     for title, path in hostile_files.write_hostile(name, folder / "hostile"):
         _, reason = watch.read(path, title)
@@ -243,7 +242,7 @@ def is_guarded(name: str, damaged: Path, mended: bool) -> bool:
 
 
 def has_the_same_sums(name: str, file: Path) -> bool:
-    """WFDB adds up 16 bits: what two changes leave equal, nobody can see."""
+    """WFDB's checksum is a 16-bit sum, so two changes can cancel out unnoticed."""
     data = np.frombuffer(file.read_bytes(), np.uint8)
     if name == "WFDB 16":
         found = np.frombuffer(data[: ADC.size * 2].tobytes(), "<i2").astype(np.int64)
@@ -256,7 +255,7 @@ def has_the_same_sums(name: str, file: Path) -> bool:
 
 
 def limit_memory() -> None:
-    """Refuse address space beyond four gigabytes more than now, touched or not.
+    """Limit address space to four gigabytes more than now.
 
     That ends absurd claims. What is touched is held to a gigabyte after each file: with a limit as
     low as that, a library in C would fail to get memory and the file would seem to be refused.

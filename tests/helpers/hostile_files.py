@@ -1,4 +1,4 @@
-"""Files made to cost much: headers that claim terabytes, and bombs that unpack to gigabytes.
+"""Files designed to exhaust memory: headers that claim terabytes, and decompression bombs.
 
 Each is small on disk. A reader must refuse it before making room for what it claims, or read it
 within the limits of tests/read_ecg/formats/test_format_fuzz.py.
@@ -70,7 +70,7 @@ def npz_of_absurd_names(path: Path) -> None:
 
 
 def npz_bomb(path: Path) -> None:
-    """Two gigabytes, honestly announced."""
+    """Two gigabytes, and the archive says so."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         with archive.open("signal.npy", "w", force_zip64=True) as member:
             member.write(npy_header((22_000_000, 12)))
@@ -79,7 +79,7 @@ def npz_bomb(path: Path) -> None:
 
 
 def npz_bomb_in_disguise(path: Path) -> None:
-    """Two gigabytes, announced as 48 kB in both places of the archive."""
+    """Two gigabytes, stated as 48 kB in both places of the archive."""
     whole = npy_header((500, 12)) + bytes(48_000)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("signal.npy", whole)
@@ -137,14 +137,14 @@ def hdf5_of_absurd_ids(path: Path) -> None:
 
 
 def hdf5_bomb(path: Path) -> None:
-    """A chunk of 48 kB that unpacks to two gigabytes."""
+    """A chunk of 48 kB that decompresses to two gigabytes."""
     with h5py.File(path, "w") as file:
         signals = file.create_dataset("ecg", (500, 12), "<f8", chunks=(500, 12), compression="gzip")
         signals.id.write_direct_chunk((0, 0), zeros_deflated(2 << 30))
 
 
 def hdf5_of_a_large_chunk(path: Path) -> None:
-    """Honest, but one chunk is as large as a whole recording may be."""
+    """Valid, but one chunk is as large as a whole recording may be."""
     with h5py.File(path, "w") as file:
         signals = file.create_dataset(
             "ecg", (500, 12), "<f8", maxshape=(None, 12), chunks=(LARGEST, 12), compression="gzip"
@@ -206,7 +206,7 @@ def mat_with_absurd_data(path: Path) -> None:
 
 
 def mat_bomb(path: Path) -> None:
-    """A matrix of 500 x 12 whose numbers do unpack to two gigabytes."""
+    """A matrix of 500 x 12 whose numbers decompress to two gigabytes."""
     head, matrix = mat_file((500, 12), b"", 2 << 30)
     packed = zeros_deflated((2 << 30) + (1 << 20), matrix)
     path.write_bytes(head + struct.pack("<II", 15, len(packed)) + packed)
@@ -219,7 +219,7 @@ def mat_as_large_as_may_be(path: Path) -> None:
 
 
 def csv_of_many_cells(path: Path) -> None:
-    """As many cells as fit into the bytes that a CSV may have."""
+    """As many cells as fit into the largest allowed CSV."""
     head = ",".join(LEADS) + "\n"
     path.write_text(head + ("1," * 11 + "1\n") * ((1 << 26) // 24 - 10))
 

@@ -1,5 +1,5 @@
-"""MFER files written by hand from the standard's tables of tags, so that a test can also write them
-wrongly. Knows nothing of ecgdatakit.
+"""MFER files written by hand from the standard's tables of tags, without ecgdatakit, so that a test
+can also write faulty ones.
 
 Source: MFER Part 1 (tag, length, contents), Part 3-1 (standard 12-lead ECG: lead codes).
 """

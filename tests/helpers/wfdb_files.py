@@ -1,4 +1,4 @@
-"""WFDB files written by hand, so that a test can also write them wrongly."""
+"""WFDB files written by hand, so that a test can also write faulty ones."""
 
 from collections.abc import Sequence
 from pathlib import Path

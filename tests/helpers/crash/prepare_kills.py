@@ -1,9 +1,9 @@
-"""The kill campaign of `ecgpipe prepare`: two workers, killed at random moments, started again.
+"""The kill campaign of `ecgpipe prepare`: two workers, killed at random moments and restarted.
 
-Owns the kills: the whole family of processes at once, as a scheduler's limit or a lost machine ends
-them, or one worker, as a lack of memory does. Moments are uniform over the time that an undisturbed
-run takes. Each start goes on where the last was killed, until one comes through; then the store
-must be, byte for byte, that of the undisturbed run. Run it by hand or by `make crash-prepare`:
+Owns the kills: all processes at once, as at a scheduler's limit or a machine failure, or one
+worker, as when memory runs out. Moments are uniform over the duration of an undisturbed run. Each
+start continues after the last kill until one finishes; then the store must equal that of the
+undisturbed run byte for byte. Run it by hand or by `make crash-prepare`:
 
     python tests/helpers/crash/prepare_kills.py --kills 100
 """
@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-if not __package__:  # a script uses the tree that it lies in, whatever else is installed
+if not __package__:  # a script imports its own tree, whatever else is installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -37,7 +37,7 @@ from ecgpipe.cache.signals.verify import verify_signals
 N_RECORDS = 1024 * 3 + 40
 RECORDINGS = 16
 PRESENT = 12
-"""Of 16 recordings so many are there; the others are rejected, and that must be resumed too."""
+"""Existing recordings; the others are rejected, which must survive kills too."""
 
 HANG_AFTER_S = 120.0
 
@@ -52,7 +52,7 @@ class Preparation:
     """A hospital on disk, and `ecgpipe prepare` on it."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the recordings and their table below `folder`."""
+        """Write the recordings and their table below `folder`."""
         self.folder = folder
         self._source = folder / "ecg"
         for number in range(PRESENT):
@@ -66,7 +66,7 @@ class Preparation:
         self._config.write_text(json.dumps(settings))  # JSON is YAML
 
     def start(self, work: Path) -> subprocess.Popen[str]:
-        """The command, as the leader of a process group of its own."""
+        """Start the command as the leader of a process group."""
         command = [sys.executable, "-m", "ecgpipe", "prepare", "-c", str(self._config)]
         return subprocess.Popen(
             [*command, "--set", f"work_dir={work}"],
@@ -79,7 +79,7 @@ class Preparation:
         )
 
     def run(self, work: Path) -> float:
-        """One undisturbed run; returns how many seconds it took."""
+        """One undisturbed run; returns its seconds."""
         started = time.monotonic()
         process = self.start(work)
         _, errors = process.communicate(timeout=HANG_AFTER_S)
@@ -123,12 +123,12 @@ def workers_of(pid: int) -> list[int]:
 
 
 def kill_prepare(n_kills: int, seed: int, folder: Path) -> Findings:
-    """Kill `ecgpipe prepare` so many times, over as many stores as that takes.
+    """Kill `ecgpipe prepare` repeatedly, over as many stores as that takes.
 
     Args:
-        n_kills: how many times.
-        seed: of the moments and victims, as far as a busy machine lets them be the same twice.
-        folder: empty; recordings and stores are made there.
+        n_kills: the number of kills.
+        seed: of the moments and victims; a busy machine still makes runs differ.
+        folder: empty; recordings and stores are written there.
     """
     findings, started, chance = Findings("kill -9"), time.monotonic(), random.Random(seed)
     preparation = Preparation(folder)
@@ -138,10 +138,10 @@ def kill_prepare(n_kills: int, seed: int, folder: Path) -> Findings:
     work = folder / "work"
     while True:
         process = preparation.start(work)
-        came_through = _one_life(process, work, findings, chance, seconds, n_kills, counts)
+        finished = _one_life(process, work, findings, chance, seconds, n_kills, counts)
         if findings.hangs or findings.unreadable:
             break
-        if came_through:
+        if finished:
             counts["stores"] += 1
             findings.wrong += contents(work) != wanted
             shutil.rmtree(work)
@@ -165,7 +165,7 @@ def _one_life(
     n_kills: int,
     counts: dict[str, int],
 ) -> bool:
-    """One start, killed or not; whether it came to its own good end."""
+    """One start, killed or not; returns whether it finished."""
     victim = "groups" if chance.random() < 0.5 else "workers"
     alive: list[int] = []
     killed = False
@@ -220,12 +220,12 @@ def _is_alive(pid: int) -> bool:
 
 
 def _is_begun(store: Path) -> bool:
-    """Whether both descriptions are written; before that there is nothing to check."""
+    """Whether the store's description is written; before that there is nothing to check."""
     return (store / "zarr.json").exists()
 
 
 def _leftovers(work: Path) -> int:
-    """Temporary files of killed writers, which are removed so that each is counted once."""
+    """Count the temporary files of killed writers, and remove them."""
     found = [path for path in work.rglob(".*.tmp") if path.is_file()]
     for path in found:
         path.unlink(missing_ok=True)
@@ -235,17 +235,17 @@ def _leftovers(work: Path) -> int:
 def main() -> int:
     """Run the campaign; 1 where anything was found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--kills", type=int, default=100, help="kill so many times")
-    parser.add_argument("--seed", type=int, default=None, help="default: another each time")
-    asked = parser.parse_args()
-    seed = secrets.randbits(32) if asked.seed is None else asked.seed
+    parser.add_argument("--kills", type=int, default=100, help="number of kills")
+    parser.add_argument("--seed", type=int, default=None, help="default: random")
+    options = parser.parse_args()
+    seed = secrets.randbits(32) if options.seed is None else options.seed
     folder = Path(tempfile.mkdtemp(prefix="crash-prepare-"))
-    findings = kill_prepare(asked.kills, seed, folder)
+    findings = kill_prepare(options.kills, seed, folder)
     print(f"Kill campaign of prepare, seed {seed}\n{table([findings])}")
     if findings.is_clean:
         shutil.rmtree(folder)
         return 0
-    print(f"Faults were found. What is left of it is in {folder}.")
+    print(f"Faults were found. The files are kept in {folder}.")
     return 1
 
 

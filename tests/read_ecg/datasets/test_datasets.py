@@ -249,7 +249,7 @@ def test_mitbih_is_prepared_at_the_settings_rate(real_data: Path, tmp_path: Path
     assert signals_uv.shape[1:] == (12, 5000)
 
 
-def test_the_central_beat_gives_the_text_and_lies_in_the_centre(real_data: Path) -> None:
+def test_the_central_beat_gives_the_finding_and_is_in_the_centre(real_data: Path) -> None:
     source = read_source(mitbih(real_data / "mitdb"))
     marks = {
         name: wfdb.rdann(str(real_data / "mitdb" / name), "atr")
@@ -322,7 +322,7 @@ def test_another_seed_draws_other_windows_and_the_same_one_the_same(real_data: P
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_at_most_so_many_windows_of_each_beat_and_record(real_data: Path) -> None:
+def test_the_number_of_windows_per_beat_and_record_is_limited(real_data: Path) -> None:
     rows = read_source(mitbih(real_data / "mitdb", windows_per_beat=4)).rows
     assert max(Counter((row.path, row.findings) for row in rows).values()) == 4
 
@@ -415,7 +415,7 @@ def test_a_damaged_mitbih_recording_is_refused(tmp_path: Path, spoil: Any, reaso
     assert caught.value.reason == reason
 
 
-def test_mitbih_with_twelve_leads_asked_for_says_what_to_set(tmp_path: Path) -> None:
+def test_requiring_twelve_leads_of_mitbih_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="have two leads, so all would be rejected: set min_leads"):
         DataConfig(sources=(mitbih(tmp_path),))
     assert DataConfig(sources=(mitbih(tmp_path),), min_leads=2).min_leads == 2
@@ -441,7 +441,7 @@ def row(**settings: Any) -> SourceRow:
     )
 
 
-def test_a_window_is_cut_where_it_is_said() -> None:
+def test_a_window_is_cut_at_its_start() -> None:
     record = EcgRecord(np.tile(np.arange(3600, dtype=np.float32), (12, 1)), 360.0, ("note",))
     part = excerpt(record, 2.5, 5.0)
     assert (part.signal_mv[0, 0], part.signal_mv.shape, part.rate_hz) == (900, (12, 1800), 360)

@@ -46,7 +46,7 @@ def test_excel_and_parquet_read_like_csv(tmp_path: Path) -> None:
     assert list(read_table(tmp_path / "t.parquet")) == ROWS
 
 
-def test_a_number_kept_by_excel_as_a_float_is_the_id_it_was(tmp_path: Path) -> None:
+def test_an_id_that_excel_stored_as_a_float_is_read_as_an_integer(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"record_id": [17.0, 18.0], "age": [63.5, None]}), tmp_path / "t.parquet"
     )

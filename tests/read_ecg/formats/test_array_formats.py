@@ -82,13 +82,13 @@ def test_the_number_of_leads_tells_which_way_an_array_lies(tmp_path: Path, way: 
     assert is_the_ramp(read_numpy(say(write_npy(tmp_path / "a", values))))
 
 
-def test_leads_are_ordered_by_name_and_units_by_what_is_said(tmp_path: Path) -> None:
+def test_leads_are_ordered_by_name_and_scaled_by_their_units(tmp_path: Path) -> None:
     names = list(reversed(LEADS))
     path = say(write_npy(tmp_path / "a", UV[::-1] / 1000), units="mV", leads=names)
     assert is_the_ramp(read_numpy(path))
 
 
-def test_a_converters_own_numbers_are_scaled(tmp_path: Path) -> None:
+def test_adc_values_are_scaled(tmp_path: Path) -> None:
     path = write_npy(tmp_path / "a", (UV / 5).astype(np.int16))
     facts = {"rate_hz": 500, "mv_per_unit": 0.005, "leads": list(LEADS)}
     path.with_suffix(".json").write_text(json.dumps(facts))
@@ -97,7 +97,7 @@ def test_a_converters_own_numbers_are_scaled(tmp_path: Path) -> None:
     assert record.about == {"format": "NumPy"}
 
 
-def test_one_file_may_speak_for_a_whole_folder_and_a_recordings_own_wins(tmp_path: Path) -> None:
+def test_facts_of_a_folder_yield_to_those_of_a_recording(tmp_path: Path) -> None:
     (tmp_path / "arrays.json").write_text(json.dumps(FACTS))
     one, other = write_npy(tmp_path / "one"), say(write_npy(tmp_path / "other"), rate_hz=250)
     assert read_numpy(one).rate_hz == 500
@@ -138,7 +138,7 @@ def test_all_missing_facts_are_named(tmp_path: Path) -> None:
         ('{"variable": 3}', "variable: Input should be a valid string"),
     ],
 )
-def test_facts_that_are_wrong_say_how(tmp_path: Path, facts: str, message: str) -> None:
+def test_wrong_facts_say_what_is_wrong(tmp_path: Path, facts: str, message: str) -> None:
     path = write_npy(tmp_path / "a")
     path.with_suffix(".json").write_text(facts)
     assert message in refusal(read_numpy, path)[1]
@@ -155,7 +155,7 @@ def test_facts_that_are_wrong_say_how(tmp_path: Path, facts: str, message: str) 
         (np.full((50, 12), "x"), "not an array of real numbers"),
     ],
 )
-def test_an_array_that_is_no_recording_is_refused(
+def test_an_array_that_cannot_be_a_recording_is_refused(
     tmp_path: Path, values: Any, message: str
 ) -> None:
     assert message in refusal(read_numpy, say(write_npy(tmp_path / "a", values)))[1]
@@ -171,12 +171,12 @@ def test_an_absurdly_large_array_is_refused_before_it_is_read(
 # --- NumPy
 
 
-def test_an_npz_may_say_everything_itself(tmp_path: Path) -> None:
+def test_an_npz_may_state_all_facts(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a", signal=UV, leads=np.array(LEADS), rate_hz=500, units="uV")
     assert is_the_ramp(read_numpy(path))
 
 
-def test_an_npz_with_one_array_and_a_file_beside_it_is_read(tmp_path: Path) -> None:
+def test_an_npz_with_one_array_and_a_json_file_is_read(tmp_path: Path) -> None:
     assert is_the_ramp(read_numpy(say(write_npz(tmp_path / "a", ecg=UV))))
 
 
@@ -212,7 +212,7 @@ def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
     assert not is_numpy(path.read_bytes()[:512], path)
 
 
-def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_not_decompressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ecgpipe.read_ecg.formats import numpy_file as numpy_record
 
     monkeypatch.setattr(numpy_record, "MAX_VALUES", 500)
@@ -241,7 +241,7 @@ def test_each_column_has_its_own_unit_and_an_empty_cell_is_no_reading(tmp_path: 
     assert np.isnan(record.signal_mv[0, 2])
 
 
-def test_heads_without_units_are_completed_by_the_file_beside_them(tmp_path: Path) -> None:
+def test_headers_without_units_are_completed_by_the_json_file(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a", "aVR\tI\n1000\t500\n2000\t700\n3000\t0\n")
     assert refusal(read_csv, path)[0] == "units"
     path.with_suffix(".json").write_text('{"rate_hz": 250, "units": "uV"}')
@@ -250,7 +250,7 @@ def test_heads_without_units_are_completed_by_the_file_beside_them(tmp_path: Pat
     assert record.signal_mv[LEADS.index("aVR")] == pytest.approx([1, 2, 3])
 
 
-def test_a_csv_without_heads_is_read_where_the_leads_are_named_beside_it(tmp_path: Path) -> None:
+def test_a_csv_without_headers_is_read_if_the_json_file_names_the_leads(tmp_path: Path) -> None:
     text = "\n".join(",".join(str(v) for v in UV[:, t]) for t in range(50))
     path = write_csv(tmp_path / "a", text)
     assert refusal(read_csv, path)[0] == "units"
@@ -284,7 +284,7 @@ def test_times_rounded_to_a_millisecond_give_the_true_rate(tmp_path: Path) -> No
         ('I [mV]\n"1\n', "unreadable", "not readable as CSV"),
     ],
 )
-def test_a_csv_that_cannot_be_believed_says_why(
+def test_a_csv_with_mistakes_says_which(
     tmp_path: Path, text: str, reason: str, message: str
 ) -> None:
     found, said = refusal(read_csv, write_csv(tmp_path / "a", text))
@@ -305,13 +305,13 @@ def test_a_code15_exam_is_found_by_its_id_without_its_padding(tmp_path: Path) ->
     assert record.signal_mv[LEADS.index("V6"), 1000] == pytest.approx(2 + 1.1 + 1.0)
 
 
-def test_the_unit_of_code15_is_asked_for(tmp_path: Path) -> None:
+def test_the_unit_of_code15_must_be_stated(tmp_path: Path) -> None:
     reason, message = refusal(read_hdf5, write_code15(tmp_path / "exams_part0"), "1169161")
     assert reason == "units"
     assert "nothing states the units of exams_part0.hdf5" in message
 
 
-def test_an_exam_that_is_not_there_or_not_named_says_so(tmp_path: Path) -> None:
+def test_a_missing_or_unnamed_exam_is_refused(tmp_path: Path) -> None:
     path = write_code15(tmp_path / "exams_part0")
     assert refusal(read_hdf5, path, "999")[0] == "missing file"
     assert "holds 3 recordings; name one" in refusal(read_hdf5, path)[1]
@@ -327,7 +327,7 @@ def test_an_exam_of_zeros_is_flat(tmp_path: Path) -> None:
     assert refusal(read_hdf5, path, "1169160")[0] == "flat"
 
 
-def test_another_hdf5_is_read_by_what_stands_beside_it(tmp_path: Path) -> None:
+def test_any_hdf5_is_read_with_a_json_file(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["ecg"] = UV + 1
@@ -447,7 +447,7 @@ def test_an_array_is_read_as_any_recording_is(tmp_path: Path, form: str) -> None
     assert is_the_ramp(read_recording(write_one(tmp_path, form)))
 
 
-def test_an_exam_is_named_behind_its_file_and_its_mending_is_seen(tmp_path: Path) -> None:
+def test_an_exam_is_named_after_its_file_and_its_repair_is_noticed(tmp_path: Path) -> None:
     path = write_code15(tmp_path / "exams_part0")
     exam = path.with_name(f"{path.name}#1169161")
     before = recording_state(exam)

@@ -100,15 +100,15 @@ def test_a_format_is_known_by_its_content_and_read_to_the_quantum(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_record_says_of_itself_names_nobody(name: str, written: dict[str, Path]) -> None:
+def test_a_records_description_identifies_nobody(name: str, written: dict[str, Path]) -> None:
     about = read_recording(written[name]).about
     assert about["format"] == name
     assert set(about) <= set(ABOUT)
     assert (about["sex"], about["age"]) == ("F", "64")
     assert about["recorded_at"] == "2024-03-05 09:08:07"
-    told = " ".join(about.values()).casefold()
+    text = " ".join(about.values()).casefold()
     for secret in ("yamada", "山田", "4711", "taro", "suzuki", "serial", "1960"):
-        assert secret not in told
+        assert secret not in text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,7 +140,7 @@ def test_a_huge_file_is_refused_before_it_is_read(
     assert peak_bytes < 32 << 20
 
 
-def test_a_file_of_no_known_format_is_told_which_are_known(tmp_path: Path) -> None:
+def test_a_file_of_unknown_format_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     for content in (b"", b"%PDF-1.4", b"\0" * 5000, b"<html></html>", b"\xffBIOSEMI" + b" " * 300):
         reason, message = refusal(tmp_path, content)
         assert reason == Reason.UNREADABLE
@@ -269,7 +269,7 @@ def test_a_lead_is_known_by_code_or_meaning_and_both_must_agree(tmp_path: Path) 
         read_recording(write_dicom(tmp_path / "a", [group]))
 
 
-def test_dicom_samples_that_are_not_there_are_counted(tmp_path: Path) -> None:
+def test_missing_dicom_samples_are_counted(tmp_path: Path) -> None:
     group = dicom_group(ADC)
     group.WaveformData = group.WaveformData[: 12 * 2 * 4000]
     with pytest.raises(RecordError, match="holds 4,000 of the 5,000 samples") as caught:

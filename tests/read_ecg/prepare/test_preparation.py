@@ -159,7 +159,7 @@ def refuse_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard_job, "read_recording", refuse)
 
 
-def test_a_mended_finding_reads_no_signal_again(
+def test_a_corrected_finding_reads_no_signal_again(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hospital.rows[3]["findings"] = "左室肥大症"
@@ -268,7 +268,7 @@ def test_two_sources_go_into_one_store(hospital: Hospital, real_data: Path) -> N
     assert {p.source.name for p in plan} == {"records.csv", "ptbxl"}
 
 
-def test_mended_recordings_are_read_and_the_rest_is_not_read_again(
+def test_repaired_recordings_are_read_and_the_rest_is_not_read_again(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signal_format, "RECORDS_PER_SHARD", 4)
@@ -300,7 +300,7 @@ def test_mended_recordings_are_read_and_the_rest_is_not_read_again(
         assert np.abs(signal_uv - reference * 1000).max() <= 0.5
 
 
-def test_too_many_bad_records_can_be_mended_as_the_message_says(hospital: Hospital) -> None:
+def test_too_many_bad_records_can_be_corrected_as_the_message_says(hospital: Hospital) -> None:
     away = [hospital.folder / "ecg" / f"r{number:02}.dat" for number in range(8)]
     for file in away:
         file.rename(file.with_suffix(".away"))

@@ -129,7 +129,7 @@ def test_two_that_find_all_done_at_once_both_complete_the_data(
     assert json.loads((store / "manifest.json").read_text())["complete"]
 
 
-def test_a_mended_recording_is_read_by_its_own_worker_and_the_rest_is_taken_over(
+def test_a_repaired_recording_is_read_by_its_worker_and_the_rest_is_taken_over(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work(hospital, "work", Share())

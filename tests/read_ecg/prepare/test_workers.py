@@ -116,7 +116,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("victim", ["parent", "worker"])
-def test_kills_leave_nothing_half_done_and_nobody_behind(
+def test_kills_leave_no_partial_shard_and_no_process(
     recordings: Path, undisturbed: dict[str, bytes], tmp_path: Path, victim: str
 ) -> None:
     program, store = tmp_path / "program.py", tmp_path / "s.zarr"

@@ -143,7 +143,7 @@ def test_clipping_is_seen_and_a_tall_beat_is_not() -> None:
     assert "II" in facts(cut).clipped
 
 
-def test_flat_and_absent_leads_and_gaps_are_told() -> None:
+def test_flat_and_absent_leads_and_gaps_are_suspected() -> None:
     signal = ecg()
     signal[6] = 0.4
     signal[7] = np.nan
@@ -153,9 +153,9 @@ def test_flat_and_absent_leads_and_gaps_are_told() -> None:
     assert found.absent == ("V2",)
     assert found.missing_share == pytest.approx(500 / (11 * 5000))
     assert np.isnan(found.span_mv[7])
-    told = suspected([signal, *(ecg(bpm) for bpm in (60, 70, 80))])
-    assert {"flat lead", "absent lead"} == set(told)
-    assert told["absent lead"].cases[0].detail == "V2"
+    found = suspected([signal, *(ecg(bpm) for bpm in (60, 70, 80))])
+    assert {"flat lead", "absent lead"} == set(found)
+    assert found["absent lead"].cases[0].detail == "V2"
 
 
 def test_the_span_is_that_of_the_middle_of_the_samples() -> None:
@@ -181,7 +181,9 @@ def test_a_recording_without_any_reading_is_survived() -> None:
         (0.001, "1,000 times too small (V read as mV?)"),
     ],
 )
-def test_wrong_units_of_one_recording_are_told_by_their_power(factor: float, words: str) -> None:
+def test_wrong_units_of_one_recording_are_named_by_their_power_of_ten(
+    factor: float, words: str
+) -> None:
     signals = [ecg(bpm) for bpm in range(60, 100, 5)]
     signals[3] = signals[3] * np.float32(factor)
     units = suspected(signals)["units"]
@@ -189,32 +191,32 @@ def test_wrong_units_of_one_recording_are_told_by_their_power(factor: float, wor
     assert words in units.cases[0].detail
 
 
-def test_a_whole_table_in_wrong_units_is_told() -> None:
+def test_a_whole_table_in_wrong_units_is_suspected() -> None:
     units = suspected([ecg(bpm) * np.float32(10) for bpm in range(60, 100, 5)])["units"]
     assert len(units.cases) == 8
     assert "10 times too large" in units.cases[0].detail
 
 
-def test_another_rate_with_the_others_samples_is_told() -> None:
+def test_a_different_rate_with_the_usual_number_of_samples_is_suspected() -> None:
     signals = [ecg(bpm) for bpm in (60, 65, 70, 75, 80, 85)]
     rate = suspected(signals, [500, 500, 250, 500, 500, 500])["rate"]
     assert numbers(rate) == [2]
     assert "the heart rate is 35 bpm, but would be 70 at 500 Hz" in rate.cases[0].detail
 
 
-def test_honest_recordings_of_another_rate_are_not_suspected() -> None:
+def test_correct_recordings_of_a_different_rate_are_not_suspected() -> None:
     signals = [ecg(60), ecg(65), ecg(70), ecg(75), ecg(80), ecg(70, 250)]
     assert suspected(signals, [500, 500, 500, 500, 500, 250]) == {}
 
 
 @pytest.mark.parametrize("stated_hz", [250.0, 1000.0])
-def test_a_whole_table_at_a_wrong_rate_is_told(stated_hz: float) -> None:
+def test_a_whole_table_at_a_wrong_rate_is_suspected(stated_hz: float) -> None:
     signals = [ecg(bpm, seconds=20) for bpm in range(66, 90, 2)]
-    told = suspected(signals, [stated_hz] * len(signals))
-    assert "rate of all" in told
+    found = suspected(signals, [stated_hz] * len(signals))
+    assert "rate of all" in found
 
 
-def test_short_recordings_are_told() -> None:
+def test_short_recordings_are_suspected() -> None:
     short = suspected([ecg(seconds=7)])["short"]
     assert short.cases[0].detail == "7.0 s"
 
@@ -232,7 +234,7 @@ def test_real_hearts_beat_within_reason(real_data: Path) -> None:
     """Against the labels of 1,324 PTB-XL records: bradycardia below 66, tachycardia above 90."""
     import csv
 
-    wrong, told = [], 0
+    wrong, n_known = [], 0
     with (real_data / "ptbxl" / "ptbxl_database.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             slow, fast = "SBRAD" in row["scp_codes"], "STACH" in row["scp_codes"]
@@ -243,8 +245,8 @@ def test_real_hearts_beat_within_reason(real_data: Path) -> None:
             except RecordError:
                 continue
             bpm = inspect(record).heart_rate_bpm
-            told += 1
+            n_known += 1
             if bpm is None or (slow and bpm > 66) or (fast and bpm < 90):
                 wrong.append((row["ecg_id"], bpm))
-    assert told > 50
-    assert len(wrong) <= 0.05 * told, wrong
+    assert n_known > 50
+    assert len(wrong) <= 0.05 * n_known, wrong

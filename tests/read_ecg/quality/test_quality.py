@@ -144,27 +144,27 @@ def test_check_suspects_what_the_preparation_notes() -> None:
         signal[rng.integers(6)] *= rng.choice([1, 1, 0.9, 0.7, -1])
         signals.append(np.minimum(signal * rng.uniform(1, 2.5), 1.5))
     records = [EcgRecord(signal.astype(np.float32), 500) for signal in signals]
-    told = {s.kind: {c.number for c in s.cases} for s in suspicions(list(map(inspect, records)),
-                                                                    CONFIG)}  # fmt: skip
+    found = suspicions(list(map(inspect, records)), CONFIG)
+    suspected = {s.kind: {c.number for c in s.cases} for s in found}
     for kind, note in (("mains", "mains"), ("clipping", "clipping"), ("limb leads", "limb")):
         noted = {n for n, record in enumerate(records)
                  if any(said.startswith(note) for said in quality_notes(record))}  # fmt: skip
         assert 0 < len(noted) < len(records)
-        assert noted == told[kind]
+        assert noted == suspected[kind]
 
 
 def test_ludb_as_its_header_says_is_caught_by_einthoven(real_data: Path) -> None:
     """Each lead is stretched to 1 mV: what is read is what the header says, and wrong."""
     headers = sorted((real_data / "ludb" / "data").glob("*.hea"))
-    told = 0
+    n_noted = 0
     for header in headers:
         record = read_recording(header)
-        told += any("limb leads" in note for note in quality_notes(record))
+        n_noted += any("limb leads" in note for note in quality_notes(record))
         whole = np.stack([row * gain for row, gain in zip(record.signal_mv, gains_of(header),
                                                           strict=True)])  # fmt: skip
         raw = dataclasses.replace(record, signal_mv=(whole / 1000).astype(np.float32))
         assert not any("limb leads" in note for note in quality_notes(raw)), header
-    assert told >= 0.95 * len(headers)
+    assert n_noted >= 0.95 * len(headers)
 
 
 def gains_of(header: Path) -> list[float]:

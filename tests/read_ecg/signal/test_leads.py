@@ -117,7 +117,7 @@ def test_missing_limb_leads_follow_einthoven_and_goldberger() -> None:
         assert np.isnan(arranged[6:]).all()
 
 
-def test_a_lead_that_is_there_is_not_derived() -> None:
+def test_a_present_lead_is_not_derived() -> None:
     signals = [np.full(3, value, np.float32) for value in (1.0, 2.0, 99.0)]
     arranged, _ = arrange_leads(["I", "II", "III"], signals)
     assert arranged[LEADS.index("III")].tolist() == [99.0] * 3
@@ -129,7 +129,7 @@ def test_other_signals_are_left_out_and_noted() -> None:
     assert np.isfinite(arranged).any(axis=1).sum() == 1
 
 
-def test_unknown_names_are_refused_and_said() -> None:
+def test_unknown_lead_names_are_refused_and_listed() -> None:
     with pytest.raises(RecordError, match=r"none of its signals \(ECG1, ECG2\) is a known lead"):
         arrange_leads(["ECG1", "ECG2"], [np.ones(3, np.float32)] * 2)
 

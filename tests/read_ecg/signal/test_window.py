@@ -32,7 +32,7 @@ def reason_of(record: EcgRecord, **settings: object) -> tuple[str, str]:
     return caught.value.reason, str(caught.value)
 
 
-def test_samples_are_kept_to_half_a_microvolt() -> None:
+def test_samples_are_stored_to_half_a_microvolt() -> None:
     record = recording()
     signal_uv, notes = to_window(record, CONFIG)
     assert signal_uv.dtype == np.int16
@@ -69,7 +69,7 @@ def test_nan_never_reaches_the_store() -> None:
     assert np.abs(signal_uv).max() < 5000
 
 
-def test_a_two_lead_record_is_rejected_unless_it_is_asked_for() -> None:
+def test_a_two_lead_record_is_rejected_unless_allowed() -> None:
     signal = np.full((12, 5000), np.nan, np.float32)
     signal[[1, 6]] = recording().signal_mv[[1, 6]]
     record = EcgRecord(signal, 500)
@@ -95,7 +95,7 @@ def test_a_shorter_record_is_padded_with_no_reading() -> None:
 
 
 @pytest.mark.parametrize(("crop", "start"), [("first", 0), ("centre", 1000)])
-def test_a_longer_record_is_cropped_where_asked(crop: str, start: int) -> None:
+def test_a_longer_record_is_cropped_as_configured(crop: str, start: int) -> None:
     record = recording(7000)
     signal_uv, notes = to_window(record, dataclasses.replace(CONFIG, crop=crop))
     expected = record.signal_mv[:, start : start + 5000] * 1000
@@ -109,7 +109,7 @@ def test_a_gap_outside_the_window_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [100.0, 257.0, 360.0, 1000.0, 499.5])
-def test_any_rate_comes_out_at_the_asked_length(rate_hz: float) -> None:
+def test_any_rate_gives_the_configured_length(rate_hz: float) -> None:
     signal_uv, notes = to_window(recording(round(10 * rate_hz), rate_hz), CONFIG)
     assert signal_uv.shape == (12, 5000)
     assert "resampled" in notes
