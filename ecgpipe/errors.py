@@ -1,13 +1,13 @@
-"""What can go wrong for a person, as one short tree of exceptions.
+"""The errors that a user can fix, as one short tree of exceptions.
 
-Owns the exit codes. An `EcgpipeError` is written for the person who must mend it: where, what was
-met, what was wanted, what to do. The command line shows it as one paragraph and no traceback. A
-`ValueError` stays what it is elsewhere, a caller's bad argument, and an `assert` our own mistake.
+Owns the exit codes. An `EcgpipeError` says where, what was found, what was expected, and what to
+do; the command line shows it as one paragraph without a traceback. A `ValueError` is a caller's bad
+argument, and a failed `assert` our own mistake.
 """
 
 
 class EcgpipeError(Exception):
-    """Something a person must mend; shown without a traceback."""
+    """Something the user must fix; shown without a traceback."""
 
     exit_code = 1
 
@@ -23,10 +23,10 @@ class SourceError(EcgpipeError):
 
 
 class RecordError(EcgpipeError):
-    """One recording cannot be used; the others go on.
+    """One recording cannot be used; the others are still read.
 
-    `reason` is one short word from `ecgpipe.read_ecg.signal.record.Reason`, so that rejections can
-    be counted; the message says the rest.
+    `reason` is one short word from `ecgpipe.read_ecg.signal.record.Reason`, by which rejections are
+    counted.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -39,15 +39,15 @@ class TaxonomyError(EcgpipeError):
 
 
 class ComparisonError(EcgpipeError):
-    """Runs that do not compare: other ECGs, other classes, or not evaluated."""
+    """Runs that cannot be compared: different ECGs or classes, or not evaluated."""
 
 
 class StoreError(EcgpipeError):
-    """A store on disk is incomplete, damaged, foreign, or cannot be written."""
+    """A store on disk is incomplete, damaged, not ours, or cannot be written."""
 
 
 class CacheMismatchError(StoreError):
-    """Text vectors were made by another model or another setting than the one asked for."""
+    """Text vectors were made by a different model or under different settings."""
 
 
 class ModelError(EcgpipeError):
@@ -63,6 +63,6 @@ class QueueError(EcgpipeError):
 
 
 class StoppedEarly(EcgpipeError):
-    """A signal asked us to stop; everything finished is saved. Start the command again."""
+    """Stopped on request, with all finished work saved. Start the command again."""
 
     exit_code = 75

@@ -1,8 +1,8 @@
-"""Files that are either whole or absent.
+"""Files that are either complete or absent.
 
-Owns the one way this project writes a file that something else will trust: a temporary name in the
-same folder, fsync, rename, fsync of the folder. A kill or a full disk leaves the old file or none,
-never half of one. Knows nothing of what the bytes mean.
+Owns the one way to write a file that something else will trust: a temporary name in the same
+folder, fsync, rename, fsync of the folder. A kill or a full disk leaves the old file or none, never
+a partial one. Knows nothing of what the bytes mean.
 """
 
 import codecs
@@ -26,10 +26,10 @@ _LEFTOVER_AFTER_S = 24 * 3600.0
 
 @contextlib.contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that becomes `path` when the block ends well, and vanishes otherwise.
+    """Open a temporary file that becomes `path` if the block succeeds, and is removed otherwise.
 
     Raises:
-        StoreError: the folder cannot be made or written, or the disk is full. Nothing is left.
+        StoreError: the folder cannot be created or written, or the disk is full. Nothing is left.
     """
     temporary = temporary_beside(path)
     with storing(path):
@@ -47,14 +47,12 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name that is free beside `path`, under which nobody takes a file for finished."""
+    """A free name in the same folder, which nobody takes for a finished file."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that they survive a power cut: a new folder's name
-    stands in its parent, which must be synced like any other.
-    """
+    """Make a folder and its parents, and sync each parent, so that they survive a power cut."""
     missing = []
     while not folder.exists():
         missing.append(folder)
@@ -65,9 +63,9 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> tuple[int, int]:
-    """Remove what killed writers left below `folder`; returns how many files, and their bytes.
+    """Remove temporary files of killed writers below `folder`; returns their number and bytes.
 
-    A living writer's temporary file is younger than a day.
+    Files younger than a day are kept: their writer may still be running.
 
     Raises:
         StoreError: the folder cannot be changed.
@@ -83,13 +81,13 @@ def remove_leftovers(folder: Path) -> tuple[int, int]:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all. Raises as `open_atomic`."""
+    """Write `content` to `path`, completely or not at all. Raises as `open_atomic`."""
     with open_atomic(path) as file:
         file.write(content)
 
 
 def write_json_atomic(path: Path, value: Any) -> None:
-    """Write `value` as readable UTF-8 JSON, whole or not at all. Raises as `open_atomic`."""
+    """Write `value` as readable UTF-8 JSON, completely or not at all. Raises as `open_atomic`."""
     write_atomic(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
 
 
@@ -107,42 +105,42 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} cannot be read as JSON: {error}.") from error
 
 
-def read_json_object(path: Path, names: Collection[str], mend: str) -> dict[str, Any]:
-    """Read a JSON object that we wrote, and be sure that it holds `names`.
+def read_json_object(path: Path, names: Collection[str], hint: str) -> dict[str, Any]:
+    """Read a JSON object that we wrote, and check that it has `names`.
 
     Args:
         path: the file.
-        names: of values that must be there.
-        mend: what to do about a file that is missing or damaged, for the message.
+        names: required keys.
+        hint: what to do about a missing or damaged file, for the message.
 
     Raises:
-        StoreError: it is missing, unreadable, no object, or lacks a name.
+        StoreError: it is missing, unreadable, not an object, or lacks a key.
     """
     try:
         value = read_json(path)
     except StoreError as error:
-        raise StoreError(f"{error} {mend}") from error
+        raise StoreError(f"{error} {hint}") from error
     if not isinstance(value, dict) or not set(names) <= set(value):
         wanted = ", ".join(sorted(names))
-        raise StoreError(f"{path} is damaged: it is not an object with {wanted}. {mend}")
+        raise StoreError(f"{path} is damaged: it is not an object with {wanted}. {hint}")
     return value
 
 
 def decode_text(content: bytes) -> str:
-    """Text that people saved: UTF-8 with or without a byte-order mark, UTF-16 with one, Shift-JIS.
+    """Decode text that users saved: UTF-8 with or without a byte-order mark, UTF-16 or Shift-JIS.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it has none of these encodings.
     """
     return content.decode(_encoding_of(io.BytesIO(content)))
 
 
 def text_encoding(path: Path) -> str:
-    """The encoding of a text that people saved: utf-8-sig, utf-16 or cp932, the whole file long.
+    """The encoding of a text file that users saved: utf-8-sig, utf-16 or cp932; reads all of it.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is in none of these.
+        ValueError: it has none of these encodings.
     """
     with path.open("rb") as file:
         return _encoding_of(file)
@@ -152,7 +150,7 @@ def _encoding_of(file: BinaryIO) -> str:
     if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
         encodings: tuple[str, ...] = ("utf-16",)
     else:
-        # Strict UTF-8 first: Japanese in Shift-JIS is practically never valid UTF-8.
+        # Strict UTF-8 first: Japanese text in Shift-JIS is almost never valid UTF-8.
         encodings = ("utf-8-sig", "cp932")
     for encoding in encodings:
         file.seek(0)
@@ -166,7 +164,7 @@ def _encoding_of(file: BinaryIO) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """The one spelling of `value` that is hashed: sorted keys, no spaces, paths as text."""
+    """The JSON of `value` that is hashed: sorted keys, no spaces, paths as text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
@@ -195,7 +193,7 @@ def sha256_file(path: Path) -> str:
 
 
 def fsync_file(path: Path) -> None:
-    """Push one closed file's content to the disk."""
+    """Sync a closed file's content to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -204,20 +202,20 @@ def fsync_file(path: Path) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Push a folder's list of names to the disk, so that a rename survives a power cut."""
+    """Sync a folder's list of names to the disk, so that a rename survives a power cut."""
     fsync_file(folder)
 
 
 @contextlib.contextmanager
 def only_one(lock: Path, does: str) -> Iterator[None]:
-    """Hold `lock` for the block; the kernel lets go of it when this process ends, however it ends.
+    """Hold `lock` for the block; the kernel releases it when this process ends, however it ends.
 
     Args:
-        lock: an empty file beside what is protected.
-        does: what the holder does, for the message of the one that comes second.
+        lock: an empty file next to what it protects.
+        does: what the holder does, for the message to a second process.
 
     Raises:
-        StoreError: another process holds it.
+        StoreError: another process holds the lock.
     """
     with storing(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -231,13 +229,13 @@ def only_one(lock: Path, does: str) -> Iterator[None]:
                 " another name."
             ) from None
         except OSError:
-            pass  # a file system without locks: nothing worse than working without one
+            pass  # a file system without locks: go on without one
         yield
 
 
 @contextlib.contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn an `OSError` met while writing `path` into a `StoreError` that says what to do."""
+    """Turn an `OSError` from writing `path` into a `StoreError` that says what to do."""
     try:
         yield
     except OSError as error:

@@ -1,17 +1,17 @@
 """Stage one: texts to vectors, by a frozen language model, each distinct text once.
 
 Owns prompts, the language model, and how a batch becomes vectors. Must not know ECGs, training or
-tasks: it is handed sentences. Only loading, tokens, pooling and language_model import torch or
-transformers, so everything else here is quick to import.
+tasks: its input is sentences. Only loading, tokens, pooling and language_model import torch or
+transformers, so everything else here imports quickly.
 
-prompts          what exactly the model reads, and the key of a text  (pure)
+prompts          the exact text the model reads, and its key          (pure)
 tokens           sentences -> token ids
-batches          which texts go through together, and in what shape   (pure)
-model_files      where a model's files are, and the fingerprint they give
+batches          which texts are computed together, and in what shape (pure)
+model_files      finding a model's files, and their fingerprint
 model_fetch      downloading a model for machines without internet
-loading          how transformers is asked to load anything
+loading          how transformers loads anything
 language_model   loading and running the model
-pooling          hidden states -> one vector a text                   (pure)
+pooling          hidden states -> one vector per text                 (pure)
 throughput       how busy the device is                               (pure)
-embedding        the stage: texts without a vector -> sealed parts
+embedding        the stage: texts without a vector -> sealed part files
 """

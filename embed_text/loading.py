@@ -1,4 +1,4 @@
-"""How transformers is asked to load anything: local files only, no code of the model's, quietly."""
+"""How transformers loads anything: local files only, no code from the model, quietly."""
 
 import contextlib
 import io
@@ -13,13 +13,13 @@ from ecgpipe.errors import ModelError
 
 @contextlib.contextmanager
 def loading(files: ModelFiles) -> Iterator[None]:
-    """Keep transformers' bars and remarks from among ours, and turn what it raises into a
-    `ModelError`: it lets through whatever its loading runs into.
+    """Silence transformers' bars and warnings, and turn any error of its loading, which can be of
+    any type, into a `ModelError`.
     """
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers gives it no types
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
     try:
-        # GGUF conversion draws a bar of its own.
+        # GGUF conversion draws its own progress bar.
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     except ModelError:
@@ -31,7 +31,7 @@ def loading(files: ModelFiles) -> Iterator[None]:
 
 
 def loading_settings(files: ModelFiles) -> dict[str, Any]:
-    """What every call of transformers' from_pretrained gets: local files, no remote code."""
+    """Arguments of every from_pretrained call: local files, no remote code."""
     gguf = {} if files.gguf is None else {"gguf_file": files.gguf}
     return {
         "pretrained_model_name_or_path": str(files.folder),

@@ -1,7 +1,7 @@
 """Fetching a model on a machine with internet, for machines without.
 
-Owns the manifest: name, commit, and the size and SHA-256 of every file. The download itself is
-huggingface_hub's.
+Owns the manifest: name, commit, and the size and SHA-256 of every file. huggingface_hub does the
+download.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 def fetch_model(name: str, revision: str, folder: Path) -> tuple[int, int]:
     """Download a model's safetensors, config and tokenizer; returns number of files and bytes.
 
-    An interrupted download goes on with the files that lack. The manifest comes last, so a folder
-    that has one was fetched whole.
+    An interrupted download continues with the missing files. The manifest is written last, so a
+    folder with one is complete.
 
     Args:
         name: on the hub, such as EQUES/MedLLama3-JP-v2.
         revision: the commit, so that the same command always gives the same files.
-        folder: where the files go; empty, absent, or begun by the same command.
+        folder: for the files; empty, absent, or begun by the same command.
 
     Raises:
-        ConfigError: `revision` is no commit.
-        ModelError: the model is not there, is not reachable, or holds no safetensors.
-        StoreError: the folder holds something else, or the disk is full.
+        ConfigError: `revision` is not a commit.
+        ModelError: the model does not exist, is not reachable, or has no safetensors.
+        StoreError: the folder has other content, or the disk is full.
     """
     if not _COMMIT.match(revision):
         raise ConfigError(
@@ -43,15 +43,15 @@ def fetch_model(name: str, revision: str, folder: Path) -> tuple[int, int]:
     begun = folder / BEGUN
     mark = f"{name}@{revision}\n"
     if folder.exists() and any(folder.iterdir()) and not _is_ours(begun, mark):
-        raise StoreError(f"{folder} holds something else. Give a new folder with --to.")
+        raise StoreError(f"{folder} has other content. Name a new folder with --to.")
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         begun.write_text(mark, encoding="utf-8")
     expected = _expected(name, revision)
     with storing(folder):
         (folder / MANIFEST).unlink(missing_ok=True)
-        for rubbish in (folder / ".cache").rglob("*.incomplete"):  # of a fetch that was killed
-            rubbish.unlink(missing_ok=True)
+        for leftover in (folder / ".cache").rglob("*.incomplete"):  # of a killed fetch
+            leftover.unlink(missing_ok=True)
     _download(name, revision, folder)
     if _remove_damaged(folder, expected):
         _download(name, revision, folder)
@@ -75,18 +75,18 @@ def _is_ours(begun: Path, mark: str) -> bool:
 
 
 def _expected(name: str, revision: str) -> dict[str, str]:
-    """The hub's own digest of every file.
+    """The hub's digest of every file.
 
-    Asked before anything is downloaded: snapshot_download takes a folder that holds anything at
-    all for whole where the hub does not answer.
+    Read before the download, because snapshot_download takes any non-empty folder for complete if
+    the hub does not answer.
     """
     from huggingface_hub import HfApi
 
     with _hub(name, revision):
-        told = HfApi().model_info(name, revision=revision, files_metadata=True)
+        info = HfApi().model_info(name, revision=revision, files_metadata=True)
     return {
         file.rfilename: file.lfs.sha256 if file.lfs else str(file.blob_id)
-        for file in told.siblings or []
+        for file in info.siblings or []
         if ".." not in PurePosixPath(file.rfilename).parts and not file.rfilename.startswith("/")
     }
 
@@ -105,12 +105,12 @@ def _hub(name: str, revision: str) -> Iterator[None]:
     except Exception as error:  # its HTTP library's errors are no OSError, and change names
         raise ModelError(
             f"{name} at {revision} cannot be downloaded: {' '.join(str(error).split())} Check name,"
-            " commit, network and free space; the same command goes on where it stopped."
+            " commit, network and free space; the same command continues where it stopped."
         ) from error
 
 
 def _remove_damaged(folder: Path, expected: dict[str, str]) -> list[str]:
-    """Remove files that are not the hub's, whose client checks sizes only; returns their names."""
+    """Remove files that differ from the hub's, whose client compares sizes only; returns names."""
     damaged = []
     for name, digest in expected.items():
         path = folder / name
@@ -122,13 +122,13 @@ def _remove_damaged(folder: Path, expected: dict[str, str]) -> list[str]:
 
 
 def _blob_id(path: Path) -> str:
-    """Git's name of a file's content, which the hub gives for small files."""
+    """Git's hash of a file's content, which the hub lists for small files."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _digests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file but our own and the hub's notes."""
+    """Size and SHA-256 of every file except our own and the hub's metadata."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
     names = [path.relative_to(folder).as_posix() for path in paths]
     return {

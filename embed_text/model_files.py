@@ -1,7 +1,7 @@
-"""Where a language model's files are, whether they can be trusted, and what fingerprint they give.
+"""Finding a language model's files, checking them, and computing their fingerprint.
 
 Owns the four ways to name a model, the refusal of anything that would be unpickled, and the
-digests. No torch, no transformers: a second run must learn in a moment that nothing is to do.
+digests. No torch, no transformers: a second run must see quickly that there is nothing to do.
 """
 
 import importlib.util
@@ -43,6 +43,7 @@ _TOKENIZER_FILES = (
     "merges.txt",
     "spiece.model",
 )
+_DOWNLOAD_HINT = "Download the model's files again."
 # Keys of config.json that change no vector.
 _IDLE_CONFIG = ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures")
 
@@ -56,11 +57,11 @@ class ModelFiles:
     """Name of the GGUF file, or None for safetensors."""
 
     named: str
-    """As the user named it, for people."""
+    """As the user named it, for messages."""
 
     @property
     def imported(self) -> bool:
-        """Whether its vectors were made elsewhere, so that there are no files at all."""
+        """Whether its vectors are imported, so that there are no files."""
         return self.named.startswith(IMPORTED)
 
     def weight_files(self) -> list[Path]:
@@ -71,11 +72,11 @@ class ModelFiles:
 
 
 def find_model(config: TextConfig, *, download: bool = True) -> ModelFiles:
-    """The files of text.model, downloaded first if it is a hub id that is not here yet.
+    """Find the files of text.model; download a hub id that is not on this machine yet.
 
     Args:
         config: names the model.
-        download: whether the network may be asked; if not, a model that is not here is an error.
+        download: whether the network may be used; if not, a missing model is an error.
 
     Raises:
         ModelError: there is no such model, or it holds no safetensors.
@@ -91,14 +92,14 @@ def find_model(config: TextConfig, *, download: bool = True) -> ModelFiles:
     if path.is_dir():
         if (path / BEGUN).exists() and not (path / MANIFEST).exists():
             raise ModelError(
-                f"text.model {name!r}: the fetch into {path} was not finished. Run the same"
-                " `ecgpipe fetch-model` command again: it goes on where it stopped."
+                f"text.model {name!r}: fetching it into {path} was not finished. Run the same"
+                " `ecgpipe fetch-model` command again; it continues where it stopped."
             )
         check_folder(path, name)
         return ModelFiles(path, None, name)
     if path.exists() or path.is_absolute() or not _HUB_ID.match(name):
         raise ModelError(
-            f"text.model {name!r} is no folder with safetensors, no .gguf file and no hub id such"
+            f"text.model {name!r} is not a folder with safetensors, a .gguf file, or a hub id such"
             " as EQUES/MedLLama3-JP-v2."
         )
     folder = _from_hub(name, config.revision, download)
@@ -109,18 +110,18 @@ def find_model(config: TextConfig, *, download: bool = True) -> ModelFiles:
 def fingerprint_of(
     files: ModelFiles, config: TextConfig, view: TextView, memo: Path
 ) -> Fingerprint:
-    """Everything that a vector depends on besides its text, and nothing else.
+    """Everything that a vector depends on besides its text.
 
-    Not in it: the prompt template, which is in the text whose SHA-256 is the key; the model's name
-    and revision, since its files' content is; GPU, batch size, kernels and library versions, which
-    change last bits and stand in each part as provenance.
+    Not included: the prompt template, which is part of the text; the model's name and revision,
+    since the content of its files is included; GPU, batch size, kernels and library versions, which
+    change the last bits only and are stored in each part as provenance.
 
     Args:
         files: the model.
         config: precision and length limit.
         view: layer and pooling.
-        memo: a JSON file that remembers digests by path, size and time of change, so that 16 GB are
-            read once and not at every start.
+        memo: a JSON file of digests by path, size and modification time, so that 16 GB are read
+            only once.
     """
     content = (
         {"imported": files.named.removeprefix(IMPORTED)}
@@ -142,7 +143,7 @@ def fingerprint_of(
 
 
 def weights_are_known(files: ModelFiles, memo: Path) -> bool:
-    """Whether the fingerprint follows from `memo` and small files, without reading weights."""
+    """Whether the fingerprint can be computed without reading the weights, thanks to `memo`."""
     known = _read_memo(memo)
     return files.imported or all(_known_sha256(path, known) for path in files.weight_files())
 
@@ -167,8 +168,8 @@ def _check_digests(files: ModelFiles, weights: Sequence[str]) -> None:
         digest = digests.get(path) or sha256_file(path)
         if manifest.get(path.relative_to(files.folder).as_posix(), {}).get("sha256") != digest:
             raise ModelError(
-                f"text.model {files.named!r}: {path} is not the file that was fetched; its SHA-256"
-                f" differs from {MANIFEST}. Copy or fetch the model again."
+                f"text.model {files.named!r}: {path} is not the file that was fetched: its SHA-256"
+                f" differs from that in {MANIFEST}. Copy or fetch the model again."
             )
 
 
@@ -176,8 +177,8 @@ def _from_package(name: str) -> ModelFiles:
     package, _, file = name.removeprefix("package:").partition("/")
     if not package.isidentifier() or package in sys.builtin_module_names:
         raise ModelError(
-            f"text.model {name!r}: write it as package:NAME/FILE.gguf or package:NAME/FOLDER, with"
-            " the name by which Python imports the package."
+            f"text.model {name!r}: write it as package:NAME/FILE.gguf or package:NAME/FOLDER, where"
+            " NAME is the name by which Python imports the package."
         )
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -196,12 +197,11 @@ def _from_package(name: str) -> ModelFiles:
 
 
 def _safetensors(folder: Path) -> list[Path]:
-    """The weight files that the index lists, or all; empty if one of them is missing."""
+    """The weight files in the index, or all without an index; none if one is missing."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return sorted(folder.glob("*.safetensors"))
-    mend = "Download the model's files again."
-    places = read_json_object(index, ("weight_map",), mend)["weight_map"]
+    places = read_json_object(index, ("weight_map",), _DOWNLOAD_HINT)["weight_map"]
     names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
     if any(Path(name).name != name or not (folder / name).is_file() for name in names):
         return []
@@ -209,36 +209,36 @@ def _safetensors(folder: Path) -> list[Path]:
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Refuse a folder that is no model, or is not what `ecgpipe fetch-model` fetched.
+    """Check that a folder holds a model, as `ecgpipe fetch-model` fetched it if it did.
 
-    Sizes are compared at every start; the weights' digests where they are computed.
+    Compares sizes only; digests are compared when the fingerprint is computed.
 
     Raises:
         ModelError: it lacks config.json or safetensors, or differs from its manifest.
     """
     if not (folder / "config.json").is_file():
-        raise ModelError(f"text.model {name!r}: {folder} holds no config.json, so it is no model.")
+        raise ModelError(f"text.model {name!r}: {folder} has no config.json, so it is not a model.")
     if not _safetensors(folder):
         pickled = sorted(path.name for path in folder.glob("*.bin"))
         hint = (
             f"It holds {', '.join(pickled)}, which could run code when loaded and is never read."
-            " Where you trust it, convert it once with save_pretrained(safe_serialization=True)."
+            " If you trust it, convert it once with save_pretrained(safe_serialization=True)."
             if pickled
             else "Download the model's *.safetensors files there."
         )
-        raise ModelError(f"text.model {name!r}: {folder} holds no safetensors. {hint}")
+        raise ModelError(f"text.model {name!r}: {folder} has no safetensors. {hint}")
     for file, entry in manifest_of(folder).items():
         path = folder / file
         size = path.stat().st_size if path.is_file() else None
         if size != entry["bytes"]:
             raise ModelError(
                 f"text.model {name!r}: {path} has {size} bytes, but {MANIFEST} says"
-                f" {entry['bytes']}: the copy is not whole. Copy or fetch the model again."
+                f" {entry['bytes']}: the copy is incomplete. Copy or fetch the model again."
             )
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """Size and SHA-256 by file name, as `ecgpipe fetch-model` wrote them; empty without any.
+    """Size and SHA-256 by file name, as written by `ecgpipe fetch-model`; empty without a manifest.
 
     Raises:
         ModelError: the manifest is damaged.
@@ -264,7 +264,7 @@ def is_offline() -> bool:
 
 
 def _from_hub(name: str, revision: str | None, download: bool) -> Path:
-    """The model's snapshot folder; the network is only asked for what is not here."""
+    """The model's snapshot folder; the network is used only if it is not on this machine."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -279,14 +279,15 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
             why = ", and HF_HUB_OFFLINE is set" if is_offline() else ""
             raise ModelError(
                 f"text.model {name!r} (revision {revision or 'main'}) is not on this machine{why}."
-                " Download it on a machine with internet and set text.model to its folder."
+                " Fetch it on a machine with internet (`ecgpipe fetch-model`) and set text.model to"
+                " its folder."
             ) from error
     try:
         return Path(snapshot_download(name, **settings))
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise ModelError(
-            f"text.model {name!r} (revision {revision or 'main'}) can be neither found here nor"
-            f" downloaded: {error}. Check the name and the network, or set text.model to a local"
+            f"text.model {name!r} (revision {revision or 'main'}) is not on this machine and cannot"
+            f" be downloaded: {error}. Check the name and the network, or set text.model to a local"
             " folder."
         ) from error
 
@@ -297,8 +298,8 @@ def _remembered_sha256(path: Path, memo: Path) -> str:
     if (found := _known_sha256(path, known)) is not None:
         return found
     digest = sha256_file(path)
-    seen = [status.st_size, status.st_mtime_ns]
-    write_json_atomic(memo, known | {str(path): [*seen, digest]})
+    entry = [status.st_size, status.st_mtime_ns, digest]
+    write_json_atomic(memo, known | {str(path): entry})
     return digest
 
 
@@ -318,13 +319,12 @@ def _read_memo(memo: Path) -> dict[str, Any]:
 
 
 def _config_digest(folder: Path) -> str:
-    mend = "Download the model's files again."
-    config = read_json_object(folder / "config.json", (), mend)
+    config = read_json_object(folder / "config.json", (), _DOWNLOAD_HINT)
     return digest_of({key: value for key, value in config.items() if key not in _IDLE_CONFIG})
 
 
 def _tokenizer_digest(folder: Path) -> str:
-    there = [name for name in _TOKENIZER_FILES if (folder / name).is_file()]
-    if not there:
-        raise ModelError(f"{folder} holds no tokenizer files. Download them with the model.")
-    return digest_of({name: sha256_file(folder / name) for name in there})
+    names = [name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    if not names:
+        raise ModelError(f"{folder} has no tokenizer files. Download them with the model.")
+    return digest_of({name: sha256_file(folder / name) for name in names})

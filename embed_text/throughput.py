@@ -1,12 +1,12 @@
-"""How busy the device is: tokens a second, padding, and the share of its peak.
+"""How busy the device is: texts per second, padding, and the share of its peak.
 
-Owns the arithmetic and the table of peaks. Pure: the clock is the caller's.
+Owns the arithmetic and the table of peaks. Pure: the caller has the clock.
 """
 
 from dataclasses import dataclass
 
-# Dense bfloat16 peaks of the makers' data sheets, FLOP/s. The first name that is part of the
-# device's own counts, so the longer stand before the shorter.
+# Dense bfloat16 peaks from the data sheets, FLOP/s. The first name contained in the device's name
+# counts, so longer names come first.
 _PEAKS = (
     ("B200", 2.25e15),
     ("GH200", 9.9e14),
@@ -31,7 +31,7 @@ _PEAKS = (
 
 
 def peak_flops(device_name: str, dtype: str) -> float | None:
-    """Dense bfloat16 peak of a GPU in FLOP/s; None where it is not known or not bfloat16."""
+    """Dense bfloat16 peak of a GPU in FLOP/s; None if unknown or not bfloat16."""
     if dtype != "bfloat16":
         return None
     return next((peak for name, peak in _PEAKS if name in device_name), None)
@@ -39,14 +39,14 @@ def peak_flops(device_name: str, dtype: str) -> float | None:
 
 @dataclass
 class Throughput:
-    """What has gone through the model so far."""
+    """What the model has computed so far."""
 
     flops_per_token: float
     peak_flops: float | None
     texts: int = 0
     tokens: int = 0
     computed_tokens: int = 0
-    """With padding, and with the rows that fill a shape."""
+    """Including padding, and rows that fill up a batch."""
 
     def add(self, texts: int, tokens: int, computed_tokens: int) -> None:
         """Count one batch."""
@@ -56,11 +56,11 @@ class Throughput:
 
     @property
     def padding_share(self) -> float:
-        """The part of what was computed that was no text."""
+        """The fraction of computed tokens that was not text."""
         return 1 - self.tokens / self.computed_tokens if self.computed_tokens else 0.0
 
     def utilisation(self, elapsed_s: float) -> float | None:
-        """The part of the device's peak that went into real tokens; None without a known peak.
+        """The fraction of the device's peak spent on real tokens; None if the peak is unknown.
 
         This is model FLOPs utilisation: padding counts as waste.
         """
@@ -69,7 +69,7 @@ class Throughput:
         return self.tokens * self.flops_per_token / elapsed_s / self.peak_flops
 
     def note(self, elapsed_s: float) -> str:
-        """For people: texts/s, padding, and utilisation where the peak is known."""
+        """One line: texts/s, padding, and utilisation if the peak is known."""
         parts = [f"{self.texts / elapsed_s:,.1f} texts/s" if elapsed_s > 0 else ""]
         parts.append(f"padding {self.padding_share:.0%}")
         share = self.utilisation(elapsed_s)

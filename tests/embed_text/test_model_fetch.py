@@ -243,7 +243,7 @@ def test_a_hub_that_goes_away_in_the_middle_is_told(hub: FakeHub, tmp_path: Path
     hub.stops_at = WEIGHTS
     message = refusal(fetch(hub, tmp_path / "model", patient=False))
     assert f"{NAME} at {COMMIT} cannot be downloaded" in message
-    assert "the same command goes on where it stopped" in message
+    assert "the same command continues where it stopped" in message
     assert not (tmp_path / "model" / MANIFEST).exists()
 
 
@@ -286,7 +286,7 @@ def test_a_name_that_is_no_hub_name_is_told(hub: FakeHub, tmp_path: Path) -> Non
 def test_a_model_without_safetensors_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     del hub.files[WEIGHTS]
     message = refusal(fetch(hub, tmp_path / "model"))
-    assert "holds no safetensors" in message
+    assert "has no safetensors" in message
     assert not (tmp_path / "model" / MANIFEST).exists()
 
 
@@ -295,13 +295,13 @@ def test_a_folder_that_holds_something_else_is_refused(hub: FakeHub, tmp_path: P
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
     message = refusal(fetch(hub, folder))
-    assert "holds something else. Give a new folder with --to." in message
+    assert "has other content. Name a new folder with --to." in message
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
 def test_another_models_folder_is_refused(hub: FakeHub, fetched: Path) -> None:
     before = contents_of(fetched)
-    assert "holds something else" in refusal(fetch(hub, fetched, revision="f" * 40))
+    assert "has other content" in refusal(fetch(hub, fetched, revision="f" * 40))
     assert contents_of(fetched) == before
 
 
@@ -320,12 +320,12 @@ def test_a_copy_that_was_cut_short_is_refused(fetched: Path) -> None:
     with pytest.raises(ModelError, match="Copy or fetch the model again") as caught:
         find_model(TextConfig(model=str(fetched)))
     assert str(path) in str(caught.value)
-    assert "the copy is not whole" in str(caught.value)
+    assert "the copy is incomplete" in str(caught.value)
 
 
 def test_a_file_that_was_left_behind_is_refused(fetched: Path) -> None:
     (fetched / "tokenizer.json").unlink()
-    with pytest.raises(ModelError, match="the copy is not whole"):
+    with pytest.raises(ModelError, match="the copy is incomplete"):
         find_model(TextConfig(model=str(fetched)))
 
 

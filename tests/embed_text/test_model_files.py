@@ -36,7 +36,7 @@ def test_a_folder_without_safetensors_is_refused(tiny_llama: Path, tmp_path: Pat
     folder = copy_of(tiny_llama, tmp_path / "m")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     message = refusal(folder)
-    assert "holds no safetensors" in message
+    assert "has no safetensors" in message
     assert "pytorch_model.bin, which could run code" in message
     (folder / "pytorch_model.bin").unlink()
     assert "Download the model's *.safetensors files there" in refusal(folder)
@@ -46,14 +46,14 @@ def test_a_folder_that_lacks_one_of_its_shards_is_refused(tiny_llama: Path, tmp_
     folder = copy_of(tiny_llama, tmp_path / "m")
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "holds no safetensors" in refusal(folder)
+    assert "has no safetensors" in refusal(folder)
 
 
 def test_an_index_cannot_point_outside_the_folder(tiny_llama: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny_llama, tmp_path / "m")
     index = {"weight_map": {"a": "../m/model.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "holds no safetensors" in refusal(folder)
+    assert "has no safetensors" in refusal(folder)
 
 
 def test_a_folder_without_config_or_tokenizer_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_a_folder_without_config_or_tokenizer_is_refused(tiny_llama: Path, tmp_p
     with pytest.raises(ModelError, match="no tokenizer files"):
         digest(folder, tmp_path / "memo.json")
     (folder / "config.json").unlink()
-    assert "holds no config.json" in refusal(folder)
+    assert "has no config.json" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "llama", "/absent/model.gguf", "a b/c"])
 def test_a_name_that_is_nothing_says_what_would_be(name: str) -> None:
-    assert "no folder with safetensors, no .gguf file and no hub id" in refusal(name)
+    assert "is not a folder with safetensors, a .gguf file, or a hub id" in refusal(name)
 
 
 def test_an_unknown_hub_model_offline_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
