@@ -85,7 +85,32 @@ class Workspace:
     @property
     def evaluation(self) -> Path:
         """Results and report."""
-        return self.run / "eval"
+        return evaluation_of(self.run)
+
+
+def run_key_path(run: Path) -> Path:
+    """The key of the run in the folder `run`."""
+    return run / "run.json"
+
+
+def run_config_path(run: Path) -> Path:
+    """The settings of the run in the folder `run`."""
+    return run / "config.yaml"
+
+
+def evaluation_of(run: Path) -> Path:
+    """Results and report of the run in the folder `run`."""
+    return run / "eval"
+
+
+def results_path(evaluation: Path) -> Path:
+    """The results in a folder of results and report; written last."""
+    return evaluation / "results.json"
+
+
+def scores_path(evaluation: Path) -> Path:
+    """The scores of each record, from which runs are compared."""
+    return evaluation / "scores.h5"
 
 
 def is_old_run(folder: Path) -> bool:

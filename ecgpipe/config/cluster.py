@@ -8,11 +8,16 @@ into a scheduler's options.
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ecgpipe.config.settings import Settings, need
 
 Scheduler = Literal["slurm", "pbs", "grid_engine", "pjm"]
+Hours = Annotated[float, Field(gt=0, le=24 * 366)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+Gpus = Annotated[int, Field(ge=0, le=64)]
 
 # For values in a scheduler's own lines, where quoting does not work.
 _PLAIN = re.compile(r"^[\w.,:;=@/+*%\[\]()&|!-]+$", re.ASCII)
@@ -22,13 +27,13 @@ _PLAIN = re.compile(r"^[\w.,:;=@/+*%\[\]()&|!-]+$", re.ASCII)
 class StageJob(Settings):
     """What the job of a stage requests; in a job array, each task."""
 
-    hours: float = 4.0
+    hours: Hours = 4.0
     """Wall time. The command stops `margin_minutes` earlier, with everything saved."""
 
-    cpus: int = 8
+    cpus: Count = 8
     """Cores of each process."""
 
-    memory_gb: int | None = None
+    memory_gb: Annotated[int, Field(ge=1)] | None = None
     """Main memory of each node. Null: the site's default."""
 
     queue: str | None = None
@@ -42,12 +47,6 @@ class StageJob(Settings):
     """More lines for the scheduler, such as `--constraint=h100`."""
 
     def __post_init__(self) -> None:
-        need(0 < self.hours <= 24 * 366, f"hours must be between 0 and a year, not {self.hours:g}")
-        need(self.cpus >= 1, f"cpus must be at least 1, not {self.cpus}")
-        need(
-            self.memory_gb is None or self.memory_gb >= 1,
-            f"memory_gb must be at least 1, not {self.memory_gb}",
-        )
         for name in ("queue", "resources"):
             _need_plain(name, getattr(self, name))
         _need_options(self.options)
@@ -62,56 +61,38 @@ class StageJob(Settings):
 class PrepareJob(StageJob):
     """prepare: an array of readers, without a GPU."""
 
-    shards: int = 1
+    shards: Count = 1
     """Tasks of the job array; 1: one job."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _need_count("shards", self.shards, 1, 10_000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedJob(StageJob):
     """embed: an array of language models, each on its own GPUs."""
 
-    shards: int = 1
+    shards: Count = 1
     """Tasks of the job array; 1: one job."""
 
-    gpus: int = 1
+    gpus: Gpus = 1
     """GPUs of each task; 0: run on CPUs."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _need_count("shards", self.shards, 1, 10_000)
-        _need_count("gpus", self.gpus, 0, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob(StageJob):
     """train: one model, with one process per GPU."""
 
-    hours: float = 12.0
-    nodes: int = 1
+    hours: Hours = 12.0
+    nodes: Count = 1
 
-    gpus: int = 1
+    gpus: Gpus = 1
     """GPUs of each node; 0: one process per node, on CPUs."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _need_count("nodes", self.nodes, 1, 10_000)
-        _need_count("gpus", self.gpus, 0, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalJob(StageJob):
     """eval: one process."""
 
-    hours: float = 2.0
-    gpus: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _need_count("gpus", self.gpus, 0, 64)
+    hours: Hours = 2.0
+    gpus: Gpus = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +129,10 @@ class ClusterConfig(Settings):
     options: tuple[str, ...] = ()
     """More lines for the scheduler in every job, such as `--mail-type=END`."""
 
-    margin_minutes: float = 10.0
+    margin_minutes: Annotated[float, Field(ge=2)] = 10.0
     """How long before their wall time commands stop, but not before nine tenths of it."""
 
-    retries: int | None = None
+    retries: Annotated[int, Field(ge=0, le=1000)] | None = None
     """How often to restart a stage that stopped with everything saved. Null: 30 times where a job
     can requeue itself (Slurm, Grid Engine); once where another job must be queued for it (PBS,
     PJM)."""
@@ -170,15 +151,6 @@ class ClusterConfig(Settings):
             need(_is_one_line(line), f"setup must be single lines, not {line!r}")
         need(_is_one_line(self.scratch), f"scratch must be a folder, not {self.scratch!r}")
         _need_options(self.options)
-        need(self.margin_minutes >= 2, f"margin_minutes must be >= 2, not {self.margin_minutes:g}")
-        need(
-            self.retries is None or 0 <= self.retries <= 1000,
-            f"retries must be between 0 and 1000, not {self.retries}",
-        )
-
-
-def _need_count(name: str, count: int, least: int, most: int) -> None:
-    need(least <= count <= most, f"{name} must be between {least} and {most}, not {count}")
 
 
 def _need_plain(name: str, value: str | None) -> None:

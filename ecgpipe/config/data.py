@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ecgpipe.config.settings import Settings, check_seed, need
+from ecgpipe.config.settings import Seed, Settings, need
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ class Cinc2021Source(Settings):
     root: Path
     """The folder with the records, at any depth below it."""
 
-    databases: tuple[CincDatabase, ...] = (
+    databases: Annotated[tuple[CincDatabase, ...], Field(min_length=1)] = (
         "cpsc2018",
         "cpsc2018-extra",
         "incart",
@@ -74,9 +77,6 @@ class Cinc2021Source(Settings):
     """Which of its seven databases to read. ptb and ptb-xl are skipped if there is also a source of
     kind ptbxl."""
 
-    def __post_init__(self) -> None:
-        need(len(self.databases) > 0, "databases must name at least one")
-
 
 @dataclass(frozen=True, kw_only=True)
 class MitbihSource(Settings):
@@ -87,13 +87,19 @@ class MitbihSource(Settings):
     root: Path
     """The folder with 100.hea, 100.dat, 100.atr and so on."""
 
-    classes: tuple[Literal["N", "S", "V", "F", "Q"], ...] = ("N", "S", "V", "F", "Q")
+    classes: Annotated[tuple[Literal["N", "S", "V", "F", "Q"], ...], Field(min_length=1)] = (
+        "N",
+        "S",
+        "V",
+        "F",
+        "Q",
+    )
     """AAMI classes of the beats to centre windows on."""
 
-    windows_per_beat: int = 20
+    windows_per_beat: Annotated[int, Field(ge=1)] = 20
     """At most this many windows per kind of beat (N, L, R, A, V...) and record."""
 
-    window_s: float = 10.0
+    window_s: Annotated[float, Field(ge=1, le=600)] = 10.0
     """Length of a window. All its beats are of its kind or normal; windows do not overlap."""
 
     exclude: tuple[str, ...] = ("102", "104", "107", "217")
@@ -106,17 +112,8 @@ class MitbihSource(Settings):
     val_records: tuple[str, ...] = ("106", "118", "207", "220")
     """Records of DS1 used for validation; together they have all five classes of METS."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw of windows."""
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        need(len(self.classes) > 0, "classes must name at least one of N, S, V, F, Q")
-        need(
-            self.windows_per_beat >= 1,
-            f"windows_per_beat must be at least 1, not {self.windows_per_beat}",
-        )
-        need(1 <= self.window_s <= 600, f"window_s must be 1 to 600, not {self.window_s} seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +125,8 @@ class MimicIvEcgSource(Settings):
     root: Path
     """The folder with machine_measurements.csv, record_list.csv and files/."""
 
-    separator: str = "; "
+    separator: Text = "; "
     """Joins the up to 18 lines of a report."""
-
-    def __post_init__(self) -> None:
-        need(bool(self.separator), "separator must not be empty")
 
 
 Source = Annotated[
@@ -145,15 +139,13 @@ Source = Annotated[
 class SplitConfig(Settings):
     """How to divide records whose source has no split: by patient, never by record."""
 
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    fractions: tuple[Fraction, Fraction, Fraction] = (0.8, 0.1, 0.1)
     """Fractions of patients for train, val and test; they sum to 1."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw. A patient keeps its split when others are added."""
 
     def __post_init__(self) -> None:
-        check_seed(self.seed)
-        need(all(0 <= share <= 1 for share in self.fractions), "fractions must be between 0 and 1")
         need(
             abs(sum(self.fractions) - 1) < 1e-6,
             f"fractions must sum to 1, not {sum(self.fractions)}",
@@ -164,63 +156,50 @@ class SplitConfig(Settings):
 class DataConfig(Settings):
     """Which recordings to read, and how to prepare each signal."""
 
-    sources: tuple[Source, ...]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """One or more data sets or tables, read into one store."""
 
     taxonomy: str = "ptbxl"
     """The list of findings: ptbxl (71 statements), findings98, or the path of your own CSV."""
 
-    rate_hz: int = 500
+    rate_hz: Annotated[int, Field(ge=50, le=2000)] = 500
     """Samples per second after resampling."""
 
-    duration_s: float = 10.0
+    duration_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Seconds to keep of each recording; shorter ones are padded with 'no reading'."""
 
     crop: Literal["first", "centre"] = "first"
     """Which part of a longer recording to keep."""
 
-    min_leads: int = 12
+    min_leads: Annotated[int, Field(ge=1, le=12)] = 12
     """Recordings with fewer leads, after deriving limb leads, are rejected. A flat lead counts as
     present, but is masked. MIT-BIH has two leads, so it needs 2 here."""
 
-    min_duration_s: float = 5.0
+    min_duration_s: Annotated[float, Field(ge=0)] = 5.0
     """Shorter recordings are rejected."""
 
-    max_missing_fraction: float = 0.1
+    max_missing_fraction: Fraction = 0.1
     """A lead with a larger fraction missing counts as absent; smaller gaps are filled."""
 
-    max_rejected_fraction: float = 0.1
+    max_rejected_fraction: Fraction = 0.1
     """A larger fraction of rejected records stops the run, after all have been tried."""
 
     split: SplitConfig = field(default_factory=SplitConfig)
 
-    limit: int | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
     """Number of rows to read of each source, for a quick try. Null: all."""
 
-    workers: int | None = None
+    workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that read recordings. Null: one per core. Affects only the time taken."""
 
     def __post_init__(self) -> None:
-        for name in ("limit", "workers"):
-            value = getattr(self, name)
-            need(value is None or value >= 1, f"{name} must be at least 1 or null, not {value}")
-        need(len(self.sources) > 0, "sources must name at least one data set or table")
-        need(50 <= self.rate_hz <= 2000, f"rate_hz must be 50 to 2000, not {self.rate_hz}")
-        need(
-            0 < self.duration_s <= 3600,
-            f"duration_s must be above 0 and at most 3600, not {self.duration_s}",
-        )
         samples = self.rate_hz * self.duration_s
         need(samples == int(samples), f"rate_hz x duration_s must be a whole number, not {samples}")
-        need(1 <= self.min_leads <= 12, f"min_leads must be 1 to 12, not {self.min_leads}")
         need(
             self.min_leads <= 2 or not any(isinstance(s, MitbihSource) for s in self.sources),
             f"min_leads is {self.min_leads}, but the recordings of a source of kind mitbih have two"
             " leads, so all would be rejected: set min_leads to 2",
         )
-        need(self.min_duration_s >= 0, f"min_duration_s must be 0 or more: {self.min_duration_s}")
-        for share in (self.max_missing_fraction, self.max_rejected_fraction):
-            need(0 <= share <= 1, f"a fraction must be between 0 and 1, not {share}")
 
     @property
     def samples(self) -> int:

@@ -1,16 +1,20 @@
 """Settings of `eval:`: what is scored, on which part, and with which intervals."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from ecgpipe.config.settings import Language, Settings, check_seed, need
+from pydantic import Field
+
+from ecgpipe.config.settings import Language, Seed, Settings, need
+
+Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig(Settings):
     """What is scored, on which part, and how intervals are made."""
 
-    tasks: tuple[str, ...] = ("findings", "superclass", "rhythm")
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)] = ("findings", "superclass", "rhythm")
     """Names in evaluate/tasks/, or paths of your own YAML files (docs/tasks.md). NAME@en or
     NAME@ja scores the wordings of that language."""
 
@@ -29,31 +33,20 @@ class EvalConfig(Settings):
     candidates: Literal["occurring", "taxonomy"] = "occurring"
     """Which findings compete: those that occur in the prepared records, or the whole taxonomy."""
 
-    min_positives: int = 5
+    min_positives: Count = 5
     """Macro averages are over classes with at least this many ECGs in the split; averages over
     all classes are given as well."""
 
-    bootstrap_draws: int = 1000
+    bootstrap_draws: Annotated[int, Field(ge=100)] = 1000
     """Resamplings of patients behind each interval."""
 
-    random_encoders: int = 5
+    random_encoders: Count = 5
     """Untrained models behind the random-encoder baseline."""
 
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        need(len(self.tasks) > 0, "tasks must name at least one task")
         need(
             len(set(self.analyses or ())) == len(self.analyses or ()),
             f"analyses must name each only once, not {', '.join(self.analyses or ())}",
-        )
-        need(self.min_positives >= 1, f"min_positives must be at least 1, not {self.min_positives}")
-        need(
-            self.bootstrap_draws >= 100,
-            f"bootstrap_draws must be at least 100, not {self.bootstrap_draws}",
-        )
-        check_seed(self.seed)
-        need(
-            self.random_encoders >= 1,
-            f"random_encoders must be at least 1, not {self.random_encoders}",
         )

@@ -3,8 +3,11 @@
 Owns the base class and how a setting is refused. Knows no setting.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Language = Literal["ja", "en"]
 
 

@@ -1,7 +1,9 @@
 """Settings of `text:`: the frozen language model, and the texts it reads."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ecgpipe.config.settings import Language, Settings, need
 
@@ -47,7 +49,7 @@ class TextConfig(Settings):
     """The sentence for labels in the other language (eval.language, tasks named NAME@en).
     Null: この心電図は{text}を示しています。 or This ECG shows {text}."""
 
-    separator: str = "、"
+    separator: Annotated[str, Field(min_length=1)] = "、"
     """Joins several findings of one ECG."""
 
     source: Literal["findings", "report"] = "findings"
@@ -64,10 +66,10 @@ class TextConfig(Settings):
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Precision of the model and of the stored vectors."""
 
-    max_tokens: int = 512
+    max_tokens: Annotated[int, Field(ge=2)] = 512
     """Longer texts are cut; their number is reported."""
 
-    max_tokens_per_batch: int | None = None
+    max_tokens_per_batch: Annotated[int, Field(ge=16)] | None = None
     """Padded tokens in one forward pass. Null: 16384 on a GPU, 1024 on a CPU. Affects speed and
     memory; vectors only in their last bits, and on a CPU not at all. Halved if a GPU runs out of
     memory."""
@@ -81,12 +83,6 @@ class TextConfig(Settings):
         need(
             self.other_prompt is None or self.other_prompt.count("{text}") == 1,
             "other_prompt must be null or contain {text} exactly once",
-        )
-        need(bool(self.separator), "separator must not be empty")
-        need(self.max_tokens >= 2, f"max_tokens must be at least 2, not {self.max_tokens}")
-        need(
-            self.max_tokens_per_batch is None or self.max_tokens_per_batch >= 16,
-            f"max_tokens_per_batch must be at least 16, not {self.max_tokens_per_batch}",
         )
 
     def prompt_in(self, language: Language | None) -> str:

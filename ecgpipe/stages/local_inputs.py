@@ -7,6 +7,7 @@ copies, and a copy of different content is never used.
 import dataclasses
 from pathlib import Path
 
+from ecgpipe.cache.signals.format import manifest_path
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.files import digest_of, sha256_file
@@ -15,7 +16,7 @@ from ecgpipe.local_copy import find_local_copy, local_disk
 
 def signals_name(folder: Path) -> str:
     """Name a copy of a sealed signal store by its manifest, which holds every shard's checksum."""
-    return f"signals-{sha256_file(folder / 'manifest.json')[:16]}"
+    return f"signals-{sha256_file(manifest_path(folder))[:16]}"
 
 
 def model_name(fingerprint: Fingerprint) -> str:
@@ -27,7 +28,7 @@ def model_name(fingerprint: Fingerprint) -> str:
 
 def local_signals(folder: Path) -> Path:
     """Return the local copy of the signal store in `folder`, or `folder` if there is none."""
-    if local_disk() is None or not (folder / "manifest.json").exists():
+    if local_disk() is None or not manifest_path(folder).exists():
         return folder
     return find_local_copy(signals_name(folder), "signals") or folder
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgpipe.cache.records_table import read_about, write_records
+from ecgpipe.cache.signals.format import manifest_path
 from ecgpipe.cache.signals.reader import SignalStore, read_manifest
 from ecgpipe.cache.signals.writer import Rejection, SignalStoreWriter
 from ecgpipe.config.data import DataConfig
@@ -218,7 +219,7 @@ def _signals_digest(config: DataConfig, plan: Plan) -> str:
 
 
 def _is_sealed(folder: Path) -> bool:
-    return (folder / "manifest.json").exists()
+    return manifest_path(folder).exists()
 
 
 def _rejected_of(folder: Path) -> list[Rejection]:

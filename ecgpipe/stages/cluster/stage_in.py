@@ -7,6 +7,7 @@ Owns which files belong to a copy. `ecgpipe.stages.local_inputs` finds copies, a
 import shlex
 from pathlib import Path
 
+from ecgpipe.cache.signals import format as fmt
 from ecgpipe.cache.signals.reader import read_manifest
 from ecgpipe.errors import ConfigError, StoreError
 from ecgpipe.local_copy import (
@@ -68,16 +69,15 @@ def export_line(result: StageResult) -> str:
 def signals_original(experiment: Experiment) -> Original:
     """List the files of the signal store, with the shards' checksums from its manifest."""
     folder = experiment.workspace.signals(experiment.prepared.signals_digest)
-    shards = {
-        f"signal/c/{entry['shard']}/0/0": entry["xxh3_128"]
-        for entry in read_manifest(folder)["shards"]
-    }
-    names = ["manifest.json", "zarr.json", "signal/zarr.json", *shards]
-    files = {name: folder / name for name in names}
-    for path in files.values():
+    entries = read_manifest(folder)["shards"]
+    shards = {fmt.shard_path(folder, entry["shard"]): entry["xxh3_128"] for entry in entries}
+    described = [f(folder) for f in (fmt.manifest_path, fmt.group_path, fmt.array_path)]
+    for path in (*described, *shards):
         if not path.is_file():
             raise StoreError(f"{path} is missing. Run `ecgpipe verify`.")
-    return Original(signals_name(folder), files, shards)
+    files = {str(path.relative_to(folder)): path for path in (*described, *shards)}
+    digests = {str(path.relative_to(folder)): digest for path, digest in shards.items()}
+    return Original(signals_name(folder), files, digests)
 
 
 def model_original(experiment: Experiment) -> Original:

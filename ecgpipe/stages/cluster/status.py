@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ecgpipe.cache.signals.format import n_shards
+from ecgpipe.cache.signals import format as fmt
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.reader import VectorCache, part_paths
 from ecgpipe.config.file import load_config
@@ -27,7 +27,13 @@ from ecgpipe.progress import duration_text
 from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
-from ecgpipe.workspace import Workspace, is_old_run
+from ecgpipe.workspace import (
+    Workspace,
+    is_old_run,
+    results_path,
+    run_config_path,
+    run_key_path,
+)
 
 State = Literal["none", "partly", "done", "stale", "unknown"]
 
@@ -157,17 +163,18 @@ def _prepare(experiment: Experiment) -> StageStatus:
         shown = {key: counts[key] for key in ("planned", "prepared", "rejected", "patients")}
         return StageStatus("prepare", "done", line, shown)
     folder = experiment.find_signals()
-    if not (folder / "signal" / "zarr.json").exists():
+    if not fmt.array_path(folder).exists():
         return StageStatus("prepare", "none", "nothing for these settings yet")
     return _half_prepared(folder)
 
 
 def _half_prepared(folder: Path) -> StageStatus:
     """Describe a signal store that lacks its manifest or its records table."""
-    planned = int(read_json(folder / "signal" / "zarr.json")["shape"][0])
-    shards = [read_json(path)["records"] for path in (folder / "done").glob("*.json")]
+    planned = int(read_json(fmt.array_path(folder))["shape"][0])
+    paths = (fmt.done_path(folder, shard) for shard in range(fmt.n_shards(planned)))
+    shards = [read_json(path)["records"] for path in paths if path.exists()]
     counts = {
-        "shards": n_shards(planned),
+        "shards": fmt.n_shards(planned),
         "shards_done": len(shards),
         "planned": planned,
         "records_done": sum(map(len, shards)),
@@ -179,7 +186,7 @@ def _half_prepared(folder: Path) -> StageStatus:
     )
     if counts["rejected"]:
         line += f", {counts['rejected']:,} of them rejected"
-    if (folder / "manifest.json").exists():
+    if fmt.manifest_path(folder).exists():
         line += "; the records table is missing or out of date"
     return StageStatus("prepare", "partly", line, counts)
 
@@ -230,7 +237,7 @@ def _train(experiment: Experiment) -> StageStatus:
     run = experiment.workspace.run
     history = list(_json_lines(run / "log.jsonl"))
     counts = _training_counts(experiment, history)
-    if not (run / "run.json").exists():
+    if not run_key_path(run).exists():
         return StageStatus("train", "none", "nothing yet", counts)
     line = _training_line(counts)
     key = _find_run_key(experiment)
@@ -240,7 +247,7 @@ def _train(experiment: Experiment) -> StageStatus:
     if waiting := folder.waiting():
         line += f"; {waiting.name} has exactly these settings and would be put back"
         return StageStatus("train", "stale", line, counts)
-    if read_json(run / "run.json")["run_key"] != key:
+    if read_json(run_key_path(run))["run_key"] != key:
         line += "; of different data or settings, so training would start over"
         return StageStatus("train", "stale", line, counts)
     if finished_model(experiment, key) is not None:
@@ -293,7 +300,7 @@ def _find_run_key(experiment: Experiment) -> str | None:
 
 
 def _eval(experiment: Experiment, train: StageStatus) -> StageStatus:
-    exists = (experiment.workspace.evaluation / "results.json").exists()
+    exists = results_path(experiment.workspace.evaluation).exists()
     if not exists:
         return StageStatus("eval", "none", "nothing yet")
     if train.state == "unknown":
@@ -320,7 +327,7 @@ def _variants_on_disk(experiment: Experiment) -> Iterator[RunStatus]:
     """Runs of a sweep, from the settings stored in each run's folder."""
     config = experiment.config
     for name in _variant_names(experiment.workspace):
-        path = experiment.workspace.runs / name / "config.yaml"
+        path = run_config_path(experiment.workspace.runs / name)
         try:
             yield run_status(load_config(path))
         except EcgpipeError as error:  # not started, or written by another version

@@ -22,7 +22,7 @@ from ecgpipe.evaluate.score_file import read_scores
 from ecgpipe.files import digest_of
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.workspace import is_old_run
+from ecgpipe.workspace import evaluation_of, is_old_run, results_path, scores_path
 
 FORMAT = "ecgpipe-comparison/1"
 
@@ -98,7 +98,7 @@ def _compared(
                 raise ComparisonError(f"{run} was not scored on this task; see eval.tasks.")
             if not results["tasks"][task]["n"]:
                 raise ComparisonError(f"this task scores no ECG of {run}.")
-            runs[run] = _kept_scores(folder / "scores.h5", task, results)
+            runs[run] = _kept_scores(scores_path(folder), task, results)
         contenders.append(Contender(name, runs))
     return {
         "title": about["title"],
@@ -134,16 +134,16 @@ def _evaluated_runs(
             folders.setdefault(folder.resolve(), folder.name)
     runs = []
     for folder, name in folders.items():
-        evaluation = folder / "eval"
-        results = read_results(evaluation / "results.json")
-        if not (evaluation / "scores.h5").exists():
-            raise StoreError(f"{evaluation / 'scores.h5'} is missing. Run `ecgpipe eval`.")
+        evaluation = evaluation_of(folder)
+        results = read_results(results_path(evaluation))
+        if not (path := scores_path(evaluation)).exists():
+            raise StoreError(f"{path} is missing. Run `ecgpipe eval`.")
         runs.append((name, evaluation, results))
     return runs
 
 
 def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> list[Path]:
-    if (Path(name) / "eval" / "results.json").exists():
+    if results_path(evaluation_of(Path(name))).exists():
         return [Path(name)]
     if open_experiment is None:
         raise ComparisonError(
@@ -157,10 +157,10 @@ def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> 
         if fnmatch.fnmatchcase(folder.name, name)
         and not (is_old_run(folder) or folder.name.startswith("."))
     )
-    evaluated = [folder for folder in found if (folder / "eval" / "results.json").exists()]
+    evaluated = [folder for folder in found if results_path(evaluation_of(folder)).exists()]
     if not evaluated:
         what = "holds no run of that name" if not found else "has not evaluated it"
-        there = ", ".join(sorted(f.name for f in runs.glob("*") if (f / "eval").exists()))
+        there = ", ".join(sorted(f.name for f in runs.glob("*") if evaluation_of(f).exists()))
         raise ComparisonError(
             f"{name}: {runs} {what}. Evaluated there: {there or 'none'}. Run `ecgpipe eval`."
         )

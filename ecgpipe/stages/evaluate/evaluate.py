@@ -30,6 +30,7 @@ from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.texts import all_sentences, with_sentence
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
 from ecgpipe.stopping import Stop
+from ecgpipe.workspace import results_path, scores_path
 
 _VERSION = 5  # raised when the same inputs would give different metrics
 
@@ -68,10 +69,10 @@ def _run_eval(experiment: Experiment, stop: Stop) -> StageResult:
     if results is None:
         results, evaluation, scored = _evaluate(experiment, card, key, stop)
         folder = experiment.workspace.evaluation
-        write_scores(folder / "scores.h5", evaluation.scored, scored, key)
+        write_scores(scores_path(folder), evaluation.scored, scored, key)
         write_report_files(folder, results, _pictures(experiment, results))
         # Written last: if it has the key, every other file belongs to the same evaluation.
-        write_results(folder / "results.json", results)
+        write_results(results_path(folder), results)
     return StageResult("eval", did_work, _line(results, did_work), _summary(experiment, results))
 
 
@@ -99,10 +100,10 @@ def _key(experiment: Experiment, card: dict[str, Any]) -> str:
 def _results_of(experiment: Experiment, key: str) -> Results | None:
     folder = experiment.workspace.evaluation
     try:
-        results = read_results(folder / "results.json")
+        results = read_results(results_path(folder))
     except StoreError:
         return None
-    whole = all((folder / name).exists() for name in (*REPORTS, "scores.h5"))
+    whole = scores_path(folder).exists() and all((folder / name).exists() for name in REPORTS)
     return results if results.get("key") == key and whole else None
 
 
@@ -210,7 +211,7 @@ def _line(results: Results, did_work: bool) -> str:
 def _summary(experiment: Experiment, results: Results) -> dict[str, Any]:
     folder = experiment.workspace.evaluation
     return {
-        "results": str(folder / "results.json"),
+        "results": str(results_path(folder)),
         "report": str(folder / "report.html"),
         "report_md": str(folder / "report.md"),
         "tasks": {

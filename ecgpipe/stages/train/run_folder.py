@@ -20,7 +20,7 @@ from ecgpipe.files import fsync_folder, read_json, storing, write_atomic, write_
 from ecgpipe.progress import say
 from ecgpipe.provenance import provenance
 from ecgpipe.train_ecg.loop.early_stopping import last_epoch
-from ecgpipe.workspace import Workspace
+from ecgpipe.workspace import Workspace, run_config_path, run_key_path
 
 _MOST_SHOWN = 3
 _LONGEST_SHOWN = 40
@@ -84,9 +84,9 @@ class RunFolder:
         if not self.fits():
             self._set_aside()
         run = self.workspace.run
-        write_atomic(run / "config.yaml", config_as_yaml(self.config).encode())
+        write_atomic(run_config_path(run), config_as_yaml(self.config).encode())
         about = {"format": "ecgpipe-run/1", "run_key": self.key, "provenance": provenance()}
-        write_json_atomic(run / "run.json", about)
+        write_json_atomic(run_key_path(run), about)
 
     def _is_too_long(self, folder: Path) -> bool:
         """Whether it trained for longer than these settings would."""
@@ -133,7 +133,7 @@ class RunFolder:
                 return "trained for longer than these settings say"
             return "is not as far as one with the same settings"
         try:
-            before = load_yaml((folder / "config.yaml").read_text(encoding="utf-8"))
+            before = load_yaml(run_config_path(folder).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):
             before = None
         if not isinstance(before, Mapping):
@@ -152,7 +152,7 @@ class RunFolder:
 
 def _key_in(folder: Path) -> str | None:
     with suppress(StoreError, KeyError, TypeError):
-        return str(read_json(folder / "run.json")["run_key"])
+        return str(read_json(run_key_path(folder))["run_key"])
     return None
 
 
