@@ -392,7 +392,7 @@ def test_a_sweep_makes_a_run_of_each_and_leaves_out_what_cannot_be(fresh: Experi
         "run", "--grid", "train.text=sentence,all_findings", "--grid", "train.loss=siglip,clip"
     )
     assert code == 0, err
-    assert "skipped: train.text=all_findings train.loss=clip" in err
+    assert "left out: train.text=all_findings train.loss=clip" in err
     names = {path.parent.parent.name for path in fresh.folder.glob("work/runs/*/eval/report.md")}
     assert names == {
         "toy+text=sentence+loss=siglip",
