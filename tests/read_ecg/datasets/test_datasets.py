@@ -1,4 +1,4 @@
-"""Data sets: whose ECG, in which part, with what said of it, and the very samples."""
+"""Data sets: patient, split, findings and exact samples of every ECG."""
 
 import csv
 import dataclasses
@@ -225,7 +225,7 @@ def write_mitbih(
 
 
 def test_every_mitbih_window_is_what_wfdb_reads_there(real_data: Path, tmp_path: Path) -> None:
-    """At 360 Hz, so that nothing but quantisation lies between."""
+    """At 360 Hz, so that the only difference is quantisation."""
     source = mitbih(real_data / "mitdb", exclude=(), windows_per_beat=3)
     done, records, signals_uv = prepared(tmp_path, source, rate_hz=360, min_leads=2)
     assert done.counts["rejected"] == 0
@@ -281,10 +281,10 @@ def test_beats_in_atrial_fibrillation_are_not_called_sinus_rhythm(tmp_path: Path
 
 
 def test_a_window_with_another_abnormal_beat_is_not_drawn(tmp_path: Path) -> None:
-    # One V, and an A five beats (1,500 samples) behind it: each lies in the other's window.
+    # One V, and an A five beats (1,500 samples) later: each is in the other's window.
     write_mitbih(tmp_path, "100", "N" * 20 + "V" + "N" * 4 + "A" + "N" * 20)
     assert {r.findings[0] for r in read_source(mitbih(tmp_path)).rows} == {"Sinus rhythm"}
-    # Seven beats away it lies outside; but only one of the two can be drawn, for they overlap.
+    # Seven beats away it is outside, but the windows overlap, so only one can be drawn.
     write_mitbih(tmp_path, "100", "N" * 20 + "V" + "N" * 6 + "A" + "N" * 20)
     assert {r.findings[0] for r in read_source(mitbih(tmp_path)).rows} == {
         "Sinus rhythm",

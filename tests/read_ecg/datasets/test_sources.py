@@ -1,4 +1,4 @@
-"""Adapters and splits: who is read, in which part, with what said of them."""
+"""Adapters and splits: patient, split and findings of every row."""
 
 import dataclasses
 from collections import Counter
@@ -94,7 +94,7 @@ def test_ptbxl_statements_and_folds_are_read(real_data: Path) -> None:
     assert first.findings == ("NORM", "LVOLT", "SR")
     assert first.path == "records500/00000/00001_hr"
     assert (first.age, first.sex, first.split) == (56.0, "female", "train")
-    # strat_fold 10 is the test fold: 824 records, and those of the first 500 that lie in it.
+    # strat_fold 10 is the test fold: 824 records, and those of the first 500 that are in it.
     assert Counter(row.split for row in rows)["test"] >= 824
 
 
@@ -143,7 +143,7 @@ def test_the_drawn_split_keeps_its_fractions_and_its_patients() -> None:
     shares = Counter(drawn.values())
     assert shares["train"] / 20000 == pytest.approx(0.7, abs=0.01)
     assert shares["val"] / 20000 == pytest.approx(0.1, abs=0.01)
-    # A patient's part does not depend on who else is there, nor on the order.
+    # A patient's split depends neither on the other patients nor on the order.
     assert all(draw_split(name, config) == part for name, part in list(drawn.items())[::997])
     others = {draw_split(f"p{number}", SplitConfig(seed=4)) for number in range(100)}
     assert others == {"train", "val", "test"}

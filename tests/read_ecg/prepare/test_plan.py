@@ -22,7 +22,7 @@ LETTERS = "aAzZ09-_ é洞𝄞\n"
 
 
 def rows(n: int, seed: int = 0) -> list[SourceRow]:
-    """Rows whose every field is filled in some of them, many with values that no other has."""
+    """Rows in which every field is sometimes filled, often with unique values."""
     drawn = random.Random(seed)
 
     def text(most: int = 9) -> str:
@@ -120,7 +120,7 @@ def test_the_records_of_patients_in_two_splits_are_found() -> None:
 
 
 def held_and_peak(folder: Path, n_rows: int) -> tuple[int, int]:
-    """Bytes held by a plan of so many rows, and the most while it was made and written."""
+    """Bytes held by a plan of `n_rows` rows, and the peak while it is built and written."""
     lines = ["record_id,patient_id,path,findings,age,sex"]
     lines += [f"r{n:07d},p{n // 2:07d},a/folder/{n},洞調律,{n % 90},F" for n in range(n_rows)]
     table = folder / "records.csv"

@@ -23,7 +23,7 @@ from ecgpipe.workspace import Workspace
 
 @pytest.fixture
 def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hospital:
-    """Of twelve recordings in four shards, one of which is rejected."""
+    """Twelve recordings in four shards; one is rejected."""
     monkeypatch.setattr(signal_format, "RECORDS_PER_SHARD", 3)
     monkeypatch.setattr(signal_format, "_INDEX_BYTES", 3 * 16 + 4)
     hospital = Hospital(tmp_path)

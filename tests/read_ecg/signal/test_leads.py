@@ -62,7 +62,7 @@ OF_THE_TWELVE = {name: name if name in LEADS else None for name in STANDARD.valu
         ("第Ⅱ誘導", "II"),
         ("V1誘導", "V1"),
         ("DI", "I"),
-        # Right-sided, derived, bipolar, modified, of other systems: none of the twelve.
+        # Right-sided, derived, bipolar, modified, or of other systems: not one of the twelve.
         ("V1R", None),
         ("V3R", None),
         ("Lead V3R", None),

@@ -1,4 +1,4 @@
-"""Resampling against analytic sines: the pass band is kept, what lies behind is removed."""
+"""Resampling against analytic sines: the pass band is kept, higher frequencies are removed."""
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,7 @@ def test_nothing_is_folded_back_from_beyond_the_new_rate(
 @pytest.mark.parametrize(("from_hz", "to_hz"), [(360, 500), (257, 500), (125, 500)])
 @pytest.mark.parametrize("share", [0.1, 0.5, PASS_BAND, ROLL_OFF])
 def test_a_higher_rate_adds_no_images(from_hz: float, to_hz: float, share: float) -> None:
-    """Beyond half the old rate there is nothing: a sine's image there is below -80 dB."""
+    """Above half the old rate nothing appears: the image of a sine is below -80 dB."""
     frequency_hz = share * from_hz / 2
     resampled = resample(sine(frequency_hz, from_hz, 20), from_hz, to_hz)[0]
     window = np.blackman(len(resampled) - 2000)
