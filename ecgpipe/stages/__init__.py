@@ -1,9 +1,9 @@
-"""The joints: each stage introduces the rooms to one another and says whether anything is to do.
+"""The stages: each connects the packages and decides whether there is anything to do.
 
-Owns the order of the stages and what makes an output stale. The rooms never import each other; here
-findings become sentences, sentences keys, keys vectors, and a trained model something that encodes.
+Owns the order of the stages and what makes an output stale. The packages never import each other;
+here findings become sentences, sentences become keys and keys become vectors.
 
-check/        `ecgpipe check`: everything that can be looked at before a run -> one report
+check/        `ecgpipe check`: everything that can be checked before a run -> one report
 train/        `ecgpipe train`: signals and vectors -> a model, in a run folder
 evaluate/     `ecgpipe eval` and `compare`: model and records -> results and report
 show/         `ecgpipe show`: ECGs -> pictures
@@ -12,10 +12,10 @@ embed         sentences -> vectors
 experiment    what all stages of one experiment share
 fetch_model   a language model -> a folder
 local_inputs  where to read signals and model from: a local copy, or the original
-model_bridge  where torch meets the other rooms
+model_bridge  connects torch with the other packages
 prepare       recordings -> signals and records
-stage_result  what a stage says when it is done; how a sweep ends
+stage_result  what a stage returns; how a sweep ends
 texts         records and tasks -> the sentences the language model reads
-vectors       upkeep of the vectors: verify, gc, compact, export, import
-verify        whether signals, records and vectors are as they were written
+vectors       maintain vectors: verify, gc, compact, export, import
+verify        whether signals, records and vectors are undamaged
 """

@@ -96,7 +96,7 @@ GOLDEN_NAMES = [(scheduler, place) for scheduler in SCHEDULERS for place in rang
 
 
 @pytest.mark.parametrize(("scheduler", "place"), GOLDEN_NAMES)
-def test_scripts_are_what_was_agreed(scheduler: Scheduler, place: int) -> None:
+def test_scripts_equal_the_golden_files(scheduler: Scheduler, place: int) -> None:
     """After a change that is meant, write them with UPDATE_GOLDEN=1 and read the difference."""
     jobs, site = example(scheduler)
     path = GOLDEN / f"{scheduler}-{jobs[place].file_name}"
@@ -126,7 +126,7 @@ def test_shellcheck_finds_nothing_in_any_script() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_each_scheduler_is_asked_for_the_same_thing_in_its_own_words() -> None:
+def test_all_schedulers_get_the_same_request_in_their_own_syntax() -> None:
     train = {name: DIALECTS[name].script(*_train_of(name)) for name in SCHEDULERS}
     for line in ("--nodes=2", "--ntasks-per-node=2", "--gpus-per-node=2", "--time=12:00:00"):
         assert f"#SBATCH {line}\n" in train["slurm"]
@@ -149,7 +149,7 @@ def test_only_ranks_of_srun_are_signalled_by_slurm_itself() -> None:
     assert signals == ["B:USR1@600", "B:USR1@600", "USR1@600", "B:USR1@600"]
 
 
-def test_a_short_job_still_works_nine_tenths_of_its_time() -> None:
+def test_a_short_job_works_for_nine_tenths_of_its_time() -> None:
     cluster = ClusterConfig(scheduler="slurm", eval=EvalJob(hours=0.5))
     (job,) = build_chain(cluster, Invocation(program=("e",), config=Path("c")), ["eval"], 0)
     assert job.command[-2:] == ("--max-minutes", "27")
@@ -173,7 +173,7 @@ def test_a_short_job_still_works_nine_tenths_of_its_time() -> None:
         ("pjm", "[ERR.] PJM 0021 pjsub no such group.\n", None),
     ],
 )
-def test_ids_are_read_off_what_the_commands_print(
+def test_job_ids_are_parsed_from_the_commands_output(
     scheduler: Scheduler, printed: str, job_id: str | None
 ) -> None:
     assert DIALECTS[scheduler].read_id(printed) == job_id
@@ -193,7 +193,7 @@ def test_ids_are_read_off_what_the_commands_print(
         ("pjm", None, ["pjsub", "--step", "--sparam", "sn=0"]),
     ],
 )
-def test_dependencies_are_given_in_each_ones_words(
+def test_dependencies_are_written_in_each_schedulers_syntax(
     scheduler: Scheduler, after: After | None, words: list[str]
 ) -> None:
     jobs, site = example(scheduler)
@@ -213,7 +213,7 @@ def test_a_container_sees_its_folders_and_its_gpus() -> None:
 
 
 @pytest.mark.parametrize("text", ["/local/$USER/a b", "$X", 'q"`\\x', "$(reboot)", "100 %$", "~é"])
-def test_only_variables_are_the_shells(text: str) -> None:
+def test_the_shell_expands_only_variables(text: str) -> None:
     environment = {"USER": "yuki", "X": "two words; *", "PATH": os.environ["PATH"]}
     done = subprocess.run(
         ["bash", "-c", f"printf %s {quote_except_variables(text)}"],
@@ -222,7 +222,7 @@ def test_only_variables_are_the_shells(text: str) -> None:
     assert done.stdout == text.replace("$USER", "yuki").replace("$X", "two words; *")
 
 
-def test_words_with_anything_in_them_stay_words() -> None:
+def test_quoted_words_stay_single_words() -> None:
     words = ["printf", "%s|", "a b", "it's", "$HOME", "心電図", "--x=;rm", "", "new\nline"]
     done = subprocess.run(["bash", "-c", shlex.join(words)], capture_output=True, text=True)
     assert done.stdout.split("|")[:-1] == words[2:]
@@ -306,7 +306,7 @@ def queue_from(cluster: Cluster, place: int, **options: int) -> Submission:
         return cluster.submit(only_missing=True, **options)
 
 
-def test_a_whole_chain_does_every_share_once_and_in_order(cluster: Cluster) -> None:
+def test_a_chain_runs_every_share_once_and_in_order(cluster: Cluster) -> None:
     ends = submit_all(cluster, prepare_shards=2, embed_shards=3)
     assert all(end.codes == [0] for end in ends), [end.log for end in ends]
     calls = cluster.calls()
@@ -326,7 +326,7 @@ def test_a_whole_chain_does_every_share_once_and_in_order(cluster: Cluster) -> N
     assert config.data.sources[0].table == cluster.folder / "records.csv"
 
 
-def test_a_stage_that_was_stopped_goes_on_before_the_next_begins(cluster: Cluster) -> None:
+def test_a_stopped_stage_continues_before_the_next_one_starts(cluster: Cluster) -> None:
     cluster.tell("wait-train-0", "2")
     cluster.submit()
     ends = cluster.fake.run(stop={("train", None): 2})
@@ -336,7 +336,7 @@ def test_a_stage_that_was_stopped_goes_on_before_the_next_begins(cluster: Cluste
     assert [call["stage"] for call in cluster.calls()].index("eval") > 4
 
 
-def test_one_task_of_an_array_is_started_again_by_itself(
+def test_a_stopped_array_task_is_requeued_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(tmp_path, "slurm", monkeypatch)
@@ -347,7 +347,7 @@ def test_one_task_of_an_array_is_started_again_by_itself(
     assert cluster.done()["eval"] == 1
 
 
-def test_starting_again_has_an_end(cluster: Cluster) -> None:
+def test_retries_are_limited(cluster: Cluster) -> None:
     cluster.tell("wait-prepare-0", "9")
     cluster.submit()
     ends = cluster.fake.run(stop={("prepare", None): 9})
@@ -360,7 +360,7 @@ def test_starting_again_has_an_end(cluster: Cluster) -> None:
     assert len(later) == (3 if cluster.scheduler == "grid_engine" else 0)
 
 
-def test_after_a_failure_nothing_is_done(cluster: Cluster) -> None:
+def test_nothing_runs_after_a_failed_stage(cluster: Cluster) -> None:
     cluster.tell("fail-embed")
     cluster.submit()
     ends = cluster.fake.run()
@@ -417,7 +417,7 @@ def test_a_signal_while_the_command_starts_is_not_forgotten(
     assert end.codes == [75, 0]
 
 
-def test_several_gpus_of_one_node_are_one_process_each(
+def test_each_gpu_of_a_node_gets_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(tmp_path, "pbs", monkeypatch)
@@ -431,7 +431,7 @@ def test_several_gpus_of_one_node_are_one_process_each(
     assert len({rank["MASTER_PORT"] for rank in ranks}) == 1
 
 
-def test_arrays_of_pjm_go_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pjm_queues_an_array_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(tmp_path, "pjm", monkeypatch)
     first = cluster.submit(dry_run=True, embed_shards=2)
     assert {q.stage for q in first.queued} == {"prepare"}
@@ -451,7 +451,7 @@ def test_a_dry_run_writes_and_queues_nothing(cluster: Cluster) -> None:
     assert [q.stage for q in submission.queued if q.command][-1] == "eval"
 
 
-def test_what_is_rehearsed_is_what_is_queued(cluster: Cluster) -> None:
+def test_a_dry_run_prints_the_commands_that_are_then_run(cluster: Cluster) -> None:
     rehearsed, done = cluster.submit(dry_run=True).queued, cluster.submit().queued
     names = {a.job_id: b.job_id for a, b in zip(rehearsed, done, strict=True)}
     if cluster.scheduler == "pjm":
@@ -463,7 +463,7 @@ def test_what_is_rehearsed_is_what_is_queued(cluster: Cluster) -> None:
         assert line == shlex.join(other.command)
 
 
-def test_scripts_stay_with_the_settings_they_were_queued_with(cluster: Cluster) -> None:
+def test_queued_scripts_keep_their_settings(cluster: Cluster) -> None:
     submission = cluster.submit()
     (settings,) = submission.folder.glob("settings-*.yaml")
     assert "cluster" not in yaml.safe_load(settings.read_text())
@@ -478,7 +478,7 @@ def test_scripts_stay_with_the_settings_they_were_queued_with(cluster: Cluster) 
     ]
 
 
-def test_a_refusal_says_what_is_queued_already_and_how_to_cancel_it(
+def test_a_refused_job_lists_the_queued_ones_and_how_to_cancel_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(tmp_path, "slurm", monkeypatch)
@@ -504,7 +504,9 @@ def test_without_the_schedulers_command_nothing_is_queued(
         cluster.submit()
 
 
-def test_an_answer_without_an_id_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_without_a_job_id_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster = Cluster(tmp_path, "pbs", monkeypatch)
     (cluster.fake.folder / "bin" / "qsub").write_text("#!/bin/sh\necho welcome\n")
     with pytest.raises(QueueError, match="printed 'welcome', which holds no job id"):
@@ -535,7 +537,7 @@ def test_an_answer_without_an_id_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         ("[slurm]", "settings"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_in_either_file(
+def test_invalid_settings_are_refused_in_either_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: str, message: str
 ) -> None:
     pipeline = "name: x\ndata: {sources: [{kind: table, table: t.csv}]}\ntext: {model: m}\n"
@@ -555,7 +557,7 @@ def test_settings_that_cannot_be_are_refused_in_either_file(
         load_cluster(path)
 
 
-def test_pipeline_yaml_wins_over_ones_own_file_key_by_key(
+def test_pipeline_yaml_overrides_the_users_file_key_by_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -576,7 +578,7 @@ def test_pipeline_yaml_wins_over_ones_own_file_key_by_key(
     assert cluster.binds == (tmp_path / "ecg",)
 
 
-def test_what_is_missing_is_said_before_anything_is_queued(
+def test_missing_settings_are_reported_before_anything_is_queued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(tmp_path, "grid_engine", monkeypatch)
@@ -591,7 +593,7 @@ def test_what_is_missing_is_said_before_anything_is_queued(
     assert not cluster.fake.jobs()
 
 
-def test_every_setting_of_the_cluster_is_shown_in_the_shipped_file() -> None:
+def test_the_shipped_file_shows_every_cluster_setting() -> None:
     text = Path("pipeline.yaml").read_text(encoding="utf-8")
     block = text[text.index("# cluster:") :]
     shown = yaml.safe_load("\n".join(line.removeprefix("# ") for line in block.splitlines()))
@@ -600,7 +602,7 @@ def test_every_setting_of_the_cluster_is_shown_in_the_shipped_file() -> None:
     assert plain <= set(shown["cluster"]["train"])
 
 
-def test_rehearsed_ids_have_names_of_their_own() -> None:
+def test_placeholder_ids_are_unique() -> None:
     jobs, site = example("pbs")
     ids = [q.job_id for q in rehearse(jobs, site, DIALECTS["pbs"])]
     assert len(set(ids)) == len(ids) == 4 * 4
@@ -628,7 +630,7 @@ def test_the_runs_of_a_sweep_share_prepare_and_embed(cluster: Cluster) -> None:
     assert "# The stage train of 試験 $1+seed=1, written by ecgpipe" in script
 
 
-def test_a_failed_run_of_a_sweep_holds_up_no_other(
+def test_each_run_of_a_sweep_depends_only_on_its_own_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(tmp_path, "slurm", monkeypatch)
@@ -653,9 +655,7 @@ def test_a_sweep_that_needs_several_embeddings_is_refused(
     assert not cluster.fake.jobs()
 
 
-def test_real_shards_of_prepare_go_through_a_real_script(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_script_runs_real_prepare_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(tmp_path, "slurm", monkeypatch)
     for number in range(4):
         write_wfdb(cluster.folder / "ecg", f"r{number}", ecg_like(seed=number))

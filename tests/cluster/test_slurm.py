@@ -43,7 +43,7 @@ def test_a_job_behind_one_that_failed_is_cancelled(slurm: SlurmCluster) -> None:
     assert slurm.wait(second).state == "CANCELLED"
 
 
-def test_who_asks_for_a_gpu_is_told_which(slurm: SlurmCluster) -> None:
+def test_a_job_with_a_gpu_knows_which_one(slurm: SlurmCluster) -> None:
     job = slurm.sbatch("echo gpu=$CUDA_VISIBLE_DEVICES", "--gpus-per-node=2")
     assert "gpu=0,1" in slurm.wait(job).output
     job = slurm.sbatch("echo gpu=$CUDA_VISIBLE_DEVICES")
@@ -106,7 +106,7 @@ def test_no_job_comes_to_a_drained_node(slurm: SlurmCluster) -> None:
     slurm.wait_for(lambda: slurm.node_states()["n1"] == "idle", "n1 to come back")
 
 
-def test_the_list_of_ends_has_a_line_for_each(slurm: SlurmCluster) -> None:
+def test_the_completion_log_has_a_line_for_each_end(slurm: SlurmCluster) -> None:
     job = slurm.sbatch("exit 4")
     slurm.wait(job)
     slurm.wait_for(lambda: any(c["JobId"] == job for c in slurm.completions()), "its line", 10)
@@ -114,7 +114,7 @@ def test_the_list_of_ends_has_a_line_for_each(slurm: SlurmCluster) -> None:
     assert (line["JobState"], line["ExitCode"]) == ("FAILED", "4:0")
 
 
-def test_waiting_for_a_job_that_never_ends_says_how_things_stand(slurm: SlurmCluster) -> None:
+def test_waiting_for_a_job_that_never_ends_reports_the_queue(slurm: SlurmCluster) -> None:
     job = slurm.sbatch("sleep 60")
     with pytest.raises(SlurmError, match=rf"(?s)waited 1 s for job {job}.*slurmctld.log"):
         slurm.wait(job, 1)
@@ -122,7 +122,7 @@ def test_waiting_for_a_job_that_never_ends_says_how_things_stand(slurm: SlurmClu
     assert slurm.wait(job).state == "CANCELLED"
 
 
-def test_nothing_is_left_of_a_cluster_not_even_what_a_job_detached() -> None:
+def test_a_stopped_cluster_leaves_no_process_behind() -> None:
     known: list[SlurmCluster] = []
 
     def failing_test() -> None:
@@ -140,7 +140,7 @@ def test_nothing_is_left_of_a_cluster_not_even_what_a_job_detached() -> None:
     assert not cluster.folder.exists()
 
 
-def test_the_daemons_die_with_the_tests_that_were_killed() -> None:
+def test_the_daemons_die_with_killed_tests() -> None:
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); import slurm_cluster as s\n"
         "with s.running_cluster() as c:\n"

@@ -214,7 +214,7 @@ def test_the_command_copies_both_and_training_and_embedding_read_them(
     assert list(disk.iterdir()) == []
 
 
-def test_signals_that_are_damaged_are_not_staged(experiment: Experiment, tmp_path: Path) -> None:
+def test_damaged_signals_are_not_copied(experiment: Experiment, tmp_path: Path) -> None:
     [shard] = (experiment.folder / "work" / "signals").glob("*/signal/c/*/0/0")
     content = bytearray(shard.read_bytes())
     content[1000] ^= 1
@@ -224,7 +224,7 @@ def test_signals_that_are_damaged_are_not_staged(experiment: Experiment, tmp_pat
     assert "differs from what was written" in err
 
 
-def test_without_a_place_it_asks_for_one(experiment: Experiment) -> None:
+def test_without_a_disk_the_error_says_how_to_name_one(experiment: Experiment) -> None:
     code, _, err = experiment.run("stage-in")
     assert code == 2
     assert "ECGPIPE_SCRATCH" in err

@@ -1,10 +1,10 @@
-"""A small batch scheduler: it takes jobs as Slurm, PBS, Grid Engine or PJM would, and really runs
-their scripts, one after another.
+"""A small batch scheduler that accepts jobs like Slurm, PBS, Grid Engine or PJM.
 
-Owns what each scheduler promises and the tests rely on: the ids its command prints, the variables a
-task of an array sees, who is released when a job ends, how a job is asked to stop, and what puts it
-back into the queue. The commands (sbatch, qsub, pjsub, ...) only note what they were asked; `run`
-does it.
+It runs their scripts one after another.
+
+Owns what the tests need of each scheduler: the ids its command prints, the variables of an array
+task, which jobs are released when one ends, how a job is told to stop, and what requeues it. The
+commands (sbatch, qsub, pjsub, ...) only record the job; `run` runs it.
 """
 
 import json
@@ -36,19 +36,19 @@ class End:
     stage: str
     task: int | None
     codes: list[int]
-    """Of every start; empty: cancelled without a start."""
+    """The exit code of every start; empty if it was cancelled before the first."""
 
     log: str = ""
 
 
 @dataclass
 class FakeScheduler:
-    """One scheduler on disk."""
+    """One scheduler, stored on disk."""
 
     folder: Path
     kind: str
     refuse_after: int | None = None
-    """Take so many jobs, then fail."""
+    """Accept this many jobs, then fail."""
 
     ends: list[End] = field(default_factory=list)
 
@@ -65,7 +65,7 @@ class FakeScheduler:
 
     @property
     def environment(self) -> dict[str, str]:
-        """With the scheduler's commands in front."""
+        """The environment with the scheduler's commands first on PATH."""
         return {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -73,8 +73,8 @@ class FakeScheduler:
         return [json.loads(path.read_text()) for path in paths]
 
     def run(self, stop: Mapping[tuple[str, int | None], int] | None = None) -> list[End]:
-        """Run everything that is queued; ask tasks of `stop`, by stage and index, so many times to
-        stop, each time once they have printed `ready`."""
+        """Run everything queued. `stop` says how often to signal a task, by stage and index, each
+        time after it has printed `ready`."""
         left = dict(stop or {})
         for job in self.jobs():
             if any(end.job_id == job["id"] for end in self.ends):
@@ -90,7 +90,7 @@ class FakeScheduler:
     def _is_released(self, job: dict[str, Any]) -> bool:
         for condition, job_id in job["after"]:
             before = [end for end in self.ends if end.job_id == job_id]
-            assert before, f"{job['id']} waits for {job_id}, which nobody queued"
+            assert before, f"{job['id']} depends on {job_id}, which was never queued"
             if condition == "afterok" and not all(e.codes and e.codes[-1] == 0 for e in before):
                 return False
         return True
@@ -197,7 +197,7 @@ def _command(folder: Path, kind: str, command: str, most: int, arguments: list[s
 def _read_options(
     kind: str, words: list[str], text: str, number: int, spool: Path
 ) -> tuple[str, list[tuple[str, str]], str]:
-    """Its id, the conditions it waits for with whose they are, and what the command prints."""
+    """Return the job's id, its dependencies and what the command prints."""
     tasks = _tasks(kind, words, text)
     after = re.findall(r"(afterok|afterany):([^,\s]+)", " ".join(words))
     if kind == "slurm":

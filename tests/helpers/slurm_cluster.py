@@ -70,7 +70,7 @@ PartitionName=high Nodes=ALL MaxTime=60 PriorityTier=10 PreemptMode=OFF State=UP
 
 
 def why_not() -> str | None:
-    """Why no Slurm can be started here; None where it can."""
+    """Return why Slurm cannot be started on this machine; None if it can."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
     if missing:
@@ -83,12 +83,12 @@ def why_not() -> str | None:
 
 
 class SlurmError(Exception):
-    """The cluster did not do what was asked; the message holds what its programs and logs say."""
+    """The cluster misbehaved; the message holds the output of its programs and its logs."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that is over."""
+    """A job that has ended."""
 
     job: str
     state: str
@@ -99,7 +99,7 @@ class Ended:
     restarts: int
     nodes: str
     output: str
-    """All that it wrote, of every run it had."""
+    """Everything it printed, in every run."""
 
 
 @dataclass
@@ -108,7 +108,7 @@ class SlurmCluster:
 
     folder: Path
     environment: dict[str, str]
-    """For everything that speaks to this cluster: PATH and SLURM_CONF."""
+    """For every program that talks to this cluster: PATH and SLURM_CONF."""
 
     _daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -155,7 +155,7 @@ class SlurmCluster:
         return self.facts(job)["JobState"]
 
     def facts(self, job: str) -> dict[str, str]:
-        """All that `scontrol show job` says of one job or array task."""
+        """Return everything that `scontrol show job` prints about one job or array task."""
         said = self.call("scontrol", "show", "job", "-o", job).strip().splitlines()
         if len(said) != 1:
             raise SlurmError(f"job {job} is {len(said)} jobs: name a task of the array")
@@ -169,7 +169,7 @@ class SlurmCluster:
         return [f"{job}_{number}" for number in sorted(numbers)]
 
     def wait(self, job: str, timeout_s: float = 60.0) -> Ended:
-        """Until a job is over, whatever it came to.
+        """Wait until a job has ended, in whatever state.
 
         Raises:
             SlurmError: it is not over after `timeout_s`; the message says how things stand.
@@ -188,7 +188,7 @@ class SlurmCluster:
         )
 
     def wait_array(self, job: str, n_tasks: int, timeout_s: float = 60.0) -> list[Ended]:
-        """Until all `n_tasks` tasks of an array are over; in the order of their indices."""
+        """Wait until all `n_tasks` tasks of an array have ended; return them by index."""
 
         def over() -> bool:
             mine = (line.split()[0] for line in self.squeue())
@@ -199,7 +199,7 @@ class SlurmCluster:
         return [self.wait(task, timeout_s) for task in self.tasks(job)]
 
     def wait_for(self, happens: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-        """Look five times a second until something happens. Raises as `wait`."""
+        """Poll five times a second until something happens. Raises as `wait`."""
         end = time.monotonic() + timeout_s
         while not happens():
             if time.monotonic() > end:
@@ -207,7 +207,7 @@ class SlurmCluster:
             time.sleep(0.2)
 
     def output(self, job: str) -> str:
-        """What a job wrote; '' where it has written nothing yet or was started elsewhere."""
+        """Return what a job printed; '' if it has printed nothing or was started elsewhere."""
         path = Path(self.facts(job).get("StdOut", ""))
         return path.read_text(errors="replace") if path.is_file() else ""
 
@@ -222,27 +222,27 @@ class SlurmCluster:
         return [dict(p.partition("=")[::2] for p in line.split() if "=" in p) for line in lines]
 
     def drain(self, node: str, why: str = "a test") -> None:
-        """Let no new job onto a node."""
+        """Keep new jobs off a node."""
         self.call("scontrol", "update", f"NodeName={node}", "State=DRAIN", f"Reason={why}")
 
     def resume(self, node: str) -> None:
-        """Take a node back into service."""
+        """Return a node to service."""
         self.call("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
     def node_states(self) -> dict[str, str]:
-        """What `sinfo` says of each node: idle, mix, alloc, drain, down, ..."""
+        """Return each node's state from `sinfo`: idle, mix, alloc, drain, down, ..."""
         lines = self.call("sinfo", "-h", "-N", "-p", "low", "-o", "%N %t").split("\n")[:-1]
         return dict(line.split() for line in lines)
 
     def report(self) -> str:
-        """How things stand, and the ends of the logs, for a test that fails."""
+        """Describe the cluster and the ends of its logs, for a failing test."""
         parts = [self.call("squeue", "-r", ok=False), self.call("sinfo", "-N", ok=False)]
         for log in sorted(self.folder.glob("slurm*.log")):
             parts.append(f"{log.name}:\n" + "\n".join(log.read_text().splitlines()[-15:]))
         return "\n".join(parts)
 
     def clear(self) -> None:
-        """Cancel all jobs, put both nodes back into service, and wait until nothing runs."""
+        """Cancel all jobs, return both nodes to service, and wait until nothing runs."""
         self.call("scancel", "--full", "--state=PENDING", ok=False)
         self.call("scancel", "--full", "--signal=KILL", "--state=RUNNING", ok=False)
         self.call("scancel", "--user=root", ok=False)
@@ -270,7 +270,7 @@ class SlurmCluster:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End every job and daemon; nothing that belongs to this cluster is left."""
+        """Stop every job and daemon, and leave no process of this cluster behind."""
         with contextlib.suppress(SlurmError, subprocess.TimeoutExpired):
             self.clear()
         for daemon in reversed(self._daemons):
@@ -287,7 +287,7 @@ class SlurmCluster:
                 os.kill(process, signal.SIGKILL)
 
     def processes(self) -> list[int]:
-        """Living processes that know this cluster by its folder: daemons, steps, jobs, orphans."""
+        """Find running processes of this cluster by its folder: daemons, steps, jobs, orphans."""
         mark = f"SLURM_CONF={self.folder}/".encode()
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
@@ -390,7 +390,7 @@ def _free_ports(n: int) -> list[int]:
 
 
 def _is_over(facts: Mapping[str, str]) -> bool:
-    """A preempted or requeued job shows an end for a moment, and then waits again."""
+    """A preempted or requeued job looks ended for a moment before it is pending again."""
     running = ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING", "REQUEUED")
     again = facts["JobState"] == "PREEMPTED" and facts.get("Requeue") == "1"
     return facts["JobState"] not in running and not again

@@ -1,8 +1,8 @@
-"""Stands in for `ecgpipe` in a job: notes how it was called, and can be told to fail or to wait.
+"""A stub for `ecgpipe` in a job: logs how it was called, and fails or waits on request.
 
-A stage that was told to wait prints `ready` and, once asked to stop, ends with 75. Like a real one
-it looks at its input itself: every share of the stage before must be there. Which share is its own,
-the real `ecgpipe.processes` says.
+A stage that waits prints `ready` and exits with 75 when it is signalled. Like a real stage, it
+checks its input: every share of the previous stage must be done. `ecgpipe.processes` decides which
+share is its own.
 """
 
 import json
@@ -42,7 +42,7 @@ def main() -> int:
         print(f"ecgpipe: {STAGES[before]} has not been done")
         return 1
     if (folder / f"fail-{stage}").exists():
-        print("ecgpipe: something to mend")
+        print("ecgpipe: something to fix")
         return 1
     waiting = folder / f"wait-{stage}-{share.index}"
     if waiting.exists():

@@ -1,8 +1,8 @@
-"""One small experiment on disk, and the command run on it.
+"""One small experiment on disk, and functions that run commands on it.
 
-Most tests run the command in their own process: it is the same command, and a new Python would
-spend three quarters of its time on importing torch. What is about processes (signals, kills,
-closed outputs, several at once) starts real ones.
+Most tests run the command in their own process, because a new Python would spend three quarters of
+its time on importing torch. Tests of signals, kills, closed outputs and several processes start
+real ones.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def python(processes: int = 1) -> list[str]:
-    """The beginning of a command that starts Python, in several processes by torchrun."""
+    """Return the words that start Python, or several processes by torchrun."""
     if processes == 1:
         return [sys.executable]
     return [

@@ -28,7 +28,7 @@ def refused(experiment: Experiment, *arguments: str, code: int = 1) -> str:
     return err
 
 
-def test_shards_make_the_cache_and_a_whole_run_finds_it(fresh: Experiment) -> None:
+def test_shards_fill_the_cache_that_an_unsharded_run_uses(fresh: Experiment) -> None:
     said(fresh, "prepare")
     running = [fresh.start("embed", "--shard", f"{i}/3", "--json") for i in range(3)]
     done = [json.loads(process.communicate(timeout=300)[0])["embed"] for process in running]
@@ -85,7 +85,7 @@ def test_a_schedulers_signal_ends_with_75(experiment: Experiment, name: str) -> 
     assert "texts embedded" in said(experiment, "embed", "--set", "text.pooling=mean")
 
 
-def test_explain_shows_what_counts_and_how_other_caches_differ(experiment: Experiment) -> None:
+def test_explain_shows_the_fingerprint_and_how_other_caches_differ(experiment: Experiment) -> None:
     code, out, err = experiment.run("embed", "--explain", "--set", "text.pooling=mean")
     assert code == 0, err
     for line in ("pooling      mean", "pooling: found 'last_token', wanted 'mean'", "other cache"):
@@ -104,7 +104,7 @@ def test_views_are_filled_together_and_trained_on_without_embedding(fresh: Exper
     assert "nothing to do" in err
 
 
-def test_two_models_live_side_by_side(experiment: Experiment, tiny_bert: Path) -> None:
+def test_caches_of_two_models_coexist(experiment: Experiment, tiny_bert: Path) -> None:
     before = parts(experiment)
     said(experiment, "embed", "--set", f"text.model={tiny_bert}")
     assert set(before) < set(parts(experiment))
@@ -135,7 +135,7 @@ def test_compacting_changes_nothing_but_the_number_of_parts(fresh: Experiment) -
     assert "0 files of killed writers removed" in said(fresh, "vectors", "gc")
 
 
-def test_vectors_go_out_and_come_in_again(experiment: Experiment, tmp_path: Path) -> None:
+def test_exported_vectors_can_be_imported_again(experiment: Experiment, tmp_path: Path) -> None:
     file = tmp_path / "vectors.h5"
     assert "with their texts" in said(experiment, "vectors", "export", str(file), "--with-texts")
     (part,) = parts(experiment)
@@ -146,7 +146,7 @@ def test_vectors_go_out_and_come_in_again(experiment: Experiment, tmp_path: Path
     assert "embed --explain" in err
 
 
-def test_vectors_made_elsewhere_train_a_model(experiment: Experiment, tmp_path: Path) -> None:
+def test_imported_vectors_train_a_model(experiment: Experiment, tmp_path: Path) -> None:
     said(experiment, "vectors", "export", str(tmp_path / "ours.h5"), "--with-texts")
     with h5py.File(tmp_path / "ours.h5") as ours, h5py.File(tmp_path / "api.h5", "w") as theirs:
         theirs["text"] = ours["text"][:]
@@ -160,7 +160,7 @@ def test_vectors_made_elsewhere_train_a_model(experiment: Experiment, tmp_path: 
     assert worked(experiment.did(*elsewhere)) == ["train", "eval"]
 
 
-def test_cut_texts_are_listed_by_key_and_never_by_text(experiment: Experiment) -> None:
+def test_truncated_texts_are_listed_by_key_and_never_by_text(experiment: Experiment) -> None:
     err = said(experiment, "embed", "--set", "text.max_tokens=70")
     assert "were truncated at text.max_tokens 70, listed in" in err
     listed = next((experiment.folder / "work" / "embeddings").glob("*/cut-texts.csv")).read_text()
@@ -170,7 +170,7 @@ def test_cut_texts_are_listed_by_key_and_never_by_text(experiment: Experiment) -
     assert all(len(row.split(",")[0]) == 64 and row.endswith(",70") for row in rows)
 
 
-def test_a_malformed_shard_is_a_mistake_in_usage(experiment: Experiment) -> None:
+def test_a_malformed_shard_is_a_usage_error(experiment: Experiment) -> None:
     assert "counted from 0" in refused(experiment, "embed", "--shard", "3/3", code=2)
 
 

@@ -15,7 +15,7 @@ import yaml
 from toy_experiment import ENVIRONMENT, Experiment, python, worked
 
 
-def test_one_command_goes_from_files_to_figures(
+def test_one_command_goes_from_files_to_results(
     finished: tuple[Experiment, dict[str, Any]], ecgs: Path
 ) -> None:
     experiment, summary = finished
@@ -70,7 +70,7 @@ def test_a_second_run_does_no_work_and_says_so_at_once(experiment: Experiment) -
     assert times() == before
 
 
-def test_another_pooling_embeds_and_trains_anew_and_touches_no_signal(
+def test_a_different_pooling_embeds_and_trains_again_and_keeps_the_signals(
     experiment: Experiment,
 ) -> None:
     assert worked(experiment.did("--set", "text.pooling=mean")) == ["embed", "train", "eval"]
@@ -103,7 +103,7 @@ def test_a_refused_setting_leaves_the_finished_run_where_it_is(experiment: Exper
     assert worked(experiment.did()) == []
 
 
-def test_a_run_that_is_set_aside_is_told_of_and_comes_back_with_its_settings(
+def test_a_run_that_is_set_aside_is_reported_and_restored_with_its_settings(
     experiment: Experiment,
 ) -> None:
     run = experiment.folder / "work" / "runs" / "toy"
@@ -124,7 +124,7 @@ def test_a_run_that_is_set_aside_is_told_of_and_comes_back_with_its_settings(
     assert not run.with_name("toy.old-1").exists()
 
 
-def test_a_longer_run_is_not_lost_by_a_plain_call(experiment: Experiment) -> None:
+def test_a_longer_run_survives_a_call_with_fewer_epochs(experiment: Experiment) -> None:
     assert worked(experiment.did("--set", "train.epochs=3")) == ["train", "eval"]
     run = experiment.folder / "work" / "runs" / "toy"
     longer = (run / "log.jsonl").read_text()
@@ -137,7 +137,7 @@ def test_a_longer_run_is_not_lost_by_a_plain_call(experiment: Experiment) -> Non
     assert (run / "log.jsonl").read_text() == longer
 
 
-def test_more_patience_goes_on_and_settings_of_the_evaluation_do_not_train(
+def test_more_patience_continues_and_evaluation_settings_do_not_retrain(
     experiment: Experiment,
 ) -> None:
     run = experiment.folder / "work" / "runs" / "toy"
@@ -147,7 +147,7 @@ def test_more_patience_goes_on_and_settings_of_the_evaluation_do_not_train(
     assert (run / "model" / "model.safetensors").read_bytes() == weights
 
 
-def test_a_run_that_fails_does_not_keep_the_rest_of_a_sweep(experiment: Experiment) -> None:
+def test_a_failed_run_does_not_stop_the_rest_of_a_sweep(experiment: Experiment) -> None:
     code, _, err = experiment.run(
         "train", "--grid", "train.global_batch_size=4096,8", "--set", "train.encoder=cnn1d"
     )
@@ -160,7 +160,7 @@ def test_a_run_that_fails_does_not_keep_the_rest_of_a_sweep(experiment: Experime
     assert not (runs / "toy+global_batch_size=4096").exists()
 
 
-def test_an_evaluation_that_fails_does_not_keep_the_rest_of_a_sweep(
+def test_a_failed_evaluation_does_not_stop_the_rest_of_a_sweep(
     experiment: Experiment,
 ) -> None:
     code, _, err = experiment.run(
@@ -173,7 +173,7 @@ def test_an_evaluation_that_fails_does_not_keep_the_rest_of_a_sweep(
     assert (runs / "toy+sources=null" / "eval" / "results.json").exists()
 
 
-def test_a_closed_terminal_does_not_make_a_failure_of_what_is_done(experiment: Experiment) -> None:
+def test_a_closed_terminal_does_not_fail_a_finished_run(experiment: Experiment) -> None:
     ours, theirs = os.openpty()
     os.close(ours)
     command = [*python(), "-m", "ecgpipe", "run", "--json", "-c", str(experiment.path)]
@@ -186,12 +186,12 @@ def test_a_closed_terminal_does_not_make_a_failure_of_what_is_done(experiment: E
 
 
 @pytest.mark.parametrize("minutes", ["nan", "-nan", "inf", "0"])
-def test_a_time_limit_that_never_comes_is_none(experiment: Experiment, minutes: str) -> None:
+def test_a_time_limit_of_nan_or_infinity_is_refused(experiment: Experiment, minutes: str) -> None:
     code, _, err = experiment.run("train", "--max-minutes", minutes)
     assert code == 2, err
 
 
-def test_a_run_of_an_earlier_version_is_gone_on_with(experiment: Experiment) -> None:
+def test_a_run_of_an_earlier_version_is_continued(experiment: Experiment) -> None:
     """Its card has no list of figures, its checkpoints no digest and no threads."""
     run = experiment.folder / "work" / "runs" / "toy"
     card = json.loads((run / "model" / "config.json").read_text())
@@ -206,7 +206,7 @@ def test_a_run_of_an_earlier_version_is_gone_on_with(experiment: Experiment) -> 
     assert not run.with_name("toy.old-1").exists()
 
 
-def test_a_profile_is_of_one_run(experiment: Experiment) -> None:
+def test_profile_measures_one_run_only(experiment: Experiment) -> None:
     code, _, err = experiment.run("train", "--profile", "2", "--seeds", "0..1")
     assert code == 2
     assert "leave out --seeds" in err
@@ -214,18 +214,18 @@ def test_a_profile_is_of_one_run(experiment: Experiment) -> None:
     assert json.loads(out.splitlines()[-1])["profile"]["batch"] == 16
 
 
-def test_another_wording_embeds_only_what_is_new(experiment: Experiment) -> None:
+def test_a_different_wording_embeds_only_new_texts(experiment: Experiment) -> None:
     summary = experiment.did("--set", "text.prompt=心電図所見：{text}。")
     assert worked(summary) == ["embed", "train", "eval"]
     assert summary["embed"]["embedded"] == summary["embed"]["distinct"]
     assert worked(experiment.did()) == []  # back again: the first run comes back as well
 
 
-def test_other_draws_only_evaluate(experiment: Experiment) -> None:
+def test_different_bootstrap_draws_only_evaluate(experiment: Experiment) -> None:
     assert worked(experiment.did("--set", "eval.bootstrap_draws=120")) == ["eval"]
 
 
-def test_another_language_is_scored_beside_the_first_without_training_anew(
+def test_a_second_language_is_scored_without_training_again(
     experiment: Experiment,
 ) -> None:
     did = experiment.did("--set", "eval.tasks=[superclass, superclass@en]")
@@ -241,7 +241,7 @@ def test_another_language_is_scored_beside_the_first_without_training_anew(
     assert first["auroc"] != second["auroc"]
 
 
-def test_only_the_sources_asked_for_are_scored_and_an_unknown_one_is_told(
+def test_only_the_chosen_sources_are_scored_and_an_unknown_one_is_refused(
     experiment: Experiment,
 ) -> None:
     assert worked(experiment.did("--set", "eval.sources=[records.csv]")) == ["eval"]
@@ -252,7 +252,7 @@ def test_only_the_sources_asked_for_are_scored_and_an_unknown_one_is_told(
     )
 
 
-def test_reports_can_be_learnt_from_as_well(fresh: Experiment, tmp_path: Path) -> None:
+def test_a_model_can_be_trained_on_reports(fresh: Experiment, tmp_path: Path) -> None:
     settings = yaml.safe_load(fresh.path.read_text())
     table = Path(settings["data"]["sources"][0]["table"])
     lines = table.read_text().splitlines()
@@ -267,9 +267,7 @@ def test_reports_can_be_learnt_from_as_well(fresh: Experiment, tmp_path: Path) -
     assert worked(summary) == ["prepare", "embed", "train", "eval"]
 
 
-def test_the_report_counts_sentences_of_reports_that_are_drawn_singly(
-    fresh: Experiment, ecgs: Path
-) -> None:
+def test_the_report_counts_single_sentences_of_reports(fresh: Experiment, ecgs: Path) -> None:
     lines = ["record_id,patient_id,path,report"]
     for line in (ecgs / "records.csv").read_text().splitlines()[1:]:
         record, patient, path = line.split(",")[:3]
@@ -334,7 +332,7 @@ def test_vectors_of_another_fingerprint_are_refused(experiment: Experiment) -> N
     assert "pooling: found 'mean', wanted 'last_token'" in err
 
 
-def test_a_damaged_part_is_named_and_mended_by_moving_it_away(experiment: Experiment) -> None:
+def test_a_damaged_part_is_named_and_removing_it_fixes_the_cache(experiment: Experiment) -> None:
     part = next((experiment.folder / "work" / "embeddings").glob("*/part-*.h5"))
     part.write_bytes(part.read_bytes()[:-100])
     code, _, err = experiment.run("run")
@@ -351,7 +349,7 @@ def wait_for(path: Path, pattern: str, timeout_s: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_a_terminated_run_exits_75_and_goes_on_where_it_was(fresh: Experiment) -> None:
+def test_a_terminated_run_exits_75_and_continues_where_it_stopped(fresh: Experiment) -> None:
     process = fresh.start("run", "--set", "train.epochs=40")
     wait_for(fresh.folder, "work/runs/toy/checkpoints/step-*")
     process.send_signal(signal.SIGTERM)
@@ -364,7 +362,7 @@ def test_a_terminated_run_exits_75_and_goes_on_where_it_was(fresh: Experiment) -
     assert summary["train"]["epochs"] == done + 1
 
 
-def test_a_killed_run_goes_on_where_it_was(fresh: Experiment) -> None:
+def test_a_killed_run_continues_where_it_stopped(fresh: Experiment) -> None:
     process = fresh.start("run")
     wait_for(fresh.folder, "work/signals/*/done/0.json")
     process.kill()
@@ -387,7 +385,7 @@ def test_a_profile_shows_the_parts_of_a_step_and_trains_nothing(experiment: Expe
     assert log.read_text() == before
 
 
-def test_a_sweep_makes_a_run_of_each_and_leaves_out_what_cannot_be(fresh: Experiment) -> None:
+def test_a_sweep_makes_one_run_for_each_valid_combination(fresh: Experiment) -> None:
     code, out, err = fresh.run(
         "run", "--grid", "train.text=sentence,all_findings", "--grid", "train.loss=siglip,clip"
     )
@@ -403,7 +401,7 @@ def test_a_sweep_makes_a_run_of_each_and_leaves_out_what_cannot_be(fresh: Experi
     assert out.count("Report: ") == 3
 
 
-def test_a_second_trainer_of_one_run_is_turned_away(fresh: Experiment) -> None:
+def test_a_second_process_cannot_train_the_same_run(fresh: Experiment) -> None:
     process = fresh.start("run", "--set", "train.epochs=40")
     wait_for(fresh.folder, "work/runs/toy/checkpoints/step-*")
     code, _, err = fresh.run("train", "--set", "train.epochs=40")
@@ -414,7 +412,7 @@ def test_a_second_trainer_of_one_run_is_turned_away(fresh: Experiment) -> None:
     assert fresh.run("run", "--set", "train.epochs=2", "--set", "name=other")[0] == 0
 
 
-def test_two_processes_go_through_all_stages_of_one_run_after_another(fresh: Experiment) -> None:
+def test_two_processes_run_all_stages_together(fresh: Experiment) -> None:
     process = fresh.start("run", "--seeds", "0..1", launcher=(*python(2), "-m", "ecgpipe"))
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -450,7 +448,7 @@ def test_no_report_patient_or_name_reaches_the_log(experiment: Experiment) -> No
         assert secret not in err
 
 
-def test_a_lost_model_is_made_again_from_its_checkpoints(experiment: Experiment) -> None:
+def test_a_lost_model_is_rebuilt_from_its_checkpoints(experiment: Experiment) -> None:
     weights = experiment.folder / "work" / "runs" / "toy" / "model" / "model.safetensors"
     good = weights.read_bytes()
     for damage in (b"", good[:-20]):
@@ -477,7 +475,7 @@ def test_a_damaged_file_of_a_run_is_written_again(
     assert experiment.run("run")[0] == 0
 
 
-def test_reports_without_any_finding_can_be_learnt_from(fresh: Experiment, ecgs: Path) -> None:
+def test_a_model_can_be_trained_on_reports_without_findings(fresh: Experiment, ecgs: Path) -> None:
     rows = (ecgs / "records.csv").read_text(encoding="utf-8-sig").splitlines()
     header = rows[0].split(",")
     wanted = [header.index(name) for name in ("record_id", "patient_id", "path")]
@@ -510,7 +508,7 @@ def test_a_closed_output_is_no_error(experiment: Experiment) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_where_it_is_queued_changes_nothing_that_is_made(
+def test_cluster_settings_do_not_change_any_output(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     block = "cluster={scheduler: slurm, queue: elsewhere, account: me, embed: {shards: 9}}"
@@ -528,7 +526,7 @@ def test_where_it_is_queued_changes_nothing_that_is_made(
     assert not (experiment.folder / "work" / "jobs").exists()
 
 
-def test_a_stage_whose_input_is_half_done_ends_at_once(fresh: Experiment) -> None:
+def test_a_stage_with_incomplete_input_fails_at_once(fresh: Experiment) -> None:
     assert fresh.run("prepare", "--shard", "0/1")[0] == 0
     assert fresh.run("embed", "--shard", "0/2")[0] == 0
     code, _, err = fresh.run("train")

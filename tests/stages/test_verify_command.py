@@ -45,7 +45,7 @@ def hospital(made: tuple[Path, dict[str, object]], tmp_path: Path) -> Iterator[P
     shutil.copytree(tmp_path / "kept", folder / "work")
 
 
-def test_of_a_thousand_records_one_is_bad_and_the_others_are_prepared(
+def test_one_bad_record_in_a_thousand_does_not_stop_prepare(
     made: tuple[Path, dict[str, object]],
 ) -> None:
     folder, summary = made
@@ -57,14 +57,14 @@ def test_of_a_thousand_records_one_is_bad_and_the_others_are_prepared(
     assert row.startswith("id0617,row 619 of t.csv,truncated,bad.dat holds 41 of the 500 samples")
 
 
-def test_verify_says_that_all_is_well(hospital: Path) -> None:
+def test_verify_accepts_undamaged_data(hospital: Path) -> None:
     code, out, err = command(hospital, "verify", "--json")
     assert code == 0, err
     assert "999 signals in 1 shards are as they were written" in err
     assert json.loads(out)["verify"]["signals"] == 999
 
 
-def test_verify_names_what_is_damaged_and_what_to_do_and_prepare_mends_it(hospital: Path) -> None:
+def test_verify_names_the_damage_and_its_fix_and_prepare_repairs_it(hospital: Path) -> None:
     (store,) = (hospital / "work" / "signals").glob("*.zarr")
     (table,) = (hospital / "work" / "records").glob("*.parquet")
     shard = store / "signal" / "c" / "0" / "0" / "0"
@@ -82,7 +82,7 @@ def test_verify_names_what_is_damaged_and_what_to_do_and_prepare_mends_it(hospit
     assert command(hospital, "verify")[0] == 0
 
 
-def test_verify_says_that_a_store_is_unfinished_or_not_there(hospital: Path) -> None:
+def test_verify_reports_an_unfinished_or_missing_store(hospital: Path) -> None:
     (store,) = (hospital / "work" / "signals").glob("*.zarr")
     (store / "manifest.json").unlink()
     code, _, err = command(hospital, "verify")
@@ -94,7 +94,7 @@ def test_verify_says_that_a_store_is_unfinished_or_not_there(hospital: Path) -> 
     assert "does not exist. Run `ecgpipe prepare`" in err
 
 
-def test_verify_sees_a_damaged_table_of_records(hospital: Path) -> None:
+def test_verify_reports_a_damaged_records_table(hospital: Path) -> None:
     (table,) = (hospital / "work" / "records").glob("*.parquet")
     content = table.read_bytes()
     place = len(content) // 3
