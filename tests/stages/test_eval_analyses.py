@@ -24,7 +24,10 @@ from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 METRIC = {"value", "low", "high"}
-SEEN = tuple(ANALYSES)
+NEED_A_TASK = (
+    "retrieval", "probe", "neighbours", "robustness", "subgroups", "measurements", "text_space",
+    "failures", "map", "examples",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -142,13 +145,13 @@ def test_reports_of_one_wording_and_no_task_leave_their_reasons(
     summary = fresh.did(
         "--set", f"data.sources.0={{kind: table, table: reports.csv, root: {ecgs}}}",
         "--set", "text.source=report", "--set", "train.epochs=1",
-        "--set", f"eval.analyses=[{', '.join(SEEN)}]",
+        "--set", f"eval.analyses=[{', '.join(NEED_A_TASK)}]",
     )  # fmt: skip
     assert "eval" in worked(summary)
     left_out = fresh.results()["analyses_left_out"]
-    assert set(left_out) == set(SEEN)
+    assert set(left_out) == set(NEED_A_TASK)
     assert "have the same text" in left_out["retrieval"]
-    for name in SEEN[1:]:
+    for name in NEED_A_TASK[1:]:
         assert left_out[name] == "no task has an ECG to score"
 
 
