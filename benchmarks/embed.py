@@ -206,7 +206,7 @@ class ByHand:
         batch = self._tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
         hidden_RTW = self._model(**batch, use_cache=False).last_hidden_state
         lengths_R = batch["attention_mask"].sum(dim=1)
-        return pool(hidden_RTW, lengths_R, "last_token", lengths_R - 1).numpy()
+        return pool(hidden_RTW, lengths_R, "last_token").numpy()
 
 
 def sentence_transformers_way(folder: Path, texts: Sequence[str]) -> Way | str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_signal_store import LEADS, SAMPLES, build, bytes_of, results, writer_for
+from signal_stores import LEADS, SAMPLES, build, bytes_of, results, writer_for
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.records_table import RecordsTable, read_about, read_records
