@@ -1,4 +1,4 @@
-"""Several wordings of a class to one score of it.
+"""Several wordings of a class -> one score.
 
 Owns the two ways. Pure arrays: N = ECGs, M = wordings, C = classes, D = width.
 """
@@ -14,7 +14,7 @@ Floats32 = npt.NDArray[np.float32]
 
 
 def flattened(wordings: Sequence[Sequence[str]]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """All wordings in a row, and the class of each; every class has one or more."""
+    """All wordings in a row, and the class of each; every class has at least one."""
     class_of_M = np.repeat(np.arange(len(wordings)), [len(texts) for texts in wordings])
     return [text for texts in wordings for text in texts], class_of_M
 
@@ -40,10 +40,10 @@ def class_scores(
 
 
 def mean_vectors(texts_MD: Floats32, starts_C: npt.NDArray[np.intp]) -> Floats32:
-    """(C, D): the mean of each class's vectors, of length 1; 0 where they cancel out."""
+    """(C, D) the mean of each class's vectors, scaled to length 1; 0 if they cancel out."""
     sums_CD = np.add.reduceat(texts_MD.astype(np.float64), starts_C, axis=0)
     lengths_C1 = np.linalg.norm(sums_CD, axis=1, keepdims=True)
-    # Opposite unit vectors in float32 leave a rest of 1e-8 that is no direction.
+    # Opposite unit vectors in float32 leave a remainder of 1e-8, which is no direction.
     means: Floats32 = np.where(lengths_C1 < 1e-6, 0, sums_CD / np.maximum(lengths_C1, 1e-6)).astype(
         np.float32
     )

@@ -1,7 +1,4 @@
-"""A list or task by its name, where it ships with ecgpipe, or by the path of a file of one's own.
-
-Owns that choice, so that taxonomies and tasks are found in the same way.
-"""
+"""A taxonomy or task that ships with ecgpipe, by its name, or your own file, by its path."""
 
 from dataclasses import dataclass
 from importlib import resources
@@ -13,13 +10,13 @@ from ecgpipe.files import decode_text
 
 @dataclass(frozen=True)
 class NamedFiles:
-    """A folder of shipped files, and what a setting may name instead."""
+    """A folder of shipped files that a setting names."""
 
     folder: str
     """Below ecgpipe/evaluate."""
 
     suffixes: tuple[str, ...]
-    """The first is that of the shipped files; a setting with one of them is a path."""
+    """The first is that of the shipped files; a name that ends in one is a path."""
 
     what: str
     setting: str
@@ -28,7 +25,7 @@ class NamedFiles:
         """The text of the file that `name` means.
 
         Raises:
-            TaxonomyError: there is none, or it is in no known encoding.
+            TaxonomyError: there is none, or its encoding is unknown.
         """
         if self.is_own(name):
             return self._read_own(Path(name))
@@ -43,7 +40,7 @@ class NamedFiles:
         return (shipped / f"{name}{suffix}").read_text(encoding="utf-8")
 
     def is_own(self, name: str) -> bool:
-        """Whether `name` is the path of a file of one's own."""
+        """Whether `name` is the path of your own file."""
         return Path(name).suffix.casefold() in self.suffixes
 
     def _read_own(self, path: Path) -> str:

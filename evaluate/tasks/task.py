@@ -1,13 +1,12 @@
-"""Tasks: which classes compete, by which wording, and which records show which class.
+"""Tasks: the classes that compete, their wordings, and which records show which class.
 
-Owns what a task file means for a taxonomy. A task is data: adding one is writing a file
+Owns what a task file means for a taxonomy. A task is data: to add one, write a file
 (docs/tasks.md).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,17 +39,17 @@ class TaskClass:
 
     id: str
     wordings: Wordings
-    """What goes into prompts, by language ja and en; one or several."""
+    """The texts of its prompts, by language ja and en; one or several."""
 
     members: frozenset[str]
     """Ids of findings."""
 
     member_names: tuple[Names, ...] = ()
-    """Wordings of the members that may compete; empty where the class is one finding itself."""
+    """Names of the members that may compete; empty if the class is itself one finding."""
 
     @property
     def names(self) -> Names:
-        """What it is called in tables, by language: its first wording."""
+        """Its name in tables, by language: its first wording."""
         return {language: self.wordings[language][0] for language in LANGUAGES}
 
 
@@ -62,54 +61,44 @@ class Task:
     title: Names
     source: str
     kind: Kind
-    """multi_label: an ECG may show several classes, every one is ranked. single_label: ECGs with
-    exactly one of the classes are scored, by arg-max."""
+    """multi_label: an ECG may show several classes. single_label: only ECGs with exactly one of the
+    classes are scored, by arg-max."""
 
     classes: tuple[TaskClass, ...]
     ensemble: Ensemble = "mean"
     """How several wordings of a class become one score."""
 
     language: Language | None = None
-    """Whose wordings are scored; None: those of the language the model was trained in."""
+    """The language of the wordings; None: the one the model was trained in."""
 
     @property
     def digest(self) -> str:
-        """Changes when a class, a wording, a membership or the language does.
-
-        What a task does not use is not in it, so that a file written before this existed keeps its
-        digest, and models that were chosen by it remain.
-        """
+        """Changes when a class, a wording, a membership, the ensemble or the language does."""
         classes = [
             [
                 c.id,
-                {language: _written(texts) for language, texts in c.wordings.items()},
+                {language: list(texts) for language, texts in c.wordings.items()},
                 sorted(c.members),
                 [dict(names) for names in c.member_names],
             ]
             for c in self.classes
         ]
-        parts: list[Any] = [self.name, self.kind, classes]
-        if self.ensemble != "mean":
-            parts.append({"ensemble": self.ensemble})
-        if self.language is not None:
-            parts.append({"language": self.language})
-        return digest_of(parts)
+        return digest_of([self.name, self.kind, classes, self.ensemble, self.language])
 
     @property
     def has_members(self) -> bool:
-        """Whether every class can be scored by its members' prompts, and some have other words."""
+        """Whether all classes have members to score by, some with different texts from their own."""
         return all(c.member_names for c in self.classes) and any(
             self.wordings(language) != self.member_wording(language) for language in LANGUAGES
         )
 
     def member_wording(self, language: str) -> list[list[str]]:
-        """What goes into the prompts of each class's members; as `wordings`."""
+        """The texts of each class's members, as `wordings`."""
         spoken = self.language or language
         return [[names[spoken] for names in c.member_names] for c in self.classes]
 
     def wordings(self, language: str) -> list[list[str]]:
-        """What goes into the prompts of each class, one or several; `language` is ja or en, and
-        the task's own wins over it."""
+        """The texts of each class, one or several, in the task's language or else `language`."""
         return [list(c.wordings[self.language or language]) for c in self.classes]
 
     def truth(self, findings: Sequence[Collection[str]]) -> npt.NDArray[np.bool_]:
@@ -131,18 +120,17 @@ def load_task(
     candidates: Collection[str] | None,
     language: Language | None = None,
 ) -> Task:
-    """Read a task that ships with ecgpipe, by name, or one of your own, by path.
+    """Read a task that ships with ecgpipe, by name, or your own, by path.
 
     Args:
-        name: its name or path; with @ja or @en behind it, that language's wordings are scored, and
-            the task is called so.
+        name: its name or path; a suffix @ja or @en sets the language of the wordings, and is part
+            of the task's name.
         taxonomy: the findings its classes refer to.
-        candidates: the findings that may compete, as classes or as members of classes; None for
-            all.
-        language: whose wordings are scored, where `name` does not say; None: the model's.
+        candidates: the findings that may compete, as classes or members; None for all.
+        language: of the wordings, if `name` sets none; None: the model's.
 
     Raises:
-        TaxonomyError: it does not exist, is malformed, or refers to what the taxonomy lacks.
+        TaxonomyError: it does not exist, is malformed, or refers to unknown findings.
     """
     name, asked = _split_language(name)
     file = parse_task_file(_TASKS.read(name), name)
@@ -163,11 +151,11 @@ def load_task(
 
 
 def misfit(name: str, taxonomy: Taxonomy) -> str | None:
-    """Why a shipped task cannot be asked of a taxonomy, or None: then it can.
+    """Why a shipped task does not fit a taxonomy; None if it does.
 
     Raises:
-        TaxonomyError: as `load_task`; also where the task is a file of one's own that does not fit,
-            since that is a mistake to mend and not another data set's task.
+        TaxonomyError: as `load_task`; also if the task is your own file and does not fit, since
+            that is a mistake and not a different data set's task.
     """
     path, _ = _split_language(name)
     file = parse_task_file(_TASKS.read(path), path)
@@ -178,10 +166,10 @@ def misfit(name: str, taxonomy: Taxonomy) -> str | None:
 
 
 def check_other_name(task: Task, others: Iterable[object]) -> None:
-    """Refuse a task that is called as another: one's results would overwrite the other's.
+    """Refuse a second task of the same name: its results would overwrite the first's.
 
     Raises:
-        TaxonomyError: it is.
+        TaxonomyError: `others` has a task of this name.
     """
     if task.name in {other.name for other in others if isinstance(other, Task)}:
         raise TaxonomyError(
@@ -191,7 +179,7 @@ def check_other_name(task: Task, others: Iterable[object]) -> None:
 
 
 def _split_language(name: str) -> tuple[str, Language | None]:
-    """superclass@en: the task, and the language."""
+    """superclass@en as the task and the language."""
     task, at, language = name.rpartition("@")
     if at and language in LANGUAGES:
         return task, language
@@ -220,10 +208,10 @@ def _why_unfit(file: TaskFile, taxonomy: Taxonomy) -> str | None:
 
 
 def _members(stated: StatedClass, group: str | None, taxonomy: Taxonomy) -> frozenset[str]:
-    """The findings of a class: listed, or taken from the taxonomy's group column.
+    """The findings of a class: its members, or those of the taxonomy's group column.
 
     Raises:
-        TaxonomyError: a listed one is unknown.
+        TaxonomyError: a member is unknown.
     """
     if stated.members is not None:
         return frozenset(taxonomy.resolve_all(stated.members))
@@ -234,7 +222,7 @@ def _classes(
     file: TaskFile, taxonomy: Taxonomy, candidates: Collection[str] | None
 ) -> tuple[TaskClass, ...]:
     if file.classes is None:
-        # A task about one list asks for all of it; one about any list, for what occurs.
+        # A task about one taxonomy uses all of it; a task about any, the findings that occur.
         return tuple(
             TaskClass(f.id, {"ja": (f.japanese,), "en": (f.english,)}, frozenset({f.id}))
             for f in taxonomy.findings
@@ -259,7 +247,7 @@ def _stated_class(
 
 
 def _check_disjoint(file: TaskFile, classes: Sequence[TaskClass], taxonomy: Taxonomy) -> None:
-    """Refuse a finding of two classes where only ECGs with one class count."""
+    """Refuse a finding of two classes in a single_label task."""
     owner: dict[str, str] = {}
     for task_class in classes:
         for member in sorted(task_class.members):
@@ -270,7 +258,3 @@ def _check_disjoint(file: TaskFile, classes: Sequence[TaskClass], taxonomy: Taxo
                     f" {member}) belongs to {other} and {task_class.id}: an ECG with it would never"
                     " be scored. Give it to one class, or set kind: multi_label."
                 )
-
-
-def _written(texts: Sequence[str]) -> str | list[str]:
-    return texts[0] if len(texts) == 1 else list(texts)

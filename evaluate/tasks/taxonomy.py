@@ -1,4 +1,4 @@
-"""A list of findings, and what a name in somebody's table means.
+"""A list of findings, and which finding a name in a table means.
 
 Owns the taxonomy file: one CSV with the columns id, japanese, english; optional synonyms (separated
 by ;), codes in columns named in CODE_COLUMNS, and any further column as a grouping (superclass,
@@ -48,14 +48,14 @@ class Taxonomy:
     findings: tuple[Finding, ...]
     group_columns: tuple[str, ...]
     by_name: Mapping[str, Finding]
-    """What every id, name, synonym and unambiguous code means; spelt as `plain_name` spells."""
+    """The finding of every id, name, synonym and unambiguous code, as `plain_name` writes it."""
 
     @cached_property
     def digest(self) -> str:
-        """Changes when a finding, or what is called one, does.
+        """Changes when a finding or one of its names does.
 
-        The grouping columns are not in it: they change tasks, whose own digests tell, and no
-        record. So Table 8 can be edited without preparing anew.
+        Without the grouping columns: they change tasks, which have their own digests, and no
+        record. So Table 8 can be edited without preparing again.
         """
         return digest_of(
             [[f.id, f.japanese, f.english, f.synonyms, f.codes] for f in self.findings]
@@ -70,7 +70,7 @@ class Taxonomy:
         Width, case and spaces do not matter.
 
         Raises:
-            TaxonomyError: none; the message holds the nearest known name.
+            TaxonomyError: none; the message names the nearest known one.
         """
         try:
             return self.by_name[plain_name(name)]
@@ -85,7 +85,7 @@ class Taxonomy:
         return tuple(sorted(ids, key=self._place.__getitem__))
 
     def nearest(self, name: str) -> str | None:
-        """The known name that is spelt most like an unknown one, with its id; None if none is."""
+        """The known name most similar to an unknown one, with its id; None if none is."""
         near = difflib.get_close_matches(plain_name(name), self.by_name, 1, 0.4)
         return self._spelt(near[0]) if near else None
 
@@ -101,7 +101,7 @@ class Taxonomy:
 
 
 def load_taxonomy(name: str) -> Taxonomy:
-    """Read a taxonomy that ships with ecgpipe, by name, or one of your own, by path.
+    """Read a taxonomy that ships with ecgpipe, by name, or your own, by path.
 
     Raises:
         TaxonomyError: it does not exist, lacks a column, or names are empty or ambiguous.
@@ -165,7 +165,7 @@ def _names(findings: Sequence[Finding], taxonomy: str) -> dict[str, Finding]:
 def _unique_codes(findings: Sequence[Finding], taken: Mapping[str, Finding]) -> dict[str, Finding]:
     """Codes that only one finding has.
 
-    A shared code (SNOMED has one for most infarctions) does not tell which, so it means none.
+    A shared code (SNOMED has one for most infarctions) is ambiguous, so it means none.
     """
     owners: dict[str, list[Finding]] = {}
     for finding in findings:
@@ -179,5 +179,5 @@ def _several(cell: str) -> tuple[str, ...]:
 
 
 def plain_name(name: str) -> str:
-    """A spelling in which width, case and spaces make no difference."""
+    """The name without differences of width, case and spaces."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -138,7 +138,7 @@ def test_each_language_has_its_own_sentence() -> None:
     english = TextConfig(model="m", language="en", prompt="It is {text}")
     assert class_sentences(["洞"], english, "ja") == ["この心電図は洞を示しています。"]
     assert class_sentences(["sinus"], english) == ["It is sinus"]
-    with pytest.raises(ValueError, match="other_prompt must be null or hold"):
+    with pytest.raises(ValueError, match="other_prompt must be null or contain"):
         TextConfig(model="m", other_prompt="ECG")
 
 

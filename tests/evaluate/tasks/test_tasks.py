@@ -98,12 +98,12 @@ GOOD = "name: o\ntitle: {ja: x, en: x}\nsource: s\nkind: single_label\n"
         (GOOD.replace("kind: single_label\n", "") + "classes: taxonomy", "lacks kind"),
         (GOOD + "classes: taxonomy\nclases: 1", "has clases; known are"),
         (GOOD + "classes: all", "needs `classes: taxonomy`, or a list"),
-        (GOOD + "classes: [{id: A, ja: a, en: a}]", "needs `members`, or the file a `group`"),
+        (GOOD + "classes: [{id: A, ja: a, en: a}]", "has the class A without `members`"),
         (GOOD + "classes: [{id: A, ja: a, members: [SR]}]", "lacks en"),
         (GOOD + "group: rhythm\nclasses: [{id: X, ja: a, en: a}]", "without a finding in ptbxl: X"),
         (
             GOOD.replace("single_label", "other") + "classes: taxonomy",
-            "multi_label and single_label",
+            "it must be .multi_label",
         ),
     ],
 )
