@@ -2,7 +2,7 @@
 
 98 findings of Zipf frequencies, one to four in a record, on simulated signals: each finding is a
 small wave of its own, in leads of its own, in every beat of a record whose rate, beat and noise are
-its patient's. Nobody's ECG: it ranks choices under known truth, it does not predict a figure. The
+its patient's. Nobody's ECG: it ranks choices under known truth, it does not predict a metric. The
 texts are the Japanese names of findings98, read by the embedded language model.
 
 Every choice is trained with the same seeds on the same records and scored on held-out ones: hit@1
@@ -46,7 +46,7 @@ from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import ModelShape
 
 RATE_HZ = 100
-FIGURES = ("hit@1_any", "hit@1_micro", "hit@1_macro", "hit@5_any", "hit@5_macro", "macro_auroc")
+METRICS = ("hit@1_any", "hit@1_micro", "hit@1_macro", "hit@5_any", "hit@5_macro", "macro_auroc")
 MIN_POSITIVES = 5
 BASE = {"epochs": 10, "global_batch_size": 32}
 
@@ -207,14 +207,14 @@ def truth(records: Records, n_findings: int) -> npt.NDArray[np.bool_]:
 
 
 def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Train one choice with one seed; its figures on the test records, and how long it took."""
+    """Train one choice with one seed; its metrics on the test records, and how long it took."""
     config = TrainConfig(**{**BASE, **settings, "seed": seed})
     data = bench.training_data(config)
     signals, width = data.signals, data.texts.vectors_FW.shape[1]
     shape = ModelShape.of(config, signals.n_leads, signals.samples, RATE_HZ, width)
 
     def on_validate(encoder: ModelEncoder) -> dict[str, float]:
-        summary = _figures(bench.scores(encoder, bench.val), bench.val, 0)
+        summary = _metrics(bench.scores(encoder, bench.val), bench.val, 0)
         return {"macro_auroc": summary["macro_auroc"]["value"]}
 
     started = time.monotonic()
@@ -238,21 +238,21 @@ def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str
         "val": done.best_value,
         "best_epoch": done.best_epoch,
         "seconds": seconds,
-        "test": _figures(bench.scores(encoder, bench.test), bench.test, 500),
+        "test": _metrics(bench.scores(encoder, bench.test), bench.test, 500),
     }
 
 
-def _figures(scores: npt.NDArray[np.float32], records: Records, draws: int) -> dict[str, Any]:
+def _metrics(scores: npt.NDArray[np.float32], records: Records, draws: int) -> dict[str, Any]:
     patients = [str(number) for number in range(len(records.findings))]
     drawn = PatientDraws.of(patients, draws, seed=0)
     found = bootstrap_metrics(scores, truth(records, scores.shape[1]), drawn, MIN_POSITIVES)
-    return {name: percentile_metric(found.summary[name]) for name in FIGURES}
+    return {name: percentile_metric(found.summary[name]) for name in METRICS}
 
 
 def row(name: str, runs: Sequence[dict[str, Any]]) -> list[str]:
     """One line: means over seeds, with the mean interval of a seed and the spread between seeds."""
     cells = []
-    for figure_name in FIGURES:
+    for figure_name in METRICS:
         entries = [run["test"][figure_name] for run in runs]
         value, low, high = (
             100 * np.mean([entry[key] for entry in entries]) for key in ("value", "low", "high")
@@ -302,7 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if options.out:
                     options.out.write_text(json.dumps(runs, indent=1, ensure_ascii=False))
     print(as_lines(conditions()))
-    header = ["choice", *(f"{name} %" for name in FIGURES), "val AUROC", "s"]
+    header = ["choice", *(f"{name} %" for name in METRICS), "val AUROC", "s"]
     print(table(header, [row(name, each) for name, each in runs.items() if each]))
 
 

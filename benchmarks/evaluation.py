@@ -1,10 +1,10 @@
-"""Every figure of 40,000 ECGs x 98 prompts with 1,000 bootstrap draws, in 30 s on two cores.
+"""Every metric of 40,000 ECGs x 98 prompts with 1,000 bootstrap draws, in 30 s on two cores.
 
 Simulated scores: each ECG shows one to four of 98 findings of Zipf frequencies, patients have one
-to four ECGs, and a finding that is shown scores 1.5 standard deviations higher. The figures: hit@1
+to four ECGs, and a finding that is shown scores 1.5 standard deviations higher. The metrics: hit@1
 and hit@5, AUROC, average precision and F1 of every finding, their micro, macro and any summaries,
 each with its 1,000 draws. Time with all processors and with one thread, the most memory, and the
-same figures of a few draws by a plain loop over scikit-learn: how long that takes, and how far the
+same metrics of a few draws by a plain loop over scikit-learn: how long that takes, and how far the
 results differ.
 
     python -m benchmarks.evaluation
@@ -57,7 +57,7 @@ def simulate(n_ecgs: int, n_findings: int, seed: int = 0) -> Case:
 
 
 def ours(case: Case, n_draws: int) -> tuple[TaskDraws, float]:
-    """All figures, and the seconds they took, drawing patients and intervals included."""
+    """All metrics, and the seconds they took, drawing patients and intervals included."""
     started = time.perf_counter()
     draws = PatientDraws.of(case.patients, n_draws, seed=0)
     found = bootstrap_metrics(case.scores_NC, case.truth_NC, draws, LEAST, case.thresholds_C)
@@ -88,12 +88,12 @@ def by_scikit_learn(case: Case, n_draws: int) -> tuple[dict[str, npt.NDArray[np.
 def largest_difference(
     found: TaskDraws, expected: dict[str, npt.NDArray[np.float64]]
 ) -> dict[str, float]:
-    """By figure, over findings and draws; both must lack the same ones."""
+    """By metric, over findings and draws; both must lack the same ones."""
     largest = {}
     for name, wanted in expected.items():
         got = getattr(found, name)[1 : 1 + len(wanted)]
         if not np.array_equal(np.isnan(got), np.isnan(wanted)):
-            raise SystemExit(f"{name}: other figures exist than with scikit-learn")
+            raise SystemExit(f"{name}: other metrics exist than with scikit-learn")
         largest[name] = float(np.nanmax(np.abs(got - wanted)))
     return largest
 
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"\nmemory beyond the scores: {grown_mb:.0f} MB at most")
     for name, difference in largest_difference(found, expected).items():
         print(f"{name}: differs from scikit-learn by {difference:.1e} at most")
-    print(verdict("seconds for all figures", all_s, TARGET_S, at_least=False))
+    print(verdict("seconds for all metrics", all_s, TARGET_S, at_least=False))
 
 
 if __name__ == "__main__":

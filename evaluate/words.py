@@ -25,7 +25,7 @@ def all_words() -> Mapping[str, Any]:
 def word(block: str, key: str, **parts: Any) -> Words:
     """One entry in both languages.
 
-    A part is put in where its name stands in braces: text as it is, or words in both languages.
+    `parts` fill the {braces}: text as it is, or words in both languages.
     """
     entry = all_words()[block][key]
     return {

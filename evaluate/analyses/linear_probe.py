@@ -53,7 +53,7 @@ class Fitted:
     """Log odds of every class that could be learnt, for each penalty."""
 
     learnt_K: npt.NDArray[np.bool_]
-    """The classes of which the share has ECGs with and without."""
+    """The classes that some ECGs of the share show and others do not."""
 
     validation: Mapping[float, npt.NDArray[np.float32]]
     """By strength, (V, K); 0 for a class that was not learnt."""

@@ -27,8 +27,8 @@ LEGEND = (
     " over classes; micro: over all pairs of ECG and finding."
 )
 LIGHTS = (
-    "● above: the lower bound lies above the best baseline's upper bound; ◐ uncertain: above it,"
-    " but the intervals overlap; ○ not above."
+    "● above: the lower bound is above the best baseline's upper bound; ◐ uncertain: above, but the"
+    " intervals overlap; ○ not above."
 )
 _MOST_CONFUSED = 8
 _NAMES_OF_FINDINGS = ("class", "truth", "predicted", "candidate", "findings")

@@ -70,7 +70,7 @@ class TaskSection:
     classes: Table
     absent: Words | None
     charts: Mapping[str, Plot]
-    """roc, pr and reliability, as far as there are any."""
+    """roc, pr and reliability, where they exist."""
 
     confusion: dict[str, Any] | None
     mistakes: Table | None

@@ -2,9 +2,9 @@
 
 Owns the rule, so that the page, report.md and the terminal agree:
 
-green  the interval's lower bound lies above the upper bound of the best baseline
-amber  the value lies above the best baseline's, but the intervals overlap
-red    it does not lie above
+green  the interval's lower bound is above the upper bound of the best baseline
+amber  the value is above the best baseline's, but the intervals overlap
+red    it is not above
 none   there is no metric, or no baseline
 """
 
@@ -23,7 +23,7 @@ BASELINES = ("random_encoder", "shuffled_text", "class_prior")
 
 @dataclass(frozen=True)
 class Verdict:
-    """A metric beside the best of its baselines."""
+    """A metric and the best of its baselines."""
 
     light: Light
     metric: Metric | None

@@ -87,7 +87,7 @@ class Task:
 
     @property
     def has_members(self) -> bool:
-        """Whether all classes have members to score by, some with different texts from their own."""
+        """Whether all classes have members to score by, some with texts other than their own."""
         return all(c.member_names for c in self.classes) and any(
             self.wordings(language) != self.member_wording(language) for language in LANGUAGES
         )
@@ -132,7 +132,7 @@ def load_task(
     Raises:
         TaxonomyError: it does not exist, is malformed, or refers to unknown findings.
     """
-    name, asked = _split_language(name)
+    name, suffix = _split_language(name)
     file = parse_task_file(_TASKS.read(name), name)
     if why := _why_unfit(file, taxonomy):
         raise TaxonomyError(f"The task {file.name} does not fit the taxonomy: {why}.")
@@ -140,13 +140,13 @@ def load_task(
     if file.kind == "single_label":
         _check_disjoint(file, classes, taxonomy)
     return Task(
-        name=f"{file.name}@{asked}" if asked else file.name,
+        name=f"{file.name}@{suffix}" if suffix else file.name,
         title={"ja": file.title.ja, "en": file.title.en},
         source=file.source,
         kind=file.kind,
         classes=classes,
         ensemble=file.ensemble,
-        language=asked or language,
+        language=suffix or language,
     )
 
 

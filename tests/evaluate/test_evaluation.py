@@ -175,7 +175,7 @@ def test_a_stop_is_heard_between_models() -> None:
 
 def test_left_out_ecgs_take_their_weights_with_them() -> None:
     # Of patients a and b only b's ECG shows exactly one superclass. Whenever a draw holds b, the
-    # figure is b's: 1. With a's weights it would not exist in half of those draws.
+    # metric is b's: 1. With a's weights it would not exist in half of those draws.
     rows = [("a", ("IMI", "LVH")), ("a", ("SR",)), ("b", ("LVH",))]
     table = RecordsTable(
         tuple(

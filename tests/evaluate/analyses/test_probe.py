@@ -141,7 +141,7 @@ def test_features_that_tell_are_told_from_features_that_do_not() -> None:
     assert noise["low"] < 0.5 < noise["high"]
 
 
-def test_the_figure_is_the_auroc_of_the_chosen_regression() -> None:
+def test_the_metric_is_the_auroc_of_the_chosen_regression() -> None:
     tables, features = world()
     entry = block(tables, features)["tasks"]["fine"]["shares"]["1"]
     truth = {s: np.array([[f in r.findings for f in "abc"] for r in t.records])
@@ -176,7 +176,7 @@ def test_a_class_the_share_does_not_show_is_named_and_not_scored() -> None:
     assert entry["classes_scored"] == 1
 
 
-def test_one_class_for_everybody_has_no_figure() -> None:
+def test_one_class_for_everybody_has_no_metric() -> None:
     tables, features = world()
     everybody = [task("all", {"abc": "abcz"})]
     for split, table in tables.items():

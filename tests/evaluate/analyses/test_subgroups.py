@@ -1,4 +1,4 @@
-"""Who belongs to which group, and that a group's figures are those of its ECGs alone."""
+"""Who belongs to which group, and that a group's metrics are those of its ECGs alone."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def scored(n: int, seed: int = 0) -> ScoredTask:
     return ScoredTask(TASK, truth.any(axis=1), rng.normal(size=(n, 2)).astype(np.float32), truth)
 
 
-def figures(task: ScoredTask, records: list[Record]) -> dict:
+def metrics(task: ScoredTask, records: list[Record]) -> dict:
     draws = PatientDraws.of([r.patient_id for r in records], 50, 0)
     return group_metrics(task, records, draws, 1)
 
@@ -44,7 +44,7 @@ def test_age_bands_meet_without_a_gap() -> None:
 def test_a_groups_figures_are_those_of_its_ecgs() -> None:
     task = scored(200)
     records = [person(n, "female" if n % 4 < 2 else "male") for n in range(200)]
-    found = figures(task, records)
+    found = metrics(task, records)
     assert set(found) == {"sex"}  # nobody has an age or a site
     for place, name in enumerate(("female", "male")):
         members = task.chosen_N & (np.arange(200) % 4 // 2 == place)
@@ -60,7 +60,7 @@ def test_small_groups_stand_together_and_the_unknown_apart() -> None:
     sites = ["A"] * 60 + ["B"] * 10 + ["other"] * 40 + [None] * 30
     records = [person(n, None, site=site) for n, site in enumerate(sites)]
     task = scored(140)
-    found = figures(task, records)["site"]
+    found = metrics(task, records)["site"]
     assert list(found) == ["A", "other", "unknown"]
     assert sum(entry["n"] for entry in found.values()) == task.chosen_N.sum()
     assert found["other"]["summary"] == found["unknown"]["summary"] == {}
@@ -69,13 +69,13 @@ def test_small_groups_stand_together_and_the_unknown_apart() -> None:
 
 def test_sex_that_nobody_has_is_left_out() -> None:
     records = [person(n, None, age=50) for n in range(40)]
-    assert set(figures(scored(40), records)) == {"age"}
+    assert set(metrics(scored(40), records)) == {"age"}
 
 
 def test_twenty_ecgs_of_one_patient_have_figures_without_width() -> None:
     task = scored(60)
     records = [person(0, "male") for _ in range(60)]
-    entry = figures(task, records)["sex"]["male"]
+    entry = metrics(task, records)["sex"]["male"]
     assert entry["patients"] == 1
     area = entry["summary"]["macro_auroc"]
     assert area["low"] == area["value"] == area["high"]
@@ -83,7 +83,7 @@ def test_twenty_ecgs_of_one_patient_have_figures_without_width() -> None:
 
 def test_a_split_of_one_ecg_is_no_group() -> None:
     one = ScoredTask(TASK, np.array([True]), np.ones((1, 2), np.float32), np.array([[True, False]]))
-    found = figures(one, [person(0, "male", 70, "A")])
+    found = metrics(one, [person(0, "male", 70, "A")])
     assert {name: set(groups) for name, groups in found.items()} == {
         "sex": {"other"}, "age": {"other"}, "site": {"other"},
     }  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_split_of_one_ecg_is_no_group() -> None:
 def test_a_groups_ecgs_keep_their_own_weights() -> None:
     # All men's ECGs are one person's: however patients are drawn, they count alike.
     records = [person(n, "female") for n in range(60)] + [person(999, "male")] * 60
-    found = figures(scored(120), records)["sex"]
+    found = metrics(scored(120), records)["sex"]
     male, female = (found[sex]["summary"]["macro_auroc"] for sex in ("male", "female"))
     assert male["low"] == pytest.approx(male["high"])
     assert female["low"] < female["high"]

@@ -17,7 +17,7 @@ from ecgpipe.evaluate.metrics.metrics import wilson_interval
 from ecgpipe.evaluate.scoring import bootstrap_metrics
 
 PREVALENCE = np.array([0.3, 0.2, 0.2, 0.15, 0.15])
-FIGURES = ("hit@1_any", "macro_auroc")
+METRICS = ("hit@1_any", "macro_auroc")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Population:
 
 @functools.cache
 def whole_population() -> dict[str, npt.NDArray[np.float64]]:
-    """The figures of 200,000 patients."""
+    """The metrics of 200,000 patients."""
     scores, truth, _ = Population(200_000).sample(np.random.default_rng(99))
     return bootstrap_metrics(
         scores, truth, PatientDraws.of([str(n) for n in range(len(scores))], 0, 0), 1
@@ -50,9 +50,9 @@ def whole_population() -> dict[str, npt.NDArray[np.float64]]:
 
 
 def coverage(repetitions: int, by_patient: bool) -> dict[str, float]:
-    """How often the interval of 300 patients holds the figure of them all."""
+    """How often the interval of 300 patients holds the metric of them all."""
     whole = whole_population()
-    covered = dict.fromkeys(FIGURES, 0)
+    covered = dict.fromkeys(METRICS, 0)
     rng = np.random.default_rng(0)
     for repetition in range(repetitions):
         scores, truth, patients = Population(300).sample(rng)
@@ -60,7 +60,7 @@ def coverage(repetitions: int, by_patient: bool) -> dict[str, float]:
             patients = [str(record) for record in range(len(patients))]
         draws = PatientDraws.of(patients, 300, seed=repetition)
         found = bootstrap_metrics(scores, truth, draws, 5).summary_metrics()
-        for name in FIGURES:
+        for name in METRICS:
             entry = found[name]
             assert entry["low"] is not None
             assert entry["high"] is not None
@@ -77,7 +77,7 @@ def test_intervals_cover_the_truth_in_93_to_97_of_100_repetitions() -> None:
 def test_intervals_cover_the_truth_and_those_over_records_do_not() -> None:
     right = coverage(100, by_patient=True)
     wrong = coverage(100, by_patient=False)
-    for name in FIGURES:  # of 100, 0.95 less three standard errors is 0.885
+    for name in METRICS:  # of 100, 0.95 less three standard errors is 0.885
         assert right[name] >= 0.89, name
         assert wrong[name] < 0.89, name
 
@@ -91,7 +91,7 @@ def test_a_share_of_independent_patients_has_wilsons_own_interval() -> None:
         assert got == pytest.approx(wilson_interval(hits, n), abs=1e-12)
 
 
-def test_the_rule_of_three_holds_for_a_figure_that_never_failed() -> None:
+def test_the_rule_of_three_holds_for_a_metric_that_never_failed() -> None:
     # With no failure in n the upper limit of the share of failures is about 3.84/(n + 3.84).
     low, high = share_interval(1.0, np.ones(100), 300)
     assert high == 1
@@ -112,7 +112,7 @@ def test_agreeing_ecgs_of_a_patient_widen_the_interval() -> None:
     assert widths["patients"] > 2.5 * widths["records"]
 
 
-def test_a_figure_that_is_constant_by_definition_has_no_width() -> None:
+def test_a_metric_that_is_constant_by_definition_has_no_width() -> None:
     assert share_interval(0.5, np.full(50, 0.5), 10) == (0.5, 0.5)
 
 
@@ -132,7 +132,7 @@ def test_a_calibration_errors_interval_is_freed_of_the_noise_of_drawing() -> Non
     assert shifted_interval(0.001, draws)[0] == 0
 
 
-def test_percentiles_leave_out_draws_without_the_figure() -> None:
+def test_percentiles_leave_out_draws_without_the_metric() -> None:
     assert percentile_interval(np.array([np.nan, 0.2, 0.2])) == (0.2, 0.2)
 
 

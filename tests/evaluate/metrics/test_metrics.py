@@ -1,4 +1,4 @@
-"""Figures against scikit-learn, against their definitions, and against cases worked by hand."""
+"""Metrics against scikit-learn, against their definitions, and against cases worked by hand."""
 
 import numpy as np
 import pytest

@@ -41,7 +41,7 @@ from ecgpipe.evaluate.tasks.task import Task, TaskClass
 from ecgpipe.evaluate.words import all_words, same
 
 
-def figure(value: float | None, low: float | None = None, high: float | None = None) -> dict:
+def metric(value: float | None, low: float | None = None, high: float | None = None) -> dict:
     return {"value": value, "low": low, "high": high}
 
 
@@ -55,21 +55,21 @@ def task_with(model: dict | None, **baselines: dict) -> dict:
 @pytest.mark.parametrize(
     ("model", "baseline", "light"),
     [
-        (figure(0.8, 0.71, 0.9), figure(0.6, 0.5, 0.7), "green"),
-        (figure(0.8, 0.7, 0.9), figure(0.6, 0.5, 0.7), "amber"),  # they touch
-        (figure(0.8, None, None), figure(0.6, 0.5, 0.7), "amber"),  # no interval is no proof
-        (figure(0.8, 0.7, 0.9), figure(0.6, None, None), "green"),
-        (figure(0.6, 0.5, 0.7), figure(0.6, 0.5, 0.7), "red"),
-        (figure(0.5, 0.4, 0.55), figure(0.6, 0.5, 0.7), "red"),
-        (NOTHING, figure(0.6, 0.5, 0.7), "none"),
-        (None, figure(0.6, 0.5, 0.7), "none"),
-        (figure(0.6, 0.5, 0.7), NOTHING, "none"),
+        (metric(0.8, 0.71, 0.9), metric(0.6, 0.5, 0.7), "green"),
+        (metric(0.8, 0.7, 0.9), metric(0.6, 0.5, 0.7), "amber"),  # they touch
+        (metric(0.8, None, None), metric(0.6, 0.5, 0.7), "amber"),  # no interval is no proof
+        (metric(0.8, 0.7, 0.9), metric(0.6, None, None), "green"),
+        (metric(0.6, 0.5, 0.7), metric(0.6, 0.5, 0.7), "red"),
+        (metric(0.5, 0.4, 0.55), metric(0.6, 0.5, 0.7), "red"),
+        (NOTHING, metric(0.6, 0.5, 0.7), "none"),
+        (None, metric(0.6, 0.5, 0.7), "none"),
+        (metric(0.6, 0.5, 0.7), NOTHING, "none"),
     ],
 )
 def test_the_light_says_whether_the_best_baseline_is_beaten(
     model: dict | None, baseline: dict, light: str
 ) -> None:
-    weaker = figure(0.1, 0.0, 0.99)  # a wide interval does not make it the best
+    weaker = metric(0.1, 0.0, 0.99)  # a wide interval does not make it the best
     said = verdict(task_with(model, random_encoder=weaker, class_prior=baseline), "macro_auroc")
     if baseline["value"] is not None:
         assert (said.light, said.baseline) == (light, "class_prior")
@@ -212,7 +212,7 @@ def test_a_csv_table_reads_back_and_holds_no_formula() -> None:
         same("t"),
         (column("id", "text"), column("class", "words"), column("n", "count"),
          column("auroc", "area"), column("x", "number")),
-        (("=1+1", {"ja": "@SUM(A1)", "en": " -2"}, 3, figure(0.1234567890123, None, 1.0), -0.5),),
+        (("=1+1", {"ja": "@SUM(A1)", "en": " -2"}, 3, metric(0.1234567890123, None, 1.0), -0.5),),
     )  # fmt: skip
     content = csv_bytes(table)
     assert content.startswith(b"\xef\xbb\xbf")
@@ -276,17 +276,17 @@ def test_the_terminal_tables_fit_into_100_columns() -> None:
 
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_charts_are_drawn_alike_each_time(format: Any) -> None:
-    figures = list(all_charts(example_results()))
-    names = {figure.name for figure in figures}
+    metrics = list(all_charts(example_results()))
+    names = {metric.name for metric in metrics}
     each = ("roc", "pr", "confusion", "reliability")
     assert names == {"map", "training"} | {
         f"{task}-{what}" for task in ("findings", "superclass") for what in each
     }
     fonts = find_fonts()
-    chosen = [f for f in figures if f.name in ("findings-roc", "findings-confusion", "map")]
-    for number, each_figure in enumerate(chosen):
-        content = render_plot(each_figure, fonts, "ja", format)
-        assert number or content == render_plot(each_figure, fonts, "ja", format)
+    chosen = [f for f in metrics if f.name in ("findings-roc", "findings-confusion", "map")]
+    for number, each_metric in enumerate(chosen):
+        content = render_plot(each_metric, fonts, "ja", format)
+        assert number or content == render_plot(each_metric, fonts, "ja", format)
         if format == "png":
             width, height = png_size(content)
             assert width == 896

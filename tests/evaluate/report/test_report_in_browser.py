@@ -79,7 +79,7 @@ def test_the_keyboard_sorts_too(opened: Browser) -> None:
     assert opened.run(_IDS) == sorted(before, key=int)
 
 
-def test_rows_without_a_figure_stay_at_the_end(browser: Browser, tmp_path: Path) -> None:
+def test_rows_without_a_metric_stay_at_the_end(browser: Browser, tmp_path: Path) -> None:
     results = example_results()
     results["tasks"]["findings"]["classes"]["37"]["auroc"] = None
     path = tmp_path / "report.html"
