@@ -21,14 +21,22 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
 
-# They run a whole pipeline, or a Slurm.
+# What `make test-fast` leaves out: tests with these fixtures run a whole pipeline or a Slurm, and
+# tests in these files start many processes or train. Together they take most of the time.
 PIPELINES = {"finished", "evaluated", "experiment", "fresh", "slurm"}
+LONG_FILES = {
+    "test_benchmarks.py", "test_cluster.py", "test_containers.py", "test_crash.py",
+    "test_disk_failures.py", "test_format_fuzz.py", "test_golden_losses.py", "test_no_network.py",
+    "test_prepare_kills.py", "test_preparation.py", "test_prepare_shards.py", "test_ranks.py",
+    "test_report_in_browser.py", "test_run_log.py", "test_several_processes.py",
+    "test_train_kills.py", "test_training.py", "test_workers.py",
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that `make test-fast` leaves out."""
+    """Mark them."""
     for item in items:
-        if PIPELINES & set(getattr(item, "fixturenames", ())):
+        if item.path.name in LONG_FILES or PIPELINES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.pipeline)
 
 
