@@ -1,33 +1,35 @@
 """Local copies: files that many processes would read over the network, on a node's own disk.
 
 Owns how a copy is made and when it may be used: one process copies under a lock while others wait;
-each file is hashed while it is read and again from the copy; the folder gets its name last, with a
-manifest in it. A copy is used only if it belongs to this user and every file in it has the size and
-time that the manifest lists. Knows nothing of what the files mean.
+each file is hashed while it is read, and synced; the folder gets its name last, with a manifest in
+it. A copy is used only if it belongs to this user and every file in it has the size and time that
+the manifest lists. Knows nothing of what the files mean.
 
 Copies are only an optimisation: without one, the original is read.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
 from ecgpipe.errors import StoreError
-from ecgpipe.files import fsync_folder, read_json, storing, write_json_atomic
+from ecgpipe.files import (
+    fsync_folder,
+    read_json,
+    storing,
+    temporary_beside,
+    write_json_atomic,
+)
 from ecgpipe.processes import is_first
 
 VARIABLE = "ECGPIPE_SCRATCH"
-_FORMAT = "ecgpipe-copy/1"
 _MANIFEST = "ecgpipe-copy.json"
 _BLOCK_BYTES = 1 << 22
 _SPARE = 1.01  # of the disk: folders and block sizes cost a little more than the files
@@ -50,16 +52,6 @@ class Original:
         return sum(path.stat().st_size for path in self.files.values())
 
 
-@dataclass(frozen=True)
-class LocalCopy:
-    """A copy that may be used."""
-
-    folder: Path
-    n_bytes: int
-    copied: bool
-    """Whether this call copied the files, rather than an earlier one or another process."""
-
-
 def copies_folder(disk: Path) -> Path:
     """The folder of this user's copies on `disk`."""
     return disk / f"ecgpipe-copies-{os.getuid()}"
@@ -71,8 +63,11 @@ def local_disk() -> Path | None:
     return Path(value) if value else None
 
 
-def make_local_copy(original: Original, disk: Path) -> LocalCopy:
+def make_local_copy(original: Original, disk: Path) -> tuple[Path, bool]:
     """Make a copy, or wait for the process that is making it, or find an existing one.
+
+    Returns:
+        Its folder, and whether this call copied the files.
 
     Raises:
         StoreError: the disk is too small or not writable, the folder belongs to another user, or a
@@ -81,21 +76,21 @@ def make_local_copy(original: Original, disk: Path) -> LocalCopy:
     root = copies_folder(disk)
     _make_own_folder(root)
     folder = root / original.name
-    with _lock(root / f".{original.name.replace('/', '-')}.lock"):
+    with _lock(root / f".{original.name}.lock"):
         if _why_unusable(folder) is None:
-            return LocalCopy(folder, original.n_bytes, copied=False)
+            return folder, False
         _remove_leftovers(folder)
         _check_space(original, root)
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        temporary = temporary_beside(folder)
         try:
             _copy(original, temporary)
-            with storing(folder):
+            with _copy_errors(folder):
                 temporary.rename(folder)
-                fsync_folder(folder.parent)
+                fsync_folder(root)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-    return LocalCopy(folder, original.n_bytes, copied=True)
+    return folder, True
 
 
 def find_local_copy(name: str, what: str) -> Path | None:
@@ -136,18 +131,13 @@ def _why_unusable(folder: Path) -> str | None:
     """Why a copy must not be used; None if it may be."""
     try:
         _check_own(folder.parent)
-        _check_own(folder)
-        manifest = read_json(folder / _MANIFEST)
-        if manifest["format"] != _FORMAT:
-            return f"{folder} was made by another version"
-        files: dict[str, Any] = manifest["files"]
-        for name, entry in files.items():
+        for name, size_and_time in read_json(folder / _MANIFEST).items():
             status = (folder / name).stat()
-            if [status.st_size, status.st_mtime_ns] != [entry["bytes"], entry["mtime_ns"]]:
+            if [status.st_size, status.st_mtime_ns] != size_and_time:
                 return f"{folder / name} has changed since it was copied"
     except FileNotFoundError as error:
         return f"{error.filename} is missing" if folder.exists() else "there is no copy"
-    except (StoreError, OSError, KeyError, TypeError, AttributeError) as error:
+    except (StoreError, OSError, AttributeError) as error:
         return f"the copy is damaged ({error})"
     return None
 
@@ -165,14 +155,9 @@ def _copy(original: Original, temporary: Path) -> None:
                 f"{source} differs from what was written (bit rot, or the file was changed), so it"
                 " was not copied. Run `ecgpipe verify`."
             )
-        if _digest_of(target) != read:
-            raise StoreError(
-                f"The copy of {source} in {temporary.parent} differs from it: that disk does not"
-                " return what is written to it. Use another, or read from work_dir."
-            )
         status = target.stat()
-        entries[name] = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "xxh3_128": read}
-    write_json_atomic(temporary / _MANIFEST, {"format": _FORMAT, "files": entries})
+        entries[name] = [status.st_size, status.st_mtime_ns]
+    write_json_atomic(temporary / _MANIFEST, entries)
 
 
 def _copy_file(source: Path, target: Path) -> str:
@@ -184,17 +169,6 @@ def _copy_file(source: Path, target: Path) -> str:
             writing.write(block)
         writing.flush()
         os.fsync(writing.fileno())
-        # Drop the written pages from memory, so that they are read back from the disk.
-        with contextlib.suppress(OSError, AttributeError):
-            os.posix_fadvise(writing.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return hasher.hexdigest()
-
-
-def _digest_of(path: Path) -> str:
-    hasher = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            hasher.update(block)
     return hasher.hexdigest()
 
 
@@ -202,14 +176,11 @@ def _check_space(original: Original, root: Path) -> None:
     with _copy_errors(root):
         needed, free = original.n_bytes, shutil.disk_usage(root).free
     if free < needed * _SPARE:
-        raise StoreError(_too_small(root, f"{needed / 1e9:,.1f} GB needed, {free / 1e9:,.1f} free"))
-
-
-def _too_small(place: Path, why: str) -> str:
-    return (
-        f"{place} is too small for the copy: {why}. Name a larger disk with --to, or copy less"
-        " (--signals or --model): what is not copied is read from work_dir."
-    )
+        raise StoreError(
+            f"{root} is too small for the copy: {needed / 1e9:,.1f} GB needed, {free / 1e9:,.1f}"
+            " free. Name a larger disk with --to, or copy less (--signals or --model): what is not"
+            " copied is read from work_dir."
+        )
 
 
 @contextlib.contextmanager
@@ -218,8 +189,6 @@ def _copy_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(_too_small(target.parent, error.strerror or "it is full")) from error
         raise StoreError(
             f"Cannot copy to {target}: {error.strerror or error}. Name another disk with --to, or"
             " go on without a copy: files are then read from work_dir."
@@ -230,12 +199,10 @@ def _copy_errors(target: Path) -> Iterator[None]:
 def _lock(path: Path) -> Iterator[None]:
     """Wait for the lock and hold it; the kernel releases it when its holder ends, however."""
     with _copy_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     with file:
-        with contextlib.suppress(
-            OSError
-        ):  # a file system without locks: two processes may copy the same files
+        # On a file system without locks, two processes may copy the same files.
+        with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -246,7 +213,6 @@ def _remove_leftovers(folder: Path) -> None:
     Processes that have mapped the files keep them until they end.
     """
     with _copy_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
         for path in (folder, *folder.parent.glob(f".{folder.name}.*.tmp")):
             if path.exists():
                 shutil.rmtree(path)

@@ -12,7 +12,6 @@ from ecgpipe.cache.signals.reader import read_manifest
 from ecgpipe.errors import ConfigError, StoreError
 from ecgpipe.local_copy import (
     VARIABLE,
-    LocalCopy,
     Original,
     local_disk,
     make_local_copy,
@@ -37,19 +36,19 @@ def run_stage_in(
         ModelError: there is no such model.
     """
     disk = _find_disk(to)
-    copies: dict[str, LocalCopy] = {}
+    originals: dict[str, Original] = {}
     if signals:
-        copies["signals"] = make_local_copy(signals_original(experiment), disk)
+        originals["signals"] = signals_original(experiment)
     if model and not experiment.model_files.imported:
-        copies["model"] = make_local_copy(model_original(experiment), disk)
-    parts = [
-        f"{what}: {copy.n_bytes / 1e9:,.2f} GB"
-        f" {'copied to' if copy.copied else 'already in'} {copy.folder}"
-        for what, copy in copies.items()
-    ]
-    summary = {what: str(copy.folder) for what, copy in copies.items()}
+        originals["model"] = model_original(experiment)
+    parts, summary, did_work = [], {}, False
+    for what, original in originals.items():
+        copy, copied = make_local_copy(original, disk)
+        place = f"{'copied to' if copied else 'already in'} {copy}"
+        parts.append(f"{what}: {original.n_bytes / 1e9:,.2f} GB {place}")
+        summary[what] = str(copy)
+        did_work |= copied
     summary["scratch"] = str(disk.resolve())
-    did_work = any(copy.copied for copy in copies.values())
     return StageResult("stage-in", did_work, "; ".join(parts) or "nothing to copy", summary)
 
 
