@@ -112,7 +112,7 @@ def test_a_run_that_is_set_aside_is_reported_and_restored_with_its_settings(
     assert code == 0
     assert (
         "train: the previous run had other settings (train.lr was 0.001 and is 0.002); it"
-        " is kept as toy.old-1" in err
+        " was kept as toy.old-1" in err
     )
     assert (run / "model" / "model.safetensors").read_bytes() != first
     code, _, err = experiment.run("train")
@@ -130,7 +130,7 @@ def test_a_longer_run_survives_a_call_with_fewer_epochs(experiment: Experiment) 
     longer = (run / "log.jsonl").read_text()
     code, _, err = experiment.run("eval")
     assert code == 1
-    assert "It was trained for longer: score it with train.epochs" in " ".join(err.split())
+    assert "It was trained for longer: set train.epochs and train.patience" in " ".join(err.split())
     code, _, err = experiment.run("train")
     assert "trained for longer than these settings say; it was kept as toy.old-1" in err
     assert worked(experiment.did("--set", "train.epochs=3")) == []
@@ -379,7 +379,7 @@ def test_a_profile_shows_the_parts_of_a_step_and_trains_nothing(experiment: Expe
     before = log.read_text()
     code, out, err = experiment.run("train", "--profile", "2")
     assert code == 0, err
-    for part in ("load", "copy", "prepare", "forward", "backward", "update", "a step"):
+    for part in ("load", "copy", "prepare", "forward", "backward", "update", "step"):
         assert re.search(rf"^{part} +[0-9.]+ ms", out, re.MULTILINE), part
     assert "One step of 16 ECGs on cpu" in out
     assert log.read_text() == before

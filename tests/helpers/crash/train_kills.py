@@ -1,10 +1,10 @@
-"""Training killed again and again: the weights at the end are an undisturbed run's, to the bit.
+"""Training killed again and again: the final weights are those of an uninterrupted run, to the bit.
 
     python tests/helpers/crash/train_kills.py --kills 50 --processes 2
 
-Each run is forked off one process that has imported everything, so that a kill costs no start. It
-saves every second step, so that many kills fall into a checkpoint. With several processes all are
-killed at once, or one of them, after which the others have to go as well.
+Each run is forked from one process that has imported torch, so a restart is cheap. It saves every
+second step, so many kills happen within a checkpoint. With several processes all are killed at
+once, or one of them first and the others soon after.
 """
 
 import argparse
