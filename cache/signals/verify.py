@@ -5,7 +5,7 @@ that memory does not grow with the store. Repairs nothing: `ecgpipe prepare` mak
 again from the recordings.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 import xxhash
 
 from ecgpipe.cache.signals import format as fmt
-from ecgpipe.cache.signals.reader import SignalStore, check_layout, read_manifest
+from ecgpipe.cache.signals.reader import check_layout, read_manifest
 from ecgpipe.errors import StoreError
-from ecgpipe.files import read_json, read_json_object
+from ecgpipe.files import read_json_object
 
 Tick = Callable[[int], object]
 
@@ -90,45 +90,6 @@ def verify_signals(folder: Path, tick: Tick) -> VerifiedSignals:
     if entries is not None and not found.problems and rejected != manifest["rejected"]:
         found.problems.append("manifest.json and the done files name different rejected records")
     return found
-
-
-def verify_slots(store: SignalStore, slots: Sequence[int], record_ids: Sequence[str]) -> list[str]:
-    """Check that each row of a records table names the record that its slot holds.
-
-    Args:
-        store: the store that the table belongs to.
-        slots: of each row.
-        record_ids: of each row.
-
-    Returns:
-        One sentence for each row that does not.
-    """
-    problems = []
-    rows = sorted(zip(slots, record_ids, strict=True))
-    ids: list[str | None] = []
-    shard_of_ids = -1
-    for place, (slot, record_id) in enumerate(rows):
-        if not 0 <= slot < store.n_slots:
-            problems.append(f"record {record_id}: its slot {slot} is not in the store")
-            continue
-        if place and rows[place - 1][0] == slot:
-            problems.append(f"record {record_id}: slot {slot} is also another record's")
-        shard, number = divmod(slot, fmt.RECORDS_PER_SHARD)
-        if shard != shard_of_ids:
-            ids, shard_of_ids = _stored_ids(store.folder, shard), shard
-        held = ids[number] if number < len(ids) else None
-        if held != record_id:
-            problems.append(f"record {record_id}: slot {slot} holds {held or 'no record'}")
-    return problems
-
-
-def _stored_ids(folder: Path, shard: int) -> list[str | None]:
-    """The record in each slot of a shard; None where it was rejected."""
-    try:
-        records = read_json(fmt.done_path(folder, shard))["records"]
-        return [None if "rejected" in record else record["record_id"] for record in records]
-    except (StoreError, LookupError, TypeError):
-        return []  # already reported with its shard
 
 
 def _array(folder: Path) -> dict[str, Any]:

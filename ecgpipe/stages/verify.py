@@ -7,13 +7,7 @@ in another.
 from pathlib import Path
 
 from ecgpipe.cache.records_table import read_records
-from ecgpipe.cache.signals.reader import SignalStore
-from ecgpipe.cache.signals.verify import (
-    VerifiedSignals,
-    count_shards,
-    verify_signals,
-    verify_slots,
-)
+from ecgpipe.cache.signals.verify import VerifiedSignals, count_shards, verify_signals
 from ecgpipe.errors import StoreError
 from ecgpipe.progress import progress
 from ecgpipe.stages.experiment import Experiment
@@ -37,7 +31,10 @@ def run_verify(experiment: Experiment, quarantine: bool) -> StageResult:
     table = experiment.workspace.records(experiment.inputs_digest)
     found = _signals(folder)
     if not found.unfinished:
-        found.problems += _table(table, folder, whole=not found.problems)
+        try:
+            read_records(table)
+        except StoreError as error:
+            found.problems.append(str(error))
     line = _signals_line(found, folder, table)
     if found.unfinished or not experiment.workspace.embeddings.exists():
         if found.problems:
@@ -59,18 +56,6 @@ def _signals(folder: Path) -> VerifiedSignals:
         raise StoreError(f"{folder} does not exist. Run `ecgpipe prepare`.")
     with progress(f"verify {folder.name}", count_shards(folder), "shards") as tick:
         return verify_signals(folder, tick)
-
-
-def _table(table: Path, folder: Path, whole: bool) -> list[str]:
-    """List what is wrong with the records table, and rows that do not match the store."""
-    try:
-        records = read_records(table).records
-        if not whole:
-            return []  # rows can be compared only with an undamaged store
-        store = SignalStore.open(folder)
-    except StoreError as error:
-        return [str(error)]
-    return verify_slots(store, [r.slot for r in records], [r.record_id for r in records])
 
 
 def _signals_line(found: VerifiedSignals, folder: Path, table: Path) -> str:

@@ -74,6 +74,21 @@ class SourceRows:
     """What was left out of the rows on purpose, and how often; for the report."""
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A row, with its source."""
+
+    row: SourceRow
+    source: SourceRows
+    """Without its rows."""
+
+    @property
+    def split(self) -> str:
+        """The split that was stated or drawn."""
+        assert self.row.split is not None, self.row.place
+        return self.row.split
+
+
 def recording_path(root: Path, path: str) -> Path:
     """The recording a row names, which must be below `root`.
 

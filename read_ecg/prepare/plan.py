@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -21,25 +20,10 @@ from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import SourceError
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.row_table import RowTable
-from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
+from ecgpipe.read_ecg.datasets.source import Planned, SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits
 
 _RECORDS_AT_ONCE = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A row of the plan, with its source."""
-
-    row: SourceRow
-    source: SourceRows
-    """Without its rows."""
-
-    @property
-    def split(self) -> str:
-        """The split that was stated or drawn."""
-        assert self.row.split is not None, self.row.place
-        return self.row.split
 
 
 class Plan(Sequence[Planned]):

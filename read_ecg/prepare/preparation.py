@@ -28,7 +28,7 @@ from ecgpipe.read_ecg.datasets.splits import check_patients
 from ecgpipe.read_ecg.formats.recording import recording_state
 from ecgpipe.read_ecg.prepare.plan import Plan, read_plan
 from ecgpipe.read_ecg.prepare.record_rows import FindingList, RecordRows, Refused
-from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, ShardJob
+from ecgpipe.read_ecg.prepare.shard_job import ShardJob
 from ecgpipe.read_ecg.prepare.workers import available_cores, do_jobs
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stopping import Stop
@@ -268,8 +268,7 @@ def _write_shards(
 
 def _shard_job(shard: int, writer: SignalStoreWriter, config: DataConfig, plan: Plan) -> ShardJob:
     slots = writer.planned(shard)
-    planned = plan[slots.start : slots.stop]
-    recordings = tuple(PlannedRecording.of(p.row, p.source) for p in planned)
+    recordings = tuple(plan[slots.start : slots.stop])
     return ShardJob(writer.shard_plan(shard), recordings, config)
 
 

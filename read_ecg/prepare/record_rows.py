@@ -15,7 +15,8 @@ import numpy as np
 from ecgpipe.cache.records_table import SPLITS, Record
 from ecgpipe.cache.signals.writer import Rejection
 from ecgpipe.errors import RecordError, TaxonomyError
-from ecgpipe.read_ecg.prepare.plan import Plan, Planned
+from ecgpipe.read_ecg.datasets.source import Planned
+from ecgpipe.read_ecg.prepare.plan import Plan
 from ecgpipe.read_ecg.signal.record import Reason
 
 

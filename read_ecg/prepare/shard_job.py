@@ -6,7 +6,6 @@ same bytes there. `preparation` decides which jobs there are, `workers` who does
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,29 +13,11 @@ import numpy.typing as npt
 from ecgpipe.cache.signals.writer import Rejection, ShardPlan, SignalResult, write_shard
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError, StoppedEarly
-from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_path
+from ecgpipe.read_ecg.datasets.source import Planned, SourceRow, SourceRows, recording_path
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
 from ecgpipe.read_ecg.quality.measures import quality_notes
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason, excerpt
 from ecgpipe.read_ecg.signal.window import to_window
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRecording:
-    """A recording to be read: where it is stored, and which part of it is wanted."""
-
-    record_id: str
-    root: Path
-    path: str
-    start_s: float | None
-    length_s: float | None
-    read: Callable[[Path], EcgRecord] | None
-    """The data set's own reader; None: by the file's content."""
-
-    @classmethod
-    def of(cls, row: SourceRow, source: SourceRows) -> "PlannedRecording":
-        """The recording of a row."""
-        return cls(row.record_id, source.root, row.path, row.start_s, row.length_s, source.read)
 
 
 @dataclass(frozen=True)
@@ -44,7 +25,7 @@ class ShardJob:
     """A shard, its recordings in order, and the settings of the window."""
 
     plan: ShardPlan
-    recordings: tuple[PlannedRecording, ...]
+    recordings: tuple[Planned, ...]
     config: DataConfig
 
 
@@ -71,20 +52,20 @@ def do_job(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object
     write_shard(job.plan, results())
 
 
-def signal_of(recording: PlannedRecording, config: DataConfig) -> SignalResult:
+def signal_of(recording: Planned, config: DataConfig) -> SignalResult:
     """The window of a recording, or the reason why there is none."""
     try:
-        return SignalResult(recording.record_id, *_window_of(recording, config))
+        return SignalResult(recording.row.record_id, *_window_of(recording, config))
     except (RecordError, OSError):
         # Read it again, after noting the state of its files: a file that is repaired meanwhile must
         # not keep the state of the rejected one. To note it for every recording cost 10 %.
         return _second_look(recording, config)
 
 
-def _second_look(recording: PlannedRecording, config: DataConfig) -> SignalResult:
-    record_id, path, state = recording.record_id, "", ""
+def _second_look(recording: Planned, config: DataConfig) -> SignalResult:
+    record_id, path, state = recording.row.record_id, "", ""
     try:
-        found = recording_path(recording.root, recording.path)
+        found = recording_path(recording.source.root, recording.row.path)
         path, state = str(found), recording_state(found)
         return SignalResult(record_id, *_window_of(recording, config))
     except RecordError as error:
@@ -95,21 +76,20 @@ def _second_look(recording: PlannedRecording, config: DataConfig) -> SignalResul
 
 
 def _window_of(
-    recording: PlannedRecording, config: DataConfig
+    recording: Planned, config: DataConfig
 ) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
-    record = read_planned(recording, config)
+    record = read_planned(recording.row, recording.source, config)
     signal_uv, notes = to_window(record, config)
     return signal_uv, notes + quality_notes(record)
 
 
-def read_planned(recording: PlannedRecording, config: DataConfig) -> EcgRecord:
+def read_planned(row: SourceRow, source: SourceRows, config: DataConfig) -> EcgRecord:
     """The recording, or the part of it that is wanted.
 
     Raises:
         RecordError: it is missing or damaged, its path leaves the root, or it lacks the part.
     """
-    path = recording_path(recording.root, recording.path)
-    record = (recording.read or read_recording)(path)
-    if recording.start_s is None:
+    record = (source.read or read_recording)(recording_path(source.root, row.path))
+    if row.start_s is None:
         return record
-    return excerpt(record, recording.start_s, recording.length_s or config.duration_s)
+    return excerpt(record, row.start_s, row.length_s or config.duration_s)

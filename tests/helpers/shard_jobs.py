@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ecgpipe.cache.signals.writer import SignalStoreWriter
 from ecgpipe.config.data import DataConfig, TableSource
-from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, ShardJob
+from ecgpipe.read_ecg.datasets.source import Planned, SourceRow, SourceRows
+from ecgpipe.read_ecg.prepare.shard_job import ShardJob
 from ecgpipe.read_ecg.signal.record import LEADS
 
 N_RECORDS = 1024 * 3 + 40
@@ -21,8 +22,11 @@ def jobs(store: Path, root: Path) -> tuple[SignalStoreWriter, list[ShardJob]]:
         store, record_ids=ids, leads=LEADS, samples=CONFIG.samples, attributes={"digest": "d"}
     )
     config = dataclasses.replace(CONFIG)
+    source = SourceRows(name="t.csv", root=root, table=root / "t.csv", rows=())
     planned = [
-        PlannedRecording(name, root, f"r{number % 16}", None, None, None)
+        Planned(
+            SourceRow(record_id=name, patient_id=name, path=f"r{number % 16}", findings=()), source
+        )
         for number, name in enumerate(ids)
     ]
     return writer, [

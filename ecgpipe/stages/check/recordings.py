@@ -14,7 +14,7 @@ import numpy as np
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError
 from ecgpipe.progress import progress
-from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
+from ecgpipe.read_ecg.prepare.shard_job import read_planned
 from ecgpipe.read_ecg.quality.inspection import Facts, inspect, window_digest
 from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
 from ecgpipe.read_ecg.signal.record import Reason
@@ -122,7 +122,7 @@ def recording_overview(
 
 def _look_at(checked: CheckedRow, config: DataConfig) -> LookedAt:
     try:
-        record = read_planned(PlannedRecording.of(checked.row, checked.source), config)
+        record = read_planned(checked.row, checked.source, config)
     except RecordError as error:
         return LookedAt(checked, None, None, str(error.reason))
     except (OSError, ValueError):  # a folder that may not be entered, a name too long

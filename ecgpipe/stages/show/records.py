@@ -23,7 +23,7 @@ from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
-from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
+from ecgpipe.read_ecg.prepare.shard_job import read_planned
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
 from ecgpipe.stages.experiment import Experiment
 
@@ -145,7 +145,7 @@ def read_from_source(row: SourceRow, source: SourceRows, experiment: Experiment)
         RecordError: the recording cannot be read.
     """
     config = experiment.config.data
-    record = read_planned(PlannedRecording.of(row, source), config)
+    record = read_planned(row, source, config)
     findings, n_not_named = _findings(row, experiment.taxonomy)
     return Found(
         title=row.record_id,

@@ -15,7 +15,7 @@ from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
 from ecgpipe.errors import RecordError, SourceError
 from ecgpipe.files import write_atomic
-from ecgpipe.read_ecg.prepare.shard_job import PlannedRecording, read_planned
+from ecgpipe.read_ecg.prepare.shard_job import read_planned
 from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stages.check.check import read_all_rows
@@ -125,7 +125,7 @@ def _queues(
 
 def _thumbnail(suspect: Suspect, config: PipelineConfig) -> Thumbnail:
     row, source = suspect.row.row, suspect.row.source
-    record = read_planned(PlannedRecording.of(row, source), config.data)
+    record = read_planned(row, source, config.data)
     part, flat = shown_part(record, cropped_start_s(record, config.data), SHOWN_S)
     reasons = suspect.reasons
     if flat and not any("lead is flat" in reason for reason in reasons):

@@ -82,7 +82,7 @@ def no_readings(h: Hospital) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason", "message"),
     [
-        (unlink(".hea"), "missing file", "r03.hea does not exist"),
+        (unlink(".hea"), "missing file", "nor r03.hea exists"),
         (unlink(".dat"), "missing file", "r03.dat does not exist"),
         (truncate, "truncated", "of the 5,000 samples"),
         (rewrite(gain="0/mV"), "no gain", "states no gain for signal 'I'"),
