@@ -6,9 +6,9 @@ time while their weights are in the processor's cache. N = records, C = classes,
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from ecgpipe.evaluate.metrics.bootstrap import (
     percentile_interval,
     share_interval,
 )
-from ecgpipe.evaluate.metrics.metrics import RankedClass, f1_of_counts, ranks, wilson_interval
+from ecgpipe.evaluate.metrics.metrics import RankedClass, ranks, wilson_interval
 from ecgpipe.evaluate.results import ClassMetrics, Metric, Summary
 from ecgpipe.evaluate.tasks.task import Kind
 
@@ -43,28 +43,20 @@ class TaskDraws:
     n_per_class: npt.NDArray[np.int64]
     """(C,) records that show each class."""
 
-    hits: dict[int, Floats]
-    """By k: (1 + D, C), the share of a class's records in which it is among the k best."""
-
-    auroc: Floats
-    """(1 + D, C)."""
+    by_class: DrawsByName
+    """By name (1 + D, C): hit@k, the share of a class's records in which it is among the k best;
+    auroc; auprc, average precision; f1, NaN for classes without a threshold."""
 
     summary: DrawsByName
-    """By name: (1 + D,)."""
+    """By name (1 + D,)."""
 
-    auprc: Floats = field(default_factory=lambda: np.empty((1, 0)))
-    """(1 + D, C), average precision."""
-
-    f1: Floats = field(default_factory=lambda: np.empty((1, 0)))
-    """(1 + D, C), NaN for classes without a threshold."""
-
-    thresholds_C: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    thresholds_C: npt.NDArray[np.float32]
     """The score from which a class is predicted; NaN for none."""
 
-    class_n_effective: dict[str, Floats] = field(default_factory=dict)
+    class_n_effective: dict[str, Floats]
     """By name of a class's metric: (C,) the independent patients behind it, at least."""
 
-    summary_n_effective: dict[str, float] = field(default_factory=dict)
+    summary_n_effective: dict[str, float]
     """The same for each summary metric."""
 
     def summary_metrics(self) -> Summary:
@@ -142,18 +134,24 @@ def share_metric(draws: Floats, n_effective: float) -> Metric:
     return {"value": _number(draws[0]), "low": _number(low), "high": _number(high)}
 
 
+def wilson_metric(share: float, n: int) -> Metric:
+    """A share of n records with its Wilson interval, for JSON."""
+    low, high = wilson_interval(share, n)
+    return {"value": share, "low": low, "high": high}
+
+
 def class_metrics(draws: TaskDraws, number: int) -> ClassMetrics:
     """The metrics of one class, for JSON: n, hit@k with Wilson intervals, AUROC, AUPRC, F1."""
     n = int(draws.n_per_class[number])
     entry: dict[str, Any] = {"n": n}
-    for k, hits in draws.hits.items():
-        value = _number(hits[0, number])
-        low, high = wilson_interval(0 if value is None else value * n, n)
-        entry[f"hit@{k}"] = {"value": value, "low": low, "high": high} if n else None
-    for name, values in (("auroc", draws.auroc), ("auprc", draws.auprc), ("f1", draws.f1)):
-        known = n > 0 and (name != "f1" or np.isfinite(values[0, number]))
-        n_effective = float(draws.class_n_effective[name][number])
-        entry[name] = share_metric(values[:, number], n_effective) if known else None
+    for name, values in draws.by_class.items():
+        if n == 0 or (name == "f1" and np.isnan(values[0, number])):
+            entry[name] = None
+        elif name.startswith("hit"):
+            entry[name] = wilson_metric(float(values[0, number]), n)
+        else:
+            n_effective = float(draws.class_n_effective[name][number])
+            entry[name] = share_metric(values[:, number], n_effective)
     return cast(ClassMetrics, entry)
 
 
@@ -207,25 +205,14 @@ class _Layout:
         return _Layout(truth_NC, thresholds_C, ks, counted, classes)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """The metrics of a few draws: (draws, C) or (draws,)."""
-
-    hits: dict[int, Floats]
-    auroc: Floats
-    auprc: Floats
-    f1: Floats
-    overall: DrawsByName
-
-
-def _pieces(layout: _Layout, draws: PatientDraws) -> Iterator[_Piece]:
+def _pieces(layout: _Layout, draws: PatientDraws) -> Iterator[DrawsByName]:
     """The metrics, then their draws, a few at a time on all processors."""
     n_records, n_classes = layout.truth_NC.shape
     yield _piece(layout, np.ones((n_records, 1), layout.counted.dtype))
     at_once = max(16, _WEIGHTS_AT_ONCE // max(n_records, 1))
     starts = range(0, len(draws), at_once)
 
-    def work(start: int) -> _Piece:
+    def work(start: int) -> DrawsByName:
         after = min(start + at_once, len(draws))
         return _piece(layout, draws.weights(start, after))
 
@@ -243,46 +230,35 @@ def n_threads() -> int:
     return max(1, min(allowed or 1, int(stated) if stated.isdecimal() else 1 << 30))
 
 
-def _piece(layout: _Layout, weights_ND: npt.NDArray[Any]) -> _Piece:
-    hits, f1, overall = _counts(layout, weights_ND)
-    shape = weights_ND.shape[1], layout.truth_NC.shape[1]
-    auroc, auprc = np.full(shape, np.nan), np.full(shape, np.nan)
-    for number, ranked in layout.classes.items():
-        auroc[:, number], auprc[:, number] = ranked.areas(weights_ND)
-    return _Piece(hits, auroc, auprc, f1, overall)
-
-
-def _counts(
-    layout: _Layout, weights_ND: npt.NDArray[Any]
-) -> tuple[dict[int, Floats], Floats, DrawsByName]:
-    """All ratios of sums of weights: hits and F1 by class, hits of all.
+def _piece(layout: _Layout, weights_ND: npt.NDArray[Any]) -> DrawsByName:
+    """All metrics of a few draws, (draws, C) by class and (draws,) over all.
 
     hit@k_any: records with any of their classes among the k best. hit@k_micro: pairs.
     """
-    n_classes = layout.truth_NC.shape[1]
+    n_draws, n_classes = weights_ND.shape[1], layout.truth_NC.shape[1]
+    heights = [1, n_classes, *([1, n_classes] * len(layout.ks)), n_classes, n_classes]
     sums_DR = (layout.counted @ weights_ND).T.astype(np.float64)
-    rows = iter(np.split(sums_DR, np.cumsum(_heights(len(layout.ks), n_classes))[:-1], axis=1))
+    rows = iter(np.split(sums_DR, np.cumsum(heights)[:-1], axis=1))
     everybody, shown = next(rows)[:, 0], next(rows)
-    hits, overall = {}, {}
+    found: DrawsByName = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for k in layout.ks:
             any_hit, class_hits = next(rows)[:, 0], next(rows)
-            hits[k] = class_hits / shown
-            overall[f"hit@{k}_any"] = any_hit / everybody
-            overall[f"hit@{k}_micro"] = class_hits.sum(axis=1) / shown.sum(axis=1)
-    predicted, both = next(rows), next(rows)
-    f1 = f1_of_counts(both, predicted, shown)
+            found[f"hit@{k}"] = class_hits / shown
+            found[f"hit@{k}_any"] = any_hit / everybody
+            found[f"hit@{k}_micro"] = class_hits.sum(axis=1) / shown.sum(axis=1)
+        predicted, both = next(rows), next(rows)
+        f1 = np.where(shown > 0, 2 * both / (predicted + shown), np.nan)
+    for name in ("auroc", "auprc"):
+        found[name] = np.full((n_draws, n_classes), np.nan)
+    for number, ranked in layout.classes.items():
+        found["auroc"][:, number], found["auprc"][:, number] = ranked.areas(weights_ND)
     f1[:, np.isnan(layout.thresholds_C)] = np.nan
-    return hits, f1, overall
-
-
-def _heights(n_ks: int, n_classes: int) -> list[int]:
-    """How many rows of `_Layout.counted` each of its blocks has."""
-    return [1, n_classes, *([1, n_classes] * n_ks), n_classes, n_classes]
+    return found | {"f1": f1}
 
 
 def _joined(
-    pieces: Sequence[_Piece],
+    pieces: Sequence[DrawsByName],
     layout: _Layout,
     draws: PatientDraws,
     min_positives: int,
@@ -291,16 +267,11 @@ def _joined(
 ) -> TaskDraws:
     """The draws of all pieces, with the means over classes."""
     n_per_class = layout.truth_NC.sum(axis=0)
-    hits = {k: np.concatenate([piece.hits[k] for piece in pieces]) for k in layout.ks}
-    by_class = {f"hit@{k}": hits[k] for k in layout.ks}
-    for name in ("auroc", "auprc", "f1"):
-        by_class[name] = np.concatenate([getattr(piece, name) for piece in pieces])
-    class_n_effective, n_patients = _n_effective(layout.truth_NC, draws)
-    summary: DrawsByName = {}
-    summary_n_effective: dict[str, float] = {}
-    for name in pieces[0].overall:
-        summary[name] = np.concatenate([piece.overall[name] for piece in pieces])
-        summary_n_effective[name] = n_patients
+    together = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    by_class = {name: values for name, values in together.items() if values.ndim == 2}
+    summary = {name: values for name, values in together.items() if values.ndim == 1}
+    class_n_effective, n_patients = _n_effective(layout.truth_NC, draws, by_class)
+    summary_n_effective = dict.fromkeys(summary, n_patients)
     for suffix, least in (("", min_positives), ("_all", 1)):
         for name, metrics in by_class.items():
             if name == "f1" and not with_f1:
@@ -310,22 +281,22 @@ def _joined(
                 chosen &= ~np.isnan(layout.thresholds_C)
             full = (f"{name}_macro" if name.startswith("hit") else f"macro_{name}") + suffix
             summary[full] = _mean_over(metrics, chosen)
-            n_effective = class_n_effective["auroc" if name == "auroc" else "auprc"][chosen]
-            summary_n_effective[full] = _n_effective_of_mean(n_effective, n_patients)
+            summary_n_effective[full] = _n_effective_of_mean(
+                class_n_effective[name][chosen], n_patients
+            )
     return TaskDraws(
         n_per_class=n_per_class,
-        hits=hits,
-        auroc=by_class["auroc"],
+        by_class=by_class,
         summary=summary,
-        auprc=by_class["auprc"],
-        f1=by_class["f1"],
         thresholds_C=layout.thresholds_C,
         class_n_effective=class_n_effective,
         summary_n_effective=summary_n_effective,
     )
 
 
-def _n_effective(truth_NC: Booleans, draws: PatientDraws) -> tuple[dict[str, Floats], float]:
+def _n_effective(
+    truth_NC: Booleans, draws: PatientDraws, names: Iterable[str]
+) -> tuple[dict[str, Floats], float]:
     """The patients behind each class's metrics, at least; and all patients.
 
     An AUROC compares two groups, and is no more certain than the smaller one.
@@ -333,7 +304,8 @@ def _n_effective(truth_NC: Booleans, draws: PatientDraws) -> tuple[dict[str, Flo
     showing = draws.n_patients(truth_NC).astype(np.float64)
     others = draws.n_patients(~truth_NC).astype(np.float64)
     everybody = float(draws.n_patients(np.ones((len(truth_NC), 1), np.bool_))[0])
-    return {"auroc": np.minimum(showing, others), "auprc": showing, "f1": showing}, everybody
+    smaller = np.minimum(showing, others)
+    return {name: smaller if name == "auroc" else showing for name in names}, everybody
 
 
 def _n_effective_of_mean(n_effective_C: Floats, most: float) -> float:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext
 from ecgpipe.evaluate.analyses.text_space import class_vectors, cosines, text_confusion_correlation
-from ecgpipe.evaluate.metrics.metrics import wilson_interval
 from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
+from ecgpipe.evaluate.scoring import wilson_metric
 from ecgpipe.evaluate.table import Table, column, rounded
 from ecgpipe.evaluate.words import both, class_names
 
@@ -63,13 +63,12 @@ def taken_for(
     entries: list[dict[str, Any]] = []
     for i, j in np.argwhere(np.isfinite(rates)).tolist():
         n = int(counts[i, j])
-        low, high = wilson_interval(rates[i, j] * n, n)
         entries.append(
             {
                 "shown": ids[i],
                 "taken_for": ids[j],
                 "n": n,
-                "rate": {"value": float(rates[i, j]), "low": low, "high": high},
+                "rate": wilson_metric(float(rates[i, j]), n),
                 "text_cosine": None if similarity_CC is None else float(similarity_CC[i, j]),
             }
         )
@@ -99,13 +98,11 @@ def by_coarse_class(
         if n == 0:
             continue
         guesses = [coarse_of[guess] or _NONE for guess in first_guess[shown]]
-        hits = int(right[shown].sum())
-        low, high = wilson_interval(hits, n)
         entries.append(
             {
                 "class": name,
                 "n": n,
-                "any_hit": {"value": hits / n, "low": low, "high": high},
+                "any_hit": wilson_metric(int(right[shown].sum()) / n, n),
                 "median_rank": float(np.median(better[shown])),
                 "first_guess": {
                     guess: guesses.count(guess) for guess in (*names, _NONE) if guess in guesses

@@ -90,11 +90,11 @@ def compare_task(
         if n_per_class[number] == 0:
             continue
         entry: dict[str, Any] = {"n": int(n_per_class[number])}
-        for k in means[0].hits:
-            n_effective = float(means[0].class_n_effective["auprc"][number])
-            entry[f"hit@{k}"] = _beside([each.hits[k][:, number] for each in means], n_effective)
-        n_effective = float(means[0].class_n_effective["auroc"][number])
-        entry["auroc"] = _beside([each.auroc[:, number] for each in means], n_effective)
+        for name in means[0].by_class:
+            if name.startswith("hit") or name == "auroc":
+                n_effective = float(means[0].class_n_effective[name][number])
+                columns = [each.by_class[name][:, number] for each in means]
+                entry[name] = _beside(columns, n_effective)
         classes[class_id] = entry
     _adjust_over_classes(classes, min_positives)
     return {
@@ -205,15 +205,11 @@ def _in_order_of(
 def _mean_draws(runs: Sequence[TaskDraws]) -> TaskDraws:
     """The mean over runs, draw by draw."""
     first = runs[0]
-    return replace(
-        first,
-        hits={k: np.mean([run.hits[k] for run in runs], axis=0) for k in first.hits},
-        auroc=np.mean([run.auroc for run in runs], axis=0),
-        auprc=np.mean([run.auprc for run in runs], axis=0),
-        summary={
-            name: np.mean([run.summary[name] for run in runs], axis=0) for name in first.summary
-        },
+    by_class, summary = (
+        {name: np.mean([getattr(run, side)[name] for run in runs], axis=0) for name in names}
+        for side, names in (("by_class", first.by_class), ("summary", first.summary))
     )
+    return replace(first, by_class=by_class, summary=summary)
 
 
 def _beside(columns: Sequence[Floats], n_effective: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.evaluate.metrics.metrics import wilson_interval_of
+from ecgpipe.evaluate.metrics.metrics import wilson_interval
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -125,7 +125,7 @@ def share_interval(value: float, draws: Floats, n_effective: float) -> tuple[flo
     if variance < _CONSTANT**2 and _CONSTANT < value < 1 - _CONSTANT:
         return value, value
     more = _ADDED_PATIENTS / n_effective
-    low, high = wilson_interval_of(
+    low, high = wilson_interval(
         value, (value * (1 - value) + more) / (variance + more / n_effective)
     )
     return min(low, value), max(high, value)

@@ -30,18 +30,11 @@ def ranks(scores_NC: Scores) -> npt.NDArray[np.int64]:
     return found
 
 
-def wilson_interval(hits: float, n: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share; (0, 1) where n is 0.
+def wilson_interval(share: float, n: float) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a share of n > 0, which need not be whole.
 
     Source: Wilson 1927, eq. for the score interval.
     """
-    if n == 0:
-        return 0.0, 1.0
-    return wilson_interval_of(hits / n, n)
-
-
-def wilson_interval_of(share: float, n: float) -> tuple[float, float]:
-    """The same for a share and a number of patients that need not be whole."""
     z2 = _Z_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z_95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
@@ -81,7 +74,17 @@ class RankedClass:
         return RankedClass(csr_array((ones, order, starts), shape=(3 * n + 1, len(order))), n)
 
     def areas(self, weights_ND: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-        """AUROC and average precision (D,) for each column of record weights."""
+        """AUROC and average precision (D,) for each column of record weights.
+
+        AUROC is the chance that a record with the class scores above one without, a tie counting
+        half. Average precision is the mean, over records with the class, of the precision at their
+        score, where records of one score are predicted together.
+
+        Returns:
+            NaN if a draw has no record with the class; AUROC also if it has none without.
+
+        Source: Mann & Whitney 1947; scikit-learn's `average_precision_score`.
+        """
         n = self.n_scores
         sums = self.heaps @ weights_ND
         between, ties, positive = sums[: n + 1], sums[n + 1 : 2 * n + 1], sums[2 * n + 1 :]
@@ -101,46 +104,12 @@ class RankedClass:
         return auroc, average
 
 
-def weighted_areas(scores_N: Scores, truth_N: Truth, weights_DN: Floats) -> tuple[Floats, Floats]:
-    """The areas under the ROC and the precision-recall curve for each row of record weights.
-
-    AUROC is the chance that a record with the class scores above one without, a tie counting half.
-    AUPRC is average precision: the mean, over records with the class, of the precision at their
-    score, where records of one score are predicted together.
-
-    Returns:
-        (D,) each; NaN if a draw has no record with the class; AUROC also if it has none without.
-
-    Source: AUROC, Mann & Whitney 1947; average precision as scikit-learn's
-    `average_precision_score`.
-    """
-    ranked = RankedClass.of(scores_N, truth_N)
-    return ranked.areas(np.ascontiguousarray(weights_DN.T, np.float64))
-
-
 def weighted_auroc(scores_N: Scores, truth_N: Truth, weights_DN: Floats) -> Floats:
-    """The first of `weighted_areas`."""
-    return weighted_areas(scores_N, truth_N, weights_DN)[0]
+    """(D,) the area under the ROC curve for each row of record weights; NaN: one side is empty."""
+    weights_ND = np.ascontiguousarray(weights_DN.T, np.float64)
+    return RankedClass.of(scores_N, truth_N).areas(weights_ND)[0]
 
 
 def auroc(scores_N: Scores, truth_N: Truth) -> float:
     """The area under the ROC curve; NaN where one side is empty."""
     return float(weighted_auroc(scores_N, truth_N, np.ones((1, len(scores_N))))[0])
-
-
-def auprc(scores_N: Scores, truth_N: Truth) -> float:
-    """The average precision; NaN where no record shows the class."""
-    return float(weighted_areas(scores_N, truth_N, np.ones((1, len(scores_N))))[1][0])
-
-
-def f1_of_counts(both: Floats, predicted: Floats, shown: Floats) -> Floats:
-    """2 TP / (predicted + shown); NaN where no record shows the class.
-
-    Args:
-        both: weight of the records that show the class and are predicted to.
-        predicted: weight of those predicted to.
-        shown: weight of those that show it.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = np.where(shown > 0, 2 * both / (predicted + shown), np.nan)
-    return found

@@ -88,7 +88,7 @@ def test_a_share_of_independent_patients_has_wilsons_own_interval() -> None:
         deviation = np.sqrt(share * (1 - share) / n)
         draws = share + deviation * np.array([-1.0, 1.0])  # their variance is p(1-p)/n
         got = share_interval(share, draws, n)
-        assert got == pytest.approx(wilson_interval(hits, n), abs=1e-12)
+        assert got == pytest.approx(wilson_interval(hits / n, n), abs=1e-12)
 
 
 def test_the_rule_of_three_holds_for_a_metric_that_never_failed() -> None:

@@ -14,10 +14,9 @@ from sklearn.metrics import (
 
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.metrics import (
-    auprc,
+    RankedClass,
     auroc,
     ranks,
-    weighted_areas,
     weighted_auroc,
     wilson_interval,
 )
@@ -122,13 +121,9 @@ def test_a_weighted_auroc_is_that_of_records_written_several_times() -> None:
 def test_the_wilson_interval_solves_its_equation(hits: int, n: int) -> None:
     # Its ends are the shares p at which |hits/n - p| is 1.96 standard errors of p.
     z = norm.ppf(0.975)
-    for p in wilson_interval(hits, n):
+    for p in wilson_interval(hits / n, n):
         if 1e-9 < p < 1 - 1e-9:
             assert abs(hits / n - p) == pytest.approx(z * np.sqrt(p * (1 - p) / n), abs=1e-9)
-
-
-def test_nothing_scored_means_nothing_known() -> None:
-    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_patients_are_drawn_not_records() -> None:
@@ -157,7 +152,7 @@ def test_draws_without_a_class_are_left_out_of_its_interval() -> None:
     truth[2, 1] = True
     weights = np.array([[1, 1, 0], [1, 0, 1]], np.uint16)
     draws = bootstrap_metrics(scores, truth, PatientDraws(np.arange(3), weights.T), 1)
-    assert np.isnan(draws.hits[1][1, 1])
+    assert np.isnan(draws.by_class["hit@1"][1, 1])
     assert draws.summary["hit@1_macro"].tolist() == [1.0, 1.0, 1.0]
 
 
@@ -192,6 +187,9 @@ def test_no_classes_give_no_metrics() -> None:
 
 
 def test_average_precision_worked_by_hand() -> None:
+    def auprc(scores: np.ndarray, truth: np.ndarray) -> float:
+        return float(RankedClass.of(scores, truth).areas(np.ones((len(truth), 1)))[1][0])
+
     # From the best: hit, miss, hit, miss. Precision at the hits: 1/1 and 2/3.
     scores = np.array([4, 3, 2, 1], np.float32)
     assert auprc(scores, np.array([1, 0, 1, 0], bool)) == pytest.approx((1 + 2 / 3) / 2)
@@ -210,7 +208,8 @@ def test_average_precision_worked_by_hand() -> None:
 )
 def test_areas_equal_scikit_learn_with_ties_and_weights(rows: list[tuple[int, bool, int]]) -> None:
     scores, truth, weights = (np.array(column) for column in zip(*rows, strict=True))
-    area, average = weighted_areas(scores.astype(np.float32), truth, weights[None].astype(float))
+    ranked = RankedClass.of(scores.astype(np.float32), truth)
+    area, average = ranked.areas(weights[:, None].astype(float))
     if weights[truth].sum() and weights[~truth].sum():
         expected = roc_auc_score(truth, scores, sample_weight=weights)
         assert area[0] == pytest.approx(expected, abs=1e-12)
@@ -237,14 +236,14 @@ def test_every_draw_of_a_task_equals_scikit_learn_on_records_written_several_tim
         shown, scored = np.repeat(truth, weight, axis=0), np.repeat(scores, weight, axis=0)
         for c in range(7):
             expected = roc_auc_score(shown[:, c], scored[:, c])
-            assert found.auroc[row, c] == pytest.approx(expected, abs=1e-12)
+            assert found.by_class["auroc"][row, c] == pytest.approx(expected, abs=1e-12)
             expected = average_precision_score(shown[:, c], scored[:, c])
-            assert found.auprc[row, c] == pytest.approx(expected, abs=1e-12)
+            assert found.by_class["auprc"][row, c] == pytest.approx(expected, abs=1e-12)
             if np.isnan(thresholds[c]):
-                assert np.isnan(found.f1[row, c])
+                assert np.isnan(found.by_class["f1"][row, c])
                 continue
             expected = f1_score(shown[:, c], scored[:, c] >= thresholds[c])
-            assert found.f1[row, c] == pytest.approx(expected, abs=1e-12)
+            assert found.by_class["f1"][row, c] == pytest.approx(expected, abs=1e-12)
     macro = f1_score(truth, scores >= thresholds, average=None)[[0, 1, 2, 3, 4, 6]].mean()
     assert found.summary["macro_f1"][0] == pytest.approx(macro, abs=1e-12)
 
