@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.font_manager import FontProperties
 
-_WIDTH_INCH, _DPI = 5.6, 160
+_WIDTH_INCH, _DPI = 4.48, 200  # small, so that text stays legible on a phone
+_GRID_INCH, _GRID_DPI = 5.6, 160
 _PLOT_INCH = 0.83 * _WIDTH_INCH
 _LEGEND_INCH = 0.24
 _INK, _RULE, _FAINT, _PALE = "#1b1f23", "#8a929a", "#c3c8ce", "#e6e9ec"
@@ -40,9 +41,9 @@ def render_plot(plot: Plot | CountGrid, fonts: Fonts, language: str, format: For
     """
     renderer = _Renderer(fonts, language)
     if isinstance(plot, CountGrid):
-        with open_figure(_WIDTH_INCH, _WIDTH_INCH) as figure:
+        with open_figure(_GRID_INCH, _GRID_INCH) as figure:
             renderer.draw_grid(figure.add_axes((0.27, 0.05, 0.56, 0.62)), plot)
-            return encode_figure(figure, format, _DPI)
+            return encode_figure(figure, format, _GRID_DPI)
     high = _PLOT_INCH * plot.aspect
     below = 0.68 + _LEGEND_INCH * sum(series.named for series in plot.series)
     height = high + below + 0.42
@@ -77,8 +78,7 @@ class _Renderer:
             )  # fmt: skip
         for series in plot.series:
             self._draw_series(axes, series)
-        for label in plot.labels:
-            self._draw_label(axes, label)
+        self._draw_labels(axes, plot.labels)
         axes.set_title(self._text(plot.title), fontproperties=self._font(plot.title, 10, True))
         axes.set_xlabel(self._text(plot.x.label), fontproperties=self._font(plot.x.label, 8.5))
         axes.set_ylabel(self._text(plot.y.label), fontproperties=self._font(plot.y.label, 8.5))
@@ -133,16 +133,34 @@ class _Renderer:
             label=self._text(series.name) if series.named else "_",
         )  # fmt: skip
 
-    def _draw_label(self, axes: "Axes", label: Label) -> None:
-        low, high = axes.get_xlim()
-        right = label.x > low + 0.75 * (high - low)  # text to the right would leave the chart
-        axes.plot([label.x], [label.y], "+", color=_INK, markersize=8, zorder=5)
-        axes.annotate(
-            self._text(label.text), (label.x, label.y), xytext=(-5 if right else 5, 4),
-            ha="right" if right else "left", textcoords="offset points",
-            fontproperties=self._font(label.text, 8, True), color=_INK, zorder=6,
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
-        )  # fmt: skip
+    def _draw_labels(self, axes: "Axes", labels: tuple[Label, ...]) -> None:
+        """Crosses with their words, each on the side where it covers the least."""
+        from matplotlib.transforms import Bbox
+
+        for label in labels:
+            axes.plot([label.x], [label.y], "+", color=_INK, markersize=8, zorder=7)
+        points = axes.transData.transform([(label.x, label.y) for label in labels] or [(0, 0)])
+        taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+        for label in labels:
+            notes = [
+                axes.annotate(
+                    self._text(label.text), (label.x, label.y), xytext=(right, up),
+                    ha="left" if right > 0 else "right", va="bottom" if up > 0 else "top",
+                    textcoords="offset points", fontproperties=self._font(label.text, 8, True),
+                    color=_INK, zorder=6,
+                    bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+                )
+                for right in (5, -5) for up in (2, -2)
+            ]  # fmt: skip
+            boxes = [note.get_window_extent() for note in notes]
+            costs = [
+                box.count_overlaps(taken) + 10 * (box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1)
+                for box in boxes
+            ]
+            best = costs.index(min(costs))
+            taken.append(boxes[best])
+            for note in notes[:best] + notes[best + 1 :]:
+                note.remove()
 
     def _text(self, words: Words) -> str:
         # matplotlib would set the text between two $ as a formula.

@@ -4,8 +4,7 @@ Owns how a report is laid out. Must not compute a metric.
 
 tables     results -> every table, as data
 charts     results -> every chart, as data
-svg_chart  a chart as SVG in the page
-verdict    whether a metric beats its baselines                (pure)
+verdict    whether a metric beats its baselines               (pure)
 page       results -> what the page shows, section by section
 html       the page -> report.html
 markdown   results -> report.md

@@ -1,7 +1,7 @@
 """Results -> charts: ROC, precision-recall, confusion, reliability, training.
 
-Owns the data of a chart and which curves are named; those of an analysis are the analysis's. How a
-chart looks in a file or on the page is `ecgpipe.drawing`'s and `svg_chart`'s.
+Owns the data of a chart and which curves are named; those of an analysis are the analysis's, and
+how a chart looks is `ecgpipe.drawing`'s.
 """
 
 from collections.abc import Iterator

@@ -7,24 +7,21 @@ CSP of hashes) refuses everything else, so a value of the results can neither ru
 import base64
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from ecgpipe.drawing.fonts import find_fonts
+from ecgpipe.drawing.plot import Plot
+from ecgpipe.drawing.plot_rendering import render_plot
 from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.evaluate.report.page import page_view
-from ecgpipe.evaluate.report.svg_chart import (
-    both_labels,
-    svg_chart,
-    svg_interval,
-    svg_key,
-    svg_versus,
-)
 from ecgpipe.evaluate.report.verdict import Verdict
 from ecgpipe.evaluate.results import Metric, Results
 from ecgpipe.evaluate.table import area, percent
@@ -62,10 +59,8 @@ def _template() -> Any:
     )
     environment.globals.update(
         t=_both, w=lambda *names, **parts: _both(word(*names, **parts)), word=word,
-        labels=lambda words: Markup(both_labels(words)), heads=_heads,
-        svg=lambda plot: Markup(svg_chart(plot)), key=lambda series: Markup(svg_key(series)),
-        interval=lambda f: Markup(svg_interval(f["value"], f["low"], f["high"])),
-        versus=_versus, shown_value=_value, shown_interval=_interval, shown_number=_bare,
+        labels=_labels, heads=_heads, chart_images=_chart_images, interval=_interval_bar,
+        versus=_versus_bars, shown_value=_value, shown_interval=_interval, shown_number=_bare,
         plain_number=_number, sort_value=_sort_value,
     )  # fmt: skip
     return environment.from_string(_shipped("page.html"))
@@ -107,8 +102,57 @@ def _heads(words: Words) -> Markup:
     return Markup('data-head-ja="{}" data-head-en="{}"').format(words["ja"], words["en"])
 
 
-def _versus(said: Verdict) -> Markup:
-    return Markup(svg_versus(said.metric, said.baseline_metric))
+def _labels(words: Words) -> Markup:
+    """An aria-label with its text in each language, for the page's switch."""
+    return Markup('aria-label="{}" data-ja="{}" data-en="{}"').format(
+        words["en"], words["ja"], words["en"]
+    )
+
+
+def _chart_images(plot: Plot) -> Markup:
+    """A chart as an image in each language, of which the page shows one.
+
+    An image is a document by itself: its ids and styles meet neither the page's nor its policy.
+    """
+    fonts = find_fonts()
+    return Markup("").join(
+        Markup('<img class="plot" lang="{}" alt="{}. {}" src="data:image/svg+xml,{}">').format(
+            language,
+            plot.title[language],
+            plot.about[language],
+            quote(b" ".join(render_plot(plot, fonts, language, "svg").split()), " /:;=,()"),
+        )
+        for language in LANGUAGES
+    )
+
+
+def _interval_bar(metric: Metric) -> Markup:
+    """A metric between 0 and 1 as a dot with its interval."""
+    parts = ['<path class="track" d="M0 6H100"/>', *_dot_and_span(metric, 100, 6, "span", "dot")]
+    return Markup(
+        f'<svg class="bar" viewBox="-4 0 108 12" aria-hidden="true">{"".join(parts)}</svg>'
+    )
+
+
+def _versus_bars(said: Verdict) -> Markup:
+    """A metric above its best baseline, on the same scale from 0 to 1."""
+    parts = [f'<path class="track" d="M{x} 2v26"/>' for x in (0, 50, 100, 150, 200)]
+    parts += _dot_and_span(said.metric, 200, 9, "span", "dot")
+    parts += _dot_and_span(said.baseline_metric, 200, 21, "base", "base-dot")
+    return Markup(f'<svg viewBox="-5 0 210 30" aria-hidden="true">{"".join(parts)}</svg>')
+
+
+def _dot_and_span(metric: Metric | None, width: int, y: int, span: str, dot: str) -> Iterator[str]:
+    """SVG of a metric and its interval, 0 to 1 drawn from 0 to `width`; CSS classes as given."""
+    if metric is None or metric["value"] is None:
+        return
+    value, low, high = (
+        None if each is None else width * min(max(each, 0.0), 1.0)
+        for each in (metric["value"], metric["low"], metric["high"])
+    )
+    if low is not None and high is not None:
+        yield f'<path class="{span}" d="M{low:.1f} {y}H{high:.1f}"/>'
+    yield f'<circle class="{dot}" cx="{value:.1f}" cy="{y}" r="3.3"/>'
 
 
 def _value(kind: str, metric: Metric) -> str:

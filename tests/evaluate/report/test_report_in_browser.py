@@ -50,7 +50,9 @@ def nothing_fetched_and_nothing_wrong(browser: Browser, path: Path) -> None:
 
 def test_it_opens_without_a_request_or_a_complaint(opened: Browser, page: Path) -> None:
     nothing_fetched_and_nothing_wrong(opened, page)
-    assert opened.run("document.images.length") == 3
+    assert opened.run("document.querySelectorAll('.drawing img').length") == 3
+    charts = 2 * 3 + 2  # ROC, PR, reliability twice; map, training
+    assert opened.run("document.querySelectorAll('img.plot').length") == 2 * charts
     assert opened.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
 
 
@@ -108,12 +110,13 @@ def test_the_switch_changes_every_word_and_no_other(opened: Browser, page: Path)
     assert not any("ぁ" <= letter <= "ヿ" or "一" <= letter <= "鿿" for letter in heads + whole)
     assert opened.run("document.documentElement.lang") == "en"
     assert opened.run("document.title") == "example-hospital: evaluation"
-    assert opened.run("document.images[0].alt").startswith("Twelve-lead drawing of record 00017")
-    label = "document.querySelector('#task-1 svg.plot').ariaLabel"
-    assert opened.run(label).startswith("Findings: ROC curves")
+    drawing = "document.querySelector('.drawing img').alt"
+    assert opened.run(drawing).startswith("Twelve-lead drawing of record 00017")
+    chart = "[...document.querySelectorAll('#task-1 img.plot')].find(i => i.checkVisibility()).alt"
+    assert opened.run(chart).startswith("Findings: ROC curves")
     opened.press("[data-say=ja]")
     assert seen()[0].startswith("要約")
-    assert opened.run(label).startswith("所見：ROC曲線")
+    assert opened.run(chart).startswith("所見：ROC曲線")
     nothing_fetched_and_nothing_wrong(opened, page)
 
 
