@@ -64,30 +64,6 @@ class Evaluation:
     """By task, what the metrics were computed from."""
 
 
-@dataclass(frozen=True)
-class SplitVectors:
-    """One model's vectors of the ECGs of both splits. D = width of the joint space."""
-
-    scored_ND: Vectors
-    validation_VD: Vectors
-
-    def scores(self, text_CD: Vectors) -> "SplitScores":
-        """Cosines with these texts."""
-        return SplitScores(self.scored_ND @ text_CD.T, self.validation_VD @ text_CD.T)
-
-
-@dataclass(frozen=True)
-class SplitScores:
-    """Scores of each class for every record of both splits."""
-
-    scored_NC: Vectors
-    validation_VC: Vectors
-
-    def ordered(self, order_C: npt.NDArray[np.int64]) -> "SplitScores":
-        """Each class with the scores of another."""
-        return SplitScores(self.scored_NC[:, order_C], self.validation_VC[:, order_C])
-
-
 @dataclass(frozen=True, kw_only=True)
 class EvaluationInputs:
     """What an evaluation needs."""
@@ -132,10 +108,7 @@ def evaluate(inputs: EvaluationInputs) -> Evaluation:
     ecg_vectors = []
     for model in models:
         _check_stop(inputs.stop)
-        scored, validation = (
-            model.encode_ecg(table.slots) for table in (inputs.scored, inputs.validation)
-        )
-        ecg_vectors.append(SplitVectors(scored, validation))
+        ecg_vectors.append([model.encode_ecg(t.slots) for t in (inputs.scored, inputs.validation)])
     results, kept = {}, {}
     for task in inputs.tasks:
         _check_stop(inputs.stop)
@@ -144,22 +117,16 @@ def evaluate(inputs: EvaluationInputs) -> Evaluation:
             _scores(model, ecg, task, inputs.language)
             for model, ecg in zip(models, ecg_vectors, strict=True)
         ]
-        kept[task.name] = ScoredTask(task, setting.chosen_N, scores.scored_NC, setting.truth_NC)
-        results[task.name] = _task_results(setting, scores, noise, inputs)
+        n = len(setting.chosen_N)
+        kept[task.name] = ScoredTask(task, setting.chosen_N, scores[:n], setting.truth_NC)
+        results[task.name] = _task_results(setting, scores, noise)
         if task.has_members:
-            results[task.name]["from_members"] = _from_members(
-                setting, models, ecg_vectors, inputs.language
-            )
+            results[task.name]["from_members"] = _from_members(setting, models, ecg_vectors)
     return Evaluation(results, kept)
 
 
-def _task_results(
-    setting: "_Setting",
-    scores: "SplitScores",
-    noise: Sequence["SplitScores"],
-    inputs: EvaluationInputs,
-) -> TaskResults:
-    task, n = setting.task, int(setting.chosen_N.sum())
+def _task_results(setting: "_Setting", scores: Vectors, noise: Sequence[Vectors]) -> TaskResults:
+    task, inputs, n = setting.task, setting.inputs, int(setting.chosen_N.sum())
     draws = setting.metrics(scores)
     return {
         "title": dict(task.title),
@@ -168,14 +135,14 @@ def _task_results(
         "split": inputs.config.split,
         "n": n,
         "n_left_out": len(setting.chosen_N) - n,
-        "min_positives": setting.min_positives,
+        "min_positives": inputs.config.min_positives,
         "language": task.language or inputs.language,
         "ensemble": task.ensemble,
-        "classes": _classes(setting, draws, inputs.language),
+        "classes": _classes(setting, draws),
         "summary": draws.summary_metrics(),
         "baselines": _baselines(setting, scores, noise),
         "from_members": {},
-        "adjusted": {"log_prior": _adjusted(setting, scores, inputs.logits)},
+        "adjusted": {"log_prior": _adjusted(setting, scores)},
         "confusion": confusion(*setting.scored(scores), [c.id for c in task.classes]),
         "calibration": calibration(
             task.kind,
@@ -198,9 +165,7 @@ def validation_metrics(
     """
     truth = task.truth([record.findings for record in records.records])
     chosen = scored_records(task.kind, truth)
-    texts, class_of_M = flattened(task.wordings(language))
-    texts_MD = model.encode_text(texts, task.language)
-    scores = class_scores(model.encode_ecg(records.slots), texts_MD, class_of_M, task.ensemble)
+    scores = _scores(model, [model.encode_ecg(records.slots)], task, language)
     no_draws = PatientDraws.of(records.patients, 0, 0).chosen(chosen)
     summary = bootstrap_metrics(scores[chosen], truth[chosen], no_draws, min_positives).summary
     values = {name: float(value[0]) for name, value in summary.items()}
@@ -220,21 +185,21 @@ def _check_stop(stop: Stop) -> None:
 
 @dataclass(frozen=True)
 class _Setting:
-    """A task's records: which it scores and which it chooses by, with their truth and draws."""
+    """A task's records: which it scores and which it chooses by, with their truth and draws.
+
+    Scores are (N + V, C): those of the scored split, then those of the validation split.
+    """
 
     task: Task
+    inputs: EvaluationInputs
     chosen_N: npt.NDArray[np.bool_]
     truth_NC: npt.NDArray[np.bool_]
     chosen_V: npt.NDArray[np.bool_]
     truth_VC: npt.NDArray[np.bool_]
     train_counts_C: npt.NDArray[np.int64]
     n_train: int
-    n_trained_on: int
     draws: PatientDraws
     """Of the chosen records."""
-
-    min_positives: int
-    seed: int
 
     @staticmethod
     def of(task: Task, inputs: EvaluationInputs, draws: PatientDraws) -> "_Setting":
@@ -247,66 +212,53 @@ class _Setting:
         )
         return _Setting(
             task=task,
+            inputs=inputs,
             chosen_N=chosen,
             truth_NC=truth,
             chosen_V=chosen_val,
             truth_VC=truth_val,
             train_counts_C=truth_train[chosen_train].sum(axis=0),
             n_train=int(chosen_train.sum()),
-            n_trained_on=len(inputs.trained_on),
             draws=draws.chosen(chosen),
-            min_positives=inputs.config.min_positives,
-            seed=inputs.config.seed,
         )
 
-    def scored(self, scores: SplitScores) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+    def scored(self, scores: Vectors) -> tuple[Vectors, npt.NDArray[np.bool_]]:
         """Scores and truth of the scored records."""
-        return scores.scored_NC[self.chosen_N], self.truth_NC[self.chosen_N]
+        return scores[: len(self.chosen_N)][self.chosen_N], self.truth_NC[self.chosen_N]
 
-    def validation(self, scores: SplitScores) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+    def validation(self, scores: Vectors) -> tuple[Vectors, npt.NDArray[np.bool_]]:
         """Scores and truth of the validation records that the task would score."""
-        return scores.validation_VC[self.chosen_V], self.truth_VC[self.chosen_V]
+        return scores[len(self.chosen_N) :][self.chosen_V], self.truth_VC[self.chosen_V]
 
-    def metrics(self, scores: SplitScores) -> TaskDraws:
-        """All metrics with all draws."""
-        return self._metrics(scores, self.draws)
+    def metrics(self, scores: Vectors, draws: PatientDraws | None = None) -> TaskDraws:
+        """All metrics with all draws, or with some of them."""
+        thresholds_C = best_f1_thresholds(*self.validation(scores))
+        draws = self.draws if draws is None else draws
+        least = self.inputs.config.min_positives
+        return bootstrap_metrics(*self.scored(scores), draws, least, thresholds_C)
 
-    def pooled(self, models: Sequence[SplitScores]) -> Summary:
+    def pooled(self, models: Sequence[Vectors]) -> Summary:
         """The summary of several models of one kind, with the draws divided among them.
 
         Each draw is of a model and of patients, so the interval covers both kinds of chance at
         the price of one model.
         """
-        parts = len(models)
-        if not parts:
-            return {}
-        return pooled(
-            [
-                self._metrics(scores, self.draws.part(number, parts)).summary
-                for number, scores in enumerate(models)
-            ]
-        )
-
-    def _metrics(self, scores: SplitScores, draws: PatientDraws) -> TaskDraws:
-        thresholds_C = best_f1_thresholds(*self.validation(scores))
-        return bootstrap_metrics(*self.scored(scores), draws, self.min_positives, thresholds_C)
+        parts = [self.draws.part(number, len(models)) for number in range(len(models))]
+        found = [self.metrics(*each).summary for each in zip(models, parts, strict=True)]
+        return pooled(found) if found else {}
 
 
-def _scores(coder: TwoSidedModel, ecgs: SplitVectors, task: Task, language: str) -> SplitScores:
-    """Scores of a task's classes, by their own wordings."""
+def _scores(coder: TwoSidedModel, ecgs: Sequence[Vectors], task: Task, language: str) -> Vectors:
+    """(N, C) scores of a task's classes, by their own wordings, for the ECGs of several splits."""
     texts, class_of_M = flattened(task.wordings(language))
     texts_MD = coder.encode_text(texts, task.language)
-    scored_NC, validation_VC = (
-        class_scores(ecgs_ND, texts_MD, class_of_M, task.ensemble)
-        for ecgs_ND in (ecgs.scored_ND, ecgs.validation_VD)
-    )
-    return SplitScores(scored_NC, validation_VC)
+    return np.concatenate([class_scores(e, texts_MD, class_of_M, task.ensemble) for e in ecgs])
 
 
-def _classes(setting: _Setting, draws: TaskDraws, language: str) -> dict[str, ClassResults]:
+def _classes(setting: _Setting, draws: TaskDraws) -> dict[str, ClassResults]:
     n, n_val = int(setting.chosen_N.sum()), setting.truth_VC[setting.chosen_V].sum(axis=0)
     n_patients = setting.draws.n_patients(setting.truth_NC[setting.chosen_N])
-    wordings = setting.task.wordings(language)
+    wordings = setting.task.wordings(setting.inputs.language)
     classes: dict[str, ClassResults] = {}
     for number, c in enumerate(setting.task.classes):
         metrics, threshold = class_metrics(draws, number), float(draws.thresholds_C[number])
@@ -322,76 +274,59 @@ def _classes(setting: _Setting, draws: TaskDraws, language: str) -> dict[str, Cl
     return classes
 
 
-def _baselines(
-    setting: _Setting, scores: SplitScores, noise: Sequence[SplitScores]
-) -> dict[str, Scores]:
+def _baselines(setting: _Setting, scores: Vectors, noise: Sequence[Vectors]) -> dict[str, Scores]:
     """Untrained models, the training frequencies, and the model's prompts at the wrong classes."""
-    prior = SplitScores(
-        prior_scores(setting.train_counts_C, len(setting.chosen_N)),
-        prior_scores(setting.train_counts_C, len(setting.chosen_V)),
-    )
-    orders = shuffles(setting.truth_NC.shape[1], setting.seed)
+    prior = prior_scores(setting.train_counts_C, len(scores))
+    orders = shuffles(scores.shape[1], setting.inputs.config.seed)
     return {
         "random_encoder": {"models": len(noise), "summary": setting.pooled(noise)},
         "class_prior": {
-            "records": setting.n_trained_on,
+            "records": len(setting.inputs.trained_on),
             "summary": setting.metrics(prior).summary_metrics(),
         },
         "shuffled_text": {
             "permutations": len(orders),
-            "summary": setting.pooled([scores.ordered(order) for order in orders]),
+            "summary": setting.pooled([scores[:, order] for order in orders]),
         },
     }
 
 
-def _adjusted(setting: _Setting, scores: SplitScores, logits: PairLogits) -> Scores:
+def _adjusted(setting: _Setting, scores: Vectors) -> Scores:
     """The model with the class frequencies of training added: not zero-shot, so it is apart."""
-    adjusted = SplitScores(
-        *(
-            log_prior_adjusted(each, logits.scale, setting.train_counts_C, setting.n_train)
-            for each in (scores.scored_NC, scores.validation_VC)
-        )
+    adjusted = log_prior_adjusted(
+        scores, setting.inputs.logits.scale, setting.train_counts_C, setting.n_train
     )
     return {
-        "records": setting.n_trained_on,
+        "records": len(setting.inputs.trained_on),
         "summary": setting.metrics(adjusted).summary_metrics(),
     }
 
 
-def _curves(setting: _Setting, scores: SplitScores) -> dict[str, Curves]:
+def _curves(setting: _Setting, scores: Vectors) -> dict[str, Curves]:
     """The curves of every class with enough ECGs."""
     scores_NC, truth_NC = setting.scored(scores)
     found = {
         c.id: curves(scores_NC[:, number], truth_NC[:, number])
         for number, c in enumerate(setting.task.classes)
-        if truth_NC[:, number].sum() >= setting.min_positives
+        if truth_NC[:, number].sum() >= setting.inputs.config.min_positives
     }
     return {class_id: curve for class_id, curve in found.items() if curve is not None}
 
 
 def _from_members(
-    setting: _Setting,
-    models: Sequence[TwoSidedModel],
-    ecg_vectors: Sequence[SplitVectors],
-    language: str,
+    setting: _Setting, models: Sequence[TwoSidedModel], ecg_vectors: Sequence[Sequence[Vectors]]
 ) -> dict[str, Scores]:
     """The summary with classes scored by their members' prompts; `models` begins with the trained
     one."""
     task = setting.task
-    texts, class_of_M = flattened(task.member_wording(language))
-    scores = [
-        ecg.scores(model.encode_text(texts, task.language))
-        for model, ecg in zip(models, ecg_vectors, strict=True)
-    ]
+    texts, class_of_M = flattened(task.member_wording(setting.inputs.language))
+    scores = []
+    for model, ecgs in zip(models, ecg_vectors, strict=True):
+        texts_MD = model.encode_text(texts, task.language)
+        scores.append(np.concatenate([ecgs_ND @ texts_MD.T for ecgs_ND in ecgs]))
     found: dict[str, Scores] = {}
     for how in get_args(FromMembers):
-        of_classes, *noise = [
-            SplitScores(
-                scores_from_members(each.scored_NC, class_of_M, how),
-                scores_from_members(each.validation_VC, class_of_M, how),
-            )
-            for each in scores
-        ]
+        of_classes, *noise = [scores_from_members(each, class_of_M, how) for each in scores]
         found[how] = {
             "members": {c.id: len(c.member_names) for c in task.classes},
             "summary": setting.metrics(of_classes).summary_metrics(),

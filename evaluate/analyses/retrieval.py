@@ -7,7 +7,6 @@ nothing. N = ECGs, T = distinct texts, D = width of the joint space.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,26 +27,19 @@ DIRECTIONS = ("ecg_to_text", "text_to_ecg")
 _SIMILARITIES_AT_ONCE = 4_000_000
 
 
-@dataclass(frozen=True)
-class RetrievalRanks:
-    """For each ECG, the rank of the right answer; 1 is the best."""
-
-    ecg_to_text_N: Ranks
-    """Its text among the distinct texts."""
-
-    text_to_ecg_N: Ranks
-    """The best ECG with its text, among all ECGs."""
-
-
 def retrieval_ranks(
     ecg_ND: Vectors, text_TD: Vectors, text_of_N: npt.NDArray[np.int64]
-) -> RetrievalRanks:
-    """Rank by similarity in both directions.
+) -> dict[str, Ranks]:
+    """For each ECG, the rank of the right answer by similarity; 1 is the best.
 
     Args:
         ecg_ND: unit vectors of the ECGs.
         text_TD: unit vectors of the distinct texts.
         text_of_N: which text each ECG has.
+
+    Returns:
+        By direction (N,). ecg_to_text: the ECG's text among the distinct texts. text_to_ecg: the
+        best ECG with its text, among all ECGs.
     """
     ecg_to_text = np.empty(len(ecg_ND), np.int64)
     for rows in _pieces(len(ecg_ND), len(text_TD)):
@@ -60,7 +52,7 @@ def retrieval_ranks(
         right = text_of_N[None, :] == np.arange(len(text_TD))[rows, None]
         best = np.where(right, similar, -np.inf).max(axis=1, keepdims=True)
         of_text[rows] = 1 + ((similar >= best) & ~right).sum(axis=1)
-    return RetrievalRanks(ecg_to_text, of_text[text_of_N])
+    return {"ecg_to_text": ecg_to_text, "text_to_ecg": of_text[text_of_N]}
 
 
 def recalls(ranks_N: Ranks, weights_DN: npt.NDArray[np.float64]) -> DrawsByName:
@@ -102,11 +94,11 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     }
 
 
-def _both_directions(models: Sequence[RetrievalRanks], draws: PatientDraws) -> dict[str, Any]:
+def _both_directions(models: Sequence[dict[str, Ranks]], draws: PatientDraws) -> dict[str, Any]:
     """Recalls and the median rank of one model, or of several of one kind together."""
     found = {}
     for direction in DIRECTIONS:
-        ranks = [getattr(model, f"{direction}_N") for model in models]
+        ranks = [model[direction] for model in models]
         median = float(np.median(np.concatenate(ranks)))
         found[direction] = {**_recall_metrics(ranks, draws), "median_rank": median}
     return found

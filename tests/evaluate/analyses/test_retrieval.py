@@ -21,9 +21,9 @@ def test_ranks_worked_by_hand_on_four_ecgs_and_three_texts() -> None:
     text_of = np.array([0, 0, 1, 2])
     found = retrieval_ranks(ecgs, texts, text_of)
     # ECG 1 means x (.3), but z (.8) is nearer; ECG 3 means z (.5), but y (.6) is nearer.
-    assert found.ecg_to_text_N.tolist() == [1, 2, 1, 2]
+    assert found["ecg_to_text"].tolist() == [1, 2, 1, 2]
     # Text x: its best ECG is ECG 0 (.9), the nearest of all; z: ECG 1 (.8) is before ECG 3 (.5).
-    assert found.text_to_ecg_N.tolist() == [1, 1, 1, 2]
+    assert found["text_to_ecg"].tolist() == [1, 1, 1, 2]
 
 
 def test_an_ecg_with_the_same_text_is_right() -> None:
@@ -31,15 +31,15 @@ def test_an_ecg_with_the_same_text_is_right() -> None:
     ecgs = unit([[1, 0], [0.9, 0.1], [0.8, 0.3]])
     texts = unit([[1, 0], [0, 1]])
     found = retrieval_ranks(ecgs, texts, np.array([0, 0, 1]))
-    assert found.ecg_to_text_N.tolist() == [1, 1, 2]
-    assert found.text_to_ecg_N.tolist() == [1, 1, 1]
+    assert found["ecg_to_text"].tolist() == [1, 1, 2]
+    assert found["text_to_ecg"].tolist() == [1, 1, 1]
 
 
 def test_a_model_that_encodes_everything_alike_finds_nothing() -> None:
     ecgs, texts = np.ones((6, 2), np.float32), np.ones((3, 2), np.float32)
     found = retrieval_ranks(ecgs, texts, np.array([0, 0, 0, 1, 1, 2]))
-    assert found.ecg_to_text_N.tolist() == [3] * 6
-    assert found.text_to_ecg_N.tolist() == [4, 4, 4, 5, 5, 6]  # behind every wrong one
+    assert found["ecg_to_text"].tolist() == [3] * 6
+    assert found["text_to_ecg"].tolist() == [4, 4, 4, 5, 5, 6]  # behind every wrong one
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 10**6])
@@ -58,11 +58,11 @@ def test_ranks_equal_the_plain_definition_in_pieces_of_any_size(
         for ecg in range(n):
             own = ecgs[ecg] @ texts[text_of[ecg]]
             wrong = [k for k in range(t) if k != text_of[ecg]]
-            assert found.ecg_to_text_N[ecg] == 1 + sum(ecgs[ecg] @ texts[k] >= own for k in wrong)
+            assert found["ecg_to_text"][ecg] == 1 + sum(ecgs[ecg] @ texts[k] >= own for k in wrong)
             text = texts[text_of[ecg]]
             best = max(text @ ecgs[k] for k in range(n) if text_of[k] == text_of[ecg])
             wrong = [k for k in range(n) if text_of[k] != text_of[ecg]]
-            assert found.text_to_ecg_N[ecg] == 1 + sum(text @ ecgs[k] >= best for k in wrong)
+            assert found["text_to_ecg"][ecg] == 1 + sum(text @ ecgs[k] >= best for k in wrong)
 
 
 def test_recalls_worked_by_hand_with_weights() -> None:
