@@ -129,7 +129,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
         ("wfdb", ("ecgpipe.read_ecg.formats.wfdb", "ecgpipe.read_ecg.datasets.mitbih")),
         ("neurokit2", ("ecgpipe.evaluate.analyses.delineation",)),
         ("scipy", ("ecgpipe.read_ecg.formats.matlab", "ecgpipe.evaluate.")),
-        ("sklearn", ("ecgpipe.evaluate.analyses.linear_probe",)),
+        ("sklearn", ("ecgpipe.evaluate.analyses.probe",)),
         ("pydicom", ("ecgpipe.read_ecg.formats.dicom",)),
         ("ecgdatakit", ("ecgpipe.read_ecg.formats.clinical", "ecgpipe.read_ecg.formats.aecg",
                         "ecgpipe.read_ecg.formats.scp", "ecgpipe.read_ecg.formats.muse",

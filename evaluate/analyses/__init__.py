@@ -6,8 +6,7 @@ what the report shows of it. Must not know how a page is laid out, nor torch or 
 analysis      what an analysis is, and what it may look at
 registry      which analyses there are
 retrieval     ECG to report and back
-probe         the linear probe: the block and its tables
-linear_probe  its protocol: shares, penalty, fit                  (pure)
+probe         a linear classifier on frozen features
 neighbours    the vote of the nearest training ECGs
 robustness    an ECG with leads missing, noise, swapped electrodes
 conditions    these changes of a signal                           (pure)

@@ -8,15 +8,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecgpipe.cache.records_table import Record, RecordsTable
-from ecgpipe.evaluate.analyses.linear_probe import (
+from ecgpipe.evaluate.analyses import probe
+from ecgpipe.evaluate.analyses.probe import (
+    SHARES,
     STRENGTHS,
-    Fitted,
-    LinearProbe,
-    Part,
     choose_strength,
-    distinct_classes,
-    fit,
+    learn_class,
     nested_shares,
+    probe_share,
 )
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.tasks.task import Task, TaskClass
@@ -55,14 +54,18 @@ def world(seed: int = 0) -> tuple[dict[str, RecordsTable], dict[str, np.ndarray]
 
 
 def block(tables: dict[str, RecordsTable], features: dict[str, np.ndarray], tasks=TASKS) -> dict:
-    splits = (tables["train"], tables["val"], tables["test"])
     draws = PatientDraws.of(tables["test"].patients, 100, 0)
-    probe = LinearProbe(tasks, splits, draws, 5, seed=0)
     rng = np.random.default_rng(9)
     noise = [rng.normal(size=part.shape).astype(np.float32) for part in features.values()]
+    findings = [[r.findings for r in table.records] for table in tables.values()]
+    truths = {task.name: [task.truth(each) for each in findings] for task in tasks}
+    train = np.concatenate([truth for truth, *_ in truths.values()], axis=1)
     block: dict = {task.name: {"shares": {}} for task in tasks}
-    for share in probe.shares:
-        found, random = (probe.metrics(share, each) for each in ([*features.values()], noise))
+    for share, places in nested_shares(tables["train"].patients, train, SHARES, seed=0).items():
+        found, random = (
+            probe_share(tasks, truths, each, places, draws, 5)
+            for each in ([*features.values()], noise)
+        )
         for name, entry in found.items():
             block[name]["shares"][f"{share:g}"] = {**entry, "random_encoder": random[name]}
     return {"tasks": block}
@@ -97,38 +100,31 @@ def test_rare_classes_are_in_a_share_where_there_is_room() -> None:
     assert 5 <= truth[shares[0.01]].any(axis=0).sum() <= 12  # 10 ECGs, half of them for classes
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
-def test_every_class_is_scikit_learns_regression_on_standardised_features(strength: float) -> None:
+def test_every_class_is_scikit_learns_regression_on_standardised_features() -> None:
     tables, features = world()
-    truth = {s: np.array([[f in r.findings for f in "abc"] for r in t.records])
-             for s, t in tables.items()}  # fmt: skip
+    truth = np.array([["a" in r.findings] for r in tables["train"].records])[:, 0]
     share = np.arange(0, 300, 3)
-    parts = [Part(features[s], truth[s]) for s in SIZES]
-    found = fit(parts[0], share, parts[1], parts[2])
-    for k in range(3):
-        model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=strength, tol=1e-10, max_iter=10_000)
-        )
-        model.fit(features["train"][share].astype(float), truth["train"][share, k])
-        for split, odds in (("val", found.validation), ("test", found.scored)):
-            expected = model.decision_function(features[split].astype(float))
-            np.testing.assert_allclose(odds[strength][:, k], expected, atol=5e-3)
+    scaler = StandardScaler().fit(features["train"][share].astype(float))
+    train, *others = (scaler.transform(each.astype(float)) for each in features.values())
+    odds = learn_class(train[share], truth[share], others)
+    assert odds is not None
+    for strength, found in zip(STRENGTHS, odds, strict=True):
+        model = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000)
+        model.fit(train[share], truth[share])
+        expected = model.decision_function(np.concatenate(others))
+        np.testing.assert_allclose(found, expected, atol=5e-3)
 
 
 def test_the_penalty_is_chosen_on_validation_alone_as_worked_by_hand() -> None:
     truth = np.array([[True], [False], [True], [False]])
-    right, wrong = np.array([[4], [1], [3], [2]], np.float32), np.array([[1], [4], [2], [3]])
-    half = np.array([[4], [3], [1], [2]], np.float32)
-    validation = dict(zip(STRENGTHS, (wrong.astype(np.float32), half, right, right), strict=True))
-    everybody, one = np.ones(4, bool), np.array([0])
-    fitted = Fitted(np.array([True]), validation, {})
-    assert choose_strength(fitted, one, everybody, truth) == STRENGTHS[2]  # the first of equals
-    # Only the first two ECGs count: there `half` is right as well.
-    assert choose_strength(fitted, one, np.array([1, 1, 0, 0], bool), truth) == STRENGTHS[1]
+    right, wrong = np.array([[4], [1], [3], [2]]), np.array([[1], [4], [2], [3]])
+    half = np.array([[4], [3], [1], [2]])
+    odds = np.array([wrong, half, right, right], np.float32)
+    assert choose_strength(odds, truth) == STRENGTHS[2]  # the first of equals
+    # Of the first two ECGs alone `half` is right as well.
+    assert choose_strength(odds[:, :2], truth[:2]) == STRENGTHS[1]
     middle = STRENGTHS[len(STRENGTHS) // 2]
-    assert choose_strength(fitted, one, everybody, np.zeros((4, 1), bool)) == middle
-    unlearnt = Fitted(np.array([False]), validation, {})
-    assert choose_strength(unlearnt, one, everybody, truth) == middle
+    assert choose_strength(odds, np.zeros((4, 1), bool)) == middle
 
 
 def test_features_that_tell_are_told_from_features_that_do_not() -> None:
@@ -205,7 +201,13 @@ def test_without_validation_the_penalty_is_the_middle_one() -> None:
     assert entry["macro_auroc"]["value"] > 0.5
 
 
-def test_classes_of_the_same_findings_are_learnt_once() -> None:
-    first_of, classes_of = distinct_classes(TASKS)
-    assert first_of.tolist() == [0, 1, 2, 4]  # coarse's A is fine's a
-    assert [c.tolist() for c in classes_of] == [[0, 1, 2], [0, 3]]
+def test_classes_of_the_same_findings_are_learnt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+
+    def counting(train: np.ndarray, truth: np.ndarray, others: list[np.ndarray]) -> None:
+        counts.append(int(truth.sum()))
+
+    monkeypatch.setattr(probe, "learn_class", counting)
+    block(*world())
+    # coarse's A is fine's a: four classes in each of three shares, for two encoders.
+    assert len(counts) == 4 * 3 * 2
