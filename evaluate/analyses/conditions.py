@@ -24,8 +24,6 @@ CHEST = ("V1", "V2", "V3", "V4", "V5", "V6")
 
 _UV_PER_MV = 1000
 _MOST_UV = 32767
-_WANDER_HZ = (0.05, 0.5)
-_MAINS_HZ = (50.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -121,13 +119,13 @@ def _noise_conditions(rate_hz: int, seed: int) -> list[Condition]:
         Condition(
             "wander 0.5 mV",
             {"ja": "基線動揺 0.5 mV", "en": "Baseline wander of 0.5 mV"},
-            lambda signal, records: add_wander(signal, draws(records, 3), 0.5, rate_hz),
+            lambda signal, records: add_sine(signal, draws(records, 3), 0.5, rate_hz, wander_hz),
         ),
         Condition(
             "mains 0.1 mV",
             {"ja": "交流雑音 0.1 mV", "en": "Mains hum of 0.1 mV, 50 or 60 Hz"},
-            lambda signal, records: add_mains(signal, draws(records, 4), 0.1, rate_hz),
-            "" if rate_hz > 2 * max(_MAINS_HZ) else f"{rate_hz} Hz cannot hold 60 Hz",
+            lambda signal, records: add_sine(signal, draws(records, 4), 0.1, rate_hz, mains_hz),
+            "" if rate_hz > 2 * 60 else f"{rate_hz} Hz cannot hold 60 Hz",
         ),
     ]
 
@@ -172,37 +170,30 @@ def swap_arms(signal_BLS: Signal, leads: Sequence[str]) -> Signal:
     return swapped
 
 
+def wander_hz(rng: np.random.Generator) -> float:
+    """A frequency of baseline wander."""
+    return float(rng.uniform(0.05, 0.5))
+
+
+def mains_hz(rng: np.random.Generator) -> float:
+    """The frequency of mains: Japan has both."""
+    return (50.0, 60.0)[int(rng.integers(2))]
+
+
 def add_noise(signal_BLS: Signal, draws: Sequence[np.random.Generator], sd_mv: float) -> Signal:
     """Add white noise, drawn for each lead."""
     noise = [rng.standard_normal(signal_BLS.shape[1:], np.float32) for rng in draws]
     return signal_BLS + np.float32(sd_mv) * np.stack(noise)
 
 
-def add_wander(
-    signal_BLS: Signal, draws: Sequence[np.random.Generator], peak_mv: float, rate_hz: int
-) -> Signal:
-    """Add a sine of 0.05 to 0.5 Hz: one frequency a record, an amplitude up to the peak a lead."""
-    return _plus_sine(
-        signal_BLS, draws, peak_mv, rate_hz, lambda rng: float(rng.uniform(*_WANDER_HZ))
-    )
-
-
-def add_mains(
-    signal_BLS: Signal, draws: Sequence[np.random.Generator], peak_mv: float, rate_hz: int
-) -> Signal:
-    """Add a sine of 50 or 60 Hz at random (Japan has both), an amplitude up to the peak a lead."""
-    return _plus_sine(
-        signal_BLS, draws, peak_mv, rate_hz, lambda rng: _MAINS_HZ[int(rng.integers(2))]
-    )
-
-
-def _plus_sine(
+def add_sine(
     signal_BLS: Signal,
     draws: Sequence[np.random.Generator],
     peak_mv: float,
     rate_hz: int,
     frequency_hz: Callable[[np.random.Generator], float],
 ) -> Signal:
+    """Add a sine: one frequency a record, an amplitude up to the peak a lead."""
     _, n_leads, samples = signal_BLS.shape
     seconds_S = np.arange(samples) / rate_hz
     changed = signal_BLS.copy()

@@ -7,7 +7,6 @@ there. L = leads, S = samples, B = beats. Knows nothing of findings or models.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -31,17 +30,6 @@ _LEAST_BEATS = 3
 _LONGEST_PR_S, _LONGEST_QT_S = 0.4, 0.7
 _QRS_FROM_S, _QRS_TO_S = -0.06, 0.09
 _BASELINE_FROM_S, _BASELINE_TO_S = -0.09, -0.06
-
-
-@dataclass(frozen=True)
-class _QrsHeights:
-    """The median beat's QRS above the baseline before it, per lead; NaN for an absent lead."""
-
-    up_L: Floats
-    """The highest point, at least 0."""
-
-    down_L: Floats
-    """The lowest, at most 0."""
 
 
 def measure(
@@ -78,8 +66,7 @@ def measure(
     )
     found |= intervals
     found["qtc_ms"] = intervals["qt_ms"] / median_rr_s ** (1 / 3)
-    heights = _qrs_heights(signal, beats_B, rate_hz)
-    return found | _voltages(heights, row_of)
+    return found | _voltages(*_qrs_heights(signal, beats_B, rate_hz), row_of)
 
 
 def _beats_and_intervals(
@@ -134,33 +121,37 @@ def _median_ms(samples: Sequence[float], rate_hz: float) -> float:
     return float(np.median(samples)) / rate_hz * 1000 if samples else float("nan")
 
 
-def _qrs_heights(signal_LS: Floats, beats_B: npt.NDArray[np.int64], rate_hz: float) -> _QrsHeights:
+def _qrs_heights(
+    signal_LS: Floats, beats_B: npt.NDArray[np.int64], rate_hz: float
+) -> tuple[Floats, Floats]:
+    """The highest (L,) and lowest (L,) point of the median beat's QRS over the baseline before it.
+
+    At least and at most 0; NaN for an absent lead, or where no beat is whole.
+    """
     around = np.arange(round(_BASELINE_FROM_S * rate_hz), round(_QRS_TO_S * rate_hz) + 1)
     whole = beats_B[(beats_B + around[0] >= 0) & (beats_B + around[-1] < signal_LS.shape[1])]
     if not len(whole):
         nothing = np.full(len(signal_LS), np.nan)
-        return _QrsHeights(nothing, nothing)
+        return nothing, nothing
     beat = np.median(signal_LS[:, whole[:, None] + around], axis=1)
     before = around < round(_BASELINE_TO_S * rate_hz) + 1
     within = around >= round(_QRS_FROM_S * rate_hz)
     qrs = beat[:, within] - np.median(beat[:, before], axis=1, keepdims=True)
     up, down = np.maximum(qrs.max(axis=1), 0), np.minimum(qrs.min(axis=1), 0)
     absent = np.ptp(signal_LS, axis=1) == 0
-    return _QrsHeights(np.where(absent, np.nan, up), np.where(absent, np.nan, down))
+    return np.where(absent, np.nan, up), np.where(absent, np.nan, down)
 
 
-def _voltages(heights: _QrsHeights, row_of: dict[str, int]) -> dict[str, float]:
+def _voltages(up_L: Floats, down_L: Floats, row_of: dict[str, int]) -> dict[str, float]:
     found: dict[str, float] = {}
     if {"I", "aVF"} <= row_of.keys():
-        net_i, net_avf = (
-            heights.up_L[row_of[name]] + heights.down_L[row_of[name]] for name in ("I", "aVF")
-        )
+        net_i, net_avf = (up_L[row_of[name]] + down_L[row_of[name]] for name in ("I", "aVF"))
         # aVF is sqrt(3)/2 of a bipolar lead in Einthoven's triangle.
         found["axis_degrees"] = float(np.degrees(np.arctan2(net_avf * 2 / np.sqrt(3), net_i)))
     if {"V1", "V5", "V6"} <= row_of.keys():
-        greatest_r = max(heights.up_L[row_of["V5"]], heights.up_L[row_of["V6"]])
-        found["sokolow_lyon_mv"] = float(greatest_r - heights.down_L[row_of["V1"]])
+        greatest_r = max(up_L[row_of["V5"]], up_L[row_of["V6"]])
+        found["sokolow_lyon_mv"] = float(greatest_r - down_L[row_of["V1"]])
     if set(_LIMB_LEADS) <= row_of.keys():
         limb = [row_of[name] for name in _LIMB_LEADS]
-        found["limb_voltage_mv"] = float(np.max(heights.up_L[limb] - heights.down_L[limb]))
+        found["limb_voltage_mv"] = float(np.max(up_L[limb] - down_L[limb]))
     return found

@@ -34,7 +34,7 @@ _MOST_MEASURED = 500  # about a minute
 class MeasuredFinding:
     """A finding that is a measurement."""
 
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     """Its ids in the shipped taxonomies."""
 
     quantity: str
@@ -53,16 +53,7 @@ def measured_findings() -> tuple[dict[str, dict[str, str]], tuple[MeasuredFindin
     """The quantities' names by language, and the findings; all of measured_findings.yaml."""
     file = resources.files("ecgpipe.evaluate.analyses") / "measured_findings.yaml"
     table = yaml.safe_load(file.read_text(encoding="utf-8"))
-    findings = tuple(
-        MeasuredFinding(
-            classes=tuple(entry["class"]),
-            quantity=entry["quantity"],
-            side=entry["side"],
-            criterion=entry["criterion"],
-            centre=float(entry.get("centre", 0)),
-        )
-        for entry in table["findings"]
-    )
+    findings = tuple(MeasuredFinding(**entry) for entry in table["findings"])
     return table["quantities"], findings
 
 

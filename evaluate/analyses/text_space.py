@@ -154,16 +154,18 @@ def text_confusion_correlation(
     known = np.isfinite(overtaken_CC) & ~np.eye(len(overtaken_CC), dtype=bool)
     if known.sum() < 3:
         return {"value": None, "p": None, "pairs": int(known.sum())}
-    rates = rankdata(overtaken_CC[known])
-    value = _pearson(rankdata(similarity_CC[known]), rates)
-    if value is None:
+    rates, rng = rankdata(overtaken_CC[known]), np.random.default_rng(seed)
+
+    def correlation(order: npt.NDArray[np.int64]) -> float:
+        alike = rankdata(similarity_CC[np.ix_(order, order)][known])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float(np.corrcoef(alike, rates)[0, 1])  # NaN where a side does not vary
+
+    value = correlation(np.arange(len(similarity_CC)))
+    if np.isnan(value):
         return {"value": None, "p": None, "pairs": int(known.sum())}
-    rng = np.random.default_rng(seed)
-    as_far = 0
-    for _ in range(permutations):
-        order = rng.permutation(len(similarity_CC))
-        other = _pearson(rankdata(similarity_CC[np.ix_(order, order)][known]), rates)
-        as_far += other is not None and abs(other) >= abs(value) - 1e-12
+    others = [correlation(rng.permutation(len(similarity_CC))) for _ in range(permutations)]
+    as_far = sum(abs(other) >= abs(value) - 1e-12 for other in others)
     return {
         "value": value,
         "p": (1 + as_far) / (1 + permutations),
@@ -189,12 +191,6 @@ def _pair_entry(
 
 def _mean_of_pairs(space: Floats, pairs: Sequence[tuple[int, int]]) -> float | None:
     return float(np.mean([space[pair] for pair in pairs])) if pairs else None
-
-
-def _pearson(a: Floats, b: Floats) -> float | None:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 0 else None
 
 
 def class_vectors(context: AnalysisContext, scored: ScoredTask) -> npt.NDArray[np.float32]:

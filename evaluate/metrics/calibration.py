@@ -63,22 +63,21 @@ def calibration(
         return None
     if kind == "single_label":
         scale = fitted_scale(*validation)
-        judged = _top_class(*scored, scale)
-        plain: _Judged | None = _top_class(*scored, logits.scale)
+        confidence, right = _top_class(*scored, scale)
+        plain: Floats | None = _top_class(*scored, logits.scale)[0]
     else:
         columns = np.flatnonzero(known_C)
         slopes, offsets = platt_fits(validation[0][:, columns], validation[1][:, columns])
-        scores_NC, truth_NC = scored[0][:, columns].astype(np.float64), scored[1][:, columns]
-        judged = _Judged(expit(slopes * scores_NC + offsets), truth_NC)
-        plain = None
+        scores_NC, right = scored[0][:, columns].astype(np.float64), scored[1][:, columns]
+        confidence, plain = expit(slopes * scores_NC + offsets), None
         if logits.bias is not None:
-            plain = _Judged(expit(logits.scale * scores_NC + logits.bias), truth_NC)
+            plain = expit(logits.scale * scores_NC + logits.bias)
     return {
         "method": "temperature" if kind == "single_label" else "platt",
         "n_val": len(validation[0]),
-        "ece": _ece_metric(judged, draws),
-        "ece_uncalibrated": NO_METRIC if plain is None else _ece_metric(plain, draws),
-        "bins": reliability_bins(judged.confidence_NJ.ravel(), judged.right_NJ.ravel()),
+        "ece": calibration_error(confidence, right, draws),
+        "ece_uncalibrated": NO_METRIC if plain is None else calibration_error(plain, right, draws),
+        "bins": reliability_bins(confidence.ravel(), right.ravel()),
     }
 
 
@@ -169,27 +168,11 @@ def reliability_bins(confidence: Floats, right: Booleans) -> list[Bin]:
     ]
 
 
-def expected_calibration_error(confidence: Floats, right: Booleans) -> float:
-    """The mean over all of |confidence - share right| of its bin.
-
-    Source: Guo et al. 2017, eq. 3.
-    """
-    gap_B = np.bincount(_bin_of(confidence), confidence - right, minlength=N_BINS)
-    return float(np.abs(gap_B).sum() / len(confidence))
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Confidences and whether they were right; J = judgements a record: one, or one a class."""
-
-    confidence_NJ: Floats
-    right_NJ: Booleans
-
-
-def _top_class(scores_NC: Scores, truth_NC: Booleans, scale: float) -> _Judged:
+def _top_class(scores_NC: Scores, truth_NC: Booleans, scale: float) -> tuple[Floats, Booleans]:
+    """The best class's chance and whether it is true, (N, 1) each."""
     chances = softmax(scale * scores_NC.astype(np.float64), axis=1)
     right = ((ranks(scores_NC) == 1) & truth_NC).any(axis=1)  # a tie counts as a miss, as in hit@1
-    return _Judged(chances.max(axis=1, keepdims=True), right[:, None])
+    return chances.max(axis=1, keepdims=True), right[:, None]
 
 
 def _bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
@@ -197,15 +180,25 @@ def _bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
     return np.searchsorted(edges, confidence, side="left").astype(np.int64)
 
 
-def _ece_metric(judged: _Judged, draws: PatientDraws) -> Metric:
-    """With its interval: a record's gaps are summed by bin once, and weighted in each draw."""
-    n_records, n_judged = judged.confidence_NJ.shape
+def calibration_error(confidence_NJ: Floats, right_NJ: Booleans, draws: PatientDraws) -> Metric:
+    """The expected calibration error: the mean of |confidence - share right| of each bin.
+
+    A record's gaps are summed by bin once, and weighted in each draw.
+
+    Args:
+        confidence_NJ: J judgements a record: one, or one a class.
+        right_NJ: whether each was right.
+        draws: of the records.
+
+    Source: Guo et al. 2017, eq. 3.
+    """
+    n_records, n_judged = confidence_NJ.shape
     record = np.repeat(np.arange(n_records), n_judged)
-    bin_of = _bin_of(judged.confidence_NJ.ravel())
-    gaps = (judged.confidence_NJ - judged.right_NJ).ravel()
+    bin_of = _bin_of(confidence_NJ.ravel())
+    gaps = (confidence_NJ - right_NJ).ravel()
+    value = float(np.abs(np.bincount(bin_of, gaps, minlength=N_BINS)).sum() / len(gaps))
     flat = np.bincount(record * N_BINS + bin_of, gaps, minlength=n_records * N_BINS)
     gap_NB = flat.reshape(n_records, N_BINS)
-    value = expected_calibration_error(judged.confidence_NJ.ravel(), judged.right_NJ.ravel())
     drawn = []
     for start in range(0, len(draws), _DRAWS_AT_ONCE):
         weights_ND = draws.weights(start, min(start + _DRAWS_AT_ONCE, len(draws)))

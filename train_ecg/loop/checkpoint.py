@@ -33,7 +33,6 @@ from ecgpipe.files import (
 from ecgpipe.train_ecg.trained_model import Tensors, load_tensors
 
 FORMAT = "ecgpipe-checkpoint/2"
-_KIND = FORMAT.partition("/")[0]
 _NAME = re.compile(r"^step-(\d{8,})$")
 
 
@@ -110,12 +109,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _check_state(path: Path, state: object) -> None:
-    found = state.get("format") if isinstance(state, dict) else None
-    if isinstance(found, str) and found != FORMAT and found.startswith(f"{_KIND}/"):
-        raise CheckpointError(
-            f"{path} was written by another version of ecgpipe ({found}; this one reads {FORMAT})."
-        )
-    if not isinstance(state, dict) or found != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}.")
     if missing := {"files", "steps_done", "best_step"} - set(state):
         raise CheckpointError(f"{path}/state.json lacks {', '.join(sorted(missing))}.")

@@ -4,8 +4,6 @@ Every process must ask the same questions in the same order, or they wait for ea
 With one process, its own answer is returned at once.
 """
 
-import math
-import time
 from collections.abc import Mapping
 
 import torch
@@ -13,9 +11,9 @@ import torch
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.loop.ranks import Ranks
 
-# Long compared with a GPU's step, which waits for the exchange, and short compared with the time a
-# scheduler leaves between its signal and the kill.
-_SECONDS_BETWEEN = 1.0
+# A GPU's step waits for the exchange; 16 steps still take far less time than a scheduler leaves
+# between its signal and the kill. A CPU's step may take seconds, and does not notice the exchange.
+STEPS_BETWEEN = {"cpu": 1, "cuda": 16}
 
 
 class RankConsensus:
@@ -24,35 +22,18 @@ class RankConsensus:
     def __init__(self, ranks: Ranks, device: torch.device) -> None:
         self._ranks = ranks
         self._device = device
-        self._exchanged_at: float | None = None
-        self._steps_left = self._interval = 1
 
-    def begin_epoch(self) -> None:
-        """Exchange before the next step: nobody asked while the last epoch was validated."""
-        self._exchanged_at, self._steps_left = None, 1
-
-    def to_stop(self, stop: Stop) -> bool:
-        """Whether to stop before this step; exchanged about once a second.
-
-        The processes also agree on how many steps pass until the next exchange, by how long the
-        last ones took; at an epoch's first exchange that is not known yet.
-        """
+    def to_stop(self, stop: Stop, step: int) -> bool:
+        """Whether to stop before this step of the epoch; exchanged every `STEPS_BETWEEN` steps."""
         if self._ranks.world == 1:
             return bool(stop)
-        self._steps_left -= 1
-        if self._steps_left:
-            return False
-        now, before = time.monotonic(), self._exchanged_at
-        step_s = math.inf if before is None else (now - before) / self._interval
-        wishes, total_s = self._sum([float(bool(stop)), step_s])
-        steps = int(_SECONDS_BETWEEN * self._ranks.world / max(total_s, 1e-6))
-        self._exchanged_at = now
-        self._steps_left = self._interval = max(steps, 1)
-        return bool(wishes)
+        return step % STEPS_BETWEEN[self._device.type] == 0 and self.any(bool(stop))
 
     def any(self, wish: bool) -> bool:
         """Whether any process wishes it."""
-        return self._sum([float(wish)])[0] > 0
+        if self._ranks.world == 1:
+            return wish
+        return bool(self._ranks.sum(torch.tensor(float(wish), device=self._device)))
 
     def metrics(self, values: Mapping[str, float]) -> dict[str, float]:
         """The first process's metrics, for all processes.
@@ -64,10 +45,3 @@ class RankConsensus:
         own = torch.tensor([values[name] for name in names], dtype=torch.float64).to(self._device)
         self._ranks.broadcast([own])
         return dict(zip(names, own.tolist(), strict=True))
-
-    def _sum(self, numbers: list[float]) -> list[float]:
-        own = torch.tensor(numbers, dtype=torch.float64)
-        if self._ranks.world > 1:
-            own = self._ranks.sum(own.to(self._device))
-        total: list[float] = own.tolist()
-        return total

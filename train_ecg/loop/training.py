@@ -281,7 +281,6 @@ class _Run:
         epoch, first = len(self.state.history), len(self.state.step_metrics)
         self.step.model.train()
         self.step.begin_epoch(epoch)
-        self._consensus.begin_epoch()
         places_nB = epoch_batches(
             len(self._data.signals), self.config.global_batch_size, self.config.seed, epoch
         )
@@ -289,7 +288,7 @@ class _Run:
         waiting: list[torch.Tensor] = []
         own_places_nb = places_nB[first:, self.step.own_rows]
         for number, signal_bLS in enumerate(self._signals.batches(own_places_nb), first):
-            if self._consensus.to_stop(stop):
+            if self._consensus.to_stop(stop, number):
                 self._fetch(waiting, epoch, places_nB)
                 self._save()
                 raise StoppedEarly(

@@ -5,16 +5,17 @@ import pytest
 from scipy.signal import welch
 
 from ecgpipe.evaluate.analyses.conditions import (
-    add_mains,
     add_noise,
-    add_wander,
+    add_sine,
     conditions,
     keep_first,
     keep_leads,
     lower_rate,
+    mains_hz,
     swap_arms,
     to_millivolts,
     to_stored,
+    wander_hz,
 )
 from ecgpipe.read_ecg.signal.resampling import resample
 
@@ -71,10 +72,10 @@ def test_noise_has_the_strength_it_says_and_is_white() -> None:
 def test_wander_is_slow_and_mains_is_50_or_60_hz() -> None:
     still = np.zeros((12, 12, 30_000), np.float32)
     hertz = np.fft.rfftfreq(30_000, 1 / 500)
-    slow = np.abs(np.fft.rfft(add_wander(still, generators(12), 0.5, 500))).argmax(axis=2)
+    slow = np.abs(np.fft.rfft(add_sine(still, generators(12), 0.5, 500, wander_hz))).argmax(axis=2)
     assert hertz[slow].max() <= 0.51
     assert (slow == slow[:, :1]).all()  # one frequency in all leads
-    hum = add_mains(still, generators(12), 0.1, 500)
+    hum = add_sine(still, generators(12), 0.1, 500, mains_hz)
     found = hertz[np.abs(np.fft.rfft(hum)).argmax(axis=2)]
     assert set(np.unique(found.round(1))) == {50.0, 60.0}
     assert np.abs(hum).max() <= 0.1

@@ -11,7 +11,7 @@ from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.calibration import (
     PairLogits,
     calibration,
-    expected_calibration_error,
+    calibration_error,
     fitted_scale,
     platt_fits,
     reliability_bins,
@@ -38,7 +38,7 @@ def test_the_error_worked_by_hand() -> None:
     # (7/15, 8/15], right: |0.5 - 1|. 0.20 is the very end of (2/15, 3/15], wrong: |0.2 - 0|.
     confidence = np.array([0.95, 0.97, 0.50, 0.20])
     right = np.array([True, False, True, False])
-    error = expected_calibration_error(confidence, right)
+    error = calibration_error(confidence[:, None], right[:, None], draws(4))["value"]
     assert error == pytest.approx((0.92 + 0.5 + 0.2) / 4, abs=1e-12)
     bins = reliability_bins(confidence, right)
     assert [b["n"] for b in bins] == [0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2]
@@ -55,7 +55,8 @@ def test_bins_equal_scikit_learns() -> None:
     np.testing.assert_allclose([b["share"] for b in full], share, atol=1e-12)
     np.testing.assert_allclose([b["confidence"] for b in full], mean, atol=1e-12)
     error = sum(b["n"] * abs(b["share"] - b["confidence"]) for b in full) / 500
-    assert expected_calibration_error(confidence, right) == pytest.approx(error, abs=1e-12)
+    found = calibration_error(confidence[:, None], right[:, None], draws(500))["value"]
+    assert found == pytest.approx(error, abs=1e-12)
 
 
 def test_the_temperature_is_that_of_a_general_minimiser_and_near_the_true_one() -> None:

@@ -98,10 +98,10 @@ def test_what_a_checkpoint_says_of_itself_is_checked_too(tmp_path: Path) -> None
     assert newest_checkpoint(tmp_path)[1] == []
 
 
-def test_a_checkpoint_of_a_newer_version_is_called_that(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path, 1) / "state.json"
     path.write_text(path.read_text().replace("ecgpipe-checkpoint/2", "ecgpipe-checkpoint/3"))
-    with pytest.raises(CheckpointError, match="written by another version of ecgpipe"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of format"):
         read_checkpoint(tmp_path / "step-00000001")
 
 
