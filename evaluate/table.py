@@ -3,6 +3,8 @@
 Owns the shape. Knows neither the results file nor HTML, Markdown or CSV.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +12,9 @@ from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.words import Words, metric_words, word_or_name
 
 Kind = Literal["text", "words", "count", "share", "area", "number", "metric"]
-"""share: a metric written as a percentage; area: as .912; metric: either, by its row."""
+"""text; words: in both languages; count: an integer, as 1,234; share: a number from 0 to 1, as
+81.3 %; area: the same as .912; metric: share or area, by `row_metrics`; number: of any size, with
+four digits. A cell of the last four may be a bare number or a `Metric`, whose interval is shown."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,7 @@ class Table:
     title: Words
     columns: tuple[Column, ...]
     rows: tuple[tuple[Any, ...], ...]
-    """By the column's kind: text; words in both languages; an integer; a metric with its interval,
-    or a bare number."""
+    """One value a column; numbers as in the results file, never rounded: CSV files are exact."""
 
     row_metrics: tuple[str, ...] = ()
     """Of each row, which metric it holds in its columns of kind metric."""
@@ -62,27 +65,28 @@ def metric_column(task_kind: str, name: str) -> Column:
 
 def percent(metric: Metric | None, *, interval: bool = True) -> str:
     """A share as '81.3 % (77.0-85.1)'; a dash where it does not exist."""
-    if metric is None or metric["value"] is None:
-        return "–"
-    text = f"{100 * metric['value']:.1f} %"
-    if interval and metric["low"] is not None and metric["high"] is not None:
-        text += f" ({100 * metric['low']:.1f}–{100 * metric['high']:.1f})"
-    return text
+    return _with_interval(metric, lambda value: f"{100 * value:.1f}", " %", interval)
 
 
 def area(metric: Metric | None, *, interval: bool = True) -> str:
     """An AUROC, AUPRC or F1 as '.912 (.880-.941)'; a dash where it does not exist."""
-    if metric is None or metric["value"] is None:
-        return "–"
-    text = _three_places(metric["value"])
-    if interval and metric["low"] is not None and metric["high"] is not None:
-        text += f" ({_three_places(metric['low'])}–{_three_places(metric['high'])})"
-    return text
+    return _with_interval(metric, _three_places, "", interval)
+
+
+def number(metric: Metric | None, *, interval: bool = True) -> str:
+    """A number of any size as '0.42 (0.3-0.51)'; a dash where it does not exist."""
+    return _with_interval(metric, _four_digits, "", interval)
+
+
+def shown(kind: str, metric: Metric | None, *, interval: bool = True) -> str:
+    """A cell of a column of kind share, area or number."""
+    write = {"share": percent, "area": area, "number": number}[kind]
+    return write(metric, interval=interval)
 
 
 def written(name: str, metric: Metric | None, *, interval: bool = True) -> str:
     """A metric in the way its name asks for."""
-    return (area if is_area(name) else percent)(metric, interval=interval)
+    return shown("area" if is_area(name) else "share", metric, interval=interval)
 
 
 def is_area(name: str) -> bool:
@@ -90,11 +94,21 @@ def is_area(name: str) -> bool:
     return any(part in name for part in ("auroc", "auprc", "f1", "ece", "threshold"))
 
 
-def rounded(value: float | None, places: int = 2) -> float | None:
-    """A number as a table shows it."""
-    return None if value is None else round(value, places)
+def _with_interval(
+    metric: Metric | None, write: Callable[[float], str], unit: str, interval: bool
+) -> str:
+    if metric is None or metric["value"] is None or not math.isfinite(metric["value"]):
+        return "–"
+    text = write(metric["value"]) + unit
+    if interval and metric["low"] is not None and metric["high"] is not None:
+        text += f" ({write(metric['low'])}–{write(metric['high'])})"
+    return text
 
 
 def _three_places(value: float) -> str:
     text = f"{value:.3f}"
     return text.removeprefix("0") if value >= 0 else text
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.4g}"  # not -0

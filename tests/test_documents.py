@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -214,17 +213,6 @@ def test_every_python_example_imports_what_exists(name: str, text: str) -> None:
             module = importlib.import_module(node.module)
             for alias in node.names:
                 assert hasattr(module, alias.name) or alias.name in EXAMPLES, alias.name
-
-
-def test_the_example_of_an_analysis_makes_its_table() -> None:
-    (example,) = (text for _, text in python_blocks() if "ANALYSIS = " in text)
-    names: dict[str, Any] = {}
-    exec(example, names)
-    records = [SimpleNamespace(findings=findings) for findings in ((), ("1",), ("2",))]
-    block = names["compute"](SimpleNamespace(scored=SimpleNamespace(records=records)))
-    (table,) = names["ANALYSIS"].tables(block, {})
-    assert table.rows == ((0, 1), (1, 2))
-    assert [column.kind for column in table.columns] == ["count", "count"]
 
 
 # Settings ---------------------------------------------------------------------------------------

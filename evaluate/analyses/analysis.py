@@ -23,6 +23,8 @@ from ecgpipe.evaluate.results import Summary, Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import bootstrap_metrics
 from ecgpipe.evaluate.table import Table
+from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
+from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.evaluate.words import Words
 from ecgpipe.stopping import Stop
@@ -85,7 +87,8 @@ class AnalysisContext:
 
     @cached_property
     def draws(self) -> PatientDraws:
-        """Bootstrap draws of the scored records, the same as the tasks'."""
+        """Bootstrap draws of the scored records, the same as the tasks'; those of one task's ECGs
+        are `draws.chosen(task.chosen_N)`."""
         return PatientDraws.of(self.scored.patients, self.config.bootstrap_draws, self.config.seed)
 
     @property
@@ -99,6 +102,12 @@ class AnalysisContext:
         if not tasks:
             raise LeftOutError("no task has an ECG to score")
         return tasks
+
+    def scores(self, model: AnalysedModel, task: Task, ecg_ND: Vectors) -> Vectors:
+        """(N, C) a model's scores of ECGs that it encoded, for each class of a task."""
+        texts, class_of_M = flattened(task.wordings(self.language))
+        text_MD = model.encode_text(texts, task.language)
+        return class_scores(ecg_ND, text_MD, class_of_M, task.ensemble)
 
     def summary(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> Summary:
         """The task's summary if these were its scores of the whole split."""
@@ -151,6 +160,6 @@ class Analysis:
 
     tables: Callable[[Any, Tasks], Iterable[Table]]
     about: Callable[[Any, Tasks], Words | None] = _nothing
-    """A paragraph under the title."""
+    """A sentence under the title."""
 
     charts: Callable[[Any, Tasks], Iterable[Plot]] = _no_charts

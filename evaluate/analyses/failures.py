@@ -14,7 +14,7 @@ from ecgpipe.evaluate.analyses.text_space import class_vectors, cosines, text_co
 from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import wilson_metric
-from ecgpipe.evaluate.table import Table, column, rounded
+from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.words import both, class_names
 
 Floats = npt.NDArray[np.float64]
@@ -160,9 +160,7 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
         tuple(
             (
                 tasks[name]["title"],
-                rounded(entry["text_correlation"]["value"], 3),
-                rounded(entry["text_correlation"]["p"], 3),
-                entry["text_correlation"]["pairs"],
+                *(entry["text_correlation"][key] for key in ("value", "p", "pairs")),
             )
             for name, entry in block.items()
         ),
@@ -188,7 +186,7 @@ def _taken_for_table(name: str, entries: list[dict[str, Any]], tasks: Tasks) -> 
         tuple(
             (
                 class_names(task, each["shown"]), class_names(task, each["taken_for"]), each["n"],
-                each["rate"], rounded(each["text_cosine"], 3),
+                each["rate"], each["text_cosine"],
             )
             for each in entries
         ),

@@ -22,7 +22,7 @@ from ecgpipe.evaluate.metrics.metrics import weighted_auroc
 from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import percentile_metric, share_metric
-from ecgpipe.evaluate.table import Table, column, rounded
+from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.words import both
 
 Floats = npt.NDArray[np.float64]
@@ -226,8 +226,7 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
         (
             each["names"],
             quantities[each["quantity"]],
-            *(each[each_column.key] for each_column in findings[2:8]),
-            *(rounded(each[key]) for key in medians),
+            *(each[each_column.key] for each_column in findings[2:]),
         )
         for each in block["findings"]
     )
@@ -239,7 +238,7 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
         column("p95", "number", both("95パーセンタイル", "95th percentile")),
     )  # fmt: skip
     rows = tuple(
-        (quantities[name], each["n"], *(rounded(each[key]) for key in ("p5", "median", "p95")))
+        (quantities[name], *(each[key] for key in ("n", "p5", "median", "p95")))
         for name, each in block["quantities"].items()
     )
     title = both("計測値の分布", "Measured quantities")

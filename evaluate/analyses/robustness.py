@@ -14,7 +14,6 @@ from ecgpipe.evaluate.analyses.conditions import Condition, conditions, to_milli
 from ecgpipe.evaluate.results import Tasks, headline_metrics
 from ecgpipe.evaluate.scoring import bootstrap_metrics
 from ecgpipe.evaluate.table import Table, column, metric_column
-from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.evaluate.words import Words, both
 
 
@@ -22,8 +21,6 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     """The first task under every condition that these signals allow."""
     scored, signals, config = context.scorable_tasks[0], context.signals, context.config
     task = scored.task
-    texts, class_of_M = flattened(task.wordings(context.language))
-    text_MD = context.model.encode_text(texts, task.language)
     slots = context.scored.slots[scored.chosen_N]
     draws = context.draws.chosen(scored.chosen_N)
     number_of = {
@@ -39,7 +36,7 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
             left_out[condition.name] = condition.cannot
             continue
         ecg_ND = context.model.encode_changed(slots, _on_stored(condition, number_of))
-        scores_NC = class_scores(ecg_ND, text_MD, class_of_M, task.ensemble)
+        scores_NC = context.scores(context.model, task, ecg_ND)
         found = bootstrap_metrics(scores_NC, scored.truth, draws, config.min_positives)
         summary = found.summary_metrics()
         made.append({"name": condition.name, "about": dict(condition.about), "summary": summary})

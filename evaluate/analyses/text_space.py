@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.table import Table, column, rounded
+from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.words import Words, both, class_names
 
 Floats = npt.NDArray[np.float64]
@@ -233,11 +233,7 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
         column("effective_dimensions", "number", both("実効次元", "Effective dimensions")),
     )
     rows = tuple(
-        (
-            _SPACES[name],
-            rounded(each["mean_cosine"], 4),
-            rounded(each["effective_dimensions"], 1),
-        )
+        (_SPACES[name], each["mean_cosine"], each["effective_dimensions"])
         for name, each in block["anisotropy"].items()
     )
     yield Table("text_space-spaces", ANALYSIS.title, columns, rows)
@@ -264,7 +260,7 @@ def _pairs_table(
     rows = tuple(
         (
             *(class_names(task, each) for each in pair["classes"]),
-            *(rounded(pair[space], 3) for space in (*_SPACES, "alike_than")),
+            *(pair[space] for space in (*_SPACES, "alike_than")),
         )
         for pair in pairs
     )

@@ -19,10 +19,12 @@ def csv_bytes(table: Table) -> bytes:
     """The file of one table."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
-    writer.writerow([safe(name) for column in table.columns for name in _heads(column)])
+    in_three = [_in_three(column, table, place) for place, column in enumerate(table.columns)]
+    columns = list(zip(table.columns, in_three, strict=True))
+    writer.writerow([safe(name) for column, three in columns for name in _heads(column, three)])
     for row in table.rows:
-        cells = zip(table.columns, row, strict=True)
-        writer.writerow([cell for column, value in cells for cell in _cells(column, value)])
+        cells = zip(columns, row, strict=True)
+        writer.writerow([cell for each, value in cells for cell in _cells(*each, value)])
     return file.getvalue().encode("utf-8-sig")
 
 
@@ -34,8 +36,15 @@ def safe(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_BEGINS) else text
 
 
-def _heads(column: Column) -> Iterator[str]:
-    if column.kind in ("share", "area", "metric"):
+def _in_three(column: Column, table: Table, place: int) -> bool:
+    """Whether the lower and upper bound of an interval have columns of their own."""
+    if column.kind == "number":
+        return any(isinstance(row[place], Mapping) for row in table.rows)
+    return column.kind in ("share", "area", "metric")
+
+
+def _heads(column: Column, in_three: bool) -> Iterator[str]:
+    if in_three:
         yield from (column.key, f"{column.key}_low", f"{column.key}_high")
     elif column.kind == "words":
         yield from (f"{column.key}_ja", f"{column.key}_en")
@@ -43,15 +52,15 @@ def _heads(column: Column) -> Iterator[str]:
         yield column.key
 
 
-def _cells(column: Column, value: Any) -> Iterator[str]:
-    if column.kind in ("share", "area", "metric"):
+def _cells(column: Column, in_three: bool, value: Any) -> Iterator[str]:
+    if in_three:
         if not isinstance(value, Mapping):
             value = {"value": value, "low": None, "high": None}
         yield from (_number(value[part]) for part in ("value", "low", "high"))
     elif column.kind == "words":
         yield from (safe(value[language]) for language in ("ja", "en"))
     elif column.kind in ("count", "number"):
-        yield _number(value["value"] if isinstance(value, Mapping) else value)
+        yield _number(value)
     else:
         yield safe(str(value))
 

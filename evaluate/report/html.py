@@ -13,7 +13,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -21,10 +20,11 @@ from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.plot import Plot
 from ecgpipe.drawing.plot_rendering import render_plot
 from ecgpipe.drawing.web_font import embedded_font
+from ecgpipe.evaluate.report.markdown import cell_text
 from ecgpipe.evaluate.report.page import page_view
 from ecgpipe.evaluate.report.verdict import Verdict
 from ecgpipe.evaluate.results import Metric, Results
-from ecgpipe.evaluate.table import area, percent
+from ecgpipe.evaluate.table import shown
 from ecgpipe.evaluate.words import LANGUAGES, Words, word
 
 
@@ -61,7 +61,7 @@ def _template() -> Any:
         t=_both, w=lambda *names, **parts: _both(word(*names, **parts)), word=word,
         labels=_labels, heads=_heads, chart_images=_chart_images, interval=_interval_bar,
         versus=_versus_bars, shown_value=_value, shown_interval=_interval, shown_number=_bare,
-        plain_number=_number, sort_value=_sort_value,
+        count=lambda value: cell_text("count", value, "en"), sort_value=_sort_value,
     )  # fmt: skip
     return environment.from_string(_shipped("page.html"))
 
@@ -156,7 +156,7 @@ def _dot_and_span(metric: Metric | None, width: int, y: int, span: str, dot: str
 
 
 def _value(kind: str, metric: Metric) -> str:
-    return (area if kind == "area" else percent)(metric, interval=False)
+    return shown(kind, metric, interval=False)
 
 
 def _bare(kind: str, value: float | None) -> str:
@@ -166,14 +166,6 @@ def _bare(kind: str, value: float | None) -> str:
 def _interval(kind: str, metric: Metric) -> str:
     ends = (metric["low"], metric["high"])
     return "–".join(_bare(kind, end).removesuffix(" %") for end in ends)
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, Mapping):
-        value = value.get("value")
-    if value is None or (isinstance(value, float) and not np.isfinite(value)):
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _sort_value(value: Any) -> str:

@@ -3,7 +3,7 @@
 Owns the order of the report. Charts and their numbers are left to the page and the CSV files.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ecgpipe.evaluate.analyses.registry import ANALYSES
@@ -18,7 +18,7 @@ from ecgpipe.evaluate.report.tables import (
     variants_table,
 )
 from ecgpipe.evaluate.results import Metric, Results, TaskResults
-from ecgpipe.evaluate.table import Column, Table, area, percent
+from ecgpipe.evaluate.table import Column, Table, area, shown
 from ecgpipe.evaluate.words import Words
 
 LEGEND = (
@@ -145,6 +145,8 @@ def _analyses(results: Results) -> Iterator[str]:
         tables = [table for table in analysis_tables(results, name) if table.place == "open"]
         if tables:
             yield f"## {ANALYSES[name].title['en']}"
+            about = ANALYSES[name].about(results["analyses"][name], results["tasks"])
+            yield about["en"] if about else ""
         for table in tables:
             if len(tables) > 1:
                 yield f"### {table.title['en']}"
@@ -182,18 +184,14 @@ def cell_text(kind: str, value: Any, language: str, *, interval: bool = True) ->
     if kind == "words":
         words: Words = value
         return words[language]
-    if kind in ("share", "area"):
+    if kind in ("share", "area", "number"):
         entry: Metric | None = value
         if isinstance(value, int | float):
             entry = {"value": value, "low": None, "high": None}
-        return (area if kind == "area" else percent)(entry, interval=interval)
-    if isinstance(value, Mapping):
-        value = value.get("value")
+        return shown(kind, entry, interval=interval)
     if value is None:
         return "–"
-    if kind == "count":
-        return f"{value:,}"
-    return f"{value:.4g}" if kind == "number" else str(value)
+    return f"{value:,}" if kind == "count" else str(value)
 
 
 def _language(column: Column) -> str:

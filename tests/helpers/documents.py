@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted(
@@ -51,6 +52,14 @@ class Document:
         """The lines of all shell blocks, with continued lines joined."""
         text = "\n".join(text for language, text in self.blocks if language == "sh")
         return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def run_example(document: str, heading: str) -> dict[str, Any]:
+    """The names that the first Python block under a heading defines."""
+    text = (ROOT / document).read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(text.split("```python\n")[1].split("```")[0], names)
+    return names
 
 
 def read_document(path: Path) -> Document:

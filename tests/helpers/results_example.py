@@ -6,11 +6,15 @@ The metrics come from a seeded generator and mean nothing; names are those of re
 import base64
 import itertools
 import json
+import re
 from typing import Any
 
 import jsonschema
 import numpy as np
 from paths import REPOSITORY
+
+from ecgpipe.evaluate.analyses.registry import ANALYSES
+from ecgpipe.evaluate.report.tables import all_tables
 
 SCHEMA = json.loads((REPOSITORY / "docs" / "results.schema.json").read_text(encoding="utf-8"))
 PIXEL = base64.b64decode(
@@ -41,6 +45,21 @@ SUPERCLASSES = (
 def check_schema(results: Any) -> None:
     """Raises jsonschema.ValidationError where the results differ from docs/results.schema.json."""
     jsonschema.Draft202012Validator(SCHEMA).validate(results)
+
+
+def check_words(results: Any) -> None:
+    """Check that every word of a table or an analysis exists in Japanese and in English."""
+    said = [
+        (table.name, words)
+        for table in all_tables(results)
+        for words in (table.title, *(each.label for each in table.columns))
+    ]
+    for name, block in results["analyses"].items():
+        about = ANALYSES[name].about(block, results["tasks"])
+        said += [(name, words) for words in (ANALYSES[name].title, about) if words]
+    for name, words in said:
+        assert words["ja"].strip(), name
+        assert not re.search("[ぁ-ヿ一-鿿]", words["en"]), (name, words)
 
 
 def example_results() -> Any:

@@ -92,10 +92,16 @@ class Experiment:
         summary: dict[str, Any] = json.loads(out.splitlines()[-1])
         return summary
 
+    @property
+    def eval_folder(self) -> Path:
+        return self.folder / "work" / "runs" / "toy" / "eval"
+
     def results(self) -> dict[str, Any]:
-        path = self.folder / "work" / "runs" / "toy" / "eval" / "results.json"
-        results: dict[str, Any] = json.loads(path.read_text())
+        results: dict[str, Any] = json.loads((self.eval_folder / "results.json").read_text())
         return results
+
+    def report(self) -> str:
+        return (self.eval_folder / "report.md").read_text(encoding="utf-8")
 
 
 def worked(summary: dict[str, Any]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from documents import run_example
+from results_example import check_words
 from toy_experiment import Experiment, worked
 
 from ecgpipe.config.file import load_config
@@ -25,8 +27,8 @@ from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 METRIC = {"value", "low", "high"}
 NEED_A_TASK = (
-    "retrieval", "probe", "neighbours", "robustness", "subgroups", "measurements", "text_space",
-    "failures", "map", "examples",
+    "probe", "neighbours", "robustness", "subgroups", "measurements", "text_space", "failures",
+    "map", "examples",
 )  # fmt: skip
 
 
@@ -96,6 +98,27 @@ def test_nothing_changed_is_the_tasks_own_metric(evaluated: Experiment) -> None:
     assert first["value"] == pytest.approx(own["value"], abs=1e-4)
 
 
+def test_the_report_of_every_block_is_in_both_languages(evaluated: Experiment) -> None:
+    check_words(evaluated.results())
+    assert "scored again on changed signals.\n" in evaluated.report()
+
+
+def test_the_analysis_of_contributing_works_as_printed(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = run_example("CONTRIBUTING.md", "An analysis")
+    monkeypatch.setitem(cast(dict, ANALYSES), "finding_counts", example["ANALYSIS"])
+    assert worked(experiment.did("--set", "eval.analyses=[finding_counts]")) == ["eval"]
+    check_words(experiment.results())
+    block = experiment.results()["analyses"]["finding_counts"]
+    ecgs = experiment.results()["data"]["splits"]["test"]
+    assert sum(row["ecgs"] for row in block["counts"]) == ecgs
+    report = experiment.report()
+    assert "## Number of findings\n\n| Findings | ECGs |\n" in report
+    with (experiment.eval_folder / "tables" / "finding_counts.csv").open("rb") as file:
+        assert file.readline().strip().endswith(b"findings,ecgs")
+
+
 def test_other_analyses_only_evaluate(experiment: Experiment) -> None:
     override = ("--set", "eval.analyses=[subgroups, retrieval]")
     assert worked(experiment.did(*override)) == ["eval"]
@@ -145,14 +168,12 @@ def test_reports_of_one_wording_and_no_task_leave_their_reasons(
     summary = fresh.did(
         "--set", f"data.sources.0={{kind: table, table: reports.csv, root: {ecgs}}}",
         "--set", "text.source=report", "--set", "train.epochs=1",
-        "--set", f"eval.analyses=[{', '.join(NEED_A_TASK)}]",
+        "--set", f"eval.analyses=[retrieval, {', '.join(NEED_A_TASK)}]",
     )  # fmt: skip
     assert "eval" in worked(summary)
     left_out = fresh.results()["analyses_left_out"]
-    assert set(left_out) == set(NEED_A_TASK)
-    assert "have the same text" in left_out["retrieval"]
-    for name in NEED_A_TASK[1:]:
-        assert left_out[name] == "no task has an ECG to score"
+    assert "have the same text" in left_out.pop("retrieval")
+    assert left_out == dict.fromkeys(NEED_A_TASK, "no task has an ECG to score")
 
 
 def test_a_block_that_fails_its_needs_leaves_the_rest_alone(

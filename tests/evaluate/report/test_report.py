@@ -15,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 from matplotlib.ft2font import FT2Font
-from results_example import NOTHING, PIXEL, SCHEMA, check_schema, example_results
+from results_example import NOTHING, PIXEL, SCHEMA, check_schema, check_words, example_results
 from rich.console import Console
 from sklearn.decomposition import PCA
 
@@ -25,11 +25,10 @@ from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.analyses.examples import choose_examples
 from ecgpipe.evaluate.analyses.joint_map import embedding_map, mapped_records
-from ecgpipe.evaluate.analyses.registry import ANALYSES
 from ecgpipe.evaluate.report.charts import all_charts, confusion_part
 from ecgpipe.evaluate.report.csv_files import csv_bytes
 from ecgpipe.evaluate.report.html import render_html
-from ecgpipe.evaluate.report.markdown import render_report
+from ecgpipe.evaluate.report.markdown import markdown, render_report
 from ecgpipe.evaluate.report.page import png_size
 from ecgpipe.evaluate.report.tables import all_tables
 from ecgpipe.evaluate.report.terminal import print_results
@@ -180,16 +179,7 @@ def test_every_word_of_the_report_is_there_in_both_languages() -> None:
 
 
 def test_every_word_of_a_table_or_chart_is_there_in_both_languages() -> None:
-    results = example_results()
-    for table in all_tables(results):
-        for words in (table.title, *(each.label for each in table.columns)):
-            assert words["ja"].strip(), table.name
-            assert not re.search("[ぁ-ヿ一-鿿]", words["en"]), (table.name, words)
-    for name, analysis in ANALYSES.items():
-        about = analysis.about(results["analyses"][name], results["tasks"])
-        for words in (analysis.title, *([about] if about else [])):
-            assert words["ja"].strip(), name
-            assert not re.search("[ぁ-ヿ一-鿿]", words["en"]), (name, words)
+    check_words(example_results())
 
 
 def test_the_embedded_font_has_the_letters_of_the_page_and_hardly_more(tmp_path: Path) -> None:
@@ -273,6 +263,24 @@ def test_the_terminal_tables_fit_into_100_columns() -> None:
     for words in ("shuffled text", "AUPRC", "F1", "class prior", "完全右脚ブロック"):
         assert words in text
     assert "…" not in text  # nothing is cut
+
+
+def test_a_number_of_any_size_is_shown_with_its_interval() -> None:
+    table = Table(
+        "t",
+        same("t"),
+        (column("id", "text"), column("x", "number")),
+        (("a", metric(-1.23456, -2, 0.5)), ("b", 12345.678), ("c", -0.0), ("d", NOTHING)),
+    )
+    assert markdown(table).splitlines()[2:] == [
+        "| a | -1.235 (-2–0.5) |", "| b | 12,346 |", "| c | 0 |", "| d | – |",
+    ]  # fmt: skip
+    rows = list(csv.reader(io.StringIO(csv_bytes(table).decode("utf-8-sig"))))
+    assert rows[:2] == [["id", "x", "x_low", "x_high"], ["a", "-1.23456", "-2", "0.5"]]
+    assert rows[2] == ["b", "12345.678", "", ""]
+    assert " 0.08 (0.03–0.13) " in render_report(example_results())
+    page = re.sub(r"<[^>]+>", "", render_html(example_results()))
+    assert re.search(r"0\.08\s+0\.03–0\.13", page)
 
 
 @pytest.mark.parametrize("format", ["png", "svg"])
