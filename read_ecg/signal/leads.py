@@ -36,9 +36,8 @@ _MDC_LEADS = 2 << 16
 _BETWEEN = r"[\s_.:-]*"
 _PREFIX = rf"(?:E[CK]G{_BETWEEN})?"
 _NAME = re.compile(
-    rf"{_PREFIX}(?P<lead>LEAD{_BETWEEN})?(?:"
-    rf"D?(?P<roman>I{{1,3}})"
-    r"|(?(lead)(?P<arabic>[123])|(?!))"  # "Lead 1", but not "ECG1" or "1": a device's channels
+    rf"{_PREFIX}(?:LEAD{_BETWEEN})?(?:"
+    rf"D?(?P<roman>I{{1,3}})"  # not 1 to 3: decoders and devices number unknown channels "Lead 1"
     rf"|A{_BETWEEN}V{_BETWEEN}(?P<augmented>[RLF])"
     rf"|[VC]{_BETWEEN}(?P<chest>[1-6])"
     r")(?:\s*\((?:Einthoven|Goldberger|Wilson)\)|,\s*augmented voltage,\s*(?:right|left|foot))?",
@@ -79,8 +78,6 @@ def canonical_lead(name: str) -> str | None:
         return None
     if found["roman"]:
         return found["roman"].upper()
-    if found["arabic"]:
-        return "I" * int(found["arabic"])
     return f"aV{found['augmented'].upper()}" if found["augmented"] else f"V{found['chest']}"
 
 

@@ -369,31 +369,43 @@ def edf_annotations(texts: Sequence[str], size: int = 30) -> dict[str, Any]:
 # --- all of them ---
 
 
-def write_all(folder: Path, adc: Adc | None = None) -> dict[str, Path]:
-    """The same ECG in every format, with a person's data; the median beat first where possible."""
+class Recordings(dict[str, Path]):
+    """The file of each format by its name in FORMATS."""
+
+    def __missing__(self, name: str) -> Path:
+        raise AssertionError(f"{name} is in FORMATS but not in write_all, in {__file__}")
+
+
+def write_all(folder: Path, adc: Adc | None = None) -> Recordings:
+    """The same ECG in every format, with a person's data; the median beat first where possible.
+
+    The leads are in reverse where a format allows it, so a reader that goes by place is caught.
+    """
     adc = twelve_leads() if adc is None else adc
-    beat = adc[:, 100:700]
-    eight = [LEADS.index(lead) for lead in MUSE_LEADS]
-    path = {
-        name: folder / f"recording{i}" for i, name in enumerate(
-            ("DICOM waveform", "HL7 aECG", "GE MUSE XML", "Philips XML", "SCP-ECG", "EDF", "MFER")
-        )
-    }  # fmt: skip
-    median = dicom_group(beat, label="MEDIAN BEAT", originality="DERIVED")
-    write_dicom(path["DICOM waveform"], [median, dicom_group(adc)])
-    path["HL7 aECG"].write_text(aecg_text({"REPRESENTATIVE_BEAT": beat, "RHYTHM": adc}))
-    path["GE MUSE XML"].write_text(
-        muse_text(
-            muse_waveform("Median", beat[eight], MUSE_LEADS),
-            muse_waveform("Rhythm", adc[eight], MUSE_LEADS),
-        )
+    leads, turned = LEADS[::-1], adc[::-1]
+    beat = turned[:, 100:700]
+    eight = [leads.index(lead) for lead in MUSE_LEADS[::-1]]
+    median = dicom_group(beat, leads=leads, label="MEDIAN BEAT", originality="DERIVED")
+    aecg = aecg_text({"REPRESENTATIVE_BEAT": beat, "RHYTHM": turned}, leads=leads)
+    muse = muse_text(
+        muse_waveform("Median", beat[eight], MUSE_LEADS[::-1]),
+        muse_waveform("Rhythm", turned[eight], MUSE_LEADS[::-1]),
     )
-    path["Philips XML"].write_bytes(philips_text(adc).encode("utf-16"))
-    path["SCP-ECG"].write_bytes(scp_bytes(adc, difference=2, huffman=True))
-    signals = [edf_signal(f"ECG {lead}", row) for lead, row in zip(LEADS, adc, strict=True)]
+    signals = [edf_signal(f"ECG {lead}", row) for lead, row in zip(leads, turned, strict=True)]
     notes = edf_annotations(["Yamada coughs"] * (adc.shape[1] // RATE_HZ))
-    path["EDF"].write_bytes(edf_bytes([*signals, notes]))
-    path["MFER"].write_bytes(mfer_files.mfer_bytes(adc, leads=LEADS, person=True))
+    contents = {
+        "HL7 aECG": aecg.encode(),
+        "GE MUSE XML": muse.encode(),
+        "Philips XML": philips_text(adc).encode("utf-16"),
+        "SCP-ECG": scp_bytes(turned, leads=leads, difference=2, huffman=True),
+        "EDF": edf_bytes([*signals, notes]),
+        "MFER": mfer_files.mfer_bytes(turned, leads=leads, person=True),
+    }
+    path = Recordings({name: folder / f"recording{i}" for i, name in enumerate(contents)})
+    for name, content in contents.items():
+        path[name].write_bytes(content)
+    path["DICOM waveform"] = folder / "recording-dicom"
+    write_dicom(path["DICOM waveform"], [median, dicom_group(turned, leads=leads)])
     return path
 
 

@@ -1,6 +1,7 @@
 """Clinical formats: one contract for all, the traps of each, real files against our own sums."""
 
 import base64
+import re
 import struct
 import tracemalloc
 import xml.etree.ElementTree as ET
@@ -29,11 +30,13 @@ from clinical_files import (
     write_all,
     write_dicom,
 )
+from documents import run_example
 from mfer_files import HERTZ, SECONDS, VOLT, mfer_bytes
 
 from ecgpipe.config.data import DataConfig, PtbxlSource
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.formats.detect import FORMATS, find_format
+from ecgpipe.read_ecg.formats import detect
+from ecgpipe.read_ecg.formats.detect import FORMATS, Format, find_format
 from ecgpipe.read_ecg.formats.philips import _xli_samples
 from ecgpipe.read_ecg.formats.recording import read_recording
 from ecgpipe.read_ecg.signal.record import ABOUT, EcgRecord, Reason
@@ -77,6 +80,12 @@ def refusal(folder: Path, content: bytes | str) -> tuple[str, str]:
     return caught.value.reason, str(caught.value)
 
 
+def secrets_in(text: str) -> list[str]:
+    """What a written file says of its patient or staff, found in a text."""
+    secrets = ("yamada", "山田", "太郎", "4711", "taro", "suzuki", "serial", "1960")
+    return [secret for secret in secrets if secret in text.casefold()]
+
+
 def worst_uv(record: EcgRecord, truth_mv: npt.NDArray[Any]) -> float:
     """The largest difference in µV; a missing reading on one side alone is infinitely wrong."""
     assert record.signal_mv.shape == truth_mv.shape
@@ -109,12 +118,10 @@ def test_a_records_description_identifies_nobody(name: str, written: dict[str, P
     about = read_recording(written[name]).about
     assert about["format"] == name
     assert set(about) <= set(ABOUT)
-    stated = {key: about[key] for key in PERSON if key in about}
-    if stated or name in STATE_THE_PERSON:
-        assert stated == PERSON
-    text = " ".join(about.values()).casefold()
-    for secret in ("yamada", "山田", "4711", "taro", "suzuki", "serial", "1960"):
-        assert secret not in text
+    for key, stated in PERSON.items():
+        if key in about or name in STATE_THE_PERSON:
+            assert about[key] == stated
+    assert not secrets_in(" ".join(about.values()))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,7 +133,7 @@ def test_half_a_file_is_refused_and_its_patient_not_named(
     assert reason in (Reason.TRUNCATED, Reason.UNREADABLE)
     assert "recording" in message
     assert str(tmp_path) not in message
-    assert not {"Yamada", "4711"} & set(message.split())
+    assert not secrets_in(message)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -144,6 +151,30 @@ def test_a_huge_file_is_refused_before_it_is_read(
     tracemalloc.stop()
     assert caught.value.reason == Reason.UNREADABLE
     assert peak_bytes < 32 << 20
+
+
+def test_every_module_that_recognises_a_format_is_in_the_list() -> None:
+    listed = {form.is_it.__module__.rpartition(".")[2] for form in FORMATS}
+    for path in Path(detect.__file__).parent.glob("*.py"):
+        if re.search(r"^def is_\w+\(head", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert path.stem in listed, f"{path.name} is not in FORMATS, in {detect.__file__}"
+
+
+def test_the_format_of_contributing_keeps_the_contract_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = run_example("CONTRIBUTING.md", "A file format")
+    form = Format("ACME", example["is_acme"], example["read_acme"])
+    monkeypatch.setattr(detect, "FORMATS", (form, *FORMATS))
+    names = [lead.encode().ljust(4) for lead in LEADS[::-1]]
+    head = b"ACME" + struct.pack("<HIf" + "4s" * 12, 500, ADC.shape[1], 5, *names)
+    written = {"ACME": tmp_path / "recording"}
+    written["ACME"].write_bytes(head.ljust(64, b"\0") + ADC[::-1].T.astype("<i2").tobytes())
+    test_a_format_is_known_by_its_content_and_read_to_the_quantum("ACME", written)
+    test_a_records_description_identifies_nobody("ACME", written)
+    (tmp_path / "other").mkdir()
+    test_half_a_file_is_refused_and_its_patient_not_named("ACME", written, tmp_path / "other")
+    test_a_huge_file_is_refused_before_it_is_read("ACME", written, tmp_path / "other")
 
 
 def test_a_file_of_unknown_format_is_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ OF_THE_TWELVE = {name: name if name in LEADS else None for name in STANDARD.valu
         ("DIII", "III"),
         ("C4", "V4"),
         ("a V L", "aVL"),
-        ("Lead 1", "I"),
+        ("Lead 1", None),  # a channel's number, not lead I
+        ("lead 2", None),
         ("ECG1", None),
         ("1", None),
         ("MLII", None),
