@@ -67,12 +67,31 @@ def progress(
     """
     stream = sys.stderr if stream is None else stream
     count = track_progress(label, total, unit)
-    if not (everyone or is_first()):
-        yield _counting(count, _silent)
-        return
-    shown = _bar if stream.isatty() else _lines
-    with shown(label, total, unit, stream, clock) as tick:
-        yield _counting(count, tick)
+    is_shown = everyone or is_first()
+    start = last = clock()
+    done, shown_note = 0, ""
+
+    def line() -> str:
+        return progress_line(label, done, total, unit, clock() - start, shown_note)
+
+    with (
+        _bar(total, stream) if is_shown and stream.isatty() else contextlib.nullcontext() as update
+    ):
+
+        def tick(n: int = 1, note: str = "") -> None:
+            nonlocal done, last, shown_note
+            count(n)
+            done += n
+            shown_note = note or shown_note
+            if update is not None:
+                update(done, line())
+            elif is_shown and clock() - last >= LINE_EVERY_S:
+                last = clock()
+                say(line(), stream)
+
+        yield tick
+    if is_shown and update is None:
+        say(line(), stream)
 
 
 def progress_line(
@@ -101,64 +120,13 @@ def duration_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
 
 
-def _counting(count: Callable[[int], None], tick: Tick) -> Tick:
-    """A tick that counts as well as shows."""
-
-    def both(n: int = 1, note: str = "") -> None:
-        count(n)
-        tick(n, note)
-
-    return both
-
-
-def _silent(n: int = 1, note: str = "") -> None:
-    """The tick of a process that shows nothing."""
-
-
 @contextlib.contextmanager
-def _lines(
-    label: str, total: int, unit: str, stream: TextIO, clock: Callable[[], float]
-) -> Iterator[Tick]:
-    start = last = clock()
-    done, shown_note = 0, ""
-
-    def tick(n: int = 1, note: str = "") -> None:
-        nonlocal done, last, shown_note
-        done += n
-        shown_note = note or shown_note
-        if clock() - last >= LINE_EVERY_S:
-            last = clock()
-            say(progress_line(label, done, total, unit, last - start, shown_note), stream)
-
-    yield tick
-    say(progress_line(label, done, total, unit, clock() - start, shown_note), stream)
-
-
-@contextlib.contextmanager
-def _bar(
-    label: str, total: int, unit: str, stream: TextIO, clock: Callable[[], float]
-) -> Iterator[Tick]:
+def _bar(total: int, stream: TextIO) -> Iterator[Callable[[int, str], None]]:
+    """A bar; the block receives the function that moves it and replaces the text after it."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    start = clock()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} " + unit),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    columns = BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)
     with Progress(*columns, console=Console(file=cast(TextIO, _Lasting(stream)))) as bar:
-        task = bar.add_task(label, total=total, rate="", note="")
-        done, shown_note = 0, ""
-
-        def tick(n: int = 1, note: str = "") -> None:
-            nonlocal done, shown_note
-            done += n
-            shown_note = note or shown_note
-            rate = f"{done / max(clock() - start, 1e-9):,.1f}/s"
-            bar.update(task, advance=n, rate=rate, note=shown_note)
-
-        yield tick
+        task = bar.add_task("", total=total)
+        yield lambda done, line: bar.update(task, completed=done, description=line)
