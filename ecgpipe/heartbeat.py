@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import platform
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,6 @@ from ecgpipe.errors import EcgpipeError, StoppedEarly, StoreError
 from ecgpipe.files import write_json_atomic
 from ecgpipe.processes import Share
 
-FORMAT = "ecgpipe-heartbeat/1"
 BEAT_S = 30.0
 SILENT_AFTER_S = 4 * BEAT_S
 """A living process is this late only if its machine or its disk hangs."""
@@ -33,7 +31,6 @@ SILENT_AFTER_S = 4 * BEAT_S
 State = Literal["running", "silent", "gone", "stopped", "failed", "ended"]
 
 _LONGEST_MESSAGE = 2000
-_NAME = re.compile(r"^(?P<stage>[a-z]+)-(?P<index>\d+)-of-(?P<count>\d+)\.json$")
 
 
 @dataclass
@@ -65,9 +62,6 @@ class ProcessStatus:
 
     host: str
     pid: int
-    machine: str | None
-    """Boot and pid namespace, which say whether `pid` can be looked up on this machine."""
-
     job: str | None
     """The scheduler's job id, with the task of an array."""
 
@@ -97,38 +91,8 @@ class ProcessStatus:
         return max(0, self.progress.total - self.progress.done) / self.rate
 
 
-class _Writer:
-    """Writes one process's status when it begins and ends, and every 30 s in between."""
-
-    def __init__(self, path: Path, status: ProcessStatus) -> None:
-        self.status = status
-        self._path = path
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def begin(self) -> None:
-        self._write()
-        self._thread.start()
-
-    def end(self, state: Literal["stopped", "failed", "ended"], message: str) -> None:
-        self._over.set()
-        self._thread.join()
-        self.status.written_state, self.status.message = state, message[:_LONGEST_MESSAGE]
-        self._write()
-
-    def _beat(self) -> None:
-        while not self._over.wait(BEAT_S):
-            self._write()
-
-    def _write(self) -> None:
-        with contextlib.suppress(StoreError, OSError):
-            self.status.updated = time.time()
-            values = asdict(self.status)
-            del values["state"]
-            write_json_atomic(self._path, {"format": FORMAT, **values})
-
-
-_current: _Writer | None = None
+_current: ProcessStatus | None = None
+"""Of the stage at work in this process."""
 
 
 @contextlib.contextmanager
@@ -144,6 +108,7 @@ def heartbeat(folder: Path, stage: str, share: Share) -> Iterator[Callable[[str]
         A function that sets the closing message: what was done.
     """
     global _current
+    path = folder / f"{stage}-{share.index}-of-{share.count}.json"
     now = time.time()
     status = ProcessStatus(
         stage=stage,
@@ -154,37 +119,50 @@ def heartbeat(folder: Path, stage: str, share: Share) -> Iterator[Callable[[str]
         updated=now,
         host=platform.node(),
         pid=os.getpid(),
-        machine=_machine(),
         job=job_of(os.environ),
     )
-    writer = _Writer(folder / f"{stage}-{share.index}-of-{share.count}.json", status)
-    outer, _current = _current, writer
-    message = ""
+    message, over = "", threading.Event()
 
     def set_message(text: str) -> None:
         nonlocal message
         message = text
 
-    writer.begin()
+    def write() -> None:
+        with contextlib.suppress(StoreError, OSError):
+            status.updated = time.time()
+            values = asdict(status)
+            del values["state"]
+            write_json_atomic(path, values)
+
+    def beat() -> None:
+        while not over.wait(BEAT_S):
+            write()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    outer, _current = _current, status
+    ended: Literal["stopped", "failed", "ended"] = "ended"
+    write()
+    thread.start()
     try:
         yield set_message
     except BaseException as error:
         early = isinstance(error, StoppedEarly | KeyboardInterrupt)
-        writer.end("stopped" if early else "failed", _describe(error))
+        ended, message = "stopped" if early else "failed", _describe(error)
         raise
-    else:
-        writer.end("ended", message)
     finally:
+        over.set()
+        thread.join()
+        status.written_state, status.message = ended, message[:_LONGEST_MESSAGE]
+        write()
         _current = outer
 
 
 def track_progress(label: str, total: int, unit: str) -> Callable[[int], None]:
     """Record the current work in this process's status; the returned function adds to it."""
-    writer, began = _current, time.monotonic()
-    if writer is None:
-        return lambda n: None
+    began = time.monotonic()
     progress = Progress(label, 0, total, unit, 0.0, time.time())
-    writer.status.progress = progress
+    if _current is not None:
+        _current.progress = progress
 
     def add(n: int) -> None:
         if n:
@@ -202,10 +180,8 @@ def read_heartbeats(folder: Path, now: float | None = None) -> list[ProcessStatu
     `--shard 3/4` that failed is history once somebody has begun 8 shares.
     """
     now = time.time() if now is None else now
-    names: list[Path] = []
-    with contextlib.suppress(OSError):
-        names = [path for path in folder.iterdir() if _NAME.match(path.name)]
-    found = [status for path in sorted(names) if (status := _read(path, now)) is not None]
+    paths = sorted(folder.glob("*-of-*.json"))
+    found = [status for path in paths if (status := _read(path, now)) is not None]
     latest: dict[str, ProcessStatus] = {}
     for status in found:
         if status.stage not in latest or status.began > latest[status.stage].began:
@@ -240,8 +216,6 @@ def _describe(error: BaseException) -> str:
 def _read(path: Path, now: float) -> ProcessStatus | None:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("format") != FORMAT:
-            return None
         progress = values.pop("progress")
         status = ProcessStatus(
             **values, progress=None if progress is None else Progress(**progress)
@@ -255,7 +229,7 @@ def _read(path: Path, now: float) -> ProcessStatus | None:
 def _state(status: ProcessStatus, now: float) -> State:
     if status.written_state != "running":
         return status.written_state
-    if status.machine is not None and status.machine == _machine() and not _lives(status.pid):
+    if status.host == platform.node() and not _lives(status.pid):
         return "gone"
     return "silent" if now - status.updated > SILENT_AFTER_S else "running"
 
@@ -266,12 +240,3 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
-
-
-def _machine() -> str | None:
-    """This boot of this machine and its pid namespace; None where /proc does not say."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return None
