@@ -46,21 +46,27 @@ def submit(
     from ecgpipe.config.file import load_cluster
     from ecgpipe.stages.cluster import submit as submit_stage
 
-    cluster = load_cluster(launch.path, launch.overrides)
-    options = submit_stage.SubmitOptions(
-        prepare_shards=prepare_shards,
-        embed_shards=shards,
-        nodes=nodes,
-        gpus=gpus,
-        until=until,
-        only_missing=resume,
-        dry_run=dry_run,
-    )
+    counts = {
+        "prepare.shards": prepare_shards,
+        "embed.shards": shards,
+        "train.nodes": nodes,
+        "train.gpus": gpus,
+    }
+    changes = [f"cluster.{key}={value}" for key, value in counts.items() if value is not None]
+    cluster = load_cluster(launch.path, [*launch.overrides, *changes])
     variants, left_out = launch.variants() if launch.is_sweep else ([], [])
     for line in left_out:
         say(line)
     folder = launch.path.resolve().parent
-    done = submit_stage.run_submit(launch.experiment(), cluster, folder, options, variants)
+    done = submit_stage.run_submit(
+        launch.experiment(),
+        cluster,
+        folder,
+        variants,
+        until=until,
+        only_missing=resume,
+        dry_run=dry_run,
+    )
     click.echo(submit_stage.as_text(done, dry_run))
     if launch.as_json:
         print_json("submit", submit_stage.as_json(done))

@@ -39,7 +39,7 @@ from ecgpipe.config.cluster import (
 )
 from ecgpipe.config.file import load_cluster, load_config
 from ecgpipe.errors import ConfigError, QueueError
-from ecgpipe.stages.cluster.submit import Submission, SubmitOptions, as_text, run_submit
+from ecgpipe.stages.cluster.submit import Submission, as_text, run_submit
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.variants import load_variants
 
@@ -261,14 +261,17 @@ class Cluster:
         monkeypatch.setenv("PATH", self.fake.environment["PATH"])
 
     def submit(
-        self, seeds: str | None = None, grids: Sequence[str] = (), **options: Any
+        self,
+        seeds: str | None = None,
+        grids: Sequence[str] = (),
+        change: Sequence[str] = (),
+        **options: Any,
     ) -> Submission:
         self.path.write_text(yaml.safe_dump(self.settings, allow_unicode=True), encoding="utf-8")
         experiment = Experiment(load_config(self.path))
-        cluster = load_cluster(self.path)
+        cluster = load_cluster(self.path, change)
         variants = load_variants(self.path, (), seeds, grids)[0] if seeds or grids else []
-        chosen = SubmitOptions(**options)
-        return run_submit(experiment, cluster, self.folder, chosen, variants)
+        return run_submit(experiment, cluster, self.folder, variants, **options)
 
     def calls(self) -> list[dict[str, Any]]:
         lines = (self.folder / "calls.jsonl").read_text().splitlines()
@@ -288,7 +291,7 @@ def cluster(
     return Cluster(tmp_path, request.param, monkeypatch)
 
 
-def submit_all(cluster: Cluster, **options: int) -> list[End]:
+def submit_all(cluster: Cluster, **options: Any) -> list[End]:
     """Queue and run the chain; where an array must go by itself, queue the rest after it."""
     submission = cluster.submit(**options)
     ends = cluster.fake.run()
@@ -300,14 +303,14 @@ def submit_all(cluster: Cluster, **options: int) -> list[End]:
     return ends
 
 
-def queue_from(cluster: Cluster, place: int, **options: int) -> Submission:
+def queue_from(cluster: Cluster, place: int, **options: Any) -> Submission:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ecgpipe.stages.cluster.submit.missing_stages", lambda *_: STAGES[place:])
         return cluster.submit(only_missing=True, **options)
 
 
 def test_a_chain_runs_every_share_once_and_in_order(cluster: Cluster) -> None:
-    ends = submit_all(cluster, prepare_shards=2, embed_shards=3)
+    ends = submit_all(cluster, change=["cluster.prepare.shards=2", "cluster.embed.shards=3"])
     assert all(end.codes == [0] for end in ends), [end.log for end in ends]
     calls = cluster.calls()
     stages = [call["stage"] for call in calls]
@@ -341,7 +344,7 @@ def test_a_stopped_array_task_is_requeued_alone(
 ) -> None:
     cluster = Cluster(tmp_path, "slurm", monkeypatch)
     cluster.tell("wait-embed-2", "1")
-    cluster.submit(embed_shards=3)
+    cluster.submit(change=["cluster.embed.shards=3"])
     ends = cluster.fake.run(stop={("embed", 2): 1})
     assert [e.codes for e in ends if e.stage == "embed"] == [[0], [0], [75, 0]]
     assert cluster.done()["eval"] == 1
@@ -421,7 +424,7 @@ def test_each_gpu_of_a_node_gets_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(tmp_path, "pbs", monkeypatch)
-    cluster.submit(gpus=4)
+    cluster.submit(change=["cluster.train.gpus=4"])
     cluster.fake.run()
     ranks = [call["environment"] for call in cluster.calls() if call["stage"] == "train"][:4]
     assert sorted(rank["RANK"] for rank in ranks) == ["0", "1", "2", "3"]
@@ -433,11 +436,11 @@ def test_each_gpu_of_a_node_gets_one_process(
 
 def test_pjm_queues_an_array_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(tmp_path, "pjm", monkeypatch)
-    first = cluster.submit(dry_run=True, embed_shards=2)
+    first = cluster.submit(dry_run=True, change=["cluster.embed.shards=2"])
     assert {q.stage for q in first.queued} == {"prepare"}
     assert first.left_for_later == ["embed", "train", "eval"]
     assert "--resume" in as_text(first, dry_run=True)
-    second = queue_from(cluster, 1, embed_shards=2)
+    second = queue_from(cluster, 1, change=["cluster.embed.shards=2"])
     assert [q.command[:2] for q in second.queued] == [("pjsub", "--bulk")]
 
 
@@ -583,7 +586,7 @@ def test_missing_settings_are_reported_before_anything_is_queued(
 ) -> None:
     cluster = Cluster(tmp_path, "grid_engine", monkeypatch)
     with pytest.raises(ConfigError, match="global_batch_size 32 does not divide by 3"):
-        cluster.submit(nodes=3)
+        cluster.submit(change=["cluster.train.nodes=3"])
     cluster.settings["cluster"]["train"] = {}
     with pytest.raises(ConfigError, match=r"cluster.train.resources is missing.*TSUBAME4"):
         cluster.submit()
@@ -668,7 +671,7 @@ def test_a_script_runs_real_prepare_shards(tmp_path: Path, monkeypatch: pytest.M
     )
     cluster.settings["cluster"]["prepare"] = {"cpus": 1}
     cluster.settings["data"] |= {"taxonomy": "findings98"}
-    cluster.submit(prepare_shards=2, until="prepare")
+    cluster.submit(change=["cluster.prepare.shards=2"], until="prepare")
     ends = cluster.fake.run()
     assert [end.codes for end in ends] == [[0], [0]], [end.log for end in ends]
     assert "share 1/2" in ends[1].log or "4 records of 4 patients prepared" in ends[1].log

@@ -12,7 +12,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,19 +42,6 @@ _REQUEUES, _QUEUED_COPIES = 30, 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmitOptions:
-    """The command line's options; None means as the settings say."""
-
-    prepare_shards: int | None = None
-    embed_shards: int | None = None
-    nodes: int | None = None
-    gpus: int | None = None
-    until: str = STAGES[-1]
-    only_missing: bool = False
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Submission:
     """The scripts and the jobs that were queued, or with a dry run would be."""
 
@@ -72,35 +59,44 @@ def run_submit(
     experiment: Experiment,
     cluster: ClusterConfig,
     folder: Path,
-    options: SubmitOptions,
     variants: Sequence[PipelineConfig] = (),
+    *,
+    until: str = STAGES[-1],
+    only_missing: bool = False,
+    dry_run: bool = False,
 ) -> Submission:
-    """Write the scripts and queue them; with a dry run, only say what would be done.
+    """Write the scripts and queue them; with `dry_run`, only say what would be done.
 
     Args:
         experiment: what to run, or what the runs of a sweep share.
         cluster: the cluster's settings.
         folder: of pipeline.yaml, where commands run.
-        options: the command line's options.
         variants: the runs of a sweep.
+        until: the last stage to queue.
+        only_missing: queue only the stages whose output is missing or out of date.
+        dry_run: write and queue nothing.
 
     Raises:
         ConfigError: a setting is missing, or settings contradict each other.
         QueueError: the scheduler refused a job.
         StoreError: the scripts cannot be written.
-        Others with `options.only_missing`, if existing files cannot be checked.
+        Others with `only_missing`, if existing files cannot be checked.
     """
-    cluster = _with_options(cluster, options)
     dialect = _find_dialect(cluster)
     _check_variants(experiment.config, variants)
     for config in variants or (experiment.config,):
         _check_batch(config, cluster)
     program, path_folder = find_program(cluster)
     site = _site(experiment, cluster, folder, path_folder)
-    planned, settings = _plan(experiment, cluster, folder, options, variants, program)
+    stages = STAGES[: STAGES.index(until) + 1]
+
+    def select(run: Experiment) -> Sequence[str]:
+        return missing_stages(run, stages) if only_missing else stages
+
+    planned, settings = _plan(experiment, cluster, folder, select, variants, program)
     jobs, later = split_for_later(planned, dialect)
     scripts = {job.file_name: dialect.script(job, site) for job in jobs}
-    if options.dry_run or not jobs:
+    if dry_run or not jobs:
         queued = rehearse(jobs, site, dialect)
     else:
         _write(site.jobs_folder, scripts | settings)
@@ -118,13 +114,12 @@ def _plan(
     experiment: Experiment,
     cluster: ClusterConfig,
     folder: Path,
-    options: SubmitOptions,
+    select: Callable[[Experiment], Sequence[str]],
     variants: Sequence[PipelineConfig],
     program: tuple[str, ...],
 ) -> tuple[list[Job], dict[str, str]]:
-    """Build all jobs, and the settings files that they read, by name."""
+    """Build all jobs of the stages that `select` returns, and the settings files by name."""
     retries = _retries(cluster, _find_dialect(cluster))
-    stages: Sequence[str] = STAGES[: STAGES.index(options.until) + 1]
     settings: dict[str, str] = {}
 
     def build(
@@ -140,9 +135,6 @@ def _plan(
             prepare_workers=run.config.data.workers,
         )
         return build_chain(cluster, invocation, stages, retries, variant, after)
-
-    def select(run: Experiment) -> Sequence[str]:
-        return missing_stages(run, stages) if options.only_missing else stages
 
     if not variants:
         return list(build(experiment, select(experiment))), settings
@@ -160,11 +152,23 @@ def _plan(
 
 def missing_stages(experiment: Experiment, stages: Sequence[str]) -> Sequence[str]:
     """Return `stages` from the first one on whose output is missing or out of date."""
-    checks = (_is_prepared, _is_embedded, _is_trained, _is_evaluated)
-    for place, (_, is_done) in enumerate(zip(stages, checks, strict=False)):
-        if not is_done(experiment):
+    for place, stage in enumerate(stages):
+        if not _is_done(experiment, stage):
             return stages[place:]
     return ()
+
+
+def _is_done(experiment: Experiment, stage: str) -> bool:
+    match stage:
+        case "prepare":
+            return experiment.find_prepared() is not None
+        case "embed":
+            find_model(experiment.config.text, download=False)  # jobs have no internet either
+            return not missing_texts(experiment.texts, embed_job(experiment, Share()))
+        case "train":
+            return finished_model(experiment, run_key(experiment)) is not None
+        case _:
+            return finished_results(experiment) is not None
 
 
 def find_program(cluster: ClusterConfig) -> tuple[tuple[str, ...], Path | None]:
@@ -210,22 +214,6 @@ def as_text(submission: Submission, dry_run: bool) -> str:
             f" {', '.join(submission.left_for_later)} by adding --resume to the same command."
         )
     return "\n".join(lines)
-
-
-def _with_options(cluster: ClusterConfig, options: SubmitOptions) -> ClusterConfig:
-    changes: dict[str, dict[str, int | None]] = {
-        "prepare": {"shards": options.prepare_shards},
-        "embed": {"shards": options.embed_shards},
-        "train": {"nodes": options.nodes, "gpus": options.gpus},
-    }
-    try:
-        for stage, values in changes.items():
-            given = {name: value for name, value in values.items() if value is not None}
-            block = dataclasses.replace(getattr(cluster, stage), **given)
-            cluster = dataclasses.replace(cluster, **{stage: block})
-    except ValueError as error:
-        raise ConfigError(f"{error}.") from None
-    return cluster
 
 
 def _find_dialect(cluster: ClusterConfig) -> Dialect:
@@ -302,20 +290,3 @@ def _queue(jobs: list[Job], site: Site, dialect: Dialect) -> list[Queued]:
     with storing(log), log.open("a", encoding="utf-8") as file:
         file.writelines(lines)
     return queued
-
-
-def _is_prepared(experiment: Experiment) -> bool:
-    return experiment.find_prepared() is not None
-
-
-def _is_embedded(experiment: Experiment) -> bool:
-    find_model(experiment.config.text, download=False)  # jobs have no internet either
-    return not missing_texts(experiment.texts, embed_job(experiment, Share()))
-
-
-def _is_trained(experiment: Experiment) -> bool:
-    return finished_model(experiment, run_key(experiment)) is not None
-
-
-def _is_evaluated(experiment: Experiment) -> bool:
-    return finished_results(experiment) is not None
