@@ -3,6 +3,7 @@
 Owns how they are found, and does no stage's work.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from ecgpipe.embed_text.model_files import (
     fingerprint_of,
     weights_are_known,
 )
-from ecgpipe.errors import SourceError, StoreError
+from ecgpipe.errors import SourceError, StoreError, TaxonomyError
 from ecgpipe.evaluate.analyses.registry import chosen_analyses
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
@@ -168,21 +169,38 @@ class Experiment:
     @cached_property
     def _tried_tasks(self) -> dict[str, Task | str]:
         """Each task of eval.tasks, or why it cannot be scored."""
-        candidates = candidate_findings(self.records, self.config)
         tried: dict[str, Task | str] = {}
-        for name in self.config.eval.tasks:
-            if why := misfit(name, self.taxonomy):
-                tried[name] = why
-                continue
-            task = load_task(name, self.taxonomy, candidates, self.config.eval.language)
-            check_other_name(task, tried.values())
-            tried[name] = task if task.classes else "no record has a finding"
+        for name, found in try_tasks(self.config, self.taxonomy, self.records):
+            if isinstance(found, TaxonomyError):
+                raise found
+            has_classes = isinstance(found, str) or found.classes
+            tried[name] = found if has_classes else "no record has a finding"
         return tried
 
     def settings(self, block: str, *without: str) -> dict[str, Any]:
         """One block of the settings as plain values, for a digest."""
         values = asdict(getattr(self.config, block))
         return {key: value for key, value in values.items() if key not in without}
+
+
+def try_tasks(
+    config: PipelineConfig, taxonomy: Taxonomy, records: RecordsTable
+) -> Iterator[tuple[str, Task | str | TaxonomyError]]:
+    """Read each task of eval.tasks: the task, why the taxonomy does not fit it, or its mistake."""
+    candidates = candidate_findings(records, config)
+    tasks: list[Task] = []
+    for name in config.eval.tasks:
+        try:
+            if why := misfit(name, taxonomy):
+                yield name, why
+                continue
+            task = load_task(name, taxonomy, candidates, config.eval.language)
+            check_other_name(task, tasks)
+        except TaxonomyError as error:
+            yield name, error
+            continue
+        tasks.append(task)
+        yield name, task
 
 
 def candidate_findings(records: RecordsTable, config: PipelineConfig) -> frozenset[str] | None:

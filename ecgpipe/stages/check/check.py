@@ -62,9 +62,8 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     if taxonomy is not None and rows:
         records = usable_records(rows, taxonomy)
         problems += record_problems(records, taxonomy, config)
-        tasks = check_tasks(records, taxonomy, config)
-        problems += tasks.problems
-        texts = all_sentences(records, taxonomy, tasks.tasks, config.text, config.train.text)
+        tasks, lines = check_tasks(records, taxonomy, config, problems)
+        texts = all_sentences(records, taxonomy, tasks, config.text, config.train.text)
         sentences = list(dict.fromkeys(texts))
         overview["findings"] = (
             f"{len(records.findings):,} of {len(taxonomy.findings):,} in {taxonomy.name} occur"
@@ -74,15 +73,16 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
             f"{len(sentences):,} distinct; in a batch of {config.train.global_batch_size},"
             f" {share:.0%} of training ECGs meet another with the same text"
         )
-        if tasks.lines:
-            overview["tasks"] = "; ".join(tasks.lines)
+        if lines:
+            overview["tasks"] = "; ".join(lines)
     n_train = len(records.of_split("train"))
-    needed = estimate_needs(config, len(rows), n_train, sentences, _is_prepared(config))
+    n_stored = 0 if _is_prepared(config) else len(rows)
+    lines_of_needs, numbers = estimate_needs(config, n_stored, n_train, sentences, problems)
     return Report(
         f"ecgpipe check · {config.name}",
-        overview | needed.overview,
-        (*problems, *needed.problems),
-        {"rows": len(rows), "splits": split_counts(rows), **needed.numbers},
+        overview | lines_of_needs,
+        tuple(problems),
+        {"rows": len(rows), "splits": split_counts(rows), **numbers},
     )
 
 

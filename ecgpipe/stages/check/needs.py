@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline
 from ecgpipe.errors import EcgpipeError, ModelError
@@ -42,69 +44,81 @@ class ModelFacts:
     file_bytes: int
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What the run needs, in lines and in numbers, and what it lacks."""
-
-    problems: tuple[Problem, ...]
-    overview: dict[str, str]
-    numbers: dict[str, float]
-
-
 def estimate_needs(
-    config: PipelineConfig, n_ecgs: int, n_train: int, sentences: Sequence[str], prepared: bool
-) -> Needs:
-    """What a run needs.
+    config: PipelineConfig,
+    n_ecgs: int,
+    n_train: int,
+    sentences: Sequence[str],
+    problems: list[Problem],
+) -> tuple[dict[str, str], dict[str, float]]:
+    """What a run needs, in lines and in numbers; what it lacks is added to `problems`.
 
     Args:
         config: the experiment.
-        n_ecgs: ECGs to store.
+        n_ecgs: ECGs still to store.
         n_train: ECGs to train on.
         sentences: all distinct sentences to embed.
-        prepared: whether the signals are stored already.
+        problems: of the whole check.
     """
-    model, model_problem, model_line = _model(config)
-    disk_bytes = _disk_bytes(config, 0 if prepared else n_ecgs, len(sentences), model)
-    disk_problem, disk_line = _disk(config, disk_bytes)
-    embed_s = _embed_seconds(model, sentences, len(config.text.all_views))
-    epoch_s = n_train / config.train.global_batch_size / _TRAIN_STEPS_PER_S
+    batch = config.train.global_batch_size
+    if 0 < n_train < batch:  # an empty split is reported elsewhere
+        problems.append(
+            Problem(
+                Severity.STOPS,
+                "batch",
+                f"the train split has {n_train:,} usable ECGs, but train.global_batch_size is"
+                f" {batch:,}",
+                f"Set train.global_batch_size to {n_train:,} or less, or add records.",
+            )
+        )
+    model, model_line = _model(config, problems)
+    width = (model.width if model else None) or _UNKNOWN_WIDTH
+    n_views, n_bytes = len(config.text.all_views), 2 if config.text.dtype == "bfloat16" else 4
+    vectors_bytes = len(sentences) * width * n_bytes * n_views
+    disk_bytes = n_ecgs * 12 * config.data.samples * 2 + vectors_bytes + _RUN_BYTES
+    epoch_s = n_train / batch / _TRAIN_STEPS_PER_S
+    numbers = {"disk_bytes": float(disk_bytes), "epoch_s": epoch_s}
+    time_line = (
+        f"training {_about(epoch_s * config.train.epochs)} ({config.train.epochs} epochs of"
+        f" {_about(epoch_s)}) on a data-centre GPU, give or take a factor of three"
+    )
+    memory_gib = _gib(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    memory_line = f"{memory_gib} on this machine; "
+    if model and model.parameters:
+        memory_line += (
+            f"the language model takes {_gib(model.parameters * n_bytes)} on the GPU (of memory,"
+            " if there is no GPU); "
+        )
+    if model and model.parameters and n_views:
+        tokens = sum(map(len, sentences)) * _TOKENS_PER_CHARACTER
+        loading_s = _START_S + model.file_bytes / _LOAD_BYTES_PER_S
+        numbers["embed_s"] = loading_s + 2 * model.parameters * tokens / _EMBED_FLOP_PER_S
+        time_line = f"embed {_about(numbers['embed_s'])}, {time_line}"
     overview = {
         "model": model_line,
-        "disk": disk_line,
-        "memory": _memory_line(config, model),
-        "GPU time": _time_line(config, embed_s, epoch_s),
+        "disk": _disk(config, disk_bytes, problems),
+        "memory": f"{memory_line}a training batch of signals"
+        f" {_gib(batch * 12 * config.data.samples * 4)}",
+        "GPU time": time_line,
     }
-    numbers = {"disk_bytes": float(disk_bytes), "epoch_s": epoch_s}
-    if embed_s is not None:
-        numbers["embed_s"] = embed_s
-    problems = (model_problem, _batch(config, n_train), disk_problem)
-    return Needs(tuple(p for p in problems if p is not None), overview, numbers)
+    return overview, numbers
 
 
-def _batch(config: PipelineConfig, n_train: int) -> Problem | None:
-    """Whether there is at least one batch; an empty split is reported elsewhere."""
-    batch = config.train.global_batch_size
-    if not 0 < n_train < batch:
-        return None
-    return Problem(
-        Severity.STOPS,
-        "batch",
-        f"the train split has {n_train:,} usable ECGs, but train.global_batch_size is {batch:,}",
-        f"Set train.global_batch_size to {n_train:,} or less, or add records.",
-    )
-
-
-def _model(config: PipelineConfig) -> tuple[ModelFacts | None, Problem | None, str]:
+def _model(config: PipelineConfig, problems: list[Problem]) -> tuple[ModelFacts | None, str]:
     name = config.text.model
     try:
         files = find_model(config.text, download=False)
         facts = _model_facts(files)
-    except (EcgpipeError, OSError, ValueError) as error:
-        return None, _model_problem(name, error), f"{name}: not usable yet"
+    except (EcgpipeError, OSError, ValueError, SafetensorError) as error:
+        problems.append(_model_problem(name, error))
+        return None, f"{name}: not usable yet"
     if files.imported:
-        return facts, None, f"none: vectors of {name} come from `ecgpipe vectors import`"
+        return facts, f"none: vectors of {name} come from `ecgpipe vectors import`"
     line = f"{name}: on this machine, {_gib(facts.file_bytes)}"
-    return facts, None, line + (f", {_millions(facts.parameters)}" if facts.parameters else "")
+    if facts.parameters is None:
+        return facts, line
+    unit, word = (1e9, "billion") if facts.parameters >= 1e9 else (1e6, "million")
+    return facts, f"{line}, {facts.parameters / unit:,.1f} {word} parameters"
 
 
 def _model_problem(name: str, error: Exception) -> Problem:
@@ -118,13 +132,6 @@ def _model_problem(name: str, error: Exception) -> Problem:
         f"text.model {name!r} is not on this machine; `ecgpipe embed` would download it",
         "If the machine that embeds has no internet, run `ecgpipe fetch-model` elsewhere first.",
     )
-
-
-def _millions(parameters: int) -> str:
-    """Parameters in millions or billions."""
-    if parameters >= 1e9:
-        return f"{parameters / 1e9:.1f} billion parameters"
-    return f"{parameters / 1e6:,.1f} million parameters"
 
 
 def _model_facts(files: ModelFiles) -> ModelFacts:
@@ -141,85 +148,36 @@ def _model_facts(files: ModelFiles) -> ModelFacts:
 
 def _numbers_in(path: Path) -> int:
     """How many numbers a safetensors file holds, read from its header."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= 100 << 20:
-            raise ValueError(f"{path} is not a safetensors file")
-        header = json.loads(file.read(length))
-    shapes = [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
-    return sum(map(math.prod, shapes))
+    with safe_open(path, "numpy") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
 
 
-def _disk_bytes(config: PipelineConfig, n_ecgs: int, n_texts: int, model: ModelFacts | None) -> int:
-    width = (model.width if model else None) or _UNKNOWN_WIDTH
-    per_number = 2 if config.text.dtype == "bfloat16" else 4
-    vectors = n_texts * width * per_number * len(config.text.all_views)
-    return n_ecgs * 12 * config.data.samples * 2 + vectors + _RUN_BYTES
-
-
-def _disk(config: PipelineConfig, needed: int) -> tuple[Problem | None, str]:
+def _disk(config: PipelineConfig, needed: int, problems: list[Problem]) -> str:
     place = config.work_dir
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         what = "is not writable" if place.is_dir() else "is not a folder"
-        problem = Problem(
-            Severity.STOPS,
-            "work_dir",
-            f"work_dir {config.work_dir} cannot be created: {place} {what}",
-            "Set work_dir to a folder that you may write.",
+        problems.append(
+            Problem(
+                Severity.STOPS,
+                "work_dir",
+                f"work_dir {config.work_dir} cannot be created: {place} {what}",
+                "Set work_dir to a folder that you may write.",
+            )
         )
-        return problem, "work_dir cannot be written"
+        return "work_dir cannot be written"
     free = shutil.disk_usage(place).free
-    line = f"work_dir needs up to {_gib(needed)}, {_gib(free)} free"
-    if free >= needed * _SPARE:
-        return None, line
-    problem = Problem(
-        Severity.STOPS,
-        "disk",
-        f"work_dir needs {_gib(needed)}, but only {_gib(free)} are free at {place}",
-        "Free some space, or set work_dir to a larger disk.",
-    )
-    return problem, line
-
-
-def _memory_line(config: PipelineConfig, model: ModelFacts | None) -> str:
-    have = _memory_bytes()
-    parts = [f"{_gib(have)} on this machine"] if have else []
-    if model and model.parameters:
-        per_number = 2 if config.text.dtype == "bfloat16" else 4
-        parts.append(
-            f"the language model takes {_gib(model.parameters * per_number)} on the GPU (of memory,"
-            " if there is no GPU)"
+    if free < needed * _SPARE:
+        problems.append(
+            Problem(
+                Severity.STOPS,
+                "disk",
+                f"work_dir needs {_gib(needed)}, but only {_gib(free)} are free at {place}",
+                "Free some space, or set work_dir to a larger disk.",
+            )
         )
-    batch = config.train.global_batch_size * 12 * config.data.samples * 4
-    parts.append(f"a training batch of signals {_gib(batch)}")
-    return "; ".join(parts)
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _embed_seconds(
-    model: ModelFacts | None, sentences: Sequence[str], n_views: int
-) -> float | None:
-    if model is None or not model.parameters or not n_views:
-        return None
-    tokens = sum(map(len, sentences)) * _TOKENS_PER_CHARACTER
-    loading_s = _START_S + model.file_bytes / _LOAD_BYTES_PER_S
-    return loading_s + 2 * model.parameters * tokens / _EMBED_FLOP_PER_S
-
-
-def _time_line(config: PipelineConfig, embed_s: float | None, epoch_s: float) -> str:
-    embed = f"embed {_about(embed_s)}, " if embed_s is not None else ""
-    return (
-        f"{embed}training {_about(epoch_s * config.train.epochs)} ({config.train.epochs} epochs of"
-        f" {_about(epoch_s)}) on a data-centre GPU, give or take a factor of three"
-    )
+    return f"work_dir needs up to {_gib(needed)}, {_gib(free)} free"
 
 
 def _about(seconds: float) -> str:

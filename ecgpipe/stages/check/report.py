@@ -7,12 +7,14 @@ those.
 
 import csv
 import io
-import unicodedata
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
+
+from rich.cells import cell_len, set_cell_size
 
 _EXAMPLES = 3
 _WIDTH = 100
@@ -168,27 +170,24 @@ def _problem_lines(problem: Problem, number: int) -> Iterator[str]:
     if problem.fix:
         yield from _wrapped(problem.fix, "      → ", " " * 8)
     shown = problem.examples[:_EXAMPLES]
-    width = max((_columns(example.place) for example in shown), default=0)
+    width = max((cell_len(example.place) for example in shown), default=0)
     for example in shown:
-        start = f"      {example.place}{' ' * (width - _columns(example.place))}  "
-        yield from _wrapped(example.detail, start, " " * _columns(start))
+        start = f"      {set_cell_size(example.place, width)}  "
+        yield from _wrapped(example.detail, start, " " * cell_len(start))
     if more := len(problem.examples) - len(shown):
         yield f"      and {more:,} more"
 
 
 def _wrapped(text: str, first: str, then: str) -> list[str]:
-    """Lines of at most _WIDTH columns, broken at spaces; Japanese letters are two columns wide."""
-    lines, line, gap = [], first, ""
-    for word in text.split():
-        if gap and _columns(line) + 1 + _columns(word) > _WIDTH:
-            lines.append(line)
-            line, gap = then, ""
-        line, gap = line + gap + word, " "
-    return [line.rstrip() for line in (*lines, line)]
-
-
-def _columns(text: str) -> int:
-    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+    lines = textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=then,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [first.rstrip()]
 
 
 def _verdict(report: Report) -> str:
