@@ -14,7 +14,6 @@ from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.part import (
     Attributes,
     VectorRows,
-    as_float32,
     check_sums,
     part_image,
     read_part,
@@ -34,12 +33,8 @@ class Verified:
 
     parts: int
     rows: int
-    distinct: int
     bad: dict[str, str] = field(default_factory=dict)
     """What is wrong, by the name of the part file."""
-
-    least_cosine: float | None = None
-    """Between two vectors of the same text; None if no text is in two parts."""
 
 
 def verify(root: Path, fingerprint: Fingerprint, quarantine: bool, tick: Tick) -> Verified:
@@ -68,10 +63,8 @@ def verify(root: Path, fingerprint: Fingerprint, quarantine: bool, tick: Tick) -
                 _move_aside(path)
         tick(1)
     if bad and not quarantine:
-        return Verified(len(part_paths(folder)), 0, 0, bad)
-    cache = VectorCache.open(root, fingerprint)
-    distinct, least = _duplicates(cache)
-    return Verified(len(part_paths(folder)), len(cache), distinct, bad, least)
+        return Verified(len(part_paths(folder)), 0, bad)
+    return Verified(len(part_paths(folder)), len(VectorCache.open(root, fingerprint)), bad)
 
 
 def compact(root: Path, fingerprint: Fingerprint, made_by: Attributes) -> int:
@@ -112,19 +105,6 @@ def _write_joined(cache: VectorCache, made_by: Attributes) -> set[Path]:
         write_atomic(path, image)
         written.add(path)
     return written
-
-
-def _duplicates(cache: VectorCache) -> tuple[int, float | None]:
-    """How many distinct texts there are, and the least cosine between two vectors of one text."""
-    winners = cache.rows(cache.keys)
-    doubled = np.flatnonzero(winners != np.arange(len(cache)))
-    if len(doubled) == 0:
-        return len(cache), None
-    one = as_float32(cache.gather(winners[doubled]))
-    other = as_float32(cache.gather(doubled))
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    cosine = (one * other).sum(axis=1) / np.maximum(lengths, 1e-30)
-    return len(cache) - len(doubled), float(cosine.min())
 
 
 def _move_aside(path: Path) -> None:

@@ -5,15 +5,14 @@ coordination: names are unique, and a part is complete or absent.
 """
 
 import datetime
-import functools
 import json
 import os
 import platform
-import queue
 import secrets
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -24,7 +23,7 @@ from ecgpipe.files import write_atomic
 
 SEAL_ROWS = 4096
 SEAL_AFTER_S = 60.0
-_WAITING_BATCHES = 16
+_WAITING_BATCHES = 16  # bounds memory if the disk is slower than the device
 
 
 class VectorWriter:
@@ -68,14 +67,8 @@ class VectorWriter:
             rows = rows.chosen(finite)
         self._pending.append(rows)
         self._n_pending += len(rows.keys)
-        if self._n_pending >= SEAL_ROWS:
-            self.seal()
-        else:
-            self.seal_if_old()
-
-    def seal_if_old(self) -> None:
-        """Seal if the last seal was a minute ago. Raises as `add`."""
-        if time.monotonic() - self._last_seal >= SEAL_AFTER_S:
+        is_old = time.monotonic() - self._last_seal >= SEAL_AFTER_S
+        if is_old or self._n_pending >= SEAL_ROWS:
             self.seal()
 
     def seal(self) -> None:
@@ -112,23 +105,19 @@ class BackgroundWriter:
 
     def __init__(self, writers: Sequence[VectorWriter]) -> None:
         self._writers = writers
-        self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue(
-            _WAITING_BATCHES  # bounds memory if the disk is slower than the device
-        )
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._work, name="vector-writer", daemon=True)
+        self._pool = ThreadPoolExecutor(1, "vector-writer")
+        self._waiting: deque[Future[None]] = deque()
 
     def add(self, writer: VectorWriter, rows: VectorRows) -> None:
-        """Hand rows over; blocks only while the queue is full.
+        """Hand rows over; blocks only while many batches wait.
 
         Raises:
             StoreError: earlier rows could not be written.
         """
-        self._raise_error()
-        self._waiting.put(functools.partial(writer.add, rows))
+        self._waiting.append(self._pool.submit(writer.add, rows))
+        self._check_results(_WAITING_BATCHES)
 
     def __enter__(self) -> "BackgroundWriter":
-        self._thread.start()
         return self
 
     def __exit__(
@@ -137,35 +126,12 @@ class BackgroundWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._waiting.put(None)
-        self._thread.join()
+        with self._pool:
+            self._waiting.extend(self._pool.submit(writer.seal) for writer in self._writers)
         if error is None:
-            self._raise_error()
+            self._check_results(0)
 
-    def _work(self) -> None:
-        """Write until the end marker; after a failure only empty the queue, so that `add` never
-        blocks."""
-        while True:
-            try:
-                job = self._waiting.get(timeout=SEAL_AFTER_S)
-            except queue.Empty:  # nothing came for a while: seal old rows all the same
-                job = self._seal_old
-            if self._error is None:
-                try:
-                    (job or self._seal_all)()
-                except Exception as error:
-                    self._error = error
-            if job is None:
-                return
-
-    def _seal_old(self) -> None:
-        for writer in self._writers:
-            writer.seal_if_old()
-
-    def _seal_all(self) -> None:
-        for writer in self._writers:
-            writer.seal()
-
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
+    def _check_results(self, most_waiting: int) -> None:
+        """Wait until at most so many batches wait, and raise the error of any that is done."""
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > most_waiting):
+            self._waiting.popleft().result()

@@ -62,7 +62,7 @@ def planned_rows(source: SourceRows, config: DataConfig) -> SourceRows:
     """The source without rows that another source has too, and without those beyond data.limit."""
     kinds = {other.kind for other in config.sources}
     rows, left_out = RowTable.of(source.rows), dict(source.left_out)
-    if copies := sum(also_in in kinds for also_in in rows.column("also_in")):
+    if copies := sum(also_in in kinds for also_in in rows.table["also_in"].to_pylist()):
         rows = RowTable.of(row for row in rows if row.also_in not in kinds)
         left_out[f"records of {source.name} that another source has too"] = copies
     if config.limit is not None and config.limit < len(rows):

@@ -6,7 +6,7 @@ Owns how rows are stored. Must not know what a column means.
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any, overload
+from typing import Any
 
 import pyarrow as pa
 
@@ -61,17 +61,10 @@ class RowTable(Sequence[SourceRow]):
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    @overload
-    def __getitem__(self, place: int) -> SourceRow: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> "RowTable": ...
-
-    def __getitem__(self, place: int | slice) -> "SourceRow | RowTable":
+    def __getitem__(self, place: Any) -> Any:
+        """One row, or the `RowTable` of a slice."""
         if isinstance(place, slice):
-            start, stop, step = place.indices(len(self))
-            assert step == 1, "rows are sliced without gaps"
-            return RowTable(self.table.slice(start, max(stop - start, 0)))
+            return RowTable(self.table[place])
         number = range(len(self))[place]
         return next(iter(self[number : number + 1]))
 
@@ -82,8 +75,3 @@ class RowTable(Sequence[SourceRow]):
                 row: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
                 row["findings"] = tuple(row["findings"])
                 yield SourceRow(**row)
-
-    def column(self, name: str) -> list[Any]:
-        """One field of all rows."""
-        values: list[Any] = self.table.column(name).to_pylist()
-        return values

@@ -10,8 +10,7 @@ What the file states takes precedence. Nothing is guessed: a recording without a
 come from.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,22 +120,6 @@ def to_record(values: npt.NDArray[Any], facts: Facts, path: Path, form: str) -> 
             signal_mv[place] = row.astype(np.float64) * scale
     arranged, notes = arrange_leads(leads, list(signal_mv))
     return EcgRecord(arranged, rate_hz, notes, {"format": form})
-
-
-@contextlib.contextmanager
-def reading(path: Path, failed: str) -> Iterator[None]:
-    """Turn any error of a parser into a RecordError: file name, what `failed`, kind of error.
-
-    A missing or forbidden file stays what it is.
-    """
-    try:
-        yield
-    except (RecordError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:
-        raise RecordError(
-            Reason.UNREADABLE, f"{path.name} {failed} ({type(error).__name__})"
-        ) from None
 
 
 def check_shape(shape: Sequence[int], dtype: npt.DTypeLike, path: Path) -> None:

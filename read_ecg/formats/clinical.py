@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +44,6 @@ _SIGNED_BY = re.compile(
 _MAX_STATEMENTS = 4000  # characters
 
 
-class Parser(Protocol):
-    """The interface of ecgdatakit's parsers that we use."""
-
-    def parse(self, file_path: Path) -> "ecgdatakit.ECGRecord":
-        """Read a file."""
-
-
 @dataclass(frozen=True)
 class Channel:
     """One decoded signal, with the scale its file states."""
@@ -66,19 +59,14 @@ class Channel:
     """In `unit`."""
 
 
-def check_size(path: Path, limit: int = MAX_FILE_BYTES) -> None:
-    """Refuse a file that is too large for an ECG, before any of it is read."""
+def checked_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """The file's content; a file that is too large for an ECG is refused before it is read."""
     size = path.stat().st_size
     if size > limit:
         raise RecordError(
             Reason.UNREADABLE,
             f"{path.name} has {size / 2**20:,.0f} MB; an ECG may have up to {limit >> 20} MB",
         )
-
-
-def checked_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
-    """The file's content, unless it is too large."""
-    check_size(path, limit)
     return path.read_bytes()
 
 
@@ -110,12 +98,12 @@ def _safe_message(error: Exception, path: Path) -> str:
 
 
 def parse_with(
-    parser: Parser, path: Path, verdicts: Mapping[str, Reason | str]
+    parser: Any, path: Path, verdicts: Mapping[str, Reason | str]
 ) -> tuple["ecgdatakit.ECGRecord", tuple[str, ...]]:
     """Run a parser of ecgdatakit and decide about its warnings.
 
     Args:
-        parser: of the file's format.
+        parser: ecgdatakit's, of the file's format.
         path: the file.
         verdicts: part of a warning's text -> the reason to refuse the file, or a note for the
             record. Other warnings are dropped; a checksum warning always refuses the file.

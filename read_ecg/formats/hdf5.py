@@ -22,9 +22,9 @@ from ecgpipe.read_ecg.formats.bare_array import (
     Facts,
     check_shape,
     read_facts,
-    reading,
     to_record,
 )
+from ecgpipe.read_ecg.formats.clinical import reasons
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -56,7 +56,7 @@ def read_hdf5(path: Path, recording_id: str = "") -> EcgRecord:
     """
     import h5py
 
-    with reading(path, "cannot be read as HDF5"), h5py.File(path, "r") as file:
+    with reasons(path, "HDF5"), h5py.File(path, "r") as file:
         facts = read_facts(path, _CODE15 if _is_code15(file) else None)
         values = _one_recording(file, facts, recording_id, path)
     return to_record(_without_padding(values, path), facts, path, "HDF5")

@@ -18,9 +18,9 @@ from ecgpipe.read_ecg.formats.bare_array import (
     MAX_VALUES,
     check_shape,
     read_facts,
-    reading,
     to_record,
 )
+from ecgpipe.read_ecg.formats.clinical import reasons
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
 
 _VERSION_5 = b"MATLAB 5.0 MAT-file"
@@ -54,7 +54,7 @@ def read_matlab(path: Path) -> EcgRecord:
                 f"{path.name} is a MATLAB 7.3 file; save it with `save(name, '-v7')`",
             )
     facts = read_facts(path)
-    with reading(path, "cannot be read as MATLAB"):
+    with reasons(path, "MATLAB"):
         values = _matrix(path, facts.variable)
     return to_record(values, facts, path, "MATLAB")
 

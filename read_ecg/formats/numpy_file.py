@@ -20,9 +20,9 @@ from ecgpipe.read_ecg.formats.bare_array import (
     check_facts,
     check_shape,
     read_facts,
-    reading,
     to_record,
 )
+from ecgpipe.read_ecg.formats.clinical import reasons
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
 
 _NPY = b"\x93NUMPY"
@@ -48,7 +48,7 @@ def read_numpy(path: Path) -> EcgRecord:
     Raises:
         RecordError: it is damaged or holds objects, or rate, units or leads are not stated.
     """
-    with reading(path, "is not a complete NumPy file"):
+    with reasons(path, "NumPy"):
         with path.open("rb") as file:
             is_archive = file.read(4) == _ZIP
         return _read_archive(path) if is_archive else _read_array(path)

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from ecgpipe.read_ecg.datasets.splits import assign_splits
 _RECORDS_AT_ONCE = 1024
 
 
-class Plan(Sequence[Planned]):
+class Plan:
     """All planned records, by slot."""
 
     def __init__(self, sources: Iterable[tuple[SourceRows, Sequence[str]]]) -> None:
@@ -58,23 +58,13 @@ class Plan(Sequence[Planned]):
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
-    @overload
-    def __getitem__(self, slot: int) -> Planned: ...
-
-    @overload
-    def __getitem__(self, slot: slice) -> list[Planned]: ...
-
-    def __getitem__(self, slot: int | slice) -> Planned | list[Planned]:
-        if isinstance(slot, slice):
-            start, stop, step = slot.indices(len(self))
-            assert step == 1, "plans are sliced without gaps"
-            return list(self._planned(self._table.slice(start, max(stop - start, 0))))
-        number = range(len(self))[slot]
-        return self[number : number + 1][0]
+    def of_slots(self, slots: range) -> list[Planned]:
+        """The records of consecutive slots."""
+        return list(self._planned(self._table.slice(slots.start, len(slots))))
 
     def __iter__(self) -> Iterator[Planned]:
         for first in range(0, len(self), _RECORDS_AT_ONCE):
-            yield from self[first : first + _RECORDS_AT_ONCE]
+            yield from self._planned(self._table.slice(first, _RECORDS_AT_ONCE))
 
     def count_patients(self, among: npt.NDArray[np.bool_]) -> int:
         """The number of patients of some records.
@@ -123,10 +113,9 @@ class Plan(Sequence[Planned]):
         if not len(repeated):
             return
         second = int(repeated[np.argmin(order[repeated])])
-        first = ids.index(ids[second]).as_py()
+        one, other = (self._table["place"][n] for n in (ids.index(ids[second]).as_py(), second))
         raise SourceError(
-            f"Two rows have the same record_id: {self[first].row.place} and"
-            f" {self[second].row.place}. Give every ECG its own."
+            f"Two rows have the same record_id: {one} and {other}. Give every ECG its own."
         )
 
 

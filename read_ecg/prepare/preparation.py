@@ -268,7 +268,7 @@ def _write_shards(
 
 def _shard_job(shard: int, writer: SignalStoreWriter, config: DataConfig, plan: Plan) -> ShardJob:
     slots = writer.planned(shard)
-    recordings = tuple(plan[slots.start : slots.stop])
+    recordings = tuple(plan.of_slots(slots))
     return ShardJob(writer.shard_plan(shard), recordings, config)
 
 

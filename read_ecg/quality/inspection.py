@@ -100,6 +100,8 @@ def heart_rate(signal_mv: Array, rate_hz: float) -> float | None:
     Returns:
         None if the recording is too short, or has fewer than three clear peaks.
     """
+    from scipy.signal import find_peaks  # slow to import
+
     steepness = _steepness(signal_mv, rate_hz)
     if steepness is None:
         return None
@@ -109,10 +111,11 @@ def heart_rate(signal_mv: Array, rate_hz: float) -> float | None:
     usual = float(np.median(steepness))
     if height < 2 * usual:
         return None
-    beats = _beats(steepness, usual + _BEAT_FROM * (height - usual))
+    level = usual + _BEAT_FROM * (height - usual)
+    beats, _ = find_peaks(steepness, level, distance=_REFRACTORY_S * _STEEPNESS_HZ)
     if len(beats) < 3:
         return None
-    return 60 * _STEEPNESS_HZ * (len(beats) - 1) / (beats[-1] - beats[0])
+    return float(60 * _STEEPNESS_HZ * (len(beats) - 1) / (beats[-1] - beats[0]))
 
 
 def _names(which: Mask) -> tuple[str, ...]:
@@ -148,34 +151,15 @@ def _steepness(signal_mv: Array, rate_hz: float) -> Array | None:
     n = int(signal_mv.shape[1] / rate_hz * _STEEPNESS_HZ)
     if not len(signal_mv) or n < 3 * _STEEPNESS_HZ or rate_hz < _STEEPNESS_HZ / 2:
         return None
-    slopes = np.diff(_smooth(signal_mv, round(0.02 * rate_hz)), axis=1)
+    from scipy.ndimage import uniform_filter1d  # slow to import
+
+    smooth_mv = uniform_filter1d(signal_mv, max(1, round(0.02 * rate_hz)), mode="nearest")
+    slopes = np.diff(smooth_mv, axis=1)
     size = np.sqrt((slopes**2).mean(axis=1, keepdims=True))
     # All leads have the same weight, and a spike counts for at most ten times the usual slope.
     energy = (np.minimum(np.abs(slopes) / np.where(size > 0, size, 1), 10) ** 2).sum(axis=0)
     edges = (np.arange(n + 1) * (len(energy) / n)).astype(int)
     sums = np.concatenate(([0.0], np.cumsum(energy)))[edges]
-    smoothed = _smooth(np.diff(sums)[None], round(0.1 * _STEEPNESS_HZ))[0]
+    smoothed = uniform_filter1d(np.diff(sums), round(0.1 * _STEEPNESS_HZ), mode="nearest")
     steepness: Array = np.sqrt(np.maximum(smoothed, 0))
     return steepness
-
-
-def _smooth(signals: Array, samples: int) -> Array:
-    """A moving mean along time, as long as the signals."""
-    width = max(1, samples)
-    padded = np.pad(signals, ((0, 0), (width // 2 + 1, width - width // 2 - 1)), "edge")
-    sums = np.cumsum(padded, axis=1)
-    means: Array = (sums[:, width:] - sums[:, :-width]) / width
-    return means
-
-
-def _beats(steepness: Array, level: float) -> list[int]:
-    """Indices of the peaks above `level`; of two within a refractory period, only the higher."""
-    inner = steepness[1:-1]
-    peaks = np.flatnonzero((inner >= steepness[:-2]) & (inner > steepness[2:]) & (inner >= level))
-    beats: list[int] = []
-    for peak in (peaks + 1).tolist():
-        if not beats or peak - beats[-1] >= _REFRACTORY_S * _STEEPNESS_HZ:
-            beats.append(peak)
-        elif steepness[peak] > steepness[beats[-1]]:
-            beats[-1] = peak
-    return beats

@@ -32,8 +32,7 @@ def cached(root: Path) -> VectorCache:
 def test_a_good_cache_verifies(tmp_path: Path) -> None:
     add(tmp_path, rows_for(*range(10)), rows_for(*range(10, 15)))
     found = check(tmp_path)
-    assert (found.parts, found.rows, found.distinct, found.bad) == (2, 15, 15, {})
-    assert found.least_cosine is None
+    assert (found.parts, found.rows, found.bad) == (2, 15, {})
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "foreign", "other fingerprint"])
@@ -59,15 +58,8 @@ def test_a_bad_part_is_moved_aside_and_the_rest_served(tmp_path: Path, damage: s
     assert check(tmp_path).bad == {}
 
 
-def test_texts_in_two_parts_are_compared(tmp_path: Path) -> None:
-    add(tmp_path, rows_for(1, 2), rows_for(1, value=1.0))
-    found = check(tmp_path)
-    assert (found.rows, found.distinct) == (3, 2)
-    assert found.least_cosine == pytest.approx(1 / np.sqrt(2))
-
-
 def test_an_empty_cache_verifies(tmp_path: Path) -> None:
-    assert check(tmp_path) == vector_upkeep.Verified(0, 0, 0)
+    assert check(tmp_path) == vector_upkeep.Verified(0, 0)
 
 
 def test_only_old_leftovers_are_removed(tmp_path: Path) -> None:
