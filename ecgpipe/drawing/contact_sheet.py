@@ -75,7 +75,7 @@ def _heading_and_footer(heading: str, notice: str, words: Words) -> Iterator[Tex
         notice = truncate(notice, _TITLE_MM, room_mm * 0.33, bold=True)
         yield Text(right_mm, top_mm, notice, _TITLE_MM, "right", bold=True)
     yield Text(_LEFT_MM, 4.0, str(HALF), _SMALL_MM, bold=True)
-    yield Text(right_mm, 4.0, f"ecgpipe. {words.research}", _SMALL_MM, "right", faint=True)
+    yield Text(right_mm, 4.0, f"ecgpipe. {words['research']}", _SMALL_MM, "right", faint=True)
 
 
 def _captions(thumbnail: Thumbnail, left_mm: float, top_mm: float, chart: Chart) -> Iterator[Text]:

@@ -216,7 +216,9 @@ def _gap_texts(ecg: Ecg, panels: Sequence[Panel], scale: Scale, words: Words) ->
         y_mm = panel.baseline_mm - 0.35 * size_mm
         for start_s, end_s in _gaps(lead_mv, ecg.rate_hz, panel):
             ended = start_s >= ecg.end_s - 1.5 / ecg.rate_hz and not absent
-            label = words.no_signal if absent else words.ended if ended else words.no_reading
+            label = (
+                words["no_signal"] if absent else words["ended"] if ended else words["no_reading"]
+            )
             x_mm = panel.left_mm + ((start_s + end_s) / 2 - panel.start_s) * scale.mm_per_s
             if width_of(label, size_mm) < (end_s - start_s) * scale.mm_per_s - 1:
                 yield Text(x_mm, y_mm, label, size_mm, align="center", faint=True)
@@ -242,7 +244,7 @@ def _missing_leads_text(ecg: Ecg, n_rows: int, box: Box, scale: Scale, words: Wo
     return Text(
         box.left_mm + box.width_mm / 2,
         box.bottom_mm + (N_ROWS - n_rows) * scale.row_mm / 2,
-        f"{', '.join(missing)}: {words.no_signal}",
+        f"{', '.join(missing)}: {words['no_signal']}",
         0.75 * scale.name_mm,
         align="center",
         faint=True,

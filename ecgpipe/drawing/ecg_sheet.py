@@ -98,28 +98,28 @@ def _facts(ecg: Ecg, captions: Captions, words: Words) -> Iterator[str]:
     length_s = end_s if captions.length_s is None else captions.length_s
     # 0.05 s is below the printed precision.
     if captions.start_s > 0 or length_s > end_s + 0.05:
-        yield words.shown.format(f"{captions.start_s:.1f}–{end_s:.1f}", f"{length_s:.1f}")
+        yield words["shown"].format(f"{captions.start_s:.1f}–{end_s:.1f}", f"{length_s:.1f}")
     else:
         yield f"{length_s:.1f} s"
     if captions.heart_rate_bpm is not None:
-        yield words.heart_rate.format(f"{captions.heart_rate_bpm:.0f}")
+        yield words["heart_rate"].format(f"{captions.heart_rate_bpm:.0f}")
     yield from captions.remarks
 
 
 def _findings_lines(captions: Captions, words: Words, width_mm: float) -> list[str]:
-    unknown = words.unknown if captions.findings is None else words.none_stated
+    unknown = words["unknown"] if captions.findings is None else words["none_stated"]
     first, *others = captions.findings or (unknown,)
-    parts = [words.findings + first, *others]
-    return wrap(parts, words.separator, _BODY_MM, width_mm, _FINDINGS_LINES)
+    parts = [words["findings"] + first, *others]
+    return wrap(parts, words["separator"], _BODY_MM, width_mm, _FINDINGS_LINES)
 
 
 def _lead_remarks(ecg: Ecg, captions: Captions, words: Words) -> Iterator[str]:
     twelve = [lead for column in zip(*LAYOUT, strict=True) for lead in column]
     shown_or_flat = (*ecg.present_leads, *captions.flat_leads)
     if missing := [lead for lead in twelve if lead not in shown_or_flat]:
-        yield words.missing_leads + ", ".join(missing)
+        yield words["missing_leads"] + ", ".join(missing)
     if captions.flat_leads:
-        yield words.flat_leads + ", ".join(captions.flat_leads)
+        yield words["flat_leads"] + ", ".join(captions.flat_leads)
 
 
 def _column_times(ecg: Ecg, chart: Chart) -> Iterator[Text]:
@@ -140,6 +140,6 @@ def _footer(words: Words, chart: Chart) -> Iterator[Text]:
     y_mm = chart.box.bottom_mm - 5.0
     yield Text(chart.box.left_mm, y_mm, str(FULL), _BODY_MM, bold=True)
     middle_mm = chart.box.left_mm + chart.box.width_mm / 2
-    yield Text(middle_mm, y_mm, words.baseline, _SMALL_MM, align="center", faint=True)
-    research = f"ecgpipe. {words.research}"
+    yield Text(middle_mm, y_mm, words["baseline"], _SMALL_MM, align="center", faint=True)
+    research = f"ecgpipe. {words['research']}"
     yield Text(chart.box.right_mm, y_mm, research, _SMALL_MM, align="right", faint=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ecgpipe.evaluate.analyses.registry import ANALYSES
+from ecgpipe.evaluate.report.page import made_rows
 from ecgpipe.evaluate.report.tables import (
     absent_classes,
     analysis_tables,
@@ -18,8 +19,8 @@ from ecgpipe.evaluate.report.tables import (
     variants_table,
 )
 from ecgpipe.evaluate.results import Metric, Results, TaskResults
-from ecgpipe.evaluate.table import Column, Table, area, shown
-from ecgpipe.evaluate.words import Words
+from ecgpipe.evaluate.table import Column, Table, area, percent, shown
+from ecgpipe.evaluate.words import Words, word
 
 LEGEND = (
     "hit@k of a class: the share of its ECGs for which it is among the k best candidates."
@@ -36,7 +37,7 @@ _NAMES_OF_FINDINGS = ("class", "truth", "predicted", "candidate", "findings")
 
 def render_report(results: Results) -> str:
     """The whole report as Markdown."""
-    parts = [f"# {results['run']}", _notice(results), *_data(results), *_glance(results), LEGEND]
+    parts = [f"# {results['run']}", _notice(results), *_glance(results), LEGEND]
     for name, task in results["tasks"].items():
         parts += _task(name, task)
     parts += _analyses(results)
@@ -56,31 +57,6 @@ def _notice(results: Results) -> str:
     return f"**{results['notice']}**" if results["notice"] else ""
 
 
-def _data(results: Results) -> list[str]:
-    data, text, training = results["data"], results["text"], results["training"]
-    rejected = ", ".join(f"{reason} {n:,}" for reason, n in data["rejected_by_reason"].items())
-    rows = [
-        ("records planned", f"{data['planned']:,}"),
-        ("records prepared", f"{data['prepared']:,} of {data['patients']:,} patients"),
-        ("records rejected", f"{data['rejected']:,}" + (f" ({rejected})" if rejected else "")),
-        ("split by patient", ", ".join(f"{k} {n:,}" for k, n in data["splits"].items())),
-        ("notes on signals", ", ".join(f"{k} {n:,}" for k, n in data["notes"].items()) or "none"),
-        (
-            "distinct texts embedded",
-            f"{text['distinct']:,} ({text['distinct_of_records']:,} of records, the rest of"
-            f" classes), {text['width']} wide",
-        ),
-        ("language model", f"`{text['model']}`"),
-        ("prompt", text["prompt"]),
-        (
-            "training",
-            f"{training['epochs']} epochs; epoch {training['best_epoch']} kept, by validation"
-            f" {training['best_by']}",
-        ),
-    ]
-    return ["## Data, texts, training", markdown_lines(("", ""), rows)]
-
-
 def _glance(results: Results) -> Iterator[str]:
     table = glance(results)
     if table.rows:
@@ -92,10 +68,11 @@ def _glance(results: Results) -> Iterator[str]:
 def _task(name: str, task: TaskResults) -> Iterator[str]:
     classes = task["classes"]
     n_macro = sum(entry["n"] >= task["min_positives"] for entry in classes.values())
+    why = word("text", "why_single" if task["kind"] == "single_label" else "why_multi")["en"]
     yield f"## {name} ({task['title']['ja']})"
     yield (
         f"{task['n']:,} ECGs of the {task['split']} split, {len(classes)} candidates;"
-        f" {task['n_left_out']:,} ECGs left out ({_why_left_out(task)}). Macro metrics are over the"
+        f" {task['n_left_out']:,} ECGs left out ({why}). Macro metrics are over the"
         f" {n_macro} classes with at least {task['min_positives']} ECGs. Intervals are 95 %: of"
         " summaries and areas by resampling patients, of hit@k by Wilson."
         f" {_baselines(task)} Source: {task['source']}."
@@ -134,12 +111,6 @@ def _baselines(task: TaskResults) -> str:
     )
 
 
-def _why_left_out(task: TaskResults) -> str:
-    if task["kind"] == "single_label":
-        return "none or several of these classes"
-    return "none of these classes"
-
-
 def _analyses(results: Results) -> Iterator[str]:
     for name in results["analyses"]:
         tables = [table for table in analysis_tables(results, name) if table.place == "open"]
@@ -154,14 +125,11 @@ def _analyses(results: Results) -> Iterator[str]:
 
 
 def _made(results: Results) -> list[str]:
-    made = results["provenance"]
-    packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
+    rows = [(words["en"], value["en"]) for words, value in made_rows(results)]
     return [
-        "## How this was made",
-        f"ecgpipe {made['ecgpipe']} (commit {made['git_commit'] or 'unknown'}) on"
-        f" {made['created']}, Python {made['python']}, {packages}. Fingerprint of the text vectors:"
-        f" `{results['text']['fingerprint'][:16]}`. The settings are in results.json.",
-        "Not a medical device: for research, not for the care of a patient.",
+        f"## {word('sections', 'made')['en']}",
+        markdown_lines(("", ""), rows),
+        word("text", "not_device")["en"],
     ]
 
 

@@ -6,7 +6,6 @@ Owns which sections the page has and what is in each. How they look is page.html
 import base64
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -59,67 +58,20 @@ _SHADES = 8
 _ONLY_IN_CSV = ("n_val", "prevalence", "threshold")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskSection:
-    """What the page shows of one task."""
-
-    name: str
-    block: TaskResults
-    facts: list[Words]
-    summary: Table
-    classes: Table
-    absent: Words | None
-    charts: Mapping[str, Plot]
-    """roc, pr and reliability, where they exist."""
-
-    confusion: dict[str, Any] | None
-    mistakes: Table | None
-    ece: Words | None
-    bins: Table | None
-    variants: Table | None
-    variants_about: Words
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnalysisSection:
-    """What the page shows of one analysis, or of the training."""
-
-    name: str
-    title: Words
-    about: Words | None = None
-    charts: list[Plot]
-    tables: list[Table]
-    examples: list[dict[str, Any]]
-    """Example ECGs by task, with their pictures."""
-
-    @property
-    def open(self) -> list[Table]:
-        """The tables shown at once."""
-        return [table for table in self.tables if table.place == "open"]
-
-    @property
-    def folded(self) -> list[Table]:
-        """The tables shown on a click."""
-        return [table for table in self.tables if table.place == "folded"]
-
-
 def page_view(results: Results, pictures: Mapping[str, bytes], language: str) -> dict[str, Any]:
     """The variables of page.html."""
     tasks = [_task(name, task) for name, task in results["tasks"].items()]
     analyses = [_analysis(results, name, pictures) for name in results["analyses"]]
     if plot := training_chart(results):
         tables = [training_table(results)]
-        title = word("sections", "training")
-        analyses.append(
-            AnalysisSection(name="training", title=title, charts=[plot], tables=tables, examples=[])
-        )
+        analyses.append(_section("training", word("sections", "training"), [plot], tables))
     return {
         "r": results,
         "language": language,
         "contents": [
             ("glance", word("sections", "glance")),
-            *((f"task-{n}", task.block["title"]) for n, task in enumerate(tasks, 1)),
-            *((each.name, each.title) for each in analyses),
+            *((f"task-{n}", task["block"]["title"]) for n, task in enumerate(tasks, 1)),
+            *((each["name"], each["title"]) for each in analyses),
             *((name, word("sections", name)) for name in ("made", "glossary")),
         ],
         "glance": list(_glance(results)),
@@ -150,7 +102,7 @@ def _glance(results: Results) -> Iterator[dict[str, Any]]:
             }
 
 
-def _task(name: str, task: TaskResults) -> TaskSection:
+def _task(name: str, task: TaskResults) -> dict[str, Any]:
     charts = {
         chart.name.removeprefix(f"{name}-"): chart
         for chart in task_charts(name, task)
@@ -158,21 +110,21 @@ def _task(name: str, task: TaskResults) -> TaskSection:
     }
     confusion, calibration = task["confusion"], task["calibration"]
     absent = absent_classes(task)
-    return TaskSection(
-        name=name,
-        block=task,
-        facts=list(_facts(task)),
-        summary=summary_table(name, task),
-        classes=_occurring(classes_table(name, task)),
-        absent=joined(absent, LIST) if absent else None,
-        charts=charts,
-        confusion=_confusion(confusion, task) if confusion else None,
-        mistakes=mistakes_table(name, confusion, task) if confusion else None,
-        ece=_ece(calibration) if calibration else None,
-        bins=calibration_table(name, calibration) if calibration else None,
-        variants=variants_table(name, task),
-        variants_about=joined([words for words, _ in variants(task)], LIST),
-    )
+    return {
+        "name": name,
+        "block": task,
+        "facts": list(_facts(task)),
+        "summary": summary_table(name, task),
+        "classes": _occurring(classes_table(name, task)),
+        "absent": joined(absent, LIST) if absent else None,
+        "charts": charts,
+        "confusion": _confusion(confusion, task) if confusion else None,
+        "mistakes": mistakes_table(name, confusion, task) if confusion else None,
+        "ece": _ece(calibration) if calibration else None,
+        "bins": calibration_table(name, calibration) if calibration else None,
+        "variants": variants_table(name, task),
+        "variants_about": joined([words for words, _ in variants(task)], LIST),
+    }
 
 
 def _occurring(table: Table) -> Table:
@@ -234,25 +186,35 @@ def _ece(calibration: Calibration) -> Words:
     )
 
 
-def _analysis(results: Results, name: str, pictures: Mapping[str, bytes]) -> AnalysisSection:
+def _analysis(results: Results, name: str, pictures: Mapping[str, bytes]) -> dict[str, Any]:
     block, tasks = results["analyses"][name], results["tasks"]
     is_examples = name == "examples"  # shown with their pictures instead of in tables
-    return AnalysisSection(
-        name=name,
-        title=ANALYSES[name].title,
-        about=ANALYSES[name].about(block, tasks),
-        charts=analysis_charts(results, name),
-        tables=[] if is_examples else analysis_tables(results, name),
-        examples=[
-            {
-                "title": tasks[task]["title"],
-                "n_classes": len(tasks[task]["classes"]),
-                "chosen": [_example(tasks[task], e, pictures.get(e["record_id"])) for e in chosen],
-            }
-            for task, chosen in (block.items() if is_examples else ())
-            if chosen
-        ],
-    )
+    tables = [] if is_examples else analysis_tables(results, name)
+    section = _section(name, ANALYSES[name].title, analysis_charts(results, name), tables)
+    section["about"] = ANALYSES[name].about(block, tasks)
+    section["examples"] = [
+        {
+            "title": tasks[task]["title"],
+            "n_classes": len(tasks[task]["classes"]),
+            "chosen": [_example(tasks[task], e, pictures.get(e["record_id"])) for e in chosen],
+        }
+        for task, chosen in (block.items() if is_examples else ())
+        if chosen
+    ]
+    return section
+
+
+def _section(name: str, title: Words, charts: list[Plot], tables: list[Table]) -> dict[str, Any]:
+    """One analysis, or the training: charts, tables shown at once, tables shown on a click."""
+    return {
+        "name": name,
+        "title": title,
+        "about": None,
+        "charts": charts,
+        "open": [table for table in tables if table.place == "open"],
+        "folded": [table for table in tables if table.place == "folded"],
+        "examples": [],
+    }
 
 
 def _example(task: TaskResults, one: Mapping[str, Any], picture: bytes | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ecgpipe.drawing.ecg_sheet import Captions, ecg_sheet
 from ecgpipe.drawing.fonts import bundled_font, find_fonts, missing_glyphs
 from ecgpipe.drawing.rendering import render
 from ecgpipe.drawing.shapes import Chart, Panel, Sheet, width_of, wrap
-from ecgpipe.drawing.words import ENGLISH, JAPANESE
+from ecgpipe.drawing.words import words_in
 from ecgpipe.errors import ConfigError
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.read_ecg.signal.record import LEADS
@@ -33,7 +33,7 @@ def silence(seconds: float = 10.0, rate_hz: float = 500) -> npt.NDArray[np.float
 
 
 def chart_of(signal_mv: npt.NDArray[np.floating], rate_hz: float = 500) -> Chart:
-    return ecg_chart(Ecg(signal_mv, rate_hz, LEADS), 16.0, 14.0, FULL, ENGLISH)
+    return ecg_chart(Ecg(signal_mv, rate_hz, LEADS), 16.0, 14.0, FULL, words_in("en"))
 
 
 def panels_of(chart: Chart, lead: str) -> list[Panel]:
@@ -92,7 +92,7 @@ def test_the_scale_does_not_depend_on_the_sampling_rate() -> None:
 def test_traces_hold_every_sample_of_the_file(real_data: Path) -> None:
     """Against wfdb's millivolts: nothing is filtered or dropped; only the median is subtracted."""
     ecg = real(real_data, 1)
-    chart = ecg_chart(ecg, 16.0, 14.0, FULL, ENGLISH)
+    chart = ecg_chart(ecg, 16.0, 14.0, FULL, words_in("en"))
     for panel in chart.panels:
         lead_mv = ecg.signal_mv[LEADS.index(panel.lead)]
         (trace,) = panel.traces
@@ -217,7 +217,7 @@ def test_the_grid_has_lines_every_1_and_5_mm_and_baselines_are_on_it() -> None:
 def test_half_size_halves_time_voltage_and_grid() -> None:
     signal_mv = silence()
     signal_mv[1, 3000:] = 1.0
-    chart = ecg_chart(Ecg(signal_mv, 500, LEADS), 0.0, 0.0, HALF, ENGLISH)
+    chart = ecg_chart(Ecg(signal_mv, 500, LEADS), 0.0, 0.0, HALF, words_in("en"))
     (trace,) = panels_of(chart, "II")[1].traces
     np.testing.assert_allclose(trace[3000] - trace[0], (75.0, 5.0))
     assert (chart.coarse_mm, chart.fine_mm) == (2.5, None)
@@ -226,7 +226,7 @@ def test_half_size_halves_time_voltage_and_grid() -> None:
 def test_lead_names_do_not_overlap_the_traces(real_data: Path) -> None:
     crossed = n_names = 0
     for number in range(1, 41):
-        chart = ecg_chart(real(real_data, number), 16.0, 14.0, FULL, ENGLISH)
+        chart = ecg_chart(real(real_data, number), 16.0, 14.0, FULL, words_in("en"))
         traces = np.concatenate([trace for panel in chart.panels for trace in panel.traces])
         for text, panel in zip(chart.texts, chart.panels, strict=True):
             box = text.box
@@ -324,7 +324,7 @@ def test_the_fonts_have_all_glyphs_of_findings_and_fixed_text() -> None:
         for finding in load_taxonomy(name).findings
     }
     found = find_fonts()
-    for name in (*names, *vars(JAPANESE).values(), *vars(ENGLISH).values()):
+    for name in (*names, *words_in("ja").values(), *words_in("en").values()):
         drawn, path = found.printable(name)
         assert drawn == name
         assert missing_glyphs(path, name) == frozenset()
