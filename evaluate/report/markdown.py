@@ -19,7 +19,7 @@ from ecgpipe.evaluate.report.tables import (
     variants_table,
 )
 from ecgpipe.evaluate.results import Metric, Results, TaskResults
-from ecgpipe.evaluate.table import Column, Table, area, percent, shown
+from ecgpipe.evaluate.table import Column, Table, area, shown
 from ecgpipe.evaluate.words import Words, word
 
 LEGEND = (
