@@ -107,21 +107,38 @@ def clip_loss(
             _without(logits[0], also_true.rows_bB & ~equal_bB),
             _without(logits[1], also_true.columns_Bb.T & ~equal_bB),
         )
+    ecg_to_text, text_to_ecg = _both_directions(
+        logits, duplicates, equal_bB, own_b, text_ids_B, target
+    )
+    return (ecg_to_text + text_to_ecg) / 2
+
+
+def _both_directions(
+    logits: tuple[torch.Tensor, torch.Tensor],
+    duplicates: Duplicates,
+    equal_bB: torch.Tensor,
+    own_b: torch.Tensor,
+    text_ids_B: torch.Tensor | None,
+    target: Pairs | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The losses from ECG to text and from text to ECG, as `clip_loss` defines them."""
     if duplicates == "soft":
         if target is None:
             raise ValueError("duplicates='soft' needs target")
-        ecg_to_text = _soft_cross_entropy(logits[0], target.rows_bB)
-        text_to_ecg = _soft_cross_entropy(logits[1], target.columns_Bb.T)
-    elif duplicates == "unique":
+        return (
+            _soft_cross_entropy(logits[0], target.rows_bB),
+            _soft_cross_entropy(logits[1], target.columns_Bb.T),
+        )
+    if duplicates == "unique":
         assert text_ids_B is not None
-        ecg_to_text, text_to_ecg = _over_distinct_texts(logits, text_ids_B, equal_bB, own_b)
-    else:
-        if duplicates == "mask":
-            others_bB = equal_bB.scatter(1, own_b[:, None], False)
-            logits = _without(logits[0], others_bB), _without(logits[1], others_bB)
-        ecg_to_text = functional.cross_entropy(logits[0], own_b)
-        text_to_ecg = functional.cross_entropy(logits[1], own_b)
-    return (ecg_to_text + text_to_ecg) / 2
+        return _over_distinct_texts(logits, text_ids_B, equal_bB, own_b)
+    if duplicates == "mask":
+        others_bB = equal_bB.scatter(1, own_b[:, None], False)
+        logits = _without(logits[0], others_bB), _without(logits[1], others_bB)
+    return (
+        functional.cross_entropy(logits[0], own_b),
+        functional.cross_entropy(logits[1], own_b),
+    )
 
 
 def siglip_loss(
