@@ -89,17 +89,15 @@ def model_shape(config: TrainConfig, data: TrainingData) -> ModelShape:
 
 def engine_step(config: TrainConfig, data: TrainingData, accelerator: Accelerator) -> TakeStep:
     """A step of the engine, batch after batch, epoch after epoch."""
-    setup = set_up(config, model_shape(config, data), data, accelerator)
-    setup.step.model.train()
-    take = step_for(setup.step, config)
+    step, signals = set_up(config, model_shape(config, data), data, accelerator)
+    step.model.train()
+    take = step_for(step, config)
 
     def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for epoch in range(10**6):
-            setup.step.begin_epoch(epoch)
+            step.begin_epoch(epoch)
             places_nB = epoch_batches(len(data.signals), config.global_batch_size, 0, epoch)
-            yield from zip(
-                setup.signals.batches(places_nB), torch.from_numpy(places_nB), strict=True
-            )
+            yield from zip(signals.batches(places_nB), torch.from_numpy(places_nB), strict=True)
 
     endless = batches()
 

@@ -183,13 +183,15 @@ class Bench:
         if (text, batch) not in self._flops:
             data = training_data(self.sizes, text, batch)
             config = paper_config(text, batch, placement="stream", precision="float32")
-            setup = set_up(config, model_shape(config, self.sizes), data, make_accelerator())
+            step, signals = set_up(
+                config, model_shape(config, self.sizes), data, make_accelerator()
+            )
             places_B = torch.arange(batch, device=self.device)
-            signal = setup.signals.gather(np.arange(batch)).to(self.device)
-            setup.step.model.train()
+            signal = signals.gather(np.arange(batch)).to(self.device)
+            step.model.train()
             with FlopCounterMode(display=False) as counter:
-                inputs = setup.step.inputs(signal, places_B)
-                setup.step.backward(setup.step.forward(inputs, places_B))
+                inputs = step.inputs(signal, places_B)
+                step.backward(step.forward(inputs, places_B))
             self._flops[text, batch] = counter.get_total_flops()
         return self._flops[text, batch]
 

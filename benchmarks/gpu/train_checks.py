@@ -148,8 +148,7 @@ def _losses(
     """
     n_records = sizes.steps_an_epoch_checked * config.global_batch_size
     data = training_data(sizes, "sampled_finding", n_records)
-    setup = set_up(config, model_shape(config, sizes), data, make_accelerator())
-    step = setup.step
+    step, signals = set_up(config, model_shape(config, sizes), data, make_accelerator())
     take_step = CapturedStep(step) if captured else step
     figures: list[torch.Tensor] = []
     step.model.train()
@@ -161,9 +160,7 @@ def _losses(
             step._epoch.fill_(0)
         places_nB = epoch_batches(n_records, config.global_batch_size, config.seed, epoch)
         on_device_nB = torch.from_numpy(places_nB).to(step._epoch.device)
-        for places_B, signal_bLS in zip(
-            on_device_nB, setup.signals.batches(places_nB), strict=True
-        ):
+        for places_B, signal_bLS in zip(on_device_nB, signals.batches(places_nB), strict=True):
             number = min(len(figures), EAGER_STEPS) if kept == "rate" else len(figures)
             step.set_learning_rate(learning_rate(config, number, len(places_nB)))
             figures.append(take_step(signal_bLS, places_B))

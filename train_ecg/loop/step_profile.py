@@ -78,8 +78,7 @@ def profile_step(
         StoreError: a record is damaged.
     """
     accelerator = make_accelerator()
-    setup = set_up(config, shape, data, accelerator)
-    step, signals = setup.step, setup.signals
+    step, signals = set_up(config, shape, data, accelerator)
     device = accelerator.device
     places_nB = epoch_batches(len(signals), config.global_batch_size, config.seed, 0)
     repeats = -(-(n_steps + _WARM_UP) // len(places_nB))

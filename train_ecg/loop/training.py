@@ -26,7 +26,6 @@ from accelerate.utils import InitProcessGroupKwargs
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.files import write_json_atomic
-from ecgpipe.processes import is_first
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import Rows, epoch_batches
@@ -41,7 +40,7 @@ from ecgpipe.train_ecg.loop.step import METRICS, Step, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.torch_errors import translate_torch_errors
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
-from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
+from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 # How long processes wait for each other. Between two runs of a sweep the others wait for the first
 # to evaluate; without a launcher that ends them, they wait as long for one that has failed.
@@ -181,19 +180,10 @@ def _group_left_open_after_errors() -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True)
-class TrainSetup:
-    """The model, its step and its signals."""
-
-    model: TwoTowers
-    step: Step
-    signals: PlacedSignals
-
-
 def set_up(
     config: TrainConfig, shape: ModelShape, data: TrainingData, accelerator: Accelerator
-) -> TrainSetup:
-    """Initialise the model, build its step, and place the signals.
+) -> tuple[Step, PlacedSignals]:
+    """Initialise the model; returns its step and the placed signals.
 
     Raises:
         ConfigError: as `train`.
@@ -209,7 +199,7 @@ def set_up(
     if shape.pair_bias:
         torch.nn.init.constant_(model.bias, objective.start_bias())
     ranks = Ranks(accelerator.process_index, world)
-    return TrainSetup(model, Step(model, device, ranks, objective, config), signals)
+    return Step(model, device, ranks, objective, config), signals
 
 
 class _Run:
@@ -217,11 +207,9 @@ class _Run:
 
     def __init__(self, inputs: TrainInputs, accelerator: Accelerator) -> None:
         config, data, folder = inputs.config, inputs.data, inputs.folder
-        setup = set_up(config, inputs.shape, data, accelerator)
         self.config = config
-        self.model = setup.model
-        self.step = setup.step
-        self._signals = setup.signals
+        self.step, self._signals = set_up(config, inputs.shape, data, accelerator)
+        self.model = self.step.model
         self._inputs = inputs
         self._data = data
         self._accelerator = accelerator
@@ -234,13 +222,12 @@ class _Run:
         self._threads = torch.get_num_threads() if accelerator.device.type == "cpu" else None
         self._consensus = RankConsensus(self.step.ranks, accelerator.device)
         self._saved_at = time.monotonic()
-        if is_first():
-            self._log.say(
-                f"train: signals in {self._signals.placement.kind}"
-                f" ({self._signals.placement.why}); every epoch is shuffled whole; encoder in"
-                f" {self.step.precision} on {accelerator.device.type} x {self._world}"
-                f"{f' with {_threads(self._threads)}' if self._threads else ''}"
-            )
+        self._log.say(
+            f"train: signals in {self._signals.placement.kind}"
+            f" ({self._signals.placement.why}); every epoch is shuffled whole; encoder in"
+            f" {self.step.precision} on {accelerator.device.type} x {self._world}"
+            f"{f' with {_threads(self._threads)}' if self._threads else ''}"
+        )
 
     def resume(self) -> int:
         """Load the newest intact checkpoint; returns the number of steps done before it."""
