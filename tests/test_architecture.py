@@ -128,7 +128,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
                   "ecgpipe.read_ecg.formats.hdf5", "ecgpipe.evaluate.score_file")),
         ("wfdb", ("ecgpipe.read_ecg.formats.wfdb", "ecgpipe.read_ecg.datasets.mitbih")),
         ("neurokit2", ("ecgpipe.evaluate.analyses.delineation",)),
-        ("scipy", ("ecgpipe.read_ecg.formats.matlab", "ecgpipe.evaluate.")),
+        ("scipy", ("ecgpipe.read_ecg.", "ecgpipe.evaluate.")),
         ("sklearn", ("ecgpipe.evaluate.analyses.probe",)),
         ("pydicom", ("ecgpipe.read_ecg.formats.dicom",)),
         ("ecgdatakit", ("ecgpipe.read_ecg.formats.clinical", "ecgpipe.read_ecg.formats.aecg",

@@ -12,6 +12,7 @@ Owns that file. h5py, MATLAB's h5read and R's rhdf5 read it without any of our c
 by other programs.
 """
 
+import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,10 +32,19 @@ from ecgpipe.cache.vectors.part import (
 )
 from ecgpipe.cache.vectors.reader import Rows, VectorCache
 from ecgpipe.errors import CacheMismatchError, StoreError
-from ecgpipe.files import sha256_bytes, write_atomic
+from ecgpipe.files import (
+    fsync_file,
+    fsync_folder,
+    make_folder,
+    sha256_bytes,
+    storing,
+    temporary_beside,
+)
 
 FORMAT = "ecgpipe-export/1"
 _BLOCK_ROWS = 4096
+_SPARE_BYTES = 1 << 16
+"""More than HDF5 needs to add one dataset."""
 
 
 def write_export(
@@ -60,7 +70,17 @@ def write_export(
     """
     if path.exists():
         raise StoreError(f"{path} already exists and is not overwritten. Choose another name.")
-    write_atomic(path, _image(cache, rows, texts, bits, made_by))
+    temporary = temporary_beside(path)
+    try:
+        with storing(path):
+            make_folder(path.parent)
+            offset = _lay_out(temporary, cache, rows, texts, bits, made_by)
+            _fill(temporary, offset, cache, rows, bits)
+            fsync_file(temporary)
+            temporary.rename(path)
+            fsync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_export(path: Path, fingerprint: Fingerprint) -> VectorRows:
@@ -83,21 +103,46 @@ def read_export(path: Path, fingerprint: Fingerprint) -> VectorRows:
     return VectorRows(vectors, keys, n_tokens, was_cut)
 
 
-def _image(
+def _lay_out(
+    path: Path,
+    cache: VectorCache,
+    rows: Rows,
+    texts: Mapping[bytes, str] | None,
+    bits: bool,
+    made_by: Attributes,
+) -> int:
+    """Write everything but the vectors; returns the offset at which those begin.
+
+    HDF5 aborts the process on a full disk. So the rest is made in memory, and space for the vectors
+    is allocated before HDF5 creates their dataset.
+    """
+    dtype = np.dtype("<u2" if bits else "<f4")
+    shape = (len(rows), cache.dim if len(rows) else 0)
+    with path.open("xb") as file:
+        file.write(_image_without_vectors(cache, rows, texts, bits, made_by))
+        file.flush()
+        needed = file.tell() + shape[0] * shape[1] * dtype.itemsize + _SPARE_BYTES
+        os.posix_fallocate(file.fileno(), 0, needed)
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    with h5py.File(path, "r+") as file:
+        space = h5py.h5s.create_simple(shape)
+        kind = h5py.h5t.STD_U16LE if bits else h5py.h5t.IEEE_F32LE
+        h5py.h5d.create(file.id, b"vectors", kind, space, dcpl=layout)
+        return int(file["vectors"].id.get_offset() or 0)
+
+
+def _image_without_vectors(
     cache: VectorCache,
     rows: Rows,
     texts: Mapping[bytes, str] | None,
     bits: bool,
     made_by: Attributes,
 ) -> bytes:
-    """The bytes of the file, made in memory: HDF5 aborts the process on a full disk."""
-    keys, dim = cache.keys[rows], cache.dim if len(rows) else 0
+    keys = cache.keys[rows]
     name = f"export-{secrets.token_hex(8)}"
     with h5py.File(name, "w", driver="core", backing_store=False) as file:
-        vectors = file.create_dataset("vectors", (len(rows), dim), "<u2" if bits else "<f4")
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            block = cache.gather(rows[start : start + _BLOCK_ROWS])
-            vectors[start : start + len(block)] = block if bits else as_float32(block)
         file["key"] = np.array([key.tobytes().hex() for key in keys], "S64")
         file["n_tokens"] = cache.n_tokens(rows)
         file["was_cut"] = cache.was_cut(keys).astype(np.uint8)
@@ -116,6 +161,15 @@ def _image(
         )
         file.flush()
         return bytes(file.id.get_file_image())
+
+
+def _fill(path: Path, offset: int, cache: VectorCache, rows: Rows, bits: bool) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = cache.gather(rows[start : start + _BLOCK_ROWS])
+            values = block.astype("<u2") if bits else as_float32(block).astype("<f4")
+            file.write(values.tobytes())
 
 
 def _check_origin(path: Path, file: h5py.File, fingerprint: Fingerprint) -> None:
