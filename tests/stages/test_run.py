@@ -422,7 +422,7 @@ def test_init_writes_the_shipped_file_and_never_overwrites(fresh: Experiment) ->
     assert own.read_text() == Path("pipeline.yaml").read_text()
     again = subprocess.run(command, cwd=fresh.folder, capture_output=True, text=True)
     assert again.returncode == 1
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_no_report_patient_or_name_reaches_the_log(experiment: Experiment) -> None:
@@ -500,7 +500,7 @@ def test_cluster_settings_do_not_change_any_output(
     assert worked(experiment.did("--set", block)) == []
     code, out, err = experiment.run("submit", "--resume", "--set", block)
     assert code == 0, err
-    assert "Everything is there; nothing is queued." in out
+    assert "Everything is up to date; nothing is queued." in out
     runs = experiment.folder / "work" / "runs" / "toy"
     assert "elsewhere" not in (runs / "config.yaml").read_text()
     code, out, err = experiment.run("submit", "--resume", "--dry-run", "--json", "--set", block,
