@@ -135,9 +135,9 @@ def results_file() -> Any:
 def test_the_report_says_what_was_scored_and_against_what() -> None:
     report = render_report(results_file())
     assert "**simulated ECGs**" in report
-    assert "1,200 of 600 patients" in report
-    assert "1 (flat 1)" in report
-    assert "40 (30 of records, the rest of classes)" in report
+    assert "| Records prepared | 1,200 |\n| Patients | 600 |" in report
+    assert "| Records rejected | 1 (flat 1) |" in report
+    assert "| Distinct texts embedded | 40 |" in report
     assert "| NORM | 正常心電図 |" in report
     assert "random encoder (3 untrained models)" in report
     assert "class prior" in report
