@@ -25,8 +25,8 @@ from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.evaluate.tasks.task import load_task
 assert len(load_task("superclass", load_taxonomy("ptbxl"), None).classes) == 5
 from ecgpipe.evaluate.report import html as report_html
-from ecgpipe.evaluate.report import words as report_words
-assert report_words.all_words() and report_html._template()
+from ecgpipe.evaluate import words
+assert words.all_words() and report_html._template()
 EOF
 venv/bin/ecgpipe init pipeline.yaml
 test -s pipeline.yaml
