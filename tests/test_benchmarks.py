@@ -56,7 +56,7 @@ def test_opening_and_gathering_are_measured_for_both_part_sizes() -> None:
     assert "5,000 rows of 64 bfloat16 values" in table
     for part_rows in ("4,096", "65,536"):
         assert f"parts of {part_rows}: seconds to open" in table
-        assert f"parts of {part_rows}: gather of 256 to plain" in table
+        assert f"parts of {part_rows}: gather of 4,096, rows/s" in table
 
 
 def test_preparing_and_batches_are_measured_against_each_peer() -> None:
