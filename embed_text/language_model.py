@@ -104,7 +104,7 @@ class LanguageModel:
             return Pending(vectors_VRW, len(ids), None)
         host_VRW = torch.empty(vectors_VRW.shape, dtype=torch.float32, pin_memory=True)
         host_VRW.copy_(vectors_VRW, non_blocking=True)
-        done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch gives it no types
+        done = torch.cuda.Event()
         done.record()
         return Pending(host_VRW, len(ids), done)
 

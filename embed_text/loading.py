@@ -16,8 +16,8 @@ def loading(files: ModelFiles) -> Iterator[None]:
     """Silence transformers' bars and warnings, and turn any error of its loading, which can be of
     any type, into a `ModelError`.
     """
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers gives it no types
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers gives it no types
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         # GGUF conversion draws its own progress bar.
         with contextlib.redirect_stderr(io.StringIO()):

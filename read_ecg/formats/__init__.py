@@ -3,8 +3,7 @@
 Owns how each format is recognised by its content and read strictly. Must not know data sets, tables
 or stores.
 
-detect       which format a file has, by its content
-recording    any recording file -> EcgRecord
+recording    any recording file -> EcgRecord: which format it has, by its content
 wfdb         WFDB recordings
 wfdb_header  the .hea file, read strictly: a missing gain is refused, not guessed
 dicom        DICOM waveforms

@@ -28,8 +28,7 @@ from clinical_files import LEADS, mend_scp, twelve_leads, write_all
 from wfdb_files import write_wfdb
 
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.formats.detect import FORMATS
-from ecgpipe.read_ecg.formats.recording import read_recording
+from ecgpipe.read_ecg.formats.recording import FORMATS, read_recording
 from ecgpipe.read_ecg.signal.record import Reason
 
 ARRAYS = ("CSV", ".npy", ".npz", "HDF5", "MATLAB")

@@ -156,11 +156,11 @@ class PlacedSignals:
             # One for all epochs: the allocator keeps memory for each stream apart. Streams of
             # another priority come from another pool, so a capture never gets this one and
             # records the copies.
-            self._copying = torch.cuda.Stream(self._device, priority=-1)  # type: ignore[no-untyped-call]  # torch has no types here
+            self._copying = torch.cuda.Stream(self._device, priority=-1)
         # A thread has a current device of its own.
         with torch.cuda.device(self._device), torch.cuda.stream(self._copying):
             batch_bLS = self.gather(places_b, pinned=True).to(self._device, non_blocking=True)
-            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
+            copied = torch.cuda.Event()
             copied.record(self._copying)
         return batch_bLS, copied
 

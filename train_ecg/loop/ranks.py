@@ -39,7 +39,7 @@ class Ranks:
         """(B, ...) of all processes from this one's (b, ...), with gradient."""
         if self.world == 1:
             return rows_b
-        gathered_B: torch.Tensor = _Gather.apply(rows_b, self)  # type: ignore[no-untyped-call]  # torch has no types here
+        gathered_B: torch.Tensor = _Gather.apply(rows_b, self)  # type: ignore[no-untyped-call]  # torch's `apply` has no types
         return gathered_B
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:

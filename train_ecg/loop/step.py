@@ -115,7 +115,7 @@ class Step:
     def backward(self, result: ForwardResult) -> None:
         """Set the gradients of the global batch's loss: the processes' mean."""
         self.optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        result.loss.backward()
         self.ranks.average([p.grad for p in self._trained if p.grad is not None])
 
     def update(self) -> torch.Tensor:
@@ -179,7 +179,7 @@ class CapturedStep:
 
     def _run_eagerly(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
         if self._stream is None:  # kept, since the allocator keeps memory for each stream apart
-            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no types here
+            self._stream = torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             metrics = self._step(signal_bLS, places_B)

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from several_processes import train_toy  # noqa: E402  # needs the path above
+from several_processes import train_toy
 
 NAME, ENCODER = "sampled", "cnn1d"
 

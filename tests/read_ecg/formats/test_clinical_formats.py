@@ -35,10 +35,9 @@ from mfer_files import HERTZ, SECONDS, VOLT, mfer_bytes
 
 from ecgpipe.config.data import DataConfig, PtbxlSource
 from ecgpipe.errors import RecordError
-from ecgpipe.read_ecg.formats import detect
-from ecgpipe.read_ecg.formats.detect import FORMATS, Format, find_format
+from ecgpipe.read_ecg.formats import recording
 from ecgpipe.read_ecg.formats.philips import _xli_samples
-from ecgpipe.read_ecg.formats.recording import read_recording
+from ecgpipe.read_ecg.formats.recording import FORMATS, Format, find_format, read_recording
 from ecgpipe.read_ecg.signal.record import ABOUT, EcgRecord, Reason
 from ecgpipe.read_ecg.signal.window import to_window
 
@@ -155,9 +154,9 @@ def test_a_huge_file_is_refused_before_it_is_read(
 
 def test_every_module_that_recognises_a_format_is_in_the_list() -> None:
     listed = {form.is_it.__module__.rpartition(".")[2] for form in FORMATS}
-    for path in Path(detect.__file__).parent.glob("*.py"):
+    for path in Path(recording.__file__).parent.glob("*.py"):
         if re.search(r"^def is_\w+\(head", path.read_text(encoding="utf-8"), re.MULTILINE):
-            assert path.stem in listed, f"{path.name} is not in FORMATS, in {detect.__file__}"
+            assert path.stem in listed, f"{path.name} is not in FORMATS, in {recording.__file__}"
 
 
 def test_the_format_of_contributing_keeps_the_contract_as_printed(
@@ -165,7 +164,7 @@ def test_the_format_of_contributing_keeps_the_contract_as_printed(
 ) -> None:
     example = run_example("CONTRIBUTING.md", "A file format")
     form = Format("ACME", example["is_acme"], example["read_acme"])
-    monkeypatch.setattr(detect, "FORMATS", (form, *FORMATS))
+    monkeypatch.setattr(recording, "FORMATS", (form, *FORMATS))
     names = [lead.encode().ljust(4) for lead in LEADS[::-1]]
     head = b"ACME" + struct.pack("<HIf" + "4s" * 12, 500, ADC.shape[1], 5, *names)
     written = {"ACME": tmp_path / "recording"}
