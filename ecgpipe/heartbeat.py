@@ -61,6 +61,9 @@ class ProcessStatus:
     """Unix time."""
 
     host: str
+    machine: str | None
+    """This boot of the machine and its space of process ids; None where unknown."""
+
     pid: int
     job: str | None
     """The scheduler's job id, with the task of an array."""
@@ -118,6 +121,7 @@ def heartbeat(folder: Path, stage: str, share: Share) -> Iterator[Callable[[str]
         began=now,
         updated=now,
         host=platform.node(),
+        machine=_machine(),
         pid=os.getpid(),
         job=job_of(os.environ),
     )
@@ -229,7 +233,8 @@ def _read(path: Path, now: float) -> ProcessStatus | None:
 def _state(status: ProcessStatus, now: float) -> State:
     if status.written_state != "running":
         return status.written_state
-    if status.host == platform.node() and not _lives(status.pid):
+    # Containers can share a host name, and a reboot gives pids out again.
+    if status.machine and status.machine == _machine() and not _lives(status.pid):
         return "gone"
     return "silent" if now - status.updated > SILENT_AFTER_S else "running"
 
@@ -240,3 +245,11 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def _machine() -> str | None:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None

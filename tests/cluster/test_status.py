@@ -168,8 +168,8 @@ def test_a_killed_process_is_shown_as_killed(experiment: Experiment) -> None:
     [process_status] = status["runs"][0]["train"]["processes"]
     assert (process_status["state"], process_status["written_state"]) == ("gone", "running")
     assert f"killed on {platform.node()}" in shown(experiment, *training[1:])
-    # The same file, seen from another machine: there is no process to look for.
-    change(path, host="another", updated=time.time())
+    # The same file, seen from a container with the same host name: its pids are others.
+    change(path, machine="another boot", updated=time.time())
     assert "running for" in shown(experiment, *training[1:])
     change(path, updated=time.time() - 13 * 60)
     assert "no heartbeat for 13 min" in shown(experiment, *training[1:])
@@ -310,7 +310,7 @@ def test_heartbeats_of_an_earlier_division_of_the_work_are_history(tmp_path: Pat
     # A process of the earlier division that still runs is listed.
     change(
         tmp_path / "embed-1-of-4.json",
-        written_state="running", host="another", updated=time.time(),
+        written_state="running", machine="another boot", updated=time.time(),
     )  # fmt: skip
     assert [status.share for status in read_heartbeats(tmp_path)] == ["1/4", "1/8"]
 
