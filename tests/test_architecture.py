@@ -17,11 +17,15 @@ ALLOWED = {
     "embed_text": {"embed_text", "cache", "ground"},
     "train_ecg": {"train_ecg", "cache", "ground"},
     "evaluate": {"evaluate", "drawing", "cache", "ground"},
+    "apply_model": {
+        "apply_model", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing", "cache",
+        "ground",
+    },
     "drawing": {"drawing", "ground"},
     "cluster": {"cluster", "ground"},
     "stages": {
-        "stages", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing", "cluster", "cache",
-        "ground",
+        "stages", "apply_model", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing",
+        "cluster", "cache", "ground",
     },
     "commands": {"commands", "stages", "evaluate", "ground"},
 }  # fmt: skip

@@ -19,7 +19,7 @@ for room in ("read_ecg.prepare.preparation", "cache.vectors.reader", "embed_text
              "train_ecg.loop.training", "evaluate.evaluation", "stages.model_bridge",
              "drawing.rendering"):
     importlib.import_module(f"ecgpipe.{room}")
-for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate"):
+for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate", "apply_model"):
     assert importlib.util.find_spec(bare) is None, f"a bare {bare} was installed"
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.evaluate.tasks.task import load_task

@@ -153,14 +153,8 @@ class SplitConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(Settings):
-    """Which recordings to read, and how to prepare each signal."""
-
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
-    """One or more data sets or tables, read into one store."""
-
-    taxonomy: str = "ptbxl"
-    """The list of findings: ptbxl (71 statements), findings98, or the path of your own CSV."""
+class WindowConfig(Settings):
+    """How a recording becomes the window that a model gets."""
 
     rate_hz: Annotated[int, Field(ge=50, le=2000)] = 500
     """Samples per second after resampling."""
@@ -181,6 +175,26 @@ class DataConfig(Settings):
     max_missing_fraction: Fraction = 0.1
     """A lead with a larger fraction missing counts as absent; smaller gaps are filled."""
 
+    def __post_init__(self) -> None:
+        samples = self.rate_hz * self.duration_s
+        need(samples == int(samples), f"rate_hz x duration_s must be a whole number, not {samples}")
+
+    @property
+    def samples(self) -> int:
+        """Samples of each lead in the window."""
+        return int(self.rate_hz * self.duration_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(WindowConfig):
+    """Which recordings to read, and how to prepare each signal."""
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    """One or more data sets or tables, read into one store."""
+
+    taxonomy: str = "ptbxl"
+    """The list of findings: ptbxl (71 statements), findings98, or the path of your own CSV."""
+
     max_rejected_fraction: Fraction = 0.1
     """A larger fraction of rejected records stops the run, after all have been tried."""
 
@@ -193,15 +207,9 @@ class DataConfig(Settings):
     """Processes that read recordings. Null: one per core. Affects only the time taken."""
 
     def __post_init__(self) -> None:
-        samples = self.rate_hz * self.duration_s
-        need(samples == int(samples), f"rate_hz x duration_s must be a whole number, not {samples}")
+        super().__post_init__()
         need(
             self.min_leads <= 2 or not any(isinstance(s, MitbihSource) for s in self.sources),
             f"min_leads is {self.min_leads}, but the recordings of a source of kind mitbih have two"
             " leads, so all would be rejected: set min_leads to 2",
         )
-
-    @property
-    def samples(self) -> int:
-        """Samples of each lead in the store."""
-        return int(self.rate_hz * self.duration_s)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.config.data import DataConfig
+from ecgpipe.config.data import WindowConfig
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
 from ecgpipe.read_ecg.signal.resampling import resample
@@ -27,7 +27,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def to_window(
-    record: EcgRecord, config: DataConfig
+    record: EcgRecord, config: WindowConfig
 ) -> tuple[npt.NDArray[np.int16], tuple[str, ...]]:
     """Turn a recording into the window that is stored.
 
@@ -61,7 +61,7 @@ def to_window(
     return window, record.notes + done
 
 
-def _crop(record: EcgRecord, config: DataConfig) -> tuple[Float, tuple[str, ...]]:
+def _crop(record: EcgRecord, config: WindowConfig) -> tuple[Float, tuple[str, ...]]:
     """The part of a longer recording that is kept, at the recording's rate."""
     surplus = record.signal_mv.shape[1] - math.ceil(config.duration_s * record.rate_hz)
     if surplus <= 0:
@@ -89,7 +89,7 @@ def _without_gaps(
     return filled, usable, ("gap filled",) if len(gappy) else ()
 
 
-def _check_lead_count(usable: Mask, raw_mv: Float, config: DataConfig) -> None:
+def _check_lead_count(usable: Mask, raw_mv: Float, config: WindowConfig) -> None:
     if usable.sum() >= config.min_leads:
         return
     gaps = [

@@ -1,0 +1,8 @@
+"""From a trained model to an answer: about one ECG, an archive, or a sentence of one's own.
+
+Owns what a trained model needs away from its run: the preprocessing it demands, its prompts,
+thresholds and calibration. Stands above the other rooms, and needs no pipeline.yaml. Must not know
+how a model is trained or evaluated.
+
+contract     the preprocessing that a model demands              (pure)
+"""
