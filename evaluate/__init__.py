@@ -10,7 +10,7 @@ report/      results -> tables, charts, HTML, Markdown, CSV, terminal
 compare/     evaluated runs side by side, and beside published metrics
 taxonomies/  *.csv, lists of findings: id, names, synonyms, codes, coarse classes
 evaluation   model and records -> the metrics of every task
-results      the results file, ecgpipe-results/2
+results      the results file, ecgpipe-results/3
 score_file   the scores behind the metrics, ecgpipe-scores/1
 scored_task  one task as the model scored it
 scoring      the metrics of one task from scores and truth       (pure)

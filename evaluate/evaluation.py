@@ -146,6 +146,7 @@ def _task_results(setting: "_Setting", scores: Vectors, noise: Sequence[Vectors]
         "confusion": confusion(*setting.scored(scores), [c.id for c in task.classes]),
         "calibration": calibration(
             task.kind,
+            [c.id for c in task.classes],
             setting.scored(scores),
             setting.validation(scores),
             inputs.logits,

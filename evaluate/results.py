@@ -1,4 +1,4 @@
-"""The results file, `ecgpipe-results/2`: what was scored, how well, against which baselines.
+"""The results file, `ecgpipe-results/3`: what was scored, how well, against which baselines.
 
 Owns its format, which docs/results.schema.json describes. Reports and tables are made from it
 alone. The block of an analysis is described beside the analysis.
@@ -12,7 +12,7 @@ from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.words import Words
 from ecgpipe.files import read_json_object, write_json_atomic
 
-FORMAT = "ecgpipe-results/2"
+FORMAT = "ecgpipe-results/3"
 
 _NAMES = ("format", "run", "notice", "tasks", "data", "text", "training", "provenance")
 
@@ -91,11 +91,24 @@ class Bin(TypedDict):
     share: float | None
 
 
+class Sigmoid(TypedDict):
+    """A class's probability is 1 / (1 + exp(-(slope x cosine + offset)))."""
+
+    slope: float
+    offset: float
+
+
 class Calibration(TypedDict):
-    """How far confidence is from the share that is right."""
+    """What turns a cosine into a probability, and how far that is from the share that is right."""
 
     method: Literal["temperature", "platt"]
     n_val: int
+    scale: float | None
+    """temperature: probabilities are the softmax of scale x cosine."""
+
+    sigmoids: dict[str, Sigmoid]
+    """platt: by class, of those that some validation ECG shows."""
+
     ece: Metric
     ece_uncalibrated: Metric
     bins: list[Bin]

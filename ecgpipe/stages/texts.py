@@ -4,6 +4,7 @@ Owns what is said about an ECG: its findings in the taxonomy's order, so that eq
 sentences, or its report.
 """
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from ecgpipe.config.train import StepText
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, normalise
 from ecgpipe.evaluate.tasks.ensemble import flattened
 from ecgpipe.evaluate.tasks.task import Task
+from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 
 # The ends of Japanese and Western sentences, and of lines. A period after a digit may belong to an
@@ -93,11 +95,24 @@ def all_sentences(
     config: TextConfig,
     style: StepText,
 ) -> list[str]:
-    """Return every text that needs a vector: of records, of classes and of class members."""
+    """Return every text that needs a vector: of records, and of classes and members.
+
+    Prompts are in both languages, whatever the tasks score by: they are few, and an exported model
+    answers in both.
+    """
     _, sentences = with_sentence(records, taxonomy, config)
     if style != "sentence":
         _, texts = with_texts(records, taxonomy, config, style)
         sentences += [sentence for single in texts for sentence in single]
     for task in tasks:
-        sentences += task_sentences(task, config)
+        for language in LANGUAGES:
+            sentences += class_sentences(prompt_wordings(task, language), config, language)
     return sentences
+
+
+def prompt_wordings(task: Task, language: Language) -> list[str]:
+    """Return the wordings of a task's classes and of their members in one language."""
+    spoken = dataclasses.replace(task, language=language)
+    own, _ = flattened(spoken.wordings(language))
+    members, _ = flattened(spoken.member_wording(language))
+    return [*own, *members]

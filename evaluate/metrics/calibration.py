@@ -5,6 +5,7 @@ sigmoid for the others) and the expected calibration error. V = validation recor
 records, C = classes, B = bins, D = draws.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.special import expit, softmax
 
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws, shifted_interval
 from ecgpipe.evaluate.metrics.metrics import ranks
-from ecgpipe.evaluate.results import NO_METRIC, Bin, Calibration, Metric
+from ecgpipe.evaluate.results import NO_METRIC, Bin, Calibration, Metric, Sigmoid
 from ecgpipe.evaluate.tasks.task import Kind
 
 Floats = npt.NDArray[np.float64]
@@ -37,6 +38,7 @@ class PairLogits:
 
 def calibration(
     kind: Kind,
+    class_ids: Sequence[str],
     scored: tuple[Scores, Booleans],
     validation: tuple[Scores, Booleans],
     logits: PairLogits,
@@ -51,6 +53,7 @@ def calibration(
 
     Args:
         kind: of the task.
+        class_ids: (C,) of its classes.
         scored: scores (N, C) and truth (N, C) of the scored records.
         validation: the same (V, C) of the validation records.
         logits: the model's own.
@@ -61,6 +64,8 @@ def calibration(
     known_C = validation[1].any(axis=0)
     if not known_C.any() or not len(scored[0]):
         return None
+    scale: float | None = None
+    sigmoids: dict[str, Sigmoid] = {}
     if kind == "single_label":
         scale = fitted_scale(*validation)
         confidence, right = _top_class(*scored, scale)
@@ -72,9 +77,15 @@ def calibration(
         confidence, plain = expit(slopes * scores_NC + offsets), None
         if logits.bias is not None:
             plain = expit(logits.scale * scores_NC + logits.bias)
+        sigmoids = {
+            class_ids[column]: {"slope": float(slope), "offset": float(offset)}
+            for column, slope, offset in zip(columns.tolist(), slopes, offsets, strict=True)
+        }
     return {
         "method": "temperature" if kind == "single_label" else "platt",
         "n_val": len(validation[0]),
+        "scale": scale,
+        "sigmoids": sigmoids,
         "ece": calibration_error(confidence, right, draws),
         "ece_uncalibrated": NO_METRIC if plain is None else calibration_error(plain, right, draws),
         "bins": reliability_bins(confidence.ravel(), right.ravel()),

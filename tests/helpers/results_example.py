@@ -66,7 +66,7 @@ def example_results() -> Any:
     """The whole file, as `read_results` gives it."""
     rng = np.random.default_rng(0)
     return {
-        "format": "ecgpipe-results/2",
+        "format": "ecgpipe-results/3",
         "run": "example-hospital",
         "notice": "",
         "key": "0" * 64,
@@ -185,7 +185,7 @@ def _task(
         else {},
         "adjusted": {"log_prior": {"records": 800, "summary": _summary(level + 0.05, five)}},
         "confusion": _confusion(rng, rows),
-        "calibration": _calibration(),
+        "calibration": _calibration(kind, shown),
         "curves": {class_id: _curves(rng) for class_id in shown},
     }
 
@@ -231,7 +231,8 @@ def _confusion(rng: np.random.Generator, rows: Any) -> dict[str, Any]:
     return {"n": sum(row[3] for row in rows), "classes": [row[0] for row in rows], "counts": counts}
 
 
-def _calibration() -> dict[str, Any]:
+def _calibration(kind: str, shown: list[str]) -> dict[str, Any]:
+    single = kind == "single_label"
     edges = np.linspace(0, 1, 11)
     bins = [
         {
@@ -241,8 +242,10 @@ def _calibration() -> dict[str, Any]:
         for low, high in itertools.pairwise(edges)
     ]  # fmt: skip
     return {
-        "method": "temperature",
+        "method": "temperature" if single else "platt",
         "n_val": 195,
+        "scale": 12.5 if single else None,
+        "sigmoids": {} if single else {c: {"slope": 9.5, "offset": -3.25} for c in shown},
         "ece": _metric(0.06, 0.02),
         "ece_uncalibrated": _metric(0.19, 0.02),
         "bins": bins,

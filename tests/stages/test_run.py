@@ -23,7 +23,7 @@ def test_one_command_goes_from_files_to_results(
     n = len((ecgs / "records.csv").read_text().splitlines()) - 1
     assert summary["prepare"]["prepared"] == n
     results = experiment.results()
-    assert results["format"] == "ecgpipe-results/2"
+    assert results["format"] == "ecgpipe-results/3"
     assert results["run"] == "toy"
     assert results["data"]["prepared"] == n
     assert results["text"]["distinct"] == summary["embed"]["distinct"]
@@ -202,7 +202,7 @@ def test_profile_measures_one_run_only(experiment: Experiment) -> None:
 def test_a_different_wording_embeds_only_new_texts(experiment: Experiment) -> None:
     summary = experiment.did("--set", "text.prompt=心電図所見：{text}。")
     assert worked(summary) == ["embed", "train", "eval"]
-    assert summary["embed"]["embedded"] == summary["embed"]["distinct"]
+    assert summary["embed"]["embedded"] > summary["embed"]["distinct"] / 2  # not the English ones
     assert worked(experiment.did()) == []  # back again: the first run comes back as well
 
 
@@ -214,7 +214,7 @@ def test_a_second_language_is_scored_without_training_again(
     experiment: Experiment,
 ) -> None:
     did = experiment.did("--set", "eval.tasks=[superclass, superclass@en]")
-    assert worked(did) == ["embed", "eval"]
+    assert worked(did) == ["eval"]  # both languages' prompts have vectors from the start
     tasks = experiment.results()["tasks"]
     assert [(name, task["language"]) for name, task in tasks.items()] == [
         ("superclass", "ja"),

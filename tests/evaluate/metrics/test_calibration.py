@@ -106,10 +106,14 @@ def test_platts_sigmoid_stays_finite_where_validation_separates_or_scores_are_eq
 
 def test_validation_makes_a_model_that_is_too_sure_calibrated() -> None:
     scored, validation = single(3000, 8, seed=2), single(3000, 8, seed=3)
-    found = calibration("single_label", scored, validation, PairLogits(60, None), draws(3000))
+    found = calibration(
+        "single_label", "abcd", scored, validation, PairLogits(60, None), draws(3000)
+    )
     assert found is not None
     assert found["method"] == "temperature"
     assert found["n_val"] == 3000
+    assert found["scale"] == pytest.approx(8, rel=0.1)  # what the scores were drawn with
+    assert found["sigmoids"] == {}
     assert found["ece"]["value"] < 0.03
     assert found["ece_uncalibrated"]["value"] > 0.2
     assert sum(b["n"] for b in found["bins"]) == 3000
@@ -122,12 +126,17 @@ def test_several_labels_have_a_sigmoid_each_and_only_where_validation_shows_the_
     truth = RNG.random((2000, 3)) < expit(10 * scores.astype(float) - 1)
     val = scores[1000:], truth[1000:] & [True, True, False]
     scored = scores[:1000], truth[:1000]
-    found = calibration("multi_label", scored, val, PairLogits(40, -1), draws(1000))
+    found = calibration("multi_label", "abc", scored, val, PairLogits(40, -1), draws(1000))
     assert found is not None
     assert found["method"] == "platt"
     assert sum(b["n"] for b in found["bins"]) == 2 * 1000
+    slopes, offsets = platt_fits(val[0][:, :2], val[1][:, :2])
+    assert found["scale"] is None
+    assert found["sigmoids"] == {
+        class_id: {"slope": slopes[c], "offset": offsets[c]} for c, class_id in enumerate("ab")
+    }
     assert found["ece"]["value"] < 0.04 < found["ece_uncalibrated"]["value"]
-    without = calibration("multi_label", scored, val, PairLogits(40, None), draws(1000))
+    without = calibration("multi_label", "abc", scored, val, PairLogits(40, None), draws(1000))
     assert without is not None
     assert without["ece_uncalibrated"] == {"value": None, "low": None, "high": None}
 
@@ -135,5 +144,5 @@ def test_several_labels_have_a_sigmoid_each_and_only_where_validation_shows_the_
 def test_without_validation_records_there_is_nothing_to_fit() -> None:
     scored = single(10, 8, seed=2)
     nothing = np.empty((0, 4), np.float32), np.empty((0, 4), bool)
-    found = calibration("single_label", scored, nothing, PairLogits(9, None), draws(10))
+    found = calibration("single_label", "abcd", scored, nothing, PairLogits(9, None), draws(10))
     assert found is None

@@ -80,11 +80,13 @@ def test_the_example_fits_the_schema_and_mistakes_do_not() -> None:
     results = example_results()
     check_schema(results)
     for path, value in (
-        (("format",), "ecgpipe-results/1"),
+        (("format",), "ecgpipe-results/2"),
         (("tasks", "findings", "n"), -1),
         (("tasks", "findings", "summary", "macro_auroc"), {"value": 1}),
         (("tasks", "findings", "classes", "1", "names"), {"ja": "正常"}),
         (("tasks", "findings", "curves", "1", "roc", "fpr"), [0.0] * 102),
+        (("tasks", "findings", "calibration", "sigmoids", "1"), {"slope": 1}),
+        (("tasks", "superclass", "calibration", "scale"), 0),
         (("analyses", "examples", "findings", 0, "kind"), "odd"),
         (("analyses", "map", "ecgs", 0, "patient"), "p1"),
     ):
