@@ -4,5 +4,8 @@ Owns what a trained model needs away from its run: the preprocessing it demands,
 thresholds and calibration. Stands above the other rooms, and needs no pipeline.yaml. Must not know
 how a model is trained or evaluated.
 
-contract     the preprocessing that a model demands              (pure)
+contract       the preprocessing that a model demands                 (pure)
+applied_task   classes, thresholds, scores -> probabilities           (pure)
+model_content  a model without its weights: what a folder or run says (pure)
+patients       patients.json: who was in which split, as digests
 """
