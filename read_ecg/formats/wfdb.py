@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.errors import RecordError
+from ecgpipe.read_ecg.formats.clinical import MAX_SAMPLES
 from ecgpipe.read_ecg.formats.wfdb_header import Header, SignalLine, read_header
 from ecgpipe.read_ecg.signal.leads import arrange_leads
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
@@ -32,9 +33,10 @@ def read_wfdb(header_path: Path, header: Header | None = None) -> EcgRecord:
 
     Raises:
         RecordError: a file is missing or shorter than stated, a checksum or the header is wrong,
-            or no signal is a known lead.
+            no signal is a known lead, or it is too long for an ECG.
     """
     header = header or read_header(header_path)
+    _check_length(header_path, header.n_samples or 0)
     names = [signal.name for signal in header.signals]
     if _is_plain(header):
         adc = _read_format_16(header_path, header)
@@ -75,6 +77,16 @@ def adc_to_millivolts(
     return millivolts
 
 
+def _check_length(header_path: Path, n_samples: int) -> None:
+    """Refuse a Holter recording before it is read: twelve such leads fill the memory."""
+    if n_samples > MAX_SAMPLES:
+        raise RecordError(
+            Reason.UNREADABLE,
+            f"{header_path.name} describes {n_samples:,} samples of each signal; an ECG may have up"
+            f" to {MAX_SAMPLES:,}. Cut out the part that is wanted",
+        )
+
+
 def _is_plain(header: Header) -> bool:
     """Whether all signals are interleaved in one 16-bit file."""
     (form, _), *others = {(signal.format, signal.file_name) for signal in header.signals}
@@ -97,6 +109,7 @@ def _read_samples(header_path: Path, header: Header) -> npt.NDArray[np.int16]:
         with path.open("rb") as file:
             n_values = max(os.fstat(file.fileno()).st_size - offset, 0) // 2
             n_samples = n_values // n_signals if header.n_samples is None else header.n_samples
+            _check_length(header_path, n_samples)
             if n_samples < 1 or n_values < n_samples * n_signals:
                 raise RecordError(
                     Reason.TRUNCATED,
@@ -132,7 +145,9 @@ def _read_with_wfdb(header_path: Path, header: Header) -> npt.NDArray[np.float32
 
     for name in {signal.file_name for signal in header.signals}:
         try:
-            header_path.with_name(name).stat()
+            size = header_path.with_name(name).stat().st_size
+            if header.n_samples is None:  # no format takes more than four bytes
+                _check_length(header_path, size // (4 * len(header.signals)))
         except FileNotFoundError:
             file = header_path.with_name(name)
             raise RecordError(Reason.MISSING_FILE, f"{file} does not exist") from None
