@@ -25,8 +25,9 @@ from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.evaluate.tasks.task import load_task
 assert len(load_task("superclass", load_taxonomy("ptbxl"), None).classes) == 5
 from ecgpipe.evaluate.report import html as report_html
+from ecgpipe.drawing.plot_rendering import DrawnPlots
 from ecgpipe.evaluate import words
-assert words.all_words() and report_html._template()
+assert words.all_words() and report_html._template(DrawnPlots())
 EOF
 venv/bin/ecgpipe init pipeline.yaml
 test -s pipeline.yaml

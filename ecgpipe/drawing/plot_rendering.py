@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgpipe.drawing.fonts import Fonts
+from ecgpipe.drawing.fonts import Fonts, find_fonts
 from ecgpipe.drawing.plot import CountGrid, Label, Plot, Series, Words
 from ecgpipe.drawing.rendering import Format, encode_figure, open_figure
 
@@ -50,6 +50,24 @@ def render_plot(plot: Plot | CountGrid, fonts: Fonts, language: str, format: For
     with open_figure(_WIDTH_INCH, height) as figure:
         renderer.draw_plot(figure.add_axes((0.13, below / height, 0.83, high / height)), plot)
         return encode_figure(figure, format, _DPI)
+
+
+class DrawnPlots:
+    """Draws the charts of one report, each at most once in a language and format.
+
+    A chart is known by its name: the page and the files show the same ones.
+    """
+
+    def __init__(self) -> None:
+        self._fonts = find_fonts()
+        self._drawn: dict[tuple[str, str, Format], bytes] = {}
+
+    def bytes_of(self, plot: Plot | CountGrid, language: str, format: Format) -> bytes:
+        """The chart's file, as `render_plot` returns it."""
+        key = plot.name, language, format
+        if key not in self._drawn:
+            self._drawn[key] = render_plot(plot, self._fonts, language, format)
+        return self._drawn[key]
 
 
 class _Renderer:

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
+from functools import partial
 from html import escape
 from importlib import resources
 from typing import Any
@@ -16,9 +17,8 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.plot import Plot
-from ecgpipe.drawing.plot_rendering import render_plot
+from ecgpipe.drawing.plot_rendering import DrawnPlots
 from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.evaluate.report.markdown import cell_text
 from ecgpipe.evaluate.report.page import page_view
@@ -28,18 +28,23 @@ from ecgpipe.evaluate.table import shown
 from ecgpipe.evaluate.words import LANGUAGES, Words, word
 
 
-def render_html(results: Results, pictures: Mapping[str, bytes] | None = None) -> str:
+def render_html(
+    results: Results,
+    pictures: Mapping[str, bytes] | None = None,
+    drawn: DrawnPlots | None = None,
+) -> str:
     """The whole report as one HTML page.
 
     Args:
         results: of an evaluation.
         pictures: by record id, a PNG of each example ECG; an ECG may have none.
+        drawn: keeps the charts that are also written to files, so that none is drawn twice.
     """
     language = results["config"]["text"]["language"]
     style, script = _shipped("page.css"), _shipped("page.js")
     view = page_view(results, pictures or {}, language)
     slot = secrets.token_hex()  # a placeholder for what depends on the rest of the page
-    page = _template().render(
+    page = _template(drawn or DrawnPlots()).render(
         **view, style=Markup(style), script=Markup(script), font_style=slot, policy=slot
     )
     font_style = _font_style(page)
@@ -53,14 +58,15 @@ def render_html(results: Results, pictures: Mapping[str, bytes] | None = None) -
     return str(before + policy + middle + font_style + after)
 
 
-def _template() -> Any:
+def _template(drawn: DrawnPlots) -> Any:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(
         t=_both, w=lambda *names, **parts: _both(word(*names, **parts)), word=word,
-        labels=_labels, heads=_heads, chart_images=_chart_images, interval=_interval_bar,
-        versus=_versus_bars, shown_value=_value, shown_interval=_interval, shown_number=_bare,
+        labels=_labels, heads=_heads, chart_images=partial(_chart_images, drawn),
+        interval=_interval_bar, versus=_versus_bars, shown_value=_value, shown_interval=_interval,
+        shown_number=_bare,
         count=lambda value: cell_text("count", value, "en"), sort_value=_sort_value,
     )  # fmt: skip
     return environment.from_string(_shipped("page.html"))
@@ -109,18 +115,17 @@ def _labels(words: Words) -> Markup:
     )
 
 
-def _chart_images(plot: Plot) -> Markup:
+def _chart_images(drawn: DrawnPlots, plot: Plot) -> Markup:
     """A chart as an image in each language, of which the page shows one.
 
     An image is a document by itself: its ids and styles meet neither the page's nor its policy.
     """
-    fonts = find_fonts()
     return Markup("").join(
         Markup('<img class="plot" lang="{}" alt="{}. {}" src="data:image/svg+xml,{}">').format(
             language,
             plot.title[language],
             plot.about[language],
-            quote(b" ".join(render_plot(plot, fonts, language, "svg").split()), " /:;=,()"),
+            quote(b" ".join(drawn.bytes_of(plot, language, "svg").split()), " /:;=,()"),
         )
         for language in LANGUAGES
     )

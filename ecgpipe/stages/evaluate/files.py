@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ecgpipe.drawing.fonts import find_fonts
-from ecgpipe.drawing.plot_rendering import render_plot
+from ecgpipe.drawing.plot_rendering import DrawnPlots
+from ecgpipe.drawing.rendering import Format
 from ecgpipe.evaluate.report.charts import all_charts
 from ecgpipe.evaluate.report.csv_files import csv_bytes
 from ecgpipe.evaluate.report.html import render_html
@@ -36,18 +36,19 @@ def write_report_files(folder: Path, results: Results, pictures: Mapping[str, by
     """
     tables = dict(_named(((t.name, csv_bytes(t)) for t in all_tables(results)), "csv"))
     _replace(folder / "tables", tables)
-    _replace(folder / "figures", dict(_chart_files(results)))
+    drawn = DrawnPlots()
+    _replace(folder / "figures", dict(_chart_files(results, drawn)))
     write_atomic(folder / "report.md", render_report(results).encode())
-    write_atomic(folder / "report.html", render_html(results, pictures).encode())
+    write_atomic(folder / "report.html", render_html(results, pictures, drawn).encode())
 
 
-def _chart_files(results: Results) -> Iterator[tuple[str, bytes]]:
+def _chart_files(results: Results, drawn: DrawnPlots) -> Iterator[tuple[str, bytes]]:
     language = results["config"]["text"]["language"]
     charts = list(all_charts(results))
-    fonts = find_fonts()
-    for format in ("png", "svg"):
-        drawn = ((c.name, render_plot(c, fonts, language, format)) for c in charts)
-        yield from _named(drawn, format)
+    formats: tuple[Format, ...] = ("png", "svg")
+    for format in formats:
+        contents = ((chart.name, drawn.bytes_of(chart, language, format)) for chart in charts)
+        yield from _named(contents, format)
 
 
 def _named(contents: Iterator[tuple[str, bytes]], suffix: str) -> Iterator[tuple[str, bytes]]:

@@ -289,6 +289,7 @@ def test_a_number_of_any_size_is_shown_with_its_interval() -> None:
 def test_charts_are_drawn_alike_each_time(format: Any) -> None:
     metrics = list(all_charts(example_results()))
     names = {metric.name for metric in metrics}
+    assert len(names) == len(metrics)  # the page and the files share charts by name
     each = ("roc", "pr", "confusion", "reliability")
     assert names == {"map", "training"} | {
         f"{task}-{what}" for task in ("findings", "superclass") for what in each
