@@ -30,6 +30,7 @@ __all__ = ["Kind", "Task", "TaskClass", "check_other_name", "load_task", "misfit
 
 Names = Mapping[str, str]
 
+_LANGUAGE_NAMES = {"ja": ("日本語", "Japanese"), "en": ("英語", "English")}
 _TASKS = NamedFiles("tasks", (".yaml", ".yml"), "task", "eval.tasks")
 
 
@@ -141,7 +142,7 @@ def load_task(
         _check_disjoint(file, classes, taxonomy)
     return Task(
         name=f"{file.name}@{suffix}" if suffix else file.name,
-        title={"ja": file.title.ja, "en": file.title.en},
+        title=_title(file, suffix),
         source=file.source,
         kind=file.kind,
         classes=classes,
@@ -176,6 +177,17 @@ def check_other_name(task: Task, others: Iterable[object]) -> None:
             f"Two of eval.tasks are called {task.name!r}. Name each once, or change the `name` in"
             " one of the files."
         )
+
+
+def _title(file: TaskFile, suffix: Language | None) -> Names:
+    """Its title; with the language of the wordings where its name states one."""
+    if suffix is None:
+        return {"ja": file.title.ja, "en": file.title.en}
+    in_japanese, in_english = _LANGUAGE_NAMES[suffix]
+    return {
+        "ja": f"{file.title.ja}（{in_japanese}の表現）",
+        "en": f"{file.title.en} ({in_english} wordings)",
+    }
 
 
 def _split_language(name: str) -> tuple[str, Language | None]:

@@ -154,6 +154,10 @@ def test_the_language_behind_a_name_wins_over_the_setting_and_names_the_results(
     assert plain.wordings("ja")[1] == ["心筋梗塞"]
     english = load_task("superclass@en", PTBXL, None, "ja")
     assert (english.name, english.language) == ("superclass@en", "en")
+    # Beside the task in its own language, the report must tell the two apart.
+    own = load_task("superclass", PTBXL, None)
+    assert english.title["en"] == f"{own.title['en']} (English wordings)"
+    assert english.title["ja"] == f"{own.title['ja']}（英語の表現）"
     assert english.wordings("ja")[1] == ["Myocardial infarction"]
     assert english.member_wording("ja")[0] == ["Normal ECG"]
     asked = load_task("superclass", PTBXL, None, "en")
