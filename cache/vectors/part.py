@@ -12,7 +12,9 @@ version 3 (libver v110) checksums HDF5's own metadata; row checksums cover vecto
     flags (rows,)      u1   1: the text was cut at the length limit
 
 The attribute `columns_sum` is a checksum of key, sum, ntok and flags, and is itself covered by
-HDF5's checksum of its metadata: so every byte of a part is covered.
+HDF5's checksum of its metadata: so every byte of a part is covered. Text attributes have a fixed
+length: HDF5 keeps those of variable length in a global heap without a checksum, and one flipped bit
+there sends its library into an endless loop.
 
 Owns the layout of a part. Must not know which parts make a cache: that is `reader`.
 """
@@ -116,9 +118,9 @@ def part_image(rows: VectorRows, fingerprint: Fingerprint, made_by: Attributes) 
         columns = _datasets(rows)
         for name, data in columns.items():
             file.create_dataset(name, data=data, track_times=False)
-        file.attrs["columns_sum"] = _columns_sum(*(columns[name] for name in _SUMMED))
-        for name, value in _attributes(rows, fingerprint, made_by).items():
-            file.attrs[name] = value
+        sums = {"columns_sum": _columns_sum(*(columns[name] for name in _SUMMED))}
+        for name, value in (sums | _attributes(rows, fingerprint, made_by)).items():
+            file.attrs[name] = value if isinstance(value, int) else _fixed_length(value)
         file.flush()
         return bytes(file.id.get_file_image())
 
@@ -137,8 +139,9 @@ def read_part(path: Path, fingerprint: Fingerprint) -> Part:
     try:
         # Part files never change, so no lock is needed; some cluster file systems refuse locks.
         with h5py.File(path, "r", locking=False) as file:
-            _check_header(path, file, fingerprint)
-            return _open_rows(path, file)
+            attributes = _read_attributes(file)
+            _check_header(path, attributes, fingerprint)
+            return _open_rows(path, file, attributes)
     except FileNotFoundError:
         raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -236,12 +239,34 @@ def _attributes(
     }
 
 
+def _fixed_length(text: str) -> npt.NDArray[Any]:
+    encoded = text.encode()
+    return np.array(encoded, h5py.string_dtype("utf-8", max(1, len(encoded))))
+
+
+def _read_attributes(file: h5py.File) -> dict[str, Any]:
+    """Those attributes that a reader needs, as far as there are any; none is read from the heap.
+
+    Raises:
+        TypeError: one is a string of variable length.
+    """
+    found: dict[str, Any] = {}
+    for name in ("format", "fingerprint", "encoding", "rows", "dim", "columns_sum"):
+        if name not in file.attrs:
+            continue
+        kind = file.attrs.get_id(name).get_type()
+        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+            raise TypeError(f"its attribute {name} is a string of variable length")
+        value = file.attrs[name]
+        found[name] = value.decode() if isinstance(value, bytes) else value
+    return found
+
+
 def _encoding(dtype: np.dtype[np.generic]) -> str:
     return next(name for name, stored in ENCODINGS.items() if stored == dtype)
 
 
-def _check_header(path: Path, file: h5py.File, fingerprint: Fingerprint) -> None:
-    attributes = file.attrs
+def _check_header(path: Path, attributes: Mapping[str, Any], fingerprint: Fingerprint) -> None:
     if attributes.get("format") != FORMAT:
         raise StoreError(f"{path} is of format {attributes.get('format')!r}, not {FORMAT!r}.")
     if attributes["fingerprint"] != fingerprint.digest:
@@ -251,8 +276,7 @@ def _check_header(path: Path, file: h5py.File, fingerprint: Fingerprint) -> None
         )
 
 
-def _open_rows(path: Path, file: h5py.File) -> Part:
-    attributes = file.attrs
+def _open_rows(path: Path, file: h5py.File, attributes: Mapping[str, Any]) -> Part:
     n_rows, dim = int(attributes["rows"]), int(attributes["dim"])
     dtype = ENCODINGS[attributes["encoding"]]
     shapes = {"vec": (n_rows, dim), "key": (n_rows, KEY_BYTES)}

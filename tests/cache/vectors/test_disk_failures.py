@@ -376,6 +376,7 @@ def mounts(*arguments: str) -> bool:
 
 def test_a_disk_that_is_really_full_is_told_and_a_larger_one_goes_on(small_disk: Path) -> None:
     root = small_disk / "embeddings"
+    (small_disk / "filling").write_bytes(bytes(60_000))  # all parts together would fit otherwise
     with pytest.raises(StoreError, match="No space left on device") as caught:
         seal_until_full(root)
     assert str(root) in str(caught.value)
