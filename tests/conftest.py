@@ -1,7 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,27 +79,19 @@ def finished(
 
 @pytest.fixture(scope="session")
 def evaluated(
-    tmp_path_factory: pytest.TempPathFactory,
-    finished: tuple[Experiment, dict[str, Any]],
-    tiny_llama: Path,
-    ecgs: Path,
+    tmp_path_factory: pytest.TempPathFactory, finished: tuple[Experiment, dict[str, Any]]
 ) -> Experiment:
     """The finished experiment with all that can stand beside the tasks; not to be changed."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    shutil.copytree(finished[0].folder / "work", folder / "work")
-    experiment = Experiment(folder, tiny_llama, ecgs)
+    experiment = finished[0].copy(tmp_path_factory.mktemp("evaluated"))
     analyses = ", ".join(ANALYSES)
     assert worked(experiment.did("--set", f"eval.analyses=[{analyses}]")) == ["eval"]
     return experiment
 
 
 @pytest.fixture
-def experiment(
-    tmp_path: Path, finished: tuple[Experiment, dict[str, Any]], tiny_llama: Path, ecgs: Path
-) -> Experiment:
+def experiment(tmp_path: Path, finished: tuple[Experiment, dict[str, Any]]) -> Experiment:
     """A copy of the finished experiment."""
-    shutil.copytree(finished[0].folder / "work", tmp_path / "work")
-    return Experiment(tmp_path, tiny_llama, ecgs)
+    return finished[0].copy(tmp_path)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ real ones.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,12 @@ class Experiment:
             },
         }
         self.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+        self._model, self._ecgs = model, ecgs
+
+    def copy(self, folder: Path) -> "Experiment":
+        """The same experiment with all that it has made, in another folder."""
+        shutil.copytree(self.folder / "work", folder / "work")
+        return Experiment(folder, self._model, self._ecgs)
 
     def start(self, *arguments: str, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:
         """The command in a process of its own."""

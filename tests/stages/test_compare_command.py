@@ -11,15 +11,10 @@ from toy_experiment import Experiment
 
 @pytest.fixture(scope="module")
 def compared(
-    tmp_path_factory: pytest.TempPathFactory,
-    finished: tuple[Experiment, dict[str, Any]],
-    tiny_llama: Path,
-    ecgs: Path,
+    tmp_path_factory: pytest.TempPathFactory, finished: tuple[Experiment, dict[str, Any]]
 ) -> Experiment:
     """The finished toy run, and two seeds of another with a greater learning rate."""
-    folder = tmp_path_factory.mktemp("compared")
-    shutil.copytree(finished[0].folder / "work", folder / "work")
-    experiment = Experiment(folder, tiny_llama, ecgs)
+    experiment = finished[0].copy(tmp_path_factory.mktemp("compared"))
     for name, settings in (
         ("toy", ()),
         ("fast+seed=0", ("train.lr=0.01",)),

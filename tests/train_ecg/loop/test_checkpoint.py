@@ -1,5 +1,6 @@
 """Checkpoints and model folders: whole, or refused."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toy_training
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import CheckpointError, StoreError
@@ -19,19 +21,9 @@ from ecgpipe.train_ecg.loop.checkpoint import (
 )
 from ecgpipe.train_ecg.loop.step import make_optimizer, optimizer_tensors, restore_optimizer
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model, read_card, save_model
-from ecgpipe.train_ecg.two_towers import ModelShape, initialised
+from ecgpipe.train_ecg.two_towers import initialised
 
-SHAPE = ModelShape(
-    encoder="resnet1d18",
-    n_leads=12,
-    samples=100,
-    rate_hz=100,
-    normalisation="fixed",
-    text_width=6,
-    projection_dim=4,
-    temperature=0.07,
-    learn_temperature=True,
-)
+SHAPE = dataclasses.replace(toy_training.SHAPE, samples=100, text_width=6, projection_dim=4)
 
 
 def save(folder: Path, steps_done: int, value: float = 1.0, best_step: int = 0) -> Path:
