@@ -10,4 +10,7 @@ model_content  a model without its weights: what a folder or run says (pure)
 patients       patients.json: who was in which split, as digests
 recordings     files, folders, patterns, rows of a table -> a stream of inputs
 prevalence     probabilities for another hospital's frequencies       (pure)
+prediction       the shape of an answer, and remarks on a recording (pure)
+prediction_files CSV, Parquet, JSON Lines; what a kill leaves is continued
+archive          an archive of ECG vectors, and the closest in it
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgpipe.config.data import DataConfig
+from ecgpipe.config.data import WindowConfig
 from ecgpipe.read_ecg.quality.inspection import Facts
 from ecgpipe.read_ecg.quality.measures import disagree, is_full_of_mains
 
@@ -53,7 +53,7 @@ class Suspicion:
     cases: tuple[Case, ...]
 
 
-def suspicions(facts: Sequence[Facts], config: DataConfig) -> list[Suspicion]:
+def suspicions(facts: Sequence[Facts], config: WindowConfig) -> list[Suspicion]:
     """All suspicions about these recordings, one per kind."""
     return [
         *_units(facts),
@@ -185,7 +185,7 @@ def _heart_rates(facts: Sequence[Facts]) -> Iterator[Suspicion]:
         )
 
 
-def _in_single_recordings(facts: Sequence[Facts], config: DataConfig) -> Iterator[Suspicion]:
+def _in_single_recordings(facts: Sequence[Facts], config: WindowConfig) -> Iterator[Suspicion]:
     """Whatever a recording shows by itself; a detail of '' means that it does not."""
     n_absent = Counter(lead for fact in facts for lead in fact.absent)
     looks: tuple[tuple[str, str, str, Callable[[Facts], str]], ...] = (
@@ -264,6 +264,6 @@ def _gaps(fact: Facts) -> str:
     return f"{share:.0%} missing" if _MISSING_SHARE <= share < 1 else ""
 
 
-def _is_short(fact: Facts, config: DataConfig) -> bool:
+def _is_short(fact: Facts, config: WindowConfig) -> bool:
     rounding_s = 0.5 / fact.rate_hz
     return config.min_duration_s <= fact.duration_s < config.duration_s - rounding_s
