@@ -12,6 +12,7 @@ from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.training import Trained, TrainingData, TrainInputs, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
+from ecgpipe.train_ecg.starting_point import StartingPoint
 from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape
 
@@ -67,6 +68,7 @@ def run(
     data: TrainingData = DATA,
     validate: Callable[[ModelEncoder], Mapping[str, float]] = accuracy,
     on_begin: Callable[[], None] = lambda: None,
+    start: StartingPoint | None = None,
     **settings: Any,
 ) -> Trained:
     """Train the toy problem in `folder`, with these settings changed."""
@@ -82,6 +84,7 @@ def run(
             about={"vectors": "f"},
             on_validate=validate,
             stop=stop,
+            start=start,
             on_begin=on_begin,
         )
     )

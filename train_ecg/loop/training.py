@@ -38,6 +38,7 @@ from ecgpipe.train_ecg.loop.run_state import RunState
 from ecgpipe.train_ecg.loop.schedule import learning_rate
 from ecgpipe.train_ecg.loop.step import METRICS, Step, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
+from ecgpipe.train_ecg.starting_point import StartingPoint
 from ecgpipe.train_ecg.torch_errors import translate_torch_errors
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
@@ -85,6 +86,9 @@ class TrainInputs:
     stop: Stop
     """Checked between steps."""
 
+    start: StartingPoint | None = None
+    """Where the weights begin; None: at random."""
+
     on_begin: Callable[[], None] = lambda: None
     """Called by the first process once no setting can be refused any more, before `folder` is
     read."""
@@ -107,7 +111,8 @@ def train(inputs: TrainInputs) -> Trained:
 
     Raises:
         ConfigError: fewer records than a batch, a batch that is not a multiple of the number of
-            processes, or a setting that this machine cannot honour.
+            processes, weights to begin with of another shape, or a setting that this machine
+            cannot honour.
         CheckpointError: the checkpoints are another run's, or all are damaged, or the best epoch's
             is.
         EcgpipeError: the loss or the weights are not finite, memory is too small, or another
@@ -181,7 +186,11 @@ def _group_left_open_after_errors() -> Iterator[None]:
 
 
 def set_up(
-    config: TrainConfig, shape: ModelShape, data: TrainingData, accelerator: Accelerator
+    config: TrainConfig,
+    shape: ModelShape,
+    data: TrainingData,
+    accelerator: Accelerator,
+    start: StartingPoint | None = None,
 ) -> tuple[Step, PlacedSignals]:
     """Initialise the model; returns its step and the placed signals.
 
@@ -189,6 +198,8 @@ def set_up(
         ConfigError: as `train`.
         StoreError: a record is damaged.
     """
+    if start is not None:
+        start.check(shape)
     device, world = accelerator.device, accelerator.num_processes
     _check_batch(config.global_batch_size, len(data.signals), world)
     # First, so that signals that do not fit are reported at once.
@@ -198,6 +209,8 @@ def set_up(
     model.text_mean_W.copy_(torch.from_numpy(data.texts.mean_vector()))
     if shape.pair_bias:
         torch.nn.init.constant_(model.bias, objective.start_bias())
+    if start is not None:
+        start.load_into(model)
     ranks = Ranks(accelerator.process_index, world)
     return Step(model, device, ranks, objective, config), signals
 
@@ -208,7 +221,7 @@ class _Run:
     def __init__(self, inputs: TrainInputs, accelerator: Accelerator) -> None:
         config, data, folder = inputs.config, inputs.data, inputs.folder
         self.config = config
-        self.step, self._signals = set_up(config, inputs.shape, data, accelerator)
+        self.step, self._signals = set_up(config, inputs.shape, data, accelerator, inputs.start)
         self.model = self.step.model
         self._inputs = inputs
         self._data = data
@@ -243,6 +256,8 @@ class _Run:
             )
         self.state.threads = self._threads
         epochs, steps = len(self.state.history), len(self.state.step_metrics)
+        if self._inputs.start is not None and not epochs and not steps:
+            self._log.say(f"train: beginning with {self._inputs.start}")
         done = epochs * self._steps_per_epoch + steps
         if done and not self.finished():
             self._log.say(

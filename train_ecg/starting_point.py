@@ -1,0 +1,86 @@
+"""Where training begins if not at random weights: at another model's.
+
+Owns which of its weights are taken over, and the refusal of a model of another shape. Is handed
+plain tensors, and must not know which file or run they come from.
+"""
+
+from dataclasses import asdict, dataclass
+
+from ecgpipe.errors import ConfigError
+from ecgpipe.train_ecg.trained_model import Tensors
+from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
+
+# Fields of a shape that must agree, and the setting to change.
+_MUST_AGREE = {
+    "encoder": "train.encoder",
+    "encoder_pooling": "train.encoder_pooling",
+    "encoder_norm": "train.encoder_norm",
+    "normalisation": "train.normalisation",
+    "projection_dim": "train.projection_dim",
+    "rate_hz": "data.rate_hz",
+    "samples": "data.rate_hz times data.duration_s",
+    "n_leads": "the number of leads",
+}
+_OF_TEXTS = ("text_projection.", "text_mean_W")
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """A trained model whose weights another run begins with."""
+
+    name: str
+    """What to call it in messages, such as its folder."""
+
+    shape: ModelShape
+    weights: Tensors
+    """The state of its `TwoTowers`."""
+
+    same_texts: bool
+    """Whether the run's text vectors come from the language model, prompt aside, that it was
+    trained with. If not, its text projection and text mean mean nothing to the run."""
+
+    def check(self, wanted: ModelShape) -> None:
+        """Refuse to begin with it a model of another shape.
+
+        Raises:
+            ConfigError: naming each difference and the setting to change.
+        """
+        differences = [
+            f"{setting} is {getattr(wanted, field)}, not {getattr(self.shape, field)}"
+            for field, setting in _MUST_AGREE.items()
+            if getattr(wanted, field) != getattr(self.shape, field)
+        ]
+        if differences:
+            raise ConfigError(
+                f"train.init_from: the model in {self.name} has another shape: here"
+                f" {'; '.join(differences)}. Give these settings the model's values, or begin"
+                " without train.init_from."
+            )
+
+    def load_into(self, model: TwoTowers) -> None:
+        """Copy its weights: of encoder and ECG projection, and of the others what fits.
+
+        The text projection and the text mean only with `same_texts`; the temperature only if it is
+        learned; the bias of a pair's logit only if both have one.
+        """
+        taken = {
+            name: tensor
+            for name, tensor in self.weights.items()
+            if self.same_texts or not name.startswith(_OF_TEXTS)
+        }
+        if not model.shape.learn_temperature:
+            taken.pop("log_scale")
+        if not model.shape.pair_bias:
+            taken.pop("bias", None)
+        missing, unexpected = model.load_state_dict(taken, strict=False)
+        assert not unexpected, f"a {asdict(model.shape)} has no {unexpected}"
+        may_lack = (*_OF_TEXTS, "log_scale", "bias")
+        assert all(name.startswith(may_lack) for name in missing), f"not in the model: {missing}"
+
+    def __str__(self) -> str:
+        if self.same_texts:
+            return f"the weights of {self.name}"
+        return (
+            f"the weights of {self.name}, but a text projection of its own, because the text"
+            " vectors come from another language model, or another layer or pooling of it"
+        )
