@@ -7,6 +7,7 @@ how a model is trained or evaluated.
 contract       the preprocessing that a model demands                 (pure)
 applied_task   classes, thresholds, scores -> probabilities           (pure)
 model_content  a model without its weights: what a folder or run says (pure)
+occlusion      what a score hangs on: leads, tenths of a second           (pure)
 patients       patients.json: who was in which split, as digests
 recordings     files, folders, patterns, rows of a table -> a stream of inputs
 prevalence     probabilities for another hospital's frequencies       (pure)
