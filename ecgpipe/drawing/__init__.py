@@ -7,6 +7,7 @@ stage and any room may draw.
 shapes         lines, text and charts on paper                               (pure)
 words          the fixed text of a sheet in Japanese and English             (pure)
 ecg_chart      millivolts -> traces, grid, calibration pulse, lead names     (pure)
+emphasis       what a score hangs on -> a band and bars below the traces    (pure)
 ecg_sheet      one ECG -> an A4 sheet with a header                          (pure)
 contact_sheet  several ECGs -> pages of small ones with captions             (pure)
 fonts          a font that has the glyphs of a text

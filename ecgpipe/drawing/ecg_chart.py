@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.drawing.shapes import Box, Chart, Panel, Points, Text, width_of
+from ecgpipe.drawing.emphasis import Emphasis, emphasis_bands
+from ecgpipe.drawing.shapes import Band, Box, Chart, Panel, Points, Text, width_of
 from ecgpipe.drawing.words import Words
 
 LAYOUT = (
@@ -114,7 +115,14 @@ FULL = Scale(25.0, 10.0, 40.0, name_mm=3.9, trace_width_mm=0.3, fine_grid=True)
 HALF = Scale(12.5, 5.0, 12.5, name_mm=2.2, trace_width_mm=0.18, fine_grid=False)
 
 
-def ecg_chart(ecg: Ecg, left_mm: float, bottom_mm: float, scale: Scale, words: Words) -> Chart:
+def ecg_chart(
+    ecg: Ecg,
+    left_mm: float,
+    bottom_mm: float,
+    scale: Scale,
+    words: Words,
+    emphasis: Emphasis | None = None,
+) -> Chart:
     """Lay out an ECG on grid paper.
 
     Args:
@@ -123,6 +131,7 @@ def ecg_chart(ecg: Ecg, left_mm: float, bottom_mm: float, scale: Scale, words: W
         bottom_mm: the chart's lower edge.
         scale: the size.
         words: the text for gaps.
+        emphasis: what to mark below the traces.
     """
     box = Box(left_mm, bottom_mm, scale.width_mm, scale.height_mm)
     panels = tuple(_panels(ecg, box, scale))
@@ -132,6 +141,10 @@ def ecg_chart(ecg: Ecg, left_mm: float, bottom_mm: float, scale: Scale, words: W
     texts = [*_gap_texts(ecg, panels, scale, words), *_place_names(panels, scale)]
     if _has_few_leads(ecg):
         texts.append(_missing_leads_text(ecg, len(rows), box, scale, words))
+    bands: tuple[Band, ...] = ()
+    if emphasis is not None:
+        bands, labels = emphasis_bands(emphasis, panels, scale.row_mm, scale.mm_per_s)
+        texts += labels
     return Chart(
         box=box,
         fine_mm=1.0 * scale.zoom if scale.fine_grid else None,
@@ -140,6 +153,7 @@ def ecg_chart(ecg: Ecg, left_mm: float, bottom_mm: float, scale: Scale, words: W
         marks=tuple(marks),
         texts=tuple(texts),
         trace_width_mm=scale.trace_width_mm,
+        bands=bands,
     )
 
 

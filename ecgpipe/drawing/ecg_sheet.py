@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ecgpipe.drawing.ecg_chart import FULL, LAYOUT, SHOWN_S, Ecg, ecg_chart
+from ecgpipe.drawing.emphasis import Emphasis
 from ecgpipe.drawing.shapes import A4_LANDSCAPE_MM, Chart, Sheet, Text, truncate, width_of, wrap
 from ecgpipe.drawing.words import Words, words_in
 
@@ -17,6 +18,7 @@ _FACTS_Y_MM = 195.5
 _FINDINGS_Y_MM = 189.5
 _LINE_MM = 5.2
 _REMARKS_Y_MM = 179.1
+_LEGEND_Y_MM = 5.2
 _FINDINGS_LINES = 2
 _MARGIN_MM = 2.0
 
@@ -48,20 +50,24 @@ class Captions:
     """A warning at the top, such as that the ECG is simulated."""
 
 
-def ecg_sheet(ecg: Ecg, captions: Captions, language: str = "en") -> Sheet:
+def ecg_sheet(
+    ecg: Ecg, captions: Captions, language: str = "en", emphasis: Emphasis | None = None
+) -> Sheet:
     """Lay out a full sheet.
 
     Args:
         ecg: the signal to draw.
         captions: the text around it, with findings in `language`.
         language: of the fixed text, ja or en.
+        emphasis: what to mark below the traces.
     """
     words = words_in(language)
-    chart = ecg_chart(ecg, _LEFT_MM, _BOTTOM_MM, FULL, words)
+    chart = ecg_chart(ecg, _LEFT_MM, _BOTTOM_MM, FULL, words, emphasis)
     texts = (
         *_header(ecg, captions, words, chart),
         *_column_times(ecg, chart),
         *_footer(words, chart),
+        *(_legend(emphasis, chart) if emphasis is not None else ()),
     )
     return Sheet(*A4_LANDSCAPE_MM, (chart,), texts)
 
@@ -134,6 +140,12 @@ def _column_times(ecg: Ecg, chart: Chart) -> Iterator[Text]:
                 _SMALL_MM,
                 faint=True,
             )
+
+
+def _legend(emphasis: Emphasis, chart: Chart) -> Iterator[Text]:
+    for number, line in enumerate(emphasis.legend):
+        shown = truncate(line, _SMALL_MM, chart.box.width_mm)
+        yield Text(chart.box.left_mm, _LEGEND_Y_MM - 3.6 * number, shown, _SMALL_MM)
 
 
 def _footer(words: Words, chart: Chart) -> Iterator[Text]:

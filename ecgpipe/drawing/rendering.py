@@ -29,6 +29,7 @@ PNG_DPI = 254
 _FINE_COLOUR, _COARSE_COLOUR = "#fad4d4", "#e99a9a"
 _FINE_WIDTH_MM, _COARSE_WIDTH_MM = 0.1, 0.2
 _TRACE_COLOUR, _FAINT_COLOUR = "#000000", "#595959"
+_BAND_EDGE, _BAND_EDGE_MM = "#737373", 0.15
 _MM_PER_INCH = 25.4
 _POINTS_PER_MM = 72 / _MM_PER_INCH
 
@@ -94,6 +95,17 @@ def _draw_chart(axes: "Axes", chart: Chart) -> None:
         _draw_lines(axes, chart.grid_lines(chart.fine_mm), _FINE_COLOUR, _FINE_WIDTH_MM, 1)
     width_mm = _COARSE_WIDTH_MM if chart.fine_mm is not None else _FINE_WIDTH_MM
     _draw_lines(axes, chart.grid_lines(chart.coarse_mm), _COARSE_COLOUR, width_mm, 2)
+    for band in chart.bands:
+        rectangle = Rectangle(
+            (band.box.left_mm, band.box.bottom_mm),
+            band.box.width_mm,
+            band.box.height_mm,
+            facecolor=str(1 - band.grey),
+            edgecolor=_BAND_EDGE if band.outlined else "none",
+            linewidth=_BAND_EDGE_MM * _POINTS_PER_MM if band.outlined else 0,
+            zorder=2.5,  # above the grid, below the traces
+        )
+        axes.add_patch(rectangle)
     paper = Rectangle(
         (box.left_mm, box.bottom_mm), box.width_mm, box.height_mm, transform=axes.transData
     )

@@ -77,6 +77,17 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A filled rectangle below the traces."""
+
+    box: Box
+    grey: float
+    """0 is white, 1 black."""
+
+    outlined: bool = False
+
+
+@dataclass(frozen=True)
 class Chart:
     """Grid paper with traces, clipped to `box`."""
 
@@ -91,6 +102,7 @@ class Chart:
 
     texts: tuple[Text, ...]
     trace_width_mm: float
+    bands: tuple[Band, ...] = ()
 
     def grid_lines(self, step_mm: float) -> list[Points]:
         """Vertical, then horizontal lines, each (2, 2), from the chart's lower left corner."""
