@@ -7,6 +7,10 @@ how a model is trained or evaluated.
 contract       the preprocessing that a model demands                 (pure)
 applied_task   classes, thresholds, scores -> probabilities           (pure)
 model_content  a model without its weights: what a folder or run says (pure)
+model_folder   the exported folder: files, manifest, checks
+ecg            a file or an array -> the window that the contract demands
+applied_model  encode ECGs, encode texts, score; loading a folder
+text_model     the language model, for texts without a kept vector
 occlusion      what a score hangs on: leads, tenths of a second           (pure)
 patients       patients.json: who was in which split, as digests
 recordings     files, folders, patterns, rows of a table -> a stream of inputs

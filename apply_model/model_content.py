@@ -49,6 +49,9 @@ class ModelContent:
     """Unit vectors by `prompts_name`: (wordings, D) of a task's classes in the order of
     `flattened(task.wordings(language))`, and those of their members."""
 
+    prompt_nearness: Mapping[str, Vectors]
+    """By `prompts_name`: (wordings,) cosine of each prompt to the nearest of `trained_texts`."""
+
     trained_texts: npt.NDArray[np.float16]
     """(n, W) vectors of the language model of texts that were trained on, minus their mean and
     scaled to length 1; only of texts that several patients share. Not the texts themselves."""

@@ -12,7 +12,11 @@ import torch
 from slurm_cluster import SlurmCluster, running_cluster, why_not
 from toy_experiment import Experiment, worked
 
+from ecgpipe.apply_model.applied_model import AppliedModel
+from ecgpipe.config.file import load_config
 from ecgpipe.evaluate.analyses.registry import ANALYSES
+from ecgpipe.stages.apply.content import applied_run
+from ecgpipe.stages.experiment import Experiment as OpenedExperiment
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -22,7 +26,7 @@ torch.set_num_threads(1)
 
 # What `make test-fast` leaves out: tests with these fixtures run a whole pipeline or a Slurm, and
 # tests in these files start many processes or train. Together they take most of the time.
-PIPELINES = {"finished", "evaluated", "experiment", "fresh", "slurm"}
+PIPELINES = {"finished", "applied", "evaluated", "experiment", "fresh", "slurm"}
 LONG_FILES = {
     "test_benchmarks.py", "test_cluster.py", "test_containers.py", "test_crash.py",
     "test_disk_failures.py", "test_format_fuzz.py", "test_golden_losses.py",
@@ -75,6 +79,12 @@ def finished(
     """An experiment that was run once; tests that change it work on a copy."""
     experiment = Experiment(tmp_path_factory.mktemp("finished"), tiny_llama, ecgs)
     return experiment, experiment.did()
+
+
+@pytest.fixture(scope="session")
+def applied(finished: tuple[Experiment, dict[str, Any]]) -> AppliedModel:
+    """The finished experiment's model, put to use."""
+    return applied_run(OpenedExperiment(load_config(finished[0].path)))
 
 
 @pytest.fixture(scope="session")

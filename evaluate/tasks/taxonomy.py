@@ -109,6 +109,11 @@ def load_taxonomy(name: str) -> Taxonomy:
     return parse_taxonomy(_TAXONOMIES.read(name), name)
 
 
+def taxonomy_csv(name: str) -> bytes:
+    """The file of a taxonomy as UTF-8. Raises as `load_taxonomy`."""
+    return _TAXONOMIES.read(name).encode()
+
+
 def parse_taxonomy(text: str, name: str) -> Taxonomy:
     """Read a taxonomy from CSV text; `name` is for messages. Raises as `load_taxonomy`."""
     try:
