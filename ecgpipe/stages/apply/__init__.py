@@ -2,5 +2,4 @@
 
 runs      which run a name or folder means
 content   an evaluated run -> what its model needs to answer
-export    a run -> a folder that travels
 """
