@@ -12,17 +12,17 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def device_name(device: torch.device) -> str:
-    """As its maker calls it."""
+    """The device's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def matmul_flops(sizes: Sequence[int], device: torch.device) -> float:
-    """The fastest bfloat16 product of two square matrices, FLOP/s."""
+    """FLOP/s of the fastest bfloat16 product of two square matrices."""
     return max(_matmul_flops(size, device) for size in sizes)
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done all it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -47,7 +47,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the model and of the work."""
+    """Sizes of the model and of the work."""
 
     width: int
     inner: int
@@ -108,7 +108,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Moved:
-    """How far vectors differ from those computed in another company."""
+    """How far vectors differ from those computed in another batch."""
 
     compared_with: str
     largest_absolute: float
@@ -138,7 +138,7 @@ def build_model(sizes: Sizes, device: torch.device) -> Any:
 
 
 def wrapped(model: Any, attention: str, device: torch.device) -> LanguageModel:
-    """Our LanguageModel around a model that comes from no file."""
+    """Our LanguageModel around a model made in memory."""
     model.set_attn_implementation(attention)
     files = ModelFiles(Path(), None, "random weights")
     config = TextConfig(model=files.named, dtype="bfloat16", attention=attention)
@@ -154,7 +154,7 @@ def texts_of(lengths: Lengths, vocabulary: int, seed: int) -> TokenTable:
 
 
 def some(texts: TokenTable, places: Lengths) -> TokenTable:
-    """Some of the texts, in the order given."""
+    """Some of the texts, in this order."""
     rows = [texts.row(int(place)) for place in places]
     starts = np.cumsum([0, *map(len, rows)])
     return TokenTable(np.concatenate(rows), starts, texts.was_cut[places])
@@ -167,7 +167,7 @@ def realistic_lengths(n_texts: int) -> Lengths:
 
 
 class Bench:
-    """One model on one device, and what its speed is held against."""
+    """One model on one device, and what its speed is compared with."""
 
     def __init__(self, sizes: Sizes, device: torch.device) -> None:
         self.sizes = sizes
@@ -222,7 +222,7 @@ class Bench:
         return found
 
     def moved(self, model: LanguageModel, budget: int) -> list[Moved]:
-        """The same texts beside others, in fewer rows, and under another budget."""
+        """Compare the same texts in other batches, in fewer rows, and under another budget."""
         n_texts = self.sizes.texts_compared
         texts = texts_of(realistic_lengths(n_texts), self.sizes.vocabulary, seed=2)
         strangers = texts_of(realistic_lengths(2 * n_texts), self.sizes.vocabulary, seed=3)
@@ -241,7 +241,7 @@ class Bench:
         ]
 
     def halved(self, model: LanguageModel) -> dict[str, Any]:
-        """What becomes of the largest budget where most of the memory is taken."""
+        """How the largest budget shrinks when most of the memory is taken."""
         budget = max(self.sizes.budgets)
         n_texts = min(self.sizes.texts_a_budget, 2 * budget // 30)
         texts = texts_of(np.full(n_texts, 30), self.sizes.vocabulary, seed=5)
@@ -343,7 +343,7 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 
 def as_tables(found: dict[str, Any]) -> str:
-    """What was measured, for people."""
+    """The measurements as text."""
     sheet = found["data_sheet_flops"]
     peak = f"{sheet / 1e12:,.1f}" if sheet else "unknown"
     own = f"{found['own_matmul_flops'] / 1e12:,.3f}"

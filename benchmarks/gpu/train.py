@@ -75,10 +75,10 @@ class Timing:
     """Median; scaled up where `steps` is less than `steps_an_epoch`."""
 
     epochs: int
-    """Behind the median, besides one to warm up."""
+    """Epochs behind the median, without the warm-up."""
 
     steps: int
-    """That were run in each."""
+    """Steps run in each epoch."""
 
     steps_an_epoch: int
     records_per_s: float
@@ -91,12 +91,12 @@ class Timing:
     of_own_matmul: float
 
     def line(self) -> str:
-        """For people."""
+        """The case as a line of text."""
         return f"{self.case}, batch {self.case.batch}: {self.epoch_s:.3f} s an epoch"
 
 
 class Bench:
-    """One device, and what its speed is held against."""
+    """One device, and what its speed is compared with."""
 
     def __init__(self, sizes: Sizes, most_s: float) -> None:
         self.sizes = sizes
@@ -106,7 +106,7 @@ class Bench:
         self._flops: dict[tuple[Text, int], int] = {}
 
     def cases(self, compiled: bool) -> tuple[list[Case], list[str]]:
-        """What is timed here, and a line for each that cannot be."""
+        """The cases that can be timed here, and a line for each that cannot."""
         cases, skipped = [], []
         for case in _wished(self.sizes, compiled):
             needs_cuda = case.placement == "device" or case.cuda_graph
@@ -214,7 +214,7 @@ def _wished(sizes: Sizes, compiled: bool) -> Iterator[Case]:
 
 
 def verdicts(timings: list[Timing]) -> list[str]:
-    """What the fastest case of each text and batch says to the targets."""
+    """The fastest case of each text and batch, against the targets."""
     lines = []
     fastest: dict[tuple[str, int], Timing] = {}
     for timing in timings:
@@ -266,7 +266,7 @@ def measure(sizes: Sizes, most_s: float, compiled: bool) -> Iterator[dict[str, A
 
 
 def as_tables(found: dict[str, Any]) -> str:
-    """What was measured, for people."""
+    """The measurements as text."""
     rows, parts = [], []
     for t in found["timings"]:
         name, batch = str(Case(**t["case"])), str(t["case"]["batch"])

@@ -31,10 +31,10 @@ from ecgpipe.train_ecg.trained_model import load_tensors
 _EPOCHS = 3
 _LOSS_TOLERANCE = 1e-3
 _REPEATED_TOLERANCE = 0.1
-"""Beyond it, steps that do not repeat themselves say nothing about anything else."""
+"""If repeated steps differ by more than this, the other comparisons mean nothing."""
 
 FAILED = "FAILED"
-"""Stands in the line of whatever could not be measured, though it should have been."""
+"""Marks the line of a measurement that failed."""
 
 T = TypeVar("T")
 Kept = Literal["", "rate", "texts", "epoch"]
@@ -57,7 +57,7 @@ class Check:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def line(self) -> str:
-        """For people."""
+        """The comparison as a line of text."""
         sign = ">=" if self.at_least else "<="
         note = f" ({self.note})" if self.note else ""
         end = "met" if self.holds else "MISSED"
@@ -65,7 +65,7 @@ class Check:
 
 
 class _StopAfter(Stop):
-    """Asked once a step; says yes from the n-th time on."""
+    """A stop that is asked once a step, and says yes from the n-th time on."""
 
     def __init__(self, n_steps: int) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ def _varied(sizes: Sizes, precision: str) -> TrainConfig:
 def _losses(
     sizes: Sizes, config: TrainConfig, *, captured: bool = False, kept: Kept = ""
 ) -> Figures:
-    """(steps, 3) the figures of each step.
+    """(steps, 3) the metrics of each step.
 
     `kept` leaves one thing as it was when a graph would have been captured: what replays that
     ignored it would do.

@@ -29,7 +29,7 @@ _NO_READING_EVERY = 9973
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the data and of the work."""
+    """Sizes of the data and of the work."""
 
     records: int
     samples: int
@@ -40,7 +40,7 @@ class Sizes:
     batches: tuple[int, ...]
     epochs_timed: int
     least_steps: int
-    """Of an epoch that is cut short."""
+    """Steps of an epoch that is cut short."""
     steps_profiled: int
     steps_an_epoch_checked: int
     matrices: tuple[int, ...]
