@@ -6,6 +6,8 @@ data     check, verify
 text     fetch-model and vectors
 cluster  submit, status, stage-in
 look     compare, show
+apply    predict, search
+answers  how an ECG's answer looks on a terminal
 sweep    stages for every variant of a sweep
 output   what a stage or a comparison prints
 options  the options that commands share

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ecgpipe import __version__
-from ecgpipe.commands import cluster, data, look, run, text
+from ecgpipe.commands import apply, cluster, data, look, run, text
 from ecgpipe.commands.output import say
 from ecgpipe.errors import EcgpipeError
 
@@ -59,6 +59,7 @@ for command in (
     run.eval_command,
     look.compare,
     look.show,
+    apply.predict,
     cluster.submit,
     cluster.status,
     cluster.stage_in,

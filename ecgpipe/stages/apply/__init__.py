@@ -2,4 +2,7 @@
 
 runs      which run a name or folder means
 content   an evaluated run -> what its model needs to answer
+models    an exported folder or a run -> the model
+inputs    files, a table or the experiment's own records -> what is asked about
+predict   read, encode, score, write; continue after a stop
 """

@@ -1,0 +1,130 @@
+"""Inputs -> windows, a few in this process, many in worker processes; in order, as a stream.
+
+Owns the pool. A worker sends back the window and the remarks, never the whole recording. Must not
+know a model.
+"""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing import connection
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.apply_model.contract import Contract
+from ecgpipe.apply_model.ecg import ecg_of
+from ecgpipe.apply_model.prediction import Remark, remarks_on
+from ecgpipe.apply_model.recordings import Input
+from ecgpipe.errors import RecordError, StoreError
+from ecgpipe.stopping import STOP_SIGNALS
+
+_AT_ONCE = 16
+"""Inputs that a worker takes at a time: 2 MB of windows come back together."""
+
+_AHEAD = 2
+"""Tasks for each worker that are queued or finished and not yet taken."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """An input that was read, or the reason why it was not."""
+
+    record_id: str
+    path: str
+    signal_uv: npt.NDArray[np.int16] | None
+    """(12, samples) as the contract demands; None if it was refused."""
+
+    remarks: tuple[Remark, ...] = ()
+    refusal: str = ""
+
+
+def read_windows(inputs: Iterable[Input], contract: Contract, n_workers: int) -> Generator[Window]:
+    """The windows of inputs, in their order.
+
+    Args:
+        inputs: taken only as far ahead as the workers need.
+        contract: what the model demands.
+        n_workers: 1 reads in this process.
+
+    Raises:
+        StoreError: a worker was killed.
+        Others as the iteration of `inputs`.
+    """
+    if n_workers == 1:
+        return (window_of(given, contract) for given in inputs)
+    return _read_in_processes(inputs, contract, n_workers)
+
+
+def window_of(given: Input, contract: Contract) -> Window:
+    """Read one input. A bad one gives its reason and never an exception."""
+    try:
+        ecg = ecg_of(given.read(), contract)
+    except RecordError as error:
+        # Of a window that does not fit, the message names a setting of pipeline.yaml.
+        reason = str(error).replace("; data.", "; the model's ")
+        return Window(given.record_id, given.path, None, refusal=reason)
+    except MemoryError:
+        reason = "it does not fit into the memory of this machine; cut out the part that is wanted"
+        return Window(given.record_id, given.path, None, refusal=reason)
+    remarks = remarks_on(ecg.quality, contract)
+    return Window(given.record_id, given.path, ecg.signal_uv, remarks)
+
+
+def _read_in_processes(
+    inputs: Iterable[Input], contract: Contract, n_workers: int
+) -> Generator[Window]:
+    # Spawned, not forked: the threads of numpy and torch do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(n_workers, context, _begin_worker)
+    try:
+        with closing(_in_order(iter(inputs), contract, pool, n_workers)) as windows:
+            yield from windows
+    except (BrokenProcessPool, BrokenPipeError) as error:
+        raise StoreError(
+            "A process that reads recordings was killed, perhaps for lack of memory. What is"
+            " finished is kept: run the same command again to continue, or with --workers 1."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    inputs: Iterator[Input], contract: Contract, pool: ProcessPoolExecutor, n_workers: int
+) -> Generator[Window]:
+    pending: deque[Future[list[Window]]] = deque()
+    while True:
+        while len(pending) < _AHEAD * n_workers:
+            part = list(itertools.islice(inputs, _AT_ONCE))
+            if not part:
+                break
+            pending.append(pool.submit(_windows_of, part, contract))
+        if not pending:
+            return
+        yield from pending.popleft().result()
+
+
+def _windows_of(part: list[Input], contract: Contract) -> list[Window]:
+    return [window_of(given, contract) for given in part]
+
+
+def _begin_worker() -> None:
+    """In a worker: leave signals to the parent, and exit with it."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this is no worker"
+    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

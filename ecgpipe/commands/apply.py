@@ -1,0 +1,146 @@
+"""predict and search: a trained model's answers."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ecgpipe.commands.options import Launch, launch_options
+from ecgpipe.commands.output import print_json, say
+from ecgpipe.errors import EcgpipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ecgpipe.stages.apply.predict import PredictResult
+
+_file = click.Path(path_type=Path)
+_text_model = click.option(
+    "--text-model",
+    metavar="FOLDER",
+    help="Where its language model lies, for wordings without a kept vector.",
+)
+_language = click.option(
+    "--language",
+    type=click.Choice(["ja", "en"]),
+    help="Language of the answers shown, and of the prompt that a wording is put into. [default:"
+    " the one the model was trained in]",
+)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.option("--table", type=_file, help="Rows instead of INPUT: columns record_id and path.")
+@click.option("--root", type=_file, help="What the table's paths start from. [default: its folder]")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the records of -c.")
+@click.option("-o", "--out", type=_file, help="A file ending in .csv, .parquet or .jsonl.")
+@click.option("--vectors", type=_file, help="Also write an archive of vectors, for `search`: .h5.")
+@click.option(
+    "-k", type=click.IntRange(min=1), default=5, show_default=True, help="Findings for each ECG."
+)
+@click.option("--task", help="Which task's classes to choose from. [default: findings]")
+@click.option("--ask", multiple=True, metavar="TEXT", help="A wording of your own. Repeatable.")
+@click.option("--ask-file", type=_file, help="A text file of them, one a line.")
+@click.option(
+    "--prevalence",
+    is_flag=True,
+    help="Also give probabilities for how frequent findings are among these ECGs.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that read. [default: auto]")
+@_text_model
+@_language
+@launch_options(minutes=True)
+def predict(
+    launch: Launch,
+    model: str,
+    inputs: tuple[str, ...],
+    table: Path | None,
+    root: Path | None,
+    split: str | None,
+    out: Path | None,
+    vectors: Path | None,
+    k: int,
+    task: str | None,
+    ask: tuple[str, ...],
+    ask_file: Path | None,
+    prevalence: bool,
+    workers: int | None,
+    text_model: str | None,
+    language: Literal["ja", "en"] | None,
+) -> None:
+    """Ask a trained model about ECGs; labels are not needed.
+
+    MODEL is an exported folder, a run's folder, or a run's name. INPUT are recordings of any
+    format, folders (searched to any depth), or patterns; without INPUT and --table, the records of
+    -c. One bad recording is named with its reason, and the rest goes on; then the exit code is 1.
+    A command with --out or --vectors that was stopped goes on where it stopped when it is started
+    again.
+    """
+    from ecgpipe.stages.apply.inputs import choose_inputs
+    from ecgpipe.stages.apply.models import open_model
+    from ecgpipe.stages.apply.predict import PredictOptions, run_predict
+    from ecgpipe.stopping import stop_on_signals
+
+    opener = launch.experiment_opener()
+    chosen = choose_inputs(inputs, table, root, split, opener)
+    opened = open_model(model, opener, text_model)
+    if opened.content.notice:
+        say(opened.content.notice)
+    options = PredictOptions(
+        task=task,
+        k=k,
+        questions=ask,
+        questions_file=ask_file,
+        language=language,
+        prevalence=prevalence,
+        out=out,
+        vectors=vectors,
+        workers=workers,
+    )
+    show = _shower(language or opened.content.text.language) if out is None else None
+    with stop_on_signals(launch.max_minutes) as stop:
+        result = run_predict(opened, chosen, options, stop, show)
+    _say_result(result, with_reasons=show is None)
+    if launch.as_json:
+        print_json("predict", _summary(result))
+    if result.n_refused:
+        sys.exit(EcgpipeError.exit_code)
+
+
+def _shower(language: Literal["ja", "en"]) -> "Callable[[Mapping[str, Any]], None]":
+    """Prints one ECG's answer to stdout."""
+    from rich.console import Console
+
+    from ecgpipe.commands.answers import print_prediction
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    return lambda row: print_prediction(row, language, console)
+
+
+def _say_result(result: "PredictResult", with_reasons: bool) -> None:
+    for name, reason in result.refused.items() if with_reasons else ():
+        say(f"ecgpipe: {name}: {reason}")
+    if with_reasons and (more := result.n_refused_now - len(result.refused)) > 0:
+        say(f"ecgpipe: {more:,} more were refused; the output has the reason of each.")
+    for row in result.prevalence:
+        say(
+            f"predict: {row['names']['en']}: {row['known']:.1%} where the model was validated,"
+            f" {row['found']:.1%} here"
+        )
+    for file in result.files:
+        say(f"predict: wrote {file}")
+    earlier = f" ({result.n_earlier:,} of them by an earlier start)" if result.n_earlier else ""
+    refused = f"; {result.n_refused:,} refused" if result.n_refused else ""
+    say(f"predict: {result.n_answered:,} ECGs answered{refused}{earlier}")
+
+
+def _summary(result: "PredictResult") -> dict[str, Any]:
+    return {
+        "answered": result.n_answered,
+        "refused": result.n_refused,
+        "reasons": result.refused,
+        "files": [str(file) for file in result.files],
+        "prevalence": result.prevalence,
+    }

@@ -1,0 +1,33 @@
+"""Which trained model a name on the command line means.
+
+Owns the choice between an exported folder and a run.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ecgpipe.apply_model.applied_model import AppliedModel, load_model
+from ecgpipe.apply_model.model_folder import CONFIG, MANIFEST
+from ecgpipe.stages.apply.content import applied_run
+from ecgpipe.stages.apply.runs import open_run
+from ecgpipe.stages.experiment import Experiment
+
+
+def open_model(
+    name: str, open_experiment: Callable[[], Experiment] | None, text_model: str | None = None
+) -> AppliedModel:
+    """Open a trained model.
+
+    Args:
+        name: an exported folder, a run's folder, or a run's name in the experiment's work_dir.
+        open_experiment: opens the experiment of pipeline.yaml; None if there is none.
+        text_model: a folder or file of its language model; None: where its name leads.
+
+    Raises:
+        CheckpointError: there is no such model, or it is damaged.
+        StoreError: the run's results or vectors are damaged or missing.
+    """
+    folder = Path(name)
+    if (folder / MANIFEST).is_file() or (folder / CONFIG).is_file():
+        return load_model(folder, text_model=text_model)
+    return applied_run(open_run(name, open_experiment))
