@@ -8,13 +8,14 @@ out.
 """
 
 import hmac
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecgpipe.errors import CheckpointError, StoreError
-from ecgpipe.files import read_json_object, write_json_atomic
+from ecgpipe.files import read_json_object, write_atomic
 
 FORMAT = "ecgpipe-patients/1"
 SPLITS = ("train", "val", "test")
@@ -48,22 +49,27 @@ def digest_of_patient(salt: bytes, patient_id: str) -> str:
     return hmac.digest(salt, patient_id.encode(), "sha256").hex()
 
 
-def write(path: Path, patients: Mapping[str, Iterable[str]]) -> None:
-    """Write patients.json under a new salt, whole or not at all.
+def patients_json(patients: Mapping[str, Iterable[str]]) -> bytes:
+    """The content of patients.json, under a new salt.
 
     Args:
-        path: of the file.
         patients: the patient ids of each split.
-
-    Raises:
-        StoreError: it cannot be written.
     """
     salt = secrets.token_bytes(_SALT_BYTES)
     digests = {
         split: sorted({digest_of_patient(salt, one) for one in patients.get(split, ())})
         for split in SPLITS
     }
-    write_json_atomic(path, {"format": FORMAT, "salt": salt.hex(), "splits": digests})
+    return json.dumps({"format": FORMAT, "salt": salt.hex(), "splits": digests}, indent=1).encode()
+
+
+def write(path: Path, patients: Mapping[str, Iterable[str]]) -> None:
+    """Write patients.json, whole or not at all; `patients` as for `patients_json`.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_atomic(path, patients_json(patients))
 
 
 def read(path: Path) -> PatientDigests:

@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 
 # What `make test-fast` leaves out: tests with these fixtures run a whole pipeline or a Slurm, and
 # tests in these files start many processes or train. Together they take most of the time.
-PIPELINES = {"finished", "applied", "evaluated", "experiment", "fresh", "slurm"}
+PIPELINES = {"finished", "applied", "exported", "evaluated", "experiment", "fresh", "slurm"}
 LONG_FILES = {
     "test_benchmarks.py", "test_cluster.py", "test_containers.py", "test_crash.py",
     "test_disk_failures.py", "test_format_fuzz.py", "test_golden_losses.py",
@@ -85,6 +85,17 @@ def finished(
 def applied(finished: tuple[Experiment, dict[str, Any]]) -> AppliedModel:
     """The finished experiment's model, put to use."""
     return applied_run(OpenedExperiment(load_config(finished[0].path)))
+
+
+@pytest.fixture(scope="session")
+def exported(
+    tmp_path_factory: pytest.TempPathFactory, finished: tuple[Experiment, dict[str, Any]]
+) -> Path:
+    """The finished experiment's model as a folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    code, _, err = finished[0].run("export", "--to", str(folder))
+    assert code == 0, err
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ data     check, verify
 text     fetch-model and vectors
 cluster  submit, status, stage-in
 look     compare, show
+export   a run's model as a folder that travels
 apply    predict, search
 answers  how an ECG's answer looks on a terminal
 sweep    stages for every variant of a sweep

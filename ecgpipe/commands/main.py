@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ecgpipe import __version__
-from ecgpipe.commands import apply, cluster, data, look, run, text
+from ecgpipe.commands import apply, cluster, data, export, look, run, text
 from ecgpipe.commands.output import say
 from ecgpipe.errors import EcgpipeError
 
@@ -58,6 +58,7 @@ for command in (
     run.train,
     run.eval_command,
     look.compare,
+    export.export,
     look.show,
     apply.predict,
     cluster.submit,

@@ -14,6 +14,9 @@ SOURCES = sorted(
     if not (folder == "ecgpipe" and path.relative_to(ROOT).parts[1] in ROOMS)
 )
 
+DOOR = ROOT / "ecgpipe" / "__init__.py"
+"""What Python users import; it leads into a room, but only when called."""
+
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts

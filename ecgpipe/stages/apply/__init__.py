@@ -1,6 +1,7 @@
 """A run's trained model, put to use: the glue between an experiment and `apply_model`.
 
 runs      which run a name or folder means
+export    a run -> a folder that travels, checked before it is written
 content   an evaluated run -> what its model needs to answer
 models    an exported folder or a run -> the model
 inputs    files, a table or the experiment's own records -> what is asked about

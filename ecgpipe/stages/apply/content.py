@@ -156,11 +156,15 @@ def _public_text(text: TextConfig) -> TextConfig:
 
 def _about(experiment: Experiment, results: Results) -> dict[str, Any]:
     made = results["provenance"]
+    splits_of: dict[str, set[str]] = {}
+    for record in experiment.records.records:
+        splits_of.setdefault(record.patient_id, set()).add(record.split)
     training = {key: results["training"].get(key) for key in ("epochs", "best_epoch", "best_by")}
     train = experiment.config.train
     return {
         "data": dict(results["data"]),
         "sources": sorted({source.kind for source in experiment.config.data.sources}),
+        "patients_in_several_parts": sum(len(splits) > 1 for splits in splits_of.values()),
         "text_source": experiment.config.text.source,
         "training": {**training, "encoder": train.encoder, "loss": train.loss, "text": train.text},
         "evaluated": {key: v for key, v in made.items() if key not in _NOT_OF_MACHINE},
