@@ -4,7 +4,6 @@ Owns what a trained model needs away from its run: the preprocessing it demands,
 thresholds and calibration. Stands above the other rooms, and needs no pipeline.yaml. Must not know
 how a model is trained or evaluated.
 
-<<<<<<< HEAD
 contract          the preprocessing that a model demands                 (pure)
 applied_task      classes, thresholds, scores -> probabilities           (pure)
 model_content     a model without its weights: what a folder or run says (pure)
@@ -21,22 +20,6 @@ questions         findings of one's own wording
 prevalence        probabilities for another hospital's frequencies       (pure)
 prediction_files  CSV, Parquet, JSON Lines; what a kill leaves is continued
 archive           an archive of ECG vectors, and the closest in it
-=======
-contract       the preprocessing that a model demands                 (pure)
-applied_task   classes, thresholds, scores -> probabilities           (pure)
-model_content  a model without its weights: what a folder or run says (pure)
-model_folder   the exported folder: files, manifest, checks
 onnx_encoder   encoder.onnx, and the proof that it computes what torch does
 card           README.md of the folder
-ecg            a file or an array -> the window that the contract demands
-applied_model  encode ECGs, encode texts, score; loading a folder
-text_model     the language model, for texts without a kept vector
-occlusion      what a score hangs on: leads, tenths of a second           (pure)
-patients       patients.json: who was in which split, as digests
-recordings     files, folders, patterns, rows of a table -> a stream of inputs
-prevalence     probabilities for another hospital's frequencies       (pure)
-prediction       the shape of an answer, and remarks on a recording (pure)
-prediction_files CSV, Parquet, JSON Lines; what a kill leaves is continued
-archive          an archive of ECG vectors, and the closest in it
->>>>>>> fab4be2 (Export a trained model as one folder that answers without its run, its language model or ecgpipe)
 """
