@@ -20,6 +20,6 @@ questions         findings of one's own wording
 prevalence        probabilities for another hospital's frequencies       (pure)
 prediction_files  CSV, Parquet, JSON Lines; what a kill leaves is continued
 archive           an archive of ECG vectors, and the closest in it
-onnx_encoder   encoder.onnx, and the proof that it computes what torch does
-card           README.md of the folder
+onnx_encoder      encoder.onnx, and the proof that it computes what torch does
+card              README.md of the folder
 """
