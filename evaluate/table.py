@@ -101,7 +101,8 @@ def _with_interval(
         return "–"
     text = write(metric["value"]) + unit
     if interval and metric["low"] is not None and metric["high"] is not None:
-        text += f" ({write(metric['low'])}–{write(metric['high'])})"
+        between = "–" if metric["low"] >= 0 else " to "  # -0.2–-0.1 is hard to read
+        text += f" ({write(metric['low'])}{between}{write(metric['high'])})"
     return text
 
 

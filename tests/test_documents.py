@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from toy_experiment import Experiment, ecgpipe
 from ecgpipe.commands.main import main
 from ecgpipe.config.file import load_cluster, load_config
 from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.evaluate.analyses.registry import ANALYSES
 
 DOCUMENTS = {str(path.relative_to(ROOT)): read_document(path) for path in PATHS}
 README = DOCUMENTS["README.md"]
@@ -265,6 +267,14 @@ def test_the_readme_leads_from_a_table_to_results(
     cluster = "\ncluster: {scheduler: slurm, queue: gpu}\n"
     experiment.path.write_text(experiment.path.read_text() + cluster)
     assert "sbatch" in run("ecgpipe submit --dry-run")
+
+
+def test_every_analysis_is_described_for_readers_and_for_programs() -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    headings = ", ".join(re.findall(r"^## (.*)$", text, re.MULTILINE)).split(", ")
+    assert set(ANALYSES) <= set(headings)
+    schema = json.loads((ROOT / "docs" / "results.schema.json").read_text("utf-8"))
+    assert set(schema["properties"]["analyses"]["properties"]) == set(ANALYSES)
 
 
 # The architecture -------------------------------------------------------------------------------

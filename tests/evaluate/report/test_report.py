@@ -35,7 +35,7 @@ from ecgpipe.evaluate.report.terminal import print_results
 from ecgpipe.evaluate.report.verdict import verdict
 from ecgpipe.evaluate.results import read_results, write_results
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.table import Table, column
+from ecgpipe.evaluate.table import Table, column, number
 from ecgpipe.evaluate.tasks.task import Task, TaskClass
 from ecgpipe.evaluate.words import all_words, same
 
@@ -275,7 +275,7 @@ def test_a_number_of_any_size_is_shown_with_its_interval() -> None:
         (("a", metric(-1.23456, -2, 0.5)), ("b", 12345.678), ("c", -0.0), ("d", NOTHING)),
     )
     assert markdown(table).splitlines()[2:] == [
-        "| a | -1.235 (-2–0.5) |", "| b | 12,346 |", "| c | 0 |", "| d | – |",
+        "| a | -1.235 (-2 to 0.5) |", "| b | 12,346 |", "| c | 0 |", "| d | – |",
     ]  # fmt: skip
     rows = list(csv.reader(io.StringIO(csv_bytes(table).decode("utf-8-sig"))))
     assert rows[:2] == [["id", "x", "x_low", "x_high"], ["a", "-1.23456", "-2", "0.5"]]
@@ -283,6 +283,11 @@ def test_a_number_of_any_size_is_shown_with_its_interval() -> None:
     assert " 0.08 (0.03–0.13) " in render_report(example_results())
     page = re.sub(r"<[^>]+>", "", render_html(example_results()))
     assert re.search(r"0\.08\s+0\.03–0\.13", page)
+
+
+def test_an_interval_with_a_negative_end_can_be_read() -> None:
+    assert number({"value": -0.65, "low": -0.9, "high": -0.4}) == "-0.65 (-0.9 to -0.4)"
+    assert number({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.5 (0.4–0.6)"
 
 
 @pytest.mark.parametrize("format", ["png", "svg"])
@@ -296,9 +301,9 @@ def test_charts_are_drawn_alike_each_time(format: Any) -> None:
     }
     fonts = find_fonts()
     chosen = [f for f in metrics if f.name in ("findings-roc", "findings-confusion", "map")]
-    for number, each_metric in enumerate(chosen):
+    for place, each_metric in enumerate(chosen):
         content = render_plot(each_metric, fonts, "ja", format)
-        assert number or content == render_plot(each_metric, fonts, "ja", format)
+        assert place or content == render_plot(each_metric, fonts, "ja", format)
         if format == "png":
             width, height = png_size(content)
             assert width == 896
