@@ -144,3 +144,63 @@ def _summary(result: "PredictResult") -> dict[str, Any]:
         "files": [str(file) for file in result.files],
         "prevalence": result.prevalence,
     }
+
+
+@click.command()
+@click.argument("model")
+@click.argument("text", required=False)
+@click.option("--like", metavar="RECORD", help="A record id, or the path of a recording.")
+@click.option("--archive", type=_file, help="Vectors that `predict --vectors` wrote.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the records of -c.")
+@click.option(
+    "-n", "most", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
+)
+@click.option("-o", "--out", type=_file, help="Also write them to a .csv file.")
+@click.option("--sheet", type=_file, help="Also draw them, six to a page: .png or .svg.")
+@_text_model
+@_language
+@launch_options()
+def search(
+    launch: Launch,
+    model: str,
+    text: str | None,
+    like: str | None,
+    archive: Path | None,
+    split: str | None,
+    most: int,
+    out: Path | None,
+    sheet: Path | None,
+    text_model: str | None,
+    language: Literal["ja", "en"] | None,
+) -> None:
+    """Find the ECGs that fit a sentence, or that resemble one ECG, best first.
+
+    MODEL is an exported folder, a run's folder, or a run's name. It searches the vectors of
+    --archive, which the same model must have made, or the prepared signals of -c.
+    """
+    from ecgpipe.stages.apply.models import open_model
+    from ecgpipe.stages.apply.search import Query, as_rows, open_searched, run_search
+
+    if (text is None) == (like is None):
+        raise click.UsageError("Give a TEXT or --like RECORD, and not both.")
+    if out is not None and out.suffix.casefold() != ".csv":
+        raise click.UsageError(f"--out must end in .csv, not {out}.")
+    opener = launch.experiment_opener()
+    opened = open_model(model, opener, text_model)
+    if opened.content.notice:
+        say(opened.content.notice)
+    searched = open_searched(opened, archive, split, opener)
+    query = Query(text=text, like=like, language=language)
+    result = run_search(opened, searched, query, most, out, sheet)
+    if result.distance is not None:
+        say(f"search: this wording lies {result.distance:.3f} from the nearest one trained on")
+    for match in result.matches:
+        click.echo(f"{match.rank:>4}  {match.cosine:.3f}  {match.record_id}  {match.path}".rstrip())
+    for file in result.files:
+        say(f"search: wrote {file}")
+    for name, reason in result.failed.items():
+        say(f"ecgpipe: {name} cannot be drawn: {reason}")
+    if launch.as_json:
+        print_json("search", {"matches": as_rows(result), "searched": result.n_searched})
+    if result.failed:
+        sys.exit(EcgpipeError.exit_code)

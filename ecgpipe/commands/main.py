@@ -61,6 +61,7 @@ for command in (
     export.export,
     look.show,
     apply.predict,
+    apply.search,
     cluster.submit,
     cluster.status,
     cluster.stage_in,
