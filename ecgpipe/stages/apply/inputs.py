@@ -7,13 +7,16 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecgpipe.apply_model.recordings import Input, each_once, inputs_of, inputs_of_table
 from ecgpipe.errors import ConfigError, RecordError, SourceError
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.source import recording_path
 from ecgpipe.read_ecg.prepare.shard_job import read_planned
-from ecgpipe.stages.experiment import Experiment
+
+if TYPE_CHECKING:
+    from ecgpipe.stages.experiment import Experiment
 
 
 def choose_inputs(
@@ -21,7 +24,7 @@ def choose_inputs(
     table: Path | None,
     root: Path | None,
     split: str | None,
-    open_experiment: Callable[[], Experiment] | None,
+    open_experiment: "Callable[[], Experiment] | None",
 ) -> Callable[[], Iterator[Input]]:
     """The inputs that are named; each call begins anew.
 
@@ -53,7 +56,7 @@ def choose_inputs(
     return partial(inputs_of_experiment, open_experiment(), split)
 
 
-def inputs_of_experiment(experiment: Experiment, split: str | None) -> Iterator[Input]:
+def inputs_of_experiment(experiment: "Experiment", split: str | None) -> Iterator[Input]:
     """The recordings of the experiment's sources. Labels are not looked at.
 
     Args:
@@ -74,7 +77,7 @@ def inputs_of_experiment(experiment: Experiment, split: str | None) -> Iterator[
     )
 
 
-def _rows(experiment: Experiment) -> Iterator[Input]:
+def _rows(experiment: "Experiment") -> Iterator[Input]:
     config = experiment.config.data
     for settings in config.sources:
         source = planned_rows(read_source(settings), config)

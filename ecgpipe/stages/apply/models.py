@@ -5,16 +5,17 @@ Owns the choice between an exported folder and a run.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecgpipe.apply_model.applied_model import AppliedModel, load_model
 from ecgpipe.apply_model.model_folder import CONFIG, MANIFEST
-from ecgpipe.stages.apply.content import applied_run
-from ecgpipe.stages.apply.runs import open_run
-from ecgpipe.stages.experiment import Experiment
+
+if TYPE_CHECKING:
+    from ecgpipe.stages.experiment import Experiment
 
 
 def open_model(
-    name: str, open_experiment: Callable[[], Experiment] | None, text_model: str | None = None
+    name: str, open_experiment: "Callable[[], Experiment] | None", text_model: str | None = None
 ) -> AppliedModel:
     """Open a trained model.
 
@@ -30,4 +31,8 @@ def open_model(
     folder = Path(name)
     if (folder / MANIFEST).is_file() or (folder / CONFIG).is_file():
         return load_model(folder, text_model=text_model)
+    # Imported here because an evaluation's modules take a second, and a folder needs none of them.
+    from ecgpipe.stages.apply.content import applied_run
+    from ecgpipe.stages.apply.runs import open_run
+
     return applied_run(open_run(name, open_experiment))
