@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from ecgpipe.config.settings import Settings, check_seed, need
@@ -72,6 +73,10 @@ class TrainConfig(Settings):
     preset: Preset = "paper"
     """A named set of the settings below; `recommended` if pipeline.yaml names none. Your own
     settings win over it."""
+
+    init_from: Path | None = None
+    """A folder that `ecgpipe export` wrote, or the folder of a run: training begins with its
+    weights instead of random ones. Its shape must be the same; its taxonomy may be another."""
 
     encoder: EncoderName = "resnet1d18"
 

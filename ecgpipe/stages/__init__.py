@@ -13,6 +13,7 @@ embed         sentences -> vectors
 experiment    what all stages of one experiment share
 fetch_model   a language model -> a folder
 local_inputs  where to read signals and model from: a local copy, or the original
+init_from     another model's weights to begin with, and whom it has seen
 model_bridge  connects torch with the other packages
 prepare       recordings -> signals and records
 stage_result  what a stage returns; how a sweep ends

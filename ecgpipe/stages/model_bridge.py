@@ -23,6 +23,7 @@ from ecgpipe.processes import is_first
 from ecgpipe.progress import say
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.init_from import SourceModel
 from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import pad_rows
@@ -30,7 +31,8 @@ from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.step_profile import StepProfile, profile_step
 from ecgpipe.train_ecg.loop.training import Trained, TrainingData, TrainInputs, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
-from ecgpipe.train_ecg.trained_model import ChangeSignals, ModelEncoder, load_model
+from ecgpipe.train_ecg.starting_point import StartingPoint
+from ecgpipe.train_ecg.trained_model import ChangeSignals, ModelEncoder, load_model, load_tensors
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 
 
@@ -102,7 +104,12 @@ class TrainedModel(ScoringModel):
 
 
 def train_model(
-    experiment: Experiment, key: str, task: Task, stop: Stop, on_begin: Callable[[], None]
+    experiment: Experiment,
+    key: str,
+    task: Task,
+    stop: Stop,
+    on_begin: Callable[[], None],
+    source: SourceModel | None = None,
 ) -> Trained:
     """Train the experiment's model.
 
@@ -112,6 +119,7 @@ def train_model(
         task: ranks checkpoints on the validation split.
         stop: checked between steps.
         on_begin: called once no setting can be refused any more, before the run's folder is read.
+        source: the model to begin with, checked; None for random weights.
 
     Raises:
         SourceError: no training record has a text.
@@ -140,9 +148,16 @@ def train_model(
             about=_about(experiment),
             on_validate=on_validate,
             stop=stop,
+            start=_starting_point(experiment, source) if source else None,
             on_begin=on_begin,
         )
     )
+
+
+def _starting_point(experiment: Experiment, source: SourceModel) -> StartingPoint:
+    same_texts = source.vectors == experiment.fingerprint.digest
+    shape, weights = ModelShape(**source.shape), load_tensors(source.weights)
+    return StartingPoint(str(source.folder), shape, weights, same_texts)
 
 
 def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:

@@ -45,6 +45,19 @@ def test_one_patient_has_another_digest_in_another_export(path: Path, tmp_path: 
     assert second.contains(["p4"]) == {"p4"}
 
 
+def test_who_an_earlier_model_has_seen_is_passed_on_through_any_number_of_models(
+    path: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "second.json", {"train": ["q1"], "test": ["q2"]}, read(path))
+    second = read(tmp_path / "second.json")
+    write(tmp_path / "third.json", {"train": ["r1"]}, second)
+    third = read(tmp_path / "third.json")
+    assert third.contains(["p1", "q1", "r1", "x"], splits=["train"]) == {"p1", "q1", "r1"}
+    assert third.contains(["山田", "q2", "r1"]) == {"山田", "q2"}
+    assert len(third.earlier) == 2
+    assert not third.earlier[0].earlier
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -4,6 +4,7 @@ check       the order of the checks
 rows        mistakes in the tables
 recordings  what the recordings hold, all or a sample
 tasks       whether every task can be scored
+begin       the model that training is to begin with
 needs       model, disk, memory and time that the run needs
 report      problems -> text, worst first
 """

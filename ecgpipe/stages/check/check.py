@@ -16,6 +16,7 @@ from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits, draw_split
+from ecgpipe.stages.check.begin import begin_problems
 from ecgpipe.stages.check.needs import estimate_needs
 from ecgpipe.stages.check.recordings import (
     LookedAt,
@@ -55,6 +56,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     problems: list[Problem] = []
     rows, taxonomy = read_all_rows(config, problems)
     problems += row_problems(rows, taxonomy)
+    problems += begin_problems(rows, config)
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
     problems += _recording_problems(looked_at, rows, config)
     overview = {"rows": _count_rows(rows), **recording_overview(looked_at, rows, sample)}

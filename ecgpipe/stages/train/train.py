@@ -10,14 +10,17 @@ from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
+from ecgpipe.apply_model.model_folder import PATIENTS
+from ecgpipe.apply_model.patients import write as write_patients
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.prompts import keys_of
-from ecgpipe.errors import StoreError
+from ecgpipe.errors import ConfigError, StoreError
 from ecgpipe.evaluate.tasks.task import Task, load_task
 from ecgpipe.files import digest_of, only_one, read_json_object, sha256_file
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import is_first, share_of_work, world
 from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.init_from import SourceModel, find_source, refuse_leaks
 from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.texts import task_sentences, with_texts
 from ecgpipe.stages.train.run_folder import RunFolder
@@ -43,8 +46,11 @@ def run_train(experiment: Experiment, stop: Stop) -> StageResult:
     """Train, continue, or find that there is nothing to do.
 
     Raises:
-        SourceError: the training split is empty.
-        StoreError: vectors are missing, or the run's folder cannot be written.
+        ConfigError: train.init_from is the run itself, or a model of another shape.
+        SourceError: the training split is empty, or train.init_from has seen patients that it must
+            not have.
+        StoreError: vectors are missing, train.init_from holds no usable model, or the run's folder
+            cannot be written.
         Others as `ecgpipe.train_ecg.loop.training.train`.
     """
     with heartbeat(experiment.workspace.status, "train", share_of_work(None)) as set_message:
@@ -85,11 +91,48 @@ def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
         if finished_model(experiment, key) is not None:
             return False
 
+    source = _checked_source(experiment)
+
+    def begin() -> None:
+        folder.begin()
+        _keep_patients(experiment, source)
+
     # Imported here because torch takes seconds, and most runs find nothing to do.
     from ecgpipe.stages.model_bridge import train_model
 
-    train_model(experiment, key, findings_task(experiment), stop, folder.begin)
+    train_model(experiment, key, findings_task(experiment), stop, begin, source)
     return True
+
+
+def _begins_with(experiment: Experiment) -> SourceModel | None:
+    """The model to begin with, if one is named."""
+    folder = experiment.config.train.init_from
+    if folder is None:
+        return None
+    if folder.resolve() == experiment.workspace.run.resolve():
+        raise ConfigError(
+            f"train.init_from: {folder} is this run's own folder, which would be set aside. Give"
+            " this run another `name`."
+        )
+    return find_source(folder)
+
+
+def _checked_source(experiment: Experiment) -> SourceModel | None:
+    """The same, once it may be used."""
+    source = _begins_with(experiment)
+    if source is not None:
+        source.check_files()
+        refuse_leaks(((r.patient_id, r.split) for r in experiment.records.records), source)
+    return source
+
+
+def _keep_patients(experiment: Experiment, source: SourceModel | None) -> None:
+    """Write whom the run learns from and is judged by, for an export and for `train.init_from`."""
+    patients: dict[str, set[str]] = {}
+    for record in experiment.records.records:
+        patients.setdefault(record.split, set()).add(record.patient_id)
+    path = experiment.workspace.run / PATIENTS
+    write_patients(path, patients, source.patients() if source else None)
 
 
 def run_folder(experiment: Experiment, key: str) -> RunFolder:
@@ -113,12 +156,14 @@ def run_key(experiment: Experiment) -> str:
     """A digest of what the trained model depends on, besides how long it is trained."""
     text, train = experiment.config.text, experiment.config.train
     task = findings_task(experiment)
+    begins_with = _begins_with(experiment)
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
     return digest_of(
         {
             "version": _VERSION,
-            "train": experiment.settings("train", *_not_in_key(train)),
+            "train": experiment.settings("train", "init_from", *_not_in_key(train)),
+            **({"init_from": begins_with.sha256} if begins_with else {}),
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),
             "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
