@@ -60,11 +60,31 @@ def occlude(score: ScoreWindows, signal_uv: Window, rate_hz: float) -> Occlusion
         signal_uv: (L, S) int16 in µV, -32768 where there is no reading.
         rate_hz: samples a second.
     """
-    stretches = _in_batches(score, _with_stretches_hidden(signal_uv, tenths(signal_uv, rate_hz)))
-    whole_C, hidden_MC = stretches[0], stretches[1:]
+    whole_C = score(signal_uv[None])[0]
+    leads_LC = lead_shares(score, signal_uv)
+    return Occlusion(whole_C, leads_LC, tenth_drops(score, signal_uv, rate_hz))
+
+
+def lead_shares(score: ScoreWindows, signal_uv: Window) -> Scores:
+    """(L, C) what each lead adds to those before it, the mean over orders; 0 without a reading."""
+    leads = np.flatnonzero((signal_uv != NO_READING).any(axis=1))
+    orders_OL = _orders(leads)
+    path = _in_batches(score, _uncovered(signal_uv, orders_OL))
+    steps_OLC = np.diff(path.reshape(len(orders_OL), len(leads) + 1, -1), axis=1)
+    shares_LC = np.zeros((len(signal_uv), path.shape[1]), path.dtype)
+    for order_L, steps_LC in zip(orders_OL, steps_OLC, strict=True):
+        shares_LC[order_L] += steps_LC / len(orders_OL)
+    return shares_LC
+
+
+def tenth_drops(score: ScoreWindows, signal_uv: Window, rate_hz: float) -> Scores:
+    """(T, C) how far each score falls when a tenth of a second is hidden."""
+    scores = _in_batches(score, _with_stretches_hidden(signal_uv, tenths(signal_uv, rate_hz)))
+    whole_C, hidden_MC = scores[0], scores[1:]
     n = len(hidden_MC) - (HIDDEN_TENTHS - 1)
-    tenth_TC = np.stack([hidden_MC[t : t + HIDDEN_TENTHS].mean(axis=0) for t in range(n)])
-    return Occlusion(whole_C, _lead_shares(score, signal_uv), whole_C - tenth_TC)
+    hidden_TC = np.stack([hidden_MC[t : t + HIDDEN_TENTHS].mean(axis=0) for t in range(n)])
+    drops_TC: Scores = whole_C - hidden_TC
+    return drops_TC
 
 
 def tenths(signal_uv: Window, rate_hz: float) -> npt.NDArray[np.int64]:
@@ -100,18 +120,6 @@ def _with_stretches_hidden(signal_uv: Window, edges: npt.NDArray[np.int64]) -> I
     for first in range(1 - HIDDEN_TENTHS, n):
         start, end = max(first, 0), min(first + HIDDEN_TENTHS, n)
         yield bridged(signal_uv, int(edges[start]), int(edges[end]))
-
-
-def _lead_shares(score: ScoreWindows, signal_uv: Window) -> Scores:
-    """(L, C) what each lead adds to those before it, the mean over orders; 0 without a reading."""
-    leads = np.flatnonzero((signal_uv != NO_READING).any(axis=1))
-    orders_OL = _orders(leads)
-    path = _in_batches(score, _uncovered(signal_uv, orders_OL))
-    steps_OLC = np.diff(path.reshape(len(orders_OL), len(leads) + 1, -1), axis=1)
-    shares_LC = np.zeros((len(signal_uv), path.shape[1]), path.dtype)
-    for order_L, steps_LC in zip(orders_OL, steps_OLC, strict=True):
-        shares_LC[order_L] += steps_LC / len(orders_OL)
-    return shares_LC
 
 
 def _orders(leads: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -96,7 +96,7 @@ def test_each_tenth_is_hidden_equally_often_also_at_the_edges() -> None:
 def test_models_are_asked_in_batches_of_a_bounded_size() -> None:
     _, sizes = _occlude_power(_ecg(1000), 0, 0, 10)
     assert max(sizes) <= 64
-    assert sum(sizes) == 1 + 100 + 3 + 16 * 13
+    assert sum(sizes) == 1 + 16 * 13 + 1 + 100 + 3
 
 
 @pytest.mark.parametrize(("samples", "rate_hz"), [(1000, 100.0), (5000, 500.0), (1285, 128.0)])
