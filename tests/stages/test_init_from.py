@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from toy_experiment import Experiment
 
-from ecgpipe.apply_model.model_folder import content_files, write_folder
 from ecgpipe.apply_model.patients import read as read_patients
 from ecgpipe.apply_model.patients import write as write_patients
 from ecgpipe.cache.records_table import Record
 from ecgpipe.config.file import load_config
-from ecgpipe.stages.apply.content import content_and_model
 from ecgpipe.stages.experiment import Experiment as Opened
 
 SECOND = ("--set", "name=second", "--set", "train.epochs=1")
@@ -69,15 +67,9 @@ def test_a_run_begins_with_the_weights_of_another_run(experiment: Experiment, so
 def test_a_run_begins_with_an_exported_model_wherever_it_lies(
     experiment: Experiment, source: Path, tmp_path: Path
 ) -> None:
-    content, _ = content_and_model(Opened(load_config(experiment.path)))
     exported = tmp_path / "exported"
-    files = {
-        **content_files(content),
-        "model.safetensors": source / "model" / "model.safetensors",
-        "patients.json": source / "patients.json",
-        "encoder.onnx": b"not needed here",
-    }
-    write_folder(exported, files)
+    code, _, messages = experiment.run("export", "--to", str(exported))
+    assert code == 0, messages
     code, _, messages = experiment.run("train", *_from(exported))
     assert code == 0, messages
     exported.rename(tmp_path / "moved")
@@ -140,6 +132,15 @@ def test_who_the_first_of_three_models_has_seen_is_remembered(
     assert kept.earlier[1].by_split == first.by_split
     train = {record.patient_id for record in _records(experiment) if record.split == "train"}
     assert kept.contains(train, ("train",)) == train
+
+
+def test_an_export_passes_on_whom_earlier_models_have_seen(
+    experiment: Experiment, source: Path, tmp_path: Path
+) -> None:
+    patients = read_patients(source / "patients.json")
+    write_patients(source / "patients.json", {"train": ["own"]}, patients)
+    assert experiment.run("export", "--to", str(tmp_path / "exported"))[0] == 0
+    assert read_patients(tmp_path / "exported" / "patients.json").earlier == (patients,)
 
 
 def test_check_names_the_rows_and_its_list_their_records(

@@ -54,8 +54,10 @@ def run_export(experiment: Experiment, folder: Path, *, with_patients: bool = Tr
         CARD: card(content).encode(),
     }
     if with_patients:
+        # Training kept them, with those of the models it began with; before, it kept none.
+        kept = experiment.workspace.run / PATIENTS
         parts = {split: experiment.records.of_split(split).patients for split in SPLITS}
-        files[PATIENTS] = patients_json(parts)
+        files[PATIENTS] = kept if kept.exists() else patients_json(parts)
     write_folder(folder, files)
     return _result(folder, files, difference, len(slots))
 
