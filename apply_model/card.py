@@ -124,11 +124,12 @@ def numpy_lines(task: AppliedTask) -> str:
 
 _NUMPY_LINES = """\
 import json
+from pathlib import Path
 import numpy as np
 import onnxruntime
 
-task = json.load(open("config.json", encoding="utf-8"))["tasks"][0]
-raw = open("prompts.safetensors", "rb").read()
+task = json.loads(Path("config.json").read_text("utf-8"))["tasks"][0]
+raw = Path("prompts.safetensors").read_bytes()
 start = 8 + int.from_bytes(raw[:8], "little")
 entry = json.loads(raw[8:start])[f"{{task['name']}}/{{task['language']}}/classes"]
 first, last = entry["data_offsets"]
