@@ -11,8 +11,8 @@ model_folder      the exported folder: files, manifest, checks
 patients          patients.json: who was in which split, as digests
 ecg               a file or an array -> the window that the contract demands
 applied_model     encode ECGs, encode texts, score; loading a folder
+explain/          why a score is what it is: leads, tenths of a second
 text_model        the language model, for texts without a kept vector
-occlusion         what a score hangs on: leads, tenths of a second       (pure)
 recordings        files, folders, patterns, rows of a table -> a stream of inputs
 reading           inputs -> windows, in worker processes if there are many
 prediction        the shape of an answer, and remarks on a recording     (pure)

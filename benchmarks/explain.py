@@ -28,7 +28,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.report import as_lines, conditions, table, verdict
-from ecgpipe.apply_model.occlusion import TENTH_S, ScoreWindows, lead_shares, tenth_drops
+from ecgpipe.apply_model.explain.occlusion import TENTH_S, ScoreWindows, lead_shares, tenth_drops
 from ecgpipe.config.file import load_config
 from ecgpipe.evaluate.metrics.metrics import wilson_interval
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord

@@ -48,6 +48,13 @@ _language = click.option(
     is_flag=True,
     help="Also give probabilities for how frequent findings are among these ECGs.",
 )
+@click.option(
+    "--explain",
+    multiple=True,
+    metavar="FINDING",
+    help="Draw what its score hangs on: leads, tenths of a second. Needs --sheets. Repeatable.",
+)
+@click.option("--sheets", type=_file, metavar="FOLDER", help="Where --explain writes its pictures.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that read. [default: auto]")
 @_text_model
 @_language
@@ -65,6 +72,8 @@ def predict(
     task: str | None,
     ask: tuple[str, ...],
     ask_file: Path | None,
+    explain: tuple[str, ...],
+    sheets: Path | None,
     prevalence: bool,
     workers: int | None,
     text_model: str | None,
@@ -94,6 +103,8 @@ def predict(
         questions=ask,
         questions_file=ask_file,
         language=language,
+        explain=explain,
+        sheets=sheets,
         prevalence=prevalence,
         out=out,
         vectors=vectors,
@@ -129,6 +140,8 @@ def _say_result(result: "PredictResult", with_reasons: bool) -> None:
             f"predict: {row['names']['en']}: {row['known']:.1%} where the model was validated,"
             f" {row['found']:.1%} here"
         )
+    if result.n_sheets:
+        say(f"predict: {result.n_sheets:,} sheets drawn")
     for file in result.files:
         say(f"predict: wrote {file}")
     earlier = f" ({result.n_earlier:,} of them by an earlier start)" if result.n_earlier else ""
@@ -141,6 +154,7 @@ def _summary(result: "PredictResult") -> dict[str, Any]:
         "answered": result.n_answered,
         "refused": result.n_refused,
         "reasons": result.refused,
+        "sheets": result.n_sheets,
         "files": [str(file) for file in result.files],
         "prevalence": result.prevalence,
     }

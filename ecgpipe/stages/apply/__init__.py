@@ -6,5 +6,6 @@ content   an evaluated run -> what its model needs to answer
 models    an exported folder or a run -> the model
 inputs    files, a table or the experiment's own records -> what is asked about
 predict   read, encode, score, write; continue after a stop
+explain   what a score hangs on -> sheets
 search    the ECGs that fit a sentence or resemble an ECG
 """

@@ -37,6 +37,7 @@ from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.prepare.workers import available_cores
 from ecgpipe.read_ecg.signal.record import LEADS
+from ecgpipe.stages.apply.explain import Explainer
 from ecgpipe.stopping import Stop
 
 _BATCH = 64
@@ -61,6 +62,12 @@ class PredictOptions:
     language: Language | None = None
     """Of the prompt that questions are put into; None: the one the model was trained in."""
 
+    explain: tuple[str, ...] = ()
+    """Findings, or wordings, whose scores are explained."""
+
+    sheets: Path | None = None
+    """The folder of the explanations' sheets."""
+
     prevalence: bool = False
     out: Path | None = None
     vectors: Path | None = None
@@ -82,6 +89,7 @@ class PredictResult:
     refused: dict[str, str] = field(default_factory=dict)
     """Record to reason; the first few."""
 
+    n_sheets: int = 0
     files: list[Path] = field(default_factory=list)
     prevalence: list[dict[str, Any]] = field(default_factory=list)
     """Of each class that has one: id, names, known and found."""
@@ -149,12 +157,19 @@ def _stream(
 ) -> PredictResult:
     """Answer for inputs one batch at a time; each is shown and kept before the next."""
     result = PredictResult()
+    explainer = None
+    if options.sheets is not None:
+        explainer = Explainer(
+            model, options.explain, options.sheets, options.task, options.language
+        )
     n_workers = options.workers or (1 if total <= _FEW else available_cores())
     shown = progress("predict", total, "ECGs") if partial else nullcontext()
     with shown as tick, closing(read_windows(inputs, model.contract, n_workers)) as windows:
         while part := list(itertools.islice(windows, _BATCH)):
             predictions, vectors_ND = _answers(model, task, questions, options, part)
             rows = [prediction.as_dict() for prediction in predictions]
+            if explainer is not None:
+                result.n_sheets += sum(len(explainer.draw(window)) for window in part)
             if partial is not None:
                 partial.append(rows, vectors_ND)
             for row in rows:
@@ -263,6 +278,11 @@ def _prevalence_rows(task: AppliedTask, prevalence: Prevalence) -> list[dict[str
 
 
 def _check(options: PredictOptions) -> None:
+    if bool(options.explain) != (options.sheets is not None):
+        raise ConfigError(
+            "--explain FINDING and --sheets FOLDER belong together: what to explain, and where the"
+            " sheets go."
+        )
     if options.out is not None:
         check_suffix(options.out)
     if options.prevalence and options.out is None:
@@ -274,7 +294,7 @@ def _check(options: PredictOptions) -> None:
 def _key(
     model: AppliedModel, task: AppliedTask, questions: Questions, options: PredictOptions
 ) -> str:
-    """Changes with whatever changes a line of the partial file."""
+    """Changes with whatever changes a line of the partial file, or the sheets beside it."""
     said = {
         "model": model.digest,
         "task": repr(task),
@@ -282,6 +302,7 @@ def _key(
         "questions": questions.texts,
         "language": options.language,
         "prevalence": options.prevalence,
+        "explain": options.explain,
     }
     return digest_of(said)
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ecgpipe.apply_model.occlusion import Occlusion, bridged, occlude, tenths
+from ecgpipe.apply_model.explain.occlusion import Occlusion, bridged, occlude, tenths
 from ecgpipe.read_ecg.signal.window import NO_READING
 
 RATE_HZ = 100.0
