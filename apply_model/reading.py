@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import connection
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,8 @@ _AT_ONCE = 16
 
 _AHEAD = 2
 """Tasks for each worker that are queued or finished and not yet taken."""
+
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,13 @@ def _read_in_processes(
 ) -> Generator[Window]:
     # Spawned, not forked: the threads of numpy and torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n_workers, context, _begin_worker)
+    broken = context.RawValue("b", 0)
+    pool = ProcessPoolExecutor(n_workers, context, _begin_worker, (broken,))
     try:
         with closing(_in_order(iter(inputs), contract, pool, n_workers)) as windows:
             yield from windows
     except (BrokenProcessPool, BrokenPipeError) as error:
+        broken.value = 1
         raise StoreError(
             "A process that reads recordings was killed, perhaps for lack of memory. What is"
             " finished is kept: run the same command again to continue, or with --workers 1."
@@ -116,15 +121,18 @@ def _windows_of(part: list[Input], contract: Contract) -> list[Window]:
     return [window_of(given, contract) for given in part]
 
 
-def _begin_worker() -> None:
+def _begin_worker(broken: Any) -> None:
     """In a worker: leave signals to the parent, and exit with it."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_watch_parent, args=(broken,), daemon=True).start()
+
+
+def _watch_parent(broken: Any) -> None:
+    """Exit with the parent, or when another worker was killed: it may hold a lock of the pool's
+    queues for which this one waits, and the pool's own signal to end is ignored."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "this is no worker"
-    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _exit_with(sentinel: int) -> None:
-    connection.wait([sentinel])
+    while not connection.wait([parent.sentinel], _POLL_S) and not broken.value:
+        pass
     os._exit(1)

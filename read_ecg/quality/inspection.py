@@ -153,13 +153,19 @@ def _steepness(signal_mv: Array, rate_hz: float) -> Array | None:
         return None
     from scipy.ndimage import uniform_filter1d  # slow to import
 
-    smooth_mv = uniform_filter1d(signal_mv, max(1, round(0.02 * rate_hz)), mode="nearest")
-    slopes = np.diff(smooth_mv, axis=1)
-    size = np.sqrt((slopes**2).mean(axis=1, keepdims=True))
-    # All leads have the same weight, and a spike counts for at most ten times the usual slope.
-    energy = (np.minimum(np.abs(slopes) / np.where(size > 0, size, 1), 10) ** 2).sum(axis=0)
+    # In float32 and without copies: in double precision this took six times as long.
+    smooth_mv = uniform_filter1d(
+        signal_mv.astype(np.float32), max(1, round(0.02 * rate_hz)), mode="nearest"
+    )
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers that are no voltages: no rhythm
+        slopes = np.diff(smooth_mv, axis=1)
+        size = np.sqrt(np.einsum("ls,ls->l", slopes, slopes) / max(slopes.shape[1], 1))[:, None]
+        # All leads have the same weight, and a spike counts for at most ten times the usual slope.
+        slopes /= np.where(size > 0, size, np.float32(1))
+        np.clip(slopes, -10, 10, out=slopes)
+        energy = np.einsum("ls,ls->s", slopes, slopes)
     edges = (np.arange(n + 1) * (len(energy) / n)).astype(int)
-    sums = np.concatenate(([0.0], np.cumsum(energy)))[edges]
+    sums = np.concatenate(([0.0], np.cumsum(energy, dtype=np.float64)))[edges]
     smoothed = uniform_filter1d(np.diff(sums), round(0.1 * _STEEPNESS_HZ), mode="nearest")
     steepness: Array = np.sqrt(np.maximum(smoothed, 0))
     return steepness

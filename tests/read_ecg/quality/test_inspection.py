@@ -10,7 +10,7 @@ from synthetic_ecg import Signal, ecg
 from ecgpipe.config.data import DataConfig, TableSource
 from ecgpipe.errors import RecordError
 from ecgpipe.read_ecg.formats.recording import read_recording
-from ecgpipe.read_ecg.quality.inspection import Facts, inspect, window_digest
+from ecgpipe.read_ecg.quality.inspection import Facts, heart_rate, inspect, window_digest
 from ecgpipe.read_ecg.quality.suspicion import Suspicion, duplicates, suspicions
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 
@@ -55,6 +55,11 @@ def test_irregular_beats_are_counted() -> None:
     expected = 60 * (len(times) - 1) / (times[-1] - times[0])
     found = facts(np.tile(wave, (12, 1))).heart_rate_bpm
     assert found == pytest.approx(expected, rel=0.03)
+
+
+def test_numbers_beyond_any_voltage_have_no_heart_rate_and_raise_no_warning() -> None:
+    huge = np.random.default_rng(0).normal(size=(12, 5000)).clip(-3, 3) * 1e38
+    assert heart_rate(huge, 500) is None
 
 
 def test_noise_has_no_heart_rate() -> None:
