@@ -22,4 +22,5 @@ prediction_files  CSV, Parquet, JSON Lines; what a kill leaves is continued
 archive           an archive of ECG vectors, and the closest in it
 onnx_encoder      encoder.onnx, and the proof that it computes what torch does
 card              README.md of the folder
+server/           one local page that asks a model about a dropped recording
 """

@@ -148,6 +148,8 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
         ("matplotlib", ("ecgpipe.drawing.fonts", "ecgpipe.drawing.rendering",
                         "ecgpipe.drawing.plot_rendering")),
         ("jinja2", ("ecgpipe.evaluate.report.html",)),
+        ("starlette", ("ecgpipe.apply_model.server.app", "ecgpipe.apply_model.server.uploads")),
+        ("uvicorn", ("ecgpipe.stages.apply.serve",)),
         ("fontTools", ("ecgpipe.drawing.web_font",)),
         ("defusedxml", ("ecgpipe.read_ecg.formats.xml",)),
         ("click", ("ecgpipe.commands.",)),

@@ -7,7 +7,7 @@ text     fetch-model and vectors
 cluster  submit, status, stage-in
 look     compare, show
 export   a run's model as a folder that travels
-apply    predict, search
+apply    predict, search, serve
 answers  how an ECG's answer looks on a terminal
 sweep    stages for every variant of a sweep
 output   what a stage or a comparison prints

@@ -1,4 +1,4 @@
-"""predict and search: a trained model's answers."""
+"""predict, search and serve: a trained model's answers."""
 
 import sys
 from pathlib import Path
@@ -218,3 +218,34 @@ def search(
         print_json("search", {"matches": as_rows(result), "searched": result.n_searched})
     if result.failed:
         sys.exit(EcgpipeError.exit_code)
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--archive", type=_file, help="Vectors of `predict --vectors`, to find similar ECGs in."
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen. Another address opens the page to other machines.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8750, show_default=True, help="0: any free."
+)
+@_text_model
+@launch_options()
+def serve(
+    launch: Launch, model: str, archive: Path | None, host: str, port: int, text_model: str | None
+) -> None:
+    """Open a page of this machine on which a trained model answers about a dropped recording.
+
+    MODEL is an exported folder, a run's folder, or a run's name. The address that is printed holds
+    a secret; only who has it may ask. Recordings are kept in memory only. Ctrl-C ends it.
+    """
+    from ecgpipe.stages.apply.models import open_model
+    from ecgpipe.stages.apply.serve import run_serve
+
+    opened = open_model(model, launch.experiment_opener(), text_model)
+    run_serve(opened, archive, host, port, click.echo)

@@ -62,6 +62,7 @@ for command in (
     look.show,
     apply.predict,
     apply.search,
+    apply.serve,
     cluster.submit,
     cluster.status,
     cluster.stage_in,

@@ -8,4 +8,5 @@ inputs    files, a table or the experiment's own records -> what is asked about
 predict   read, encode, score, write; continue after a stop
 explain   what a score hangs on -> sheets
 search    the ECGs that fit a sentence or resemble an ECG
+serve     the page of this machine: sockets, signals
 """
