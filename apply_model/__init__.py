@@ -8,6 +8,7 @@ contract          the preprocessing that a model demands                 (pure)
 applied_task      classes, thresholds, scores -> probabilities           (pure)
 model_content     a model without its weights: what a folder or run says (pure)
 model_folder      the exported folder: files, manifest, checks
+model_hub      an exported folder on the hub, at a commit
 patients          patients.json: who was in which split, as digests
 ecg               a file or an array -> the window that the contract demands
 applied_model     encode ECGs, encode texts, score; loading a folder

@@ -19,6 +19,7 @@ from ecgpipe.apply_model.contract import Contract
 from ecgpipe.apply_model.ecg import Ecg, ecg_of_array, read_ecg
 from ecgpipe.apply_model.model_content import ModelContent, Vectors, member_texts, prompts_name
 from ecgpipe.apply_model.model_folder import WEIGHTS, read_folder
+from ecgpipe.apply_model.model_hub import hub_folder, is_hub_name
 from ecgpipe.apply_model.text_model import load_language_model
 from ecgpipe.config.settings import Language
 from ecgpipe.embed_text.prompts import fill_prompt
@@ -265,13 +266,16 @@ def load_model(folder: str | Path, *, text_model: str | None = None) -> AppliedM
     """Load a model that `ecgpipe export` wrote.
 
     Args:
-        folder: checked against its manifest before anything is read.
+        folder: checked against its manifest before anything is read; or a model on the Hugging
+            Face hub with its commit, such as hospital/model@0123..., downloaded once.
         text_model: a folder or file of its language model, for texts without a kept vector.
 
     Raises:
-        CheckpointError: it is no exported folder, damaged, or of another format or contract.
+        CheckpointError: it is no exported folder, damaged, or of another format or contract; or it
+            cannot be downloaded.
+        ConfigError: a hub model without a commit.
     """
-    folder = Path(folder)
+    folder = hub_folder(str(folder)) if is_hub_name(str(folder)) else Path(folder)
     content = read_folder(folder)
     model = TwoTowers(ModelShape(**content.shape))
     try:

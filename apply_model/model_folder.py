@@ -55,7 +55,7 @@ ENCODER = "encoder.onnx"
 CARD = "README.md"
 MANIFEST = "manifest.json"
 
-_ALL = {CONFIG, WEIGHTS, PROMPTS, TEXTS, TAXONOMY, PATIENTS, ENCODER, CARD, MANIFEST}
+FILES = {CONFIG, WEIGHTS, PROMPTS, TEXTS, TAXONOMY, PATIENTS, ENCODER, CARD, MANIFEST}
 _NEEDED = (CONFIG, WEIGHTS, PROMPTS, TEXTS, TAXONOMY, ENCODER)
 _PLAIN = ("name", "notice", "shape", "weights_sha256", "vectors", "about")
 _NEARNESS = "nearness/"
@@ -95,7 +95,7 @@ def check_target(folder: Path) -> None:
         StoreError: it holds other files, or is a file.
     """
     if folder.is_dir():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in _ALL)
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
         foreign += [] if foreign or not any(folder.iterdir()) or _is_ours(folder) else [CONFIG]
         if foreign:
             raise StoreError(

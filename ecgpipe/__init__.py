@@ -23,11 +23,14 @@ def load_model(folder: "str | Path", *, text_model: str | None = None) -> "Appli
     """Load a model that `ecgpipe export` wrote.
 
     Args:
-        folder: checked against its manifest before anything is read.
+        folder: checked against its manifest before anything is read; or a model on the Hugging
+            Face hub with its commit, such as hospital/model@0123..., downloaded once.
         text_model: a folder or file of its language model, for texts without a kept vector.
 
     Raises:
-        CheckpointError: it is no exported folder, damaged, or of another format or contract.
+        CheckpointError: it is no exported folder, damaged, or of another format or contract; or it
+            cannot be downloaded.
+        ConfigError: a hub model without a commit.
     """
     # Imported here because torch takes seconds, and `import ecgpipe` must not.
     from ecgpipe.apply_model import applied_model

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ecgpipe.apply_model.applied_model import AppliedModel, load_model
 from ecgpipe.apply_model.model_folder import CONFIG, MANIFEST
+from ecgpipe.apply_model.model_hub import is_hub_name
 
 if TYPE_CHECKING:
     from ecgpipe.stages.experiment import Experiment
@@ -20,7 +21,8 @@ def open_model(
     """Open a trained model.
 
     Args:
-        name: an exported folder, a run's folder, or a run's name in the experiment's work_dir.
+        name: an exported folder, or such a model on the hub as NAME@COMMIT; a run's folder, or a
+            run's name in the experiment's work_dir.
         open_experiment: opens the experiment of pipeline.yaml; None if there is none.
         text_model: a folder or file of its language model; None: where its name leads.
 
@@ -29,7 +31,7 @@ def open_model(
         StoreError: the run's results or vectors are damaged or missing.
     """
     folder = Path(name)
-    if (folder / MANIFEST).is_file() or (folder / CONFIG).is_file():
+    if is_hub_name(name) or (folder / MANIFEST).is_file() or (folder / CONFIG).is_file():
         return load_model(folder, text_model=text_model)
     # Imported here because an evaluation's modules take a second, and a folder needs none of them.
     from ecgpipe.stages.apply.content import applied_run
