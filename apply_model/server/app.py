@@ -85,7 +85,8 @@ def _answers(desk: Desk, turns: Turns) -> list[tuple[str, str, Answer]]:
         )
 
     async def ask(request: Request) -> Response:
-        ecg, text = _ecg(request), await _question(request)
+        async with asyncio.timeout(UPLOAD_S):
+            ecg, text = _ecg(request), await _question(request)
         return JSONResponse(await turns.take(lambda _: desk.ask(ecg, text), ASK_S))
 
     async def similar(request: Request) -> Response:

@@ -107,6 +107,8 @@ def test_a_dropped_recording_shows_its_sheet_and_its_findings(
     assert fills == sorted(fills, reverse=True)
     assert fills[0] > 50
     assert "n = " in text(opened, "#findings button .sure")
+    opened.press("#more")
+    assert opened.run(f"{_FINDINGS}.length") > 10
     assert opened.run("document.querySelectorAll('#findings .bar b').length") >= 1
     nothing_fetched_and_nothing_wrong(opened, page)
 
