@@ -124,35 +124,71 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("transformers", ("ecgpipe.embed_text.language_model", "ecgpipe.embed_text.loading",
-                          "ecgpipe.embed_text.tokens")),
+        (
+            "transformers",
+            (
+                "ecgpipe.embed_text.language_model",
+                "ecgpipe.embed_text.loading",
+                "ecgpipe.embed_text.tokens",
+            ),
+        ),
         (
             "huggingface_hub",
             (
-                "ecgpipe.embed_text.model_files", "ecgpipe.embed_text.model_fetch",
+                "ecgpipe.embed_text.model_files",
+                "ecgpipe.embed_text.model_fetch",
                 "ecgpipe.apply_model.model_hub",
             ),
-        ),  # fmt: skip
+        ),
         ("accelerate", ("ecgpipe.train_ecg",)),
-        ("torch", ("ecgpipe.train_ecg", "ecgpipe.embed_text.language_model",
-                   "ecgpipe.embed_text.embedding", "ecgpipe.embed_text.pooling",
-                   "ecgpipe.embed_text.direct", "ecgpipe.apply_model.onnx_encoder")),
+        (
+            "torch",
+            (
+                "ecgpipe.train_ecg",
+                "ecgpipe.embed_text.language_model",
+                "ecgpipe.embed_text.embedding",
+                "ecgpipe.embed_text.pooling",
+                "ecgpipe.embed_text.direct",
+                "ecgpipe.apply_model.onnx_encoder",
+            ),
+        ),
         ("onnx", ("ecgpipe.apply_model.onnx_encoder",)),
         ("onnxruntime", ("ecgpipe.apply_model.onnx_encoder",)),
-        ("h5py", ("ecgpipe.cache.vectors.part", "ecgpipe.cache.vectors.exchange",
-                  "ecgpipe.read_ecg.formats.hdf5", "ecgpipe.evaluate.score_file",
-                  "ecgpipe.apply_model.archive")),
+        (
+            "h5py",
+            (
+                "ecgpipe.cache.vectors.part",
+                "ecgpipe.cache.vectors.exchange",
+                "ecgpipe.read_ecg.formats.hdf5",
+                "ecgpipe.evaluate.score_file",
+                "ecgpipe.apply_model.archive",
+            ),
+        ),
         ("wfdb", ("ecgpipe.read_ecg.formats.wfdb", "ecgpipe.read_ecg.datasets.mitbih")),
         ("neurokit2", ("ecgpipe.evaluate.analyses.delineation",)),
         ("scipy", ("ecgpipe.read_ecg.", "ecgpipe.evaluate.")),
         ("sklearn", ("ecgpipe.evaluate.analyses.probe",)),
         ("pydicom", ("ecgpipe.read_ecg.formats.dicom",)),
-        ("ecgdatakit", ("ecgpipe.read_ecg.formats.clinical", "ecgpipe.read_ecg.formats.aecg",
-                        "ecgpipe.read_ecg.formats.scp", "ecgpipe.read_ecg.formats.muse",
-                        "ecgpipe.read_ecg.formats.philips", "ecgpipe.read_ecg.formats.mfer",
-                        "ecgpipe.read_ecg.formats.edf")),
-        ("matplotlib", ("ecgpipe.drawing.fonts", "ecgpipe.drawing.rendering",
-                        "ecgpipe.drawing.plot_rendering")),
+        (
+            "ecgdatakit",
+            (
+                "ecgpipe.read_ecg.formats.clinical",
+                "ecgpipe.read_ecg.formats.aecg",
+                "ecgpipe.read_ecg.formats.scp",
+                "ecgpipe.read_ecg.formats.muse",
+                "ecgpipe.read_ecg.formats.philips",
+                "ecgpipe.read_ecg.formats.mfer",
+                "ecgpipe.read_ecg.formats.edf",
+            ),
+        ),
+        (
+            "matplotlib",
+            (
+                "ecgpipe.drawing.fonts",
+                "ecgpipe.drawing.rendering",
+                "ecgpipe.drawing.plot_rendering",
+            ),
+        ),
         ("jinja2", ("ecgpipe.evaluate.report.html",)),
         ("starlette", ("ecgpipe.apply_model.server.app", "ecgpipe.apply_model.server.uploads")),
         ("uvicorn", ("ecgpipe.stages.apply.serve",)),
@@ -160,7 +196,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
         ("defusedxml", ("ecgpipe.read_ecg.formats.xml",)),
         ("click", ("ecgpipe.commands.",)),
     ],
-)  # fmt: skip
+)
 def test_each_heavy_package_has_its_home(package: str, homes: tuple[str, ...]) -> None:
     for path in SOURCES:
         if any(module.split(".")[0] == package for module in imported(path)):
