@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import io
+import json
 import os
 import random
 from pathlib import Path
@@ -132,22 +133,16 @@ def test_what_is_no_recording_has_a_true_reason(
 
 
 def test_a_recording_of_nothing_but_nan_is_refused(served: Any) -> None:
-    facts = b'{"rate_hz": 500, "mv_per_unit": 1, "leads": ' + (
-        str(list(clinical_files.LEADS)).replace("'", '"').encode() + b"}"
-    )
-    found = served.send(
-        [
-            ("file", ("nan.npy", npy(np.full((12, 5000), np.nan)))),
-            ("file", ("nan.json", facts)),
-        ]
-    )
+    facts = {"rate_hz": 500, "mv_per_unit": 1, "leads": clinical_files.LEADS}
+    signal = ("nan.npy", npy(np.full((12, 5000), np.nan)))
+    found = served.send([("file", signal), ("file", ("nan.json", json.dumps(facts).encode()))])
     assert [one["name"] for one in found] == ["nan.npy"]
     assert found[0]["refusal"]["en"]
 
 
 def hostile(folder: Path) -> list[list[tuple[str, tuple[str, bytes]]]]:
     """A hundred uploads: bombs and absurd claims, then damaged files of every format."""
-    facts = b'{"rate_hz": 500, "mv_per_unit": 0.001, "leads": ["I"]}'
+    facts = {"rate_hz": 500, "mv_per_unit": 0.001, "leads": clinical_files.LEADS}
     uploads = []
     for kind, writers in WRITERS.items():
         for number, (title, write) in enumerate(writers.items()):
@@ -160,7 +155,7 @@ def hostile(folder: Path) -> list[list[tuple[str, tuple[str, bytes]]]]:
             if any(file.stat().st_size > 32 * MB for file in files):
                 continue  # refused before it is read, see test_uploads
             uploads.append([("file", (file.name, file.read_bytes())) for file in files])
-            uploads[-1].append(("file", ("hostile.json", facts)))
+            uploads[-1].append(("file", ("arrays.json", json.dumps(facts).encode())))
     good = list(clinical_files.write_all(folder).values())
     rng = random.Random(17)
     while len(uploads) < 100:
