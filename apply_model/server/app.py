@@ -22,6 +22,7 @@ from ecgpipe.apply_model.server.turns import Refused, Turns
 from ecgpipe.apply_model.server.uploads import files_of
 from ecgpipe.apply_model.server.words import WORDS, Both, word
 from ecgpipe.config.settings import Language
+from ecgpipe.drawing.fonts import bundled_font
 from ecgpipe.progress import say
 
 UPLOAD_S = 60.0
@@ -47,6 +48,7 @@ def build_app(desk: Desk, turns: Turns, access: Access) -> App:
         access: who may ask.
     """
     routes = [Route(path, _answering(_file(*file))) for path, file in _FILES.items()]
+    routes.append(Route("/japanese.ttf", _answering(_font)))
     routes += [
         Route(path, _answering(answer), methods=[method])
         for method, path, answer in _answers(desk, turns)
@@ -111,6 +113,10 @@ def _file(name: str, kind: str) -> Answer:
         return Response(content, media_type=kind)
 
     return answer
+
+
+async def _font(_: Request) -> Response:
+    return Response(bundled_font().read_bytes(), media_type="font/ttf")
 
 
 def _answering(answer: Answer) -> Answer:

@@ -37,7 +37,6 @@ from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.prepare.workers import available_cores
 from ecgpipe.read_ecg.signal.record import LEADS
-from ecgpipe.stages.apply.explain import Explainer
 from ecgpipe.stopping import Stop
 
 _BATCH = 64
@@ -159,6 +158,9 @@ def _stream(
     result = PredictResult()
     explainer = None
     if options.sheets is not None:
+        # Imported here because drawing takes half a second to import, and few ask for it.
+        from ecgpipe.stages.apply.explain import Explainer
+
         explainer = Explainer(
             model, options.explain, options.sheets, options.task, options.language
         )

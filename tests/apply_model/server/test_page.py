@@ -56,7 +56,7 @@ def test_the_page_always_says_that_it_is_no_medical_device() -> None:
 
 @pytest.mark.parametrize("text", [HTML, STYLE, SCRIPT], ids=["html", "css", "js"])
 def test_no_file_of_the_page_names_an_address_beyond_the_page(text: str) -> None:
-    assert not re.search(r"\w+://|[\"'(]//|@import|url\(", text)
+    assert not re.search(r"\w+://|[\"'(]//|@import|url\((?!\"japanese\.ttf\")", text)
     assert not re.search(r"(?:src|href|action)=[\"']/", text)
 
 

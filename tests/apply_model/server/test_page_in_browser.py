@@ -96,6 +96,19 @@ def dropped(browser: Browser, wfdb: Any) -> None:
     until(browser, "document.querySelector('#sheet').naturalWidth > 1000")
 
 
+def test_japanese_is_legible_on_a_computer_without_japanese_fonts(
+    opened: Browser, page: str
+) -> None:
+    loaded = "document.fonts.ready.then(() => [...document.fonts].map(font => font.status))"
+    wide = "document.fonts.load('16px ecgpipe-ja', '所見')"  # as where nothing else has the letters
+    opened.run(f"{wide}.then(() => {{ window.fonts_loaded = true }})")
+    until(opened, "window.fonts_loaded")
+    opened.run(f"{loaded}.then(found => {{ window.statuses = found }})")
+    until(opened, "window.statuses")
+    assert opened.run("window.statuses") == ["loaded"]
+    nothing_fetched_and_nothing_wrong(opened, page)
+
+
 def test_a_dropped_recording_shows_its_sheet_and_its_findings(
     opened: Browser, page: str, wfdb: Any
 ) -> None:
