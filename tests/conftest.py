@@ -30,10 +30,11 @@ PIPELINES = {"finished", "applied", "exported", "evaluated", "experiment", "fres
 LONG_FILES = {
     "test_benchmarks.py", "test_cluster.py", "test_containers.py", "test_crash.py",
     "test_disk_failures.py", "test_format_fuzz.py", "test_golden_losses.py",
-    "test_language_model.py", "test_model_fetch.py", "test_no_network.py",
-    "test_prepare_kills.py", "test_preparation.py", "test_prepare_shards.py", "test_ranks.py",
+    "test_language_model.py", "test_model_fetch.py", "test_model_hub.py", "test_no_network.py",
+    "test_onnx_encoder.py", "test_page_in_browser.py", "test_prepare_kills.py",
+    "test_preparation.py", "test_prepare_shards.py", "test_ranks.py", "test_reading.py",
     "test_report_in_browser.py", "test_run_log.py", "test_several_processes.py",
-    "test_train_kills.py", "test_training.py", "test_workers.py",
+    "test_starting_point.py", "test_train_kills.py", "test_training.py", "test_workers.py",
 }  # fmt: skip
 
 

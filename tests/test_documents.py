@@ -243,6 +243,7 @@ def test_every_block_of_settings_is_accepted(name: str, text: str, tmp_path: Pat
 # The README's commands, for real ----------------------------------------------------------------
 
 
+@pytest.mark.pipeline
 def test_the_readme_leads_from_a_table_to_results(
     tmp_path: Path, tiny_llama: Path, ecgs: Path
 ) -> None:
