@@ -6,7 +6,6 @@ N = ECGs, S = samples, D = joint width, W = width of a text vector, C = classes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.apply_model.applied_task import AppliedTask
+from ecgpipe.apply_model.applied_task import AppliedTask, FindingScore
 from ecgpipe.apply_model.contract import Contract
 from ecgpipe.apply_model.ecg import Ecg, ecg_of_array, read_ecg
 from ecgpipe.apply_model.model_content import ModelContent, Vectors, member_texts, prompts_name
@@ -34,27 +33,6 @@ if TYPE_CHECKING:
     from ecgpipe.embed_text.direct import SentenceEncoder
 
 _NO_SIGNALS = np.empty((0, len(LEADS), 0), np.int16)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FindingScore:
-    """What a model says of one class for one ECG."""
-
-    id: str
-    names: Mapping[str, str]
-    """By language, ja and en."""
-
-    cosine: float
-    probability: float | None
-    """Calibrated on validation ECGs; None where too few show the class."""
-
-    threshold: float | None
-    """The cosine from which the class is predicted; None as for `probability`."""
-
-    @property
-    def is_above(self) -> bool | None:
-        """Whether the class is predicted; None without a threshold."""
-        return None if self.threshold is None else self.cosine >= self.threshold
 
 
 class AppliedModel:
@@ -191,18 +169,7 @@ class AppliedModel:
         """All classes of a task for one ECG, the best first. Raises as `scores`."""
         one = self.task(task)
         scores_NC = self.scores(self.encode_ecg(ecg.signal_uv[None]), task)
-        chances = one.probabilities(scores_NC)[0]
-        found = [
-            FindingScore(
-                id=c.id,
-                names=c.names,
-                cosine=float(cosine),
-                probability=None if np.isnan(chance) else float(chance),
-                threshold=c.threshold,
-            )
-            for c, cosine, chance in zip(one.classes, scores_NC[0], chances, strict=True)
-        ]
-        return sorted(found, key=lambda row: -row.cosine)
+        return one.ranked(scores_NC[0], one.probabilities(scores_NC)[0])
 
     def task(self, name: str | None = None) -> AppliedTask:
         """A task by its name; the first for None.

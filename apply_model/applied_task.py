@@ -42,6 +42,25 @@ class AppliedClass:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FindingScore:
+    """What a model says of one class for one ECG."""
+
+    id: str
+    names: Mapping[str, str]
+    """By language, ja and en."""
+
+    cosine: float
+    probability: float | None
+    """Calibrated on validation ECGs; None where too few show the class."""
+
+    threshold: float | None
+    """The cosine from which the class is predicted; None as for `probability`."""
+
+    above_threshold: bool | None
+    """Whether the class is predicted; None without a threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AppliedTask:
     """Classes that compete for an ECG, and what validation found about their scores."""
 
@@ -91,6 +110,30 @@ class AppliedTask:
         # = 1 / (1 + exp(-x)), which would overflow.
         chances: Floats = (1 + np.tanh((slope_C * scores + offset_C) / 2)) / 2
         return chances
+
+    def ranked(self, scores_C: npt.NDArray[np.float32], chances_C: Floats) -> list[FindingScore]:
+        """All classes for one ECG, the best first; of equal ones the task's order decides.
+
+        Args:
+            scores_C: cosines.
+            chances_C: their probabilities.
+        """
+        cosines, chances = scores_C.tolist(), chances_C.tolist()
+        return [
+            FindingScore(
+                id=self.classes[n].id,
+                names=dict(self.classes[n].names),
+                cosine=cosines[n],
+                probability=None if np.isnan(chances[n]) else chances[n],
+                threshold=self.classes[n].threshold,
+                above_threshold=_is_above(scores_C[n], self.classes[n].threshold),
+            )
+            for n in np.argsort(-scores_C, kind="stable").tolist()
+        ]
+
+
+def _is_above(cosine: np.float32, threshold: float | None) -> bool | None:
+    return None if threshold is None else bool(cosine >= np.float32(threshold))
 
 
 def _softmax(logits_NC: Floats) -> Floats:

@@ -98,7 +98,7 @@ def _use(content: ModelContent) -> Iterator[str]:
         "import ecgpipe\n\n"
         'model = ecgpipe.load_model("this-folder")\n'
         'for finding in model.score(model.read("recording.dcm"))[:5]:\n'
-        '    print(finding.names["en"], finding.cosine, finding.probability, finding.is_above)\n'
+        '    print(finding.names["en"], finding.probability, finding.above_threshold)\n'
         "```"
     )
     contract, task = content.contract, next(iter(content.tasks.values()), None)

@@ -11,29 +11,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.apply_model.applied_task import AppliedTask
+from ecgpipe.apply_model.applied_task import FindingScore
 from ecgpipe.apply_model.contract import Contract
 from ecgpipe.config.settings import Language
 from ecgpipe.read_ecg.quality.inspection import Facts
 from ecgpipe.read_ecg.quality.suspicion import suspicions
 
 Weight = Literal["serious", "minor"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FindingAnswer:
-    """One of the best findings of an ECG."""
-
-    id: str
-    names: Mapping[str, str]
-    """By language, ja and en."""
-
-    cosine: float
-    probability: float | None
-    """Calibrated; None where too few validation ECGs show the finding."""
-
-    above_threshold: bool | None
-    """None without a threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +49,7 @@ class Prediction:
     refused: str = ""
     """Why there is no answer; '' if there is one."""
 
-    findings: tuple[FindingAnswer, ...] = ()
+    findings: tuple[FindingScore, ...] = ()
     remarks: tuple[Remark, ...] = ()
     questions: tuple[QuestionAnswer, ...] = ()
     probabilities: tuple[float | None, ...] = ()
@@ -82,29 +66,6 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         """Its fields and quality, ready for JSON."""
         return {**asdict(self), "quality": self.quality}
-
-
-def best_findings(
-    task: AppliedTask,
-    scores_C: npt.NDArray[np.float32],
-    chances_C: npt.NDArray[np.float64],
-    k: int,
-) -> tuple[FindingAnswer, ...]:
-    """The k classes of the highest cosine, best first; of equal ones the task's order decides."""
-    order = np.argsort(-scores_C, kind="stable")[:k]
-    thresholds_C = task.thresholds_C
-    return tuple(
-        FindingAnswer(
-            id=task.classes[place].id,
-            names=dict(task.classes[place].names),
-            cosine=float(scores_C[place]),
-            probability=_known(chances_C[place]),
-            above_threshold=None
-            if np.isnan(thresholds_C[place])
-            else bool(scores_C[place] >= thresholds_C[place]),
-        )
-        for place in order.tolist()
-    )
 
 
 def all_probabilities(chances_C: npt.NDArray[np.float64]) -> tuple[float | None, ...]:
@@ -141,10 +102,6 @@ def _remark(kind: str, detail: str) -> Remark:
             "en": en.format(detail=detail, weight=weight),
         },
     )
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 # By the kinds of `suspicion`, which has found and measured them.

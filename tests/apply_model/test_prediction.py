@@ -12,7 +12,7 @@ from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.apply_model.applied_task import AppliedClass, AppliedTask
 from ecgpipe.apply_model.contract import Contract
-from ecgpipe.apply_model.prediction import Prediction, Remark, best_findings, remarks_on
+from ecgpipe.apply_model.prediction import Prediction, Remark, remarks_on
 from ecgpipe.apply_model.reading import read_windows
 from ecgpipe.apply_model.recordings import Input
 from ecgpipe.errors import StoreError
@@ -81,7 +81,7 @@ def task(thresholds: list[float | None]) -> AppliedTask:
 def test_findings_are_ordered_by_cosine_and_ties_by_the_task() -> None:
     scores = np.array([0.1, 0.5, 0.3, 0.5], np.float32)
     chances = np.array([0.2, np.nan, 0.4, 0.5])
-    found = best_findings(task([0.0, 0.6, None, 0.5]), scores, chances, 3)
+    found = task([0.0, 0.6, None, 0.5]).ranked(scores, chances)[:3]
     assert [one.id for one in found] == ["C1", "C3", "C2"]
     assert [one.above_threshold for one in found] == [False, True, None]
     assert [one.probability for one in found] == [None, 0.5, 0.4]

@@ -61,7 +61,7 @@ def test_a_recording_gets_the_scores_of_its_stored_window(
     np.testing.assert_array_equal(ecg.signal_uv, stored[0])
     rows = applied.score(ecg)
     assert [row.cosine for row in rows] == sorted((row.cosine for row in rows), reverse=True)
-    assert all((row.threshold is None) == (row.is_above is None) for row in rows)
+    assert all((row.threshold is None) == (row.above_threshold is None) for row in rows)
     same = applied.window(ecg.record.signal_mv[::-1], ecg.record.rate_hz, LEADS_BACKWARDS)
     assert applied.score(same) == rows
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ecgpipe.apply_model.applied_model import AppliedModel
 from ecgpipe.apply_model.applied_task import AppliedTask
 from ecgpipe.apply_model.archive import ArchiveOrigin, write_archive
-from ecgpipe.apply_model.prediction import Prediction, all_probabilities, best_findings
+from ecgpipe.apply_model.prediction import Prediction, all_probabilities
 from ecgpipe.apply_model.prediction_files import (
     Layout,
     PartialPredictions,
@@ -211,7 +211,7 @@ def _answers(
             Prediction(
                 record_id=window.record_id,
                 path=window.path,
-                findings=best_findings(task, scores_C, chances_C, options.k),
+                findings=tuple(task.ranked(scores_C, chances_C)[: options.k]),
                 remarks=window.remarks,
                 questions=questions.answers(vector_D) if questions.texts else (),
                 probabilities=all_probabilities(chances_C) if options.prevalence else (),
