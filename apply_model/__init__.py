@@ -7,9 +7,7 @@ how a model is trained or evaluated.
 contract          the preprocessing that a model demands                 (pure)
 applied_task      classes, thresholds, scores -> probabilities           (pure)
 model_content     a model without its weights: what a folder or run says (pure)
-model_folder      the exported folder: files, manifest, checks
-model_hub      an exported folder on the hub, at a commit
-patients          patients.json: who was in which split, as digests
+export/           the folder in which a model travels
 ecg               a file or an array -> the window that the contract demands
 applied_model     encode ECGs, encode texts, score; loading a folder
 explain/          why a score is what it is: leads, tenths of a second
@@ -21,7 +19,5 @@ questions         findings of one's own wording
 prevalence        probabilities for another hospital's frequencies       (pure)
 prediction_files  CSV, Parquet, JSON Lines; what a kill leaves is continued
 archive           an archive of ECG vectors, and the closest in it
-onnx_encoder      encoder.onnx, and the proof that it computes what torch does
-card              README.md of the folder
 server/           one local page that asks a model about a dropped recording
 """

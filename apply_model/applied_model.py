@@ -16,9 +16,9 @@ import numpy.typing as npt
 from ecgpipe.apply_model.applied_task import AppliedTask, FindingScore
 from ecgpipe.apply_model.contract import Contract
 from ecgpipe.apply_model.ecg import Ecg, ecg_of_array, read_ecg
+from ecgpipe.apply_model.export.model_folder import WEIGHTS, read_folder
+from ecgpipe.apply_model.export.model_hub import hub_folder, is_hub_name
 from ecgpipe.apply_model.model_content import ModelContent, Vectors, member_texts, prompts_name
-from ecgpipe.apply_model.model_folder import WEIGHTS, read_folder
-from ecgpipe.apply_model.model_hub import hub_folder, is_hub_name
 from ecgpipe.apply_model.text_model import load_language_model
 from ecgpipe.config.settings import Language
 from ecgpipe.embed_text.prompts import fill_prompt

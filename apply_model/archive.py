@@ -103,6 +103,9 @@ class Archive:
 
     path: Path
     origin: ArchiveOrigin
+    _offset: int
+    """Of the vectors in the file, in bytes."""
+
     _vectors_ND: Vectors
     _ids_N: npt.NDArray[np.bytes_]
     _paths_N: npt.NDArray[np.bytes_]
@@ -123,7 +126,7 @@ class Archive:
             return
         buffer = np.empty((min(_ROWS_AT_ONCE, len(self)), self._vectors_ND.shape[1]), "<f4")
         with self.path.open("rb") as file:
-            file.seek(self._vectors_ND.offset)  # type: ignore[attr-defined]
+            file.seek(self._offset)
             for start in range(0, len(self), _ROWS_AT_ONCE):
                 block = buffer[: len(self) - start]
                 if file.readinto(block.view(np.uint8).data) != block.nbytes:
@@ -173,7 +176,7 @@ def read_archive(path: Path, model_digest: str | None = None) -> Archive:
         if begin != _first_line(path):
             raise StoreError(f"{path} is damaged: its checksum does not match. {_MEND}")
         with h5py.File(path, "r") as file:
-            said = dict(file.attrs)
+            said, offset = dict(file.attrs), _offset(file["vectors"])
             columns = [_mapped(path, file[name]) for name in ("vectors", "record_ids", "paths")]
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist. {_MEND}") from None
@@ -191,7 +194,7 @@ def read_archive(path: Path, model_digest: str | None = None) -> Archive:
         json.loads(said["contract"]),
         json.loads(said["provenance"]),
     )
-    return Archive(path, origin, *columns)
+    return Archive(path, origin, offset, *columns)
 
 
 def closest(

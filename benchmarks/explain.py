@@ -38,11 +38,11 @@ from ecgpipe.stages.model_bridge import ScoringModel
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import TwoTowers, initialised
 
-DEMO = Path(__file__).resolve().parents[1] / "examples" / "simulated"
-sys.path.insert(0, str(DEMO))
-import simulator  # noqa: E402
-from simulator import findings as f  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "simulated"))
+import simulator
+from simulator import findings as f
 
+DEMO = Path(__file__).resolve().parents[1] / "examples" / "simulated"
 FIRST_NEW_PATIENT = 100_000
 SEED = 7
 BEAT_S = (-0.1, 0.45)

@@ -137,7 +137,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
             (
                 "ecgpipe.embed_text.model_files",
                 "ecgpipe.embed_text.model_fetch",
-                "ecgpipe.apply_model.model_hub",
+                "ecgpipe.apply_model.export.model_hub",
             ),
         ),
         ("accelerate", ("ecgpipe.train_ecg",)),
@@ -149,11 +149,11 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
                 "ecgpipe.embed_text.embedding",
                 "ecgpipe.embed_text.pooling",
                 "ecgpipe.embed_text.direct",
-                "ecgpipe.apply_model.onnx_encoder",
+                "ecgpipe.apply_model.export.onnx_encoder",
             ),
         ),
-        ("onnx", ("ecgpipe.apply_model.onnx_encoder",)),
-        ("onnxruntime", ("ecgpipe.apply_model.onnx_encoder",)),
+        ("onnx", ("ecgpipe.apply_model.export.onnx_encoder",)),
+        ("onnxruntime", ("ecgpipe.apply_model.export.onnx_encoder",)),
         (
             "h5py",
             (

@@ -17,7 +17,7 @@ import importlib, importlib.util
 
 for room in ("read_ecg.prepare.preparation", "cache.vectors.reader", "embed_text.language_model",
              "train_ecg.loop.training", "evaluate.evaluation", "stages.model_bridge",
-             "drawing.rendering", "apply_model.applied_model", "apply_model.onnx_encoder"):
+             "drawing.rendering", "apply_model.applied_model", "apply_model.export.onnx_encoder"):
     importlib.import_module(f"ecgpipe.{room}")
 for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate", "apply_model"):
     assert importlib.util.find_spec(bare) is None, f"a bare {bare} was installed"

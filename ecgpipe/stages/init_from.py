@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecgpipe.apply_model.model_folder import CONFIG, MANIFEST, PATIENTS, WEIGHTS, check_files
-from ecgpipe.apply_model.patients import PatientDigests
-from ecgpipe.apply_model.patients import read as read_patients
+from ecgpipe.apply_model.export.model_folder import CONFIG, MANIFEST, PATIENTS, WEIGHTS, check_files
+from ecgpipe.apply_model.export.patients import PatientDigests
+from ecgpipe.apply_model.export.patients import read as read_patients
 from ecgpipe.errors import CheckpointError, SourceError, StoreError
 from ecgpipe.files import read_json_object, sha256_file
 

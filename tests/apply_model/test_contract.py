@@ -1,6 +1,7 @@
 """The preprocessing that a model demands is written down, read back and kept."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from ecgpipe.errors import CheckpointError
 from ecgpipe.read_ecg.signal.record import EcgRecord
 from ecgpipe.read_ecg.signal.window import to_window
 
-SOURCE = PtbxlSource(kind="ptbxl", root="/data")  # type: ignore[arg-type]
+SOURCE = PtbxlSource(kind="ptbxl", root=Path("data"))
 DATA = DataConfig(sources=(SOURCE,), rate_hz=100, duration_s=8.0, crop="centre", min_leads=2)
 
 

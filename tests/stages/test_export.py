@@ -16,9 +16,9 @@ import yaml
 from toy_experiment import Experiment as Toy
 
 from ecgpipe.apply_model.applied_model import AppliedModel, load_model
-from ecgpipe.apply_model.model_folder import CARD, MANIFEST, PATIENTS, read_folder
-from ecgpipe.apply_model.onnx_encoder import as_millivolts
-from ecgpipe.apply_model.patients import read as read_patients
+from ecgpipe.apply_model.export.model_folder import CARD, MANIFEST, PATIENTS, read_folder
+from ecgpipe.apply_model.export.onnx_encoder import as_millivolts
+from ecgpipe.apply_model.export.patients import read as read_patients
 from ecgpipe.config.file import load_config
 from ecgpipe.errors import CheckpointError
 from ecgpipe.evaluate.score_file import ScoreFile, read_scores
@@ -277,7 +277,7 @@ def test_a_run_is_no_exported_folder_and_says_how_to_make_one(finished: tuple[To
 def test_an_export_that_fails_leaves_nothing(
     experiment: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ecgpipe.apply_model.onnx_encoder.TOLERANCE", 1e-12)
+    monkeypatch.setattr("ecgpipe.apply_model.export.onnx_encoder.TOLERANCE", 1e-12)
     code, _, err = experiment.run("export", "--to", "out")
     assert code == 1
     assert "encoder.onnx computes other vectors than torch" in " ".join(err.split())

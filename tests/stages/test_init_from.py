@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from toy_experiment import Experiment
 
-from ecgpipe.apply_model.patients import read as read_patients
-from ecgpipe.apply_model.patients import write as write_patients
+from ecgpipe.apply_model.export.patients import read as read_patients
+from ecgpipe.apply_model.export.patients import write as write_patients
 from ecgpipe.cache.records_table import Record
 from ecgpipe.config.file import load_config
 from ecgpipe.stages.experiment import Experiment as Opened

@@ -6,8 +6,8 @@ ECGs of the run itself.
 
 from pathlib import Path
 
-from ecgpipe.apply_model.card import card
-from ecgpipe.apply_model.model_folder import (
+from ecgpipe.apply_model.export.card import card
+from ecgpipe.apply_model.export.model_folder import (
     CARD,
     ENCODER,
     PATIENTS,
@@ -17,8 +17,8 @@ from ecgpipe.apply_model.model_folder import (
     content_files,
     write_folder,
 )
-from ecgpipe.apply_model.onnx_encoder import encoder_onnx, largest_difference
-from ecgpipe.apply_model.patients import SPLITS, patients_json
+from ecgpipe.apply_model.export.onnx_encoder import encoder_onnx, largest_difference
+from ecgpipe.apply_model.export.patients import SPLITS, patients_json
 from ecgpipe.stages.apply.content import content_and_model
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgpipe.apply_model.applied_model import AppliedModel, load_model
-from ecgpipe.apply_model.model_folder import CONFIG, MANIFEST
-from ecgpipe.apply_model.model_hub import is_hub_name
+from ecgpipe.apply_model.export.model_folder import CONFIG, MANIFEST
+from ecgpipe.apply_model.export.model_hub import is_hub_name
 
 if TYPE_CHECKING:
     from ecgpipe.stages.experiment import Experiment

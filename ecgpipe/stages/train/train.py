@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
-from ecgpipe.apply_model.model_folder import PATIENTS
-from ecgpipe.apply_model.patients import write as write_patients
+from ecgpipe.apply_model.export.model_folder import PATIENTS
+from ecgpipe.apply_model.export.patients import write as write_patients
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import ConfigError, StoreError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgpipe.apply_model.patients import read, write
+from ecgpipe.apply_model.export.patients import read, write
 from ecgpipe.errors import CheckpointError
 
 PATIENTS = {"train": ["p1", "p2", "p2"], "val": ["山田"], "test": ["p4"]}

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ecgpipe.apply_model.applied_task import AppliedClass, AppliedTask
-from ecgpipe.apply_model.card import numpy_lines
+from ecgpipe.apply_model.export.card import numpy_lines
 from ecgpipe.evaluate.tasks.ensemble import class_scores
 
 WORDINGS = (("a", "b"), ("c",), ("d", "e", "f"))

@@ -7,7 +7,7 @@ huggingface_hub downloads and keeps it; whoever opens the folder checks its dige
 import re
 from pathlib import Path
 
-from ecgpipe.apply_model.model_folder import FILES
+from ecgpipe.apply_model.export.model_folder import FILES
 from ecgpipe.embed_text.model_files import is_offline
 from ecgpipe.errors import CheckpointError, ConfigError
 

@@ -10,7 +10,7 @@ import pytest
 from fake_hub import COMMIT, NAME, FakeHub
 
 from ecgpipe.apply_model.applied_model import load_model
-from ecgpipe.apply_model.model_hub import hub_folder, is_hub_name
+from ecgpipe.apply_model.export.model_hub import hub_folder, is_hub_name
 from ecgpipe.errors import CheckpointError, ConfigError
 
 LOAD = "import sys, ecgpipe; print(ecgpipe.load_model(sys.argv[1]).digest)"

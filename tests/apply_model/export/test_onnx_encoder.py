@@ -8,9 +8,9 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
-from ecgpipe.apply_model import onnx_encoder
 from ecgpipe.apply_model.contract import Contract
-from ecgpipe.apply_model.onnx_encoder import as_millivolts, encoder_onnx, largest_difference
+from ecgpipe.apply_model.export import onnx_encoder
+from ecgpipe.apply_model.export.onnx_encoder import as_millivolts, encoder_onnx, largest_difference
 from ecgpipe.errors import CheckpointError
 from ecgpipe.read_ecg.signal.record import EcgRecord
 from ecgpipe.read_ecg.signal.window import to_window
