@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from ecgpipe.errors import CacheMismatchError, StoreError
 from ecgpipe.files import (
+    USER_BLOCK_BYTES,
+    checked_user_block,
     fsync_file,
     fsync_folder,
     make_folder,
@@ -37,7 +38,6 @@ from ecgpipe.files import (
 )
 
 FORMAT = "ecgpipe-archive/1"
-_USER_BLOCK = 512
 _ROWS_AT_ONCE = 1 << 16
 _SPARE_BYTES = 1 << 16  # more than HDF5 needs to add three datasets
 _MEND = "Write it again: `ecgpipe predict MODEL INPUT... --vectors FILE`."
@@ -170,7 +170,7 @@ def read_archive(path: Path, model_digest: str | None = None) -> Archive:
 
     try:
         with path.open("rb") as file:
-            begin = file.read(_USER_BLOCK)
+            begin = file.read(USER_BLOCK_BYTES)
         if begin[: len(FORMAT)] != FORMAT.encode():
             raise StoreError(f"{path} is no archive of ECG vectors ({FORMAT}). {_MEND}")
         if begin != _first_line(path):
@@ -239,7 +239,7 @@ def _lay_out(
     import h5py
 
     memory = io.BytesIO()
-    with h5py.File(memory, "w", userblock_size=_USER_BLOCK, libver=("v110", "v110")) as file:
+    with h5py.File(memory, "w", userblock_size=USER_BLOCK_BYTES, libver=("v110", "v110")) as file:
         file.attrs["model"] = origin.model
         file.attrs["model_digest"] = origin.model_digest
         file.attrs["contract"] = json.dumps(origin.contract)
@@ -252,7 +252,7 @@ def _lay_out(
     }
     image = memory.getvalue()
     with path.open("xb") as stream:
-        stream.write(image.ljust(_USER_BLOCK, b"\0"))
+        stream.write(image.ljust(USER_BLOCK_BYTES, b"\0"))
         stream.flush()
         needed = len(image) + n * sum(size for _, _, size in columns.values()) + _SPARE_BYTES
         os.posix_fallocate(stream.fileno(), 0, needed)
@@ -302,6 +302,5 @@ def _first_line(path: Path) -> bytes:
     """What the user block must be, from the bytes behind it."""
     with path.open("rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            with memoryview(content) as view, view[_USER_BLOCK:] as rest:
-                digest = xxhash.xxh3_128_hexdigest(rest)
-    return f"{FORMAT} xxh3-128 {digest}\n".encode().ljust(_USER_BLOCK, b"\0")
+            with memoryview(content) as view, view[USER_BLOCK_BYTES:] as rest:
+                return checked_user_block(FORMAT, rest)

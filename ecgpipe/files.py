@@ -18,8 +18,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import xxhash
+
 from ecgpipe.errors import StoreError
 
+USER_BLOCK_BYTES = 512
 _READ_BYTES = 1 << 20
 _LEFTOVER_AFTER_S = 24 * 3600.0
 
@@ -190,6 +193,20 @@ def sha256_file(path: Path) -> str:
         while block := file.read(_READ_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def checked_user_block(form: str, body: bytes | memoryview) -> bytes:
+    """The first 512 bytes of one of our HDF5 files: a line with its format and a checksum.
+
+    HDF5 readers skip them. They are compared before HDF5 sees a byte, because it may loop forever
+    on a damaged file.
+
+    Args:
+        form: the name of the format.
+        body: all bytes behind the block.
+    """
+    line = f"{form} xxh3-128 {xxhash.xxh3_128_hexdigest(body)}\n"
+    return line.encode().ljust(USER_BLOCK_BYTES, b"\0")
 
 
 def fsync_file(path: Path) -> None:

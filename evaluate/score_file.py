@@ -21,16 +21,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.files import write_atomic
+from ecgpipe.files import USER_BLOCK_BYTES, checked_user_block, write_atomic
 
 FORMAT = "ecgpipe-scores/1"
 
-_USER_BLOCK = 512
 _MEND = "Run `ecgpipe eval` again."
 
 
@@ -103,7 +101,7 @@ def read_scores(path: Path) -> ScoreFile:
     named = content[: len(FORMAT)]
     if named != FORMAT.encode():
         raise StoreError(f"{path} is damaged, or its format is not {FORMAT}. {_MEND}")
-    if content[:_USER_BLOCK] != _line(content[_USER_BLOCK:]):
+    if content[:USER_BLOCK_BYTES] != checked_user_block(FORMAT, content[USER_BLOCK_BYTES:]):
         raise StoreError(f"{path} is damaged: its checksum does not match. {_MEND}")
     # From memory: the bytes that were checked.
     with h5py.File(io.BytesIO(content), "r") as file:
@@ -114,19 +112,13 @@ def _image(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str], key: s
     import h5py
 
     memory = io.BytesIO()
-    with h5py.File(memory, "w", userblock_size=_USER_BLOCK, libver=("v110", "v110")) as file:
+    with h5py.File(memory, "w", userblock_size=USER_BLOCK_BYTES, libver=("v110", "v110")) as file:
         for name, values in columns.items():
             file.create_dataset(name, data=values, track_times=False)
         file.attrs["key"] = key
         file.attrs["tasks"] = "\n".join(names)
-    body = memory.getvalue()[_USER_BLOCK:]
-    return _line(body) + body
-
-
-def _line(body: bytes) -> bytes:
-    """The user block of a file with this body."""
-    line = f"{FORMAT} xxh3-128 {xxhash.xxh3_128_hexdigest(body)}\n"
-    return line.encode().ljust(_USER_BLOCK, b"\0")
+    body = memory.getvalue()[USER_BLOCK_BYTES:]
+    return checked_user_block(FORMAT, body) + body
 
 
 def _read(file: Any) -> ScoreFile:
