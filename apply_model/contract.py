@@ -5,7 +5,7 @@ Owns its fields, and the refusal of a contract that this version cannot keep. Kn
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,6 +24,8 @@ class Contract(WindowConfig):
     The window is (12, samples) int16 in µV, -32768 where there is no reading, as
     `read_ecg.signal.window.to_window` makes it.
     """
+
+    owner: ClassVar[str] = "the model's "
 
     leads: tuple[str, ...] = LEADS
     version: int = VERSION

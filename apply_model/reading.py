@@ -72,9 +72,7 @@ def window_of(given: Input, contract: Contract) -> Window:
     try:
         ecg = ecg_of(given.read(), contract)
     except RecordError as error:
-        # Of a window that does not fit, the message names a setting of pipeline.yaml.
-        reason = str(error).replace("; data.", "; the model's ")
-        return Window(given.record_id, given.path, None, refusal=reason)
+        return Window(given.record_id, given.path, None, refusal=str(error))
     except MemoryError:
         reason = "it does not fit into the memory of this machine; cut out the part that is wanted"
         return Window(given.record_id, given.path, None, refusal=reason)

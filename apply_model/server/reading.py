@@ -226,9 +226,7 @@ def _message_parts(given: Input, contract: Contract, folder: str) -> Iterator[by
         ecg = ecg_of(given.read(), contract)
         facts = ecg.quality
     except RecordError as error:
-        # Of a window that does not fit, the message names a setting of pipeline.yaml.
-        reason = _without(folder, str(error)).replace("; data.", "; the model's ")
-        yield json.dumps({"refusal": reason}).encode()
+        yield json.dumps({"refusal": _without(folder, str(error))}).encode()
         return
     except MemoryError:
         yield json.dumps({"refusal": "it needs more memory than a recording may"}).encode()

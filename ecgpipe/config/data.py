@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -155,6 +155,9 @@ class SplitConfig(Settings):
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig(Settings):
     """How a recording becomes the window that a model gets."""
+
+    owner: ClassVar[str] = "data."
+    """Stands before a setting's name in messages."""
 
     rate_hz: Annotated[int, Field(ge=50, le=2000)] = 500
     """Samples per second after resampling."""

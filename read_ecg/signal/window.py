@@ -45,7 +45,8 @@ def to_window(
     if record.duration_s < config.min_duration_s:
         raise RecordError(
             Reason.TOO_SHORT,
-            f"it lasts {record.duration_s:.1f} s; data.min_duration_s is {config.min_duration_s} s",
+            f"it lasts {record.duration_s:.1f} s; {config.owner}min_duration_s is"
+            f" {config.min_duration_s} s",
         )
     raw_mv, crop_notes = _crop(record, config)
     signal_mv, usable, gap_notes = _without_gaps(raw_mv, config.max_missing_fraction)
@@ -101,7 +102,7 @@ def _check_lead_count(usable: Mask, raw_mv: Float, config: WindowConfig) -> None
     raise RecordError(
         Reason.LEADS,
         f"{usable.sum()} of 12 leads are usable ({have}{'; ' if gaps else ''}{', '.join(gaps)});"
-        f" data.min_leads is {config.min_leads}",
+        f" {config.owner}min_leads is {config.min_leads}",
     )
 
 
