@@ -8,7 +8,7 @@ import secrets
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.apply_model.applied_model import AppliedModel
-from ecgpipe.apply_model.applied_task import AppliedClass, AppliedTask
+from ecgpipe.apply_model.applied_task import AppliedTask
 from ecgpipe.apply_model.archive import Archive
 from ecgpipe.apply_model.explain.explanation import Explanation, explanation_sheet
 from ecgpipe.apply_model.explain.occlusion import Occlusion, occlude
@@ -194,14 +194,14 @@ class Desk:
         return self._model.tasks.items()
 
     def _scores(self, task: AppliedTask, vector_D: npt.NDArray[np.float32]) -> list[Json]:
-        """All classes of a task, the best first."""
+        """All classes of a task, the best first, with what is known of each."""
         scores_NC = self._model.scores(vector_D[None], task.name)
-        chances_NC = self._model.probabilities(scores_NC, task.name)
-        rows = [
-            _class_row(task, one, float(cosine), float(chance))
-            for one, cosine, chance in zip(task.classes, scores_NC[0], chances_NC[0], strict=True)
+        n_val = {one.id: one.n_val for one in task.classes}
+        evaluated: Mapping[str, Mapping[str, Any]] = task.evaluation["classes"]
+        return [
+            {**asdict(row), "n_val": n_val[row.id], "auroc": evaluated.get(row.id, {}).get("auroc")}
+            for row in task.ranked(scores_NC[0], task.probabilities(scores_NC)[0])
         ]
-        return sorted(rows, key=lambda row: -row["cosine"])
 
     def _occlusion(self, kept: _Kept, task: str, deadline: Deadline) -> Occlusion:
         """Of all classes of a task at once, for they share every pass of the model."""
@@ -217,19 +217,6 @@ class Desk:
 
 def _png(sheet: Sheet) -> bytes:
     return render(sheet, find_fonts(), "png", _DPI)
-
-
-def _class_row(task: AppliedTask, one: AppliedClass, cosine: float, chance: float) -> Json:
-    evaluated: Mapping[str, Any] = task.evaluation["classes"].get(one.id, {})
-    return {
-        "id": one.id,
-        "names": dict(one.names),
-        "cosine": cosine,
-        "threshold": one.threshold,
-        "probability": None if np.isnan(chance) else chance,
-        "n_val": one.n_val,
-        "auroc": evaluated.get("auroc"),
-    }
 
 
 def _language_of(text: str) -> Language:
