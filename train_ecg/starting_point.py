@@ -24,6 +24,30 @@ _MUST_AGREE = {
 _OF_TEXTS = ("text_projection.", "text_mean_W")
 
 
+def check_same_shape(name: str, source: ModelShape, wanted: ModelShape) -> None:
+    """Refuse to begin a model with one of another shape.
+
+    Args:
+        name: what to call that one in messages, such as its folder.
+        source: its shape.
+        wanted: of the model to train.
+
+    Raises:
+        ConfigError: naming each difference and the setting to change.
+    """
+    differences = [
+        f"{setting} is {getattr(wanted, field)}, not {getattr(source, field)}"
+        for field, setting in _MUST_AGREE.items()
+        if getattr(wanted, field) != getattr(source, field)
+    ]
+    if differences:
+        raise ConfigError(
+            f"train.init_from: the model in {name} has another shape: here"
+            f" {'; '.join(differences)}. Give these settings the model's values, or begin"
+            " without train.init_from."
+        )
+
+
 @dataclass(frozen=True)
 class StartingPoint:
     """A trained model whose weights another run begins with."""
@@ -38,24 +62,6 @@ class StartingPoint:
     same_texts: bool
     """Whether the run's text vectors come from the language model, prompt aside, that it was
     trained with. If not, its text projection and text mean mean nothing to the run."""
-
-    def check(self, wanted: ModelShape) -> None:
-        """Refuse to begin with it a model of another shape.
-
-        Raises:
-            ConfigError: naming each difference and the setting to change.
-        """
-        differences = [
-            f"{setting} is {getattr(wanted, field)}, not {getattr(self.shape, field)}"
-            for field, setting in _MUST_AGREE.items()
-            if getattr(wanted, field) != getattr(self.shape, field)
-        ]
-        if differences:
-            raise ConfigError(
-                f"train.init_from: the model in {self.name} has another shape: here"
-                f" {'; '.join(differences)}. Give these settings the model's values, or begin"
-                " without train.init_from."
-            )
 
     def load_into(self, model: TwoTowers) -> None:
         """Copy its weights: of encoder and ECG projection, and of the others what fits.

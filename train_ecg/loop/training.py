@@ -38,7 +38,7 @@ from ecgpipe.train_ecg.loop.run_state import RunState
 from ecgpipe.train_ecg.loop.schedule import learning_rate
 from ecgpipe.train_ecg.loop.step import METRICS, Step, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
-from ecgpipe.train_ecg.starting_point import StartingPoint
+from ecgpipe.train_ecg.starting_point import StartingPoint, check_same_shape
 from ecgpipe.train_ecg.torch_errors import translate_torch_errors
 from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
@@ -199,7 +199,7 @@ def set_up(
         StoreError: a record is damaged.
     """
     if start is not None:
-        start.check(shape)
+        check_same_shape(start.name, start.shape, shape)
     device, world = accelerator.device, accelerator.num_processes
     _check_batch(config.global_batch_size, len(data.signals), world)
     # First, so that signals that do not fit are reported at once.

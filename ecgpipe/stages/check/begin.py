@@ -37,10 +37,10 @@ def begin_problems(rows: Sequence[CheckedRow], config: PipelineConfig) -> Iterat
 
 def _check_shape(source: SourceModel, config: PipelineConfig) -> None:
     # Imported here because torch takes seconds, and few runs begin with another model.
-    from ecgpipe.train_ecg.starting_point import StartingPoint
+    from ecgpipe.train_ecg.starting_point import check_same_shape
     from ecgpipe.train_ecg.two_towers import ModelShape
 
     shape = ModelShape(**source.shape)
     data, width = config.data, shape.text_width
     wanted = ModelShape.of(config.train, len(LEADS), data.samples, data.rate_hz, width)
-    StartingPoint(str(source.folder), shape, {}, same_texts=True).check(wanted)
+    check_same_shape(str(source.folder), shape, wanted)
