@@ -54,16 +54,24 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_room(turns: Tu
     asyncio.run(scene())
 
 
-def test_who_waits_too_long_is_told_and_the_computation_ends_where_it_looks(turns: Turns) -> None:
-    ended = threading.Event()
+class Endless:
+    """A computation without an end, which looks at its deadline."""
 
-    def endless(deadline: Deadline) -> None:
+    def __init__(self) -> None:
+        self.begun, self.ended = threading.Event(), threading.Event()
+
+    def __call__(self, deadline: Deadline) -> None:
+        self.begun.set()
         try:
             while True:
                 time.sleep(0.01)
                 deadline.check()
         finally:
-            ended.set()
+            self.ended.set()
+
+
+def test_who_waits_too_long_is_told_and_the_computation_ends_where_it_looks(turns: Turns) -> None:
+    endless = Endless()
 
     async def scene() -> None:
         start = time.monotonic()
@@ -73,7 +81,7 @@ def test_who_waits_too_long_is_told_and_the_computation_ends_where_it_looks(turn
         assert await turns.take(lambda _: 7, 10) == 7  # the thread is free again
 
     asyncio.run(scene())
-    assert ended.is_set()
+    assert endless.ended.is_set()
 
 
 def test_one_whose_time_passed_in_the_queue_is_never_begun(turns: Turns) -> None:
@@ -92,23 +100,14 @@ def test_one_whose_time_passed_in_the_queue_is_never_begun(turns: Turns) -> None
 
 
 def test_closing_ends_what_runs() -> None:
-    turns, begun, ended = Turns(), threading.Event(), threading.Event()
-
-    def endless(deadline: Deadline) -> None:
-        begun.set()
-        try:
-            while True:
-                time.sleep(0.01)
-                deadline.check()
-        finally:
-            ended.set()
+    turns, endless = Turns(), Endless()
 
     async def scene() -> None:
         running = asyncio.create_task(turns.take(endless, 60))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(endless.begun.wait, 10)
         turns.close()
         with pytest.raises(Refused):
             await running
 
     asyncio.run(scene())
-    assert ended.wait(10)
+    assert endless.ended.wait(10)
