@@ -223,10 +223,15 @@ def nearest(centred_NW: Vectors, trained_KW: npt.NDArray[np.float16]) -> Vectors
     """
     if not len(trained_KW):
         return np.full(len(centred_NW), np.nan, np.float32)
-    lengths_N1 = np.linalg.norm(centred_NW, axis=1, keepdims=True)
-    unit_NW = centred_NW / np.maximum(lengths_N1, np.float32(1e-12))
-    best: Vectors = (unit_NW @ trained_KW.astype(np.float32).T).max(axis=1)
+    best: Vectors = (unit_rows(centred_NW) @ trained_KW.astype(np.float32).T).max(axis=1)
     return best
+
+
+def unit_rows(vectors_NW: Vectors) -> Vectors:
+    """(N, W) the same directions with length 1; a row of zeros stays one."""
+    lengths_N1 = np.linalg.norm(vectors_NW, axis=1, keepdims=True)
+    unit_NW: Vectors = vectors_NW / np.maximum(lengths_N1, np.float32(1e-12))
+    return unit_NW
 
 
 def load_model(folder: str | Path, *, text_model: str | None = None) -> AppliedModel:

@@ -106,13 +106,14 @@ def all_sentences(
         sentences += [sentence for single in texts for sentence in single]
     for task in tasks:
         for language in LANGUAGES:
-            sentences += class_sentences(prompt_wordings(task, language), config, language)
+            for wordings in prompt_wordings(task, language):
+                sentences += class_sentences(wordings, config, language)
     return sentences
 
 
-def prompt_wordings(task: Task, language: Language) -> list[str]:
-    """Return the wordings of a task's classes and of their members in one language."""
+def prompt_wordings(task: Task, language: Language) -> tuple[list[str], list[str]]:
+    """Return the wordings of a task's classes, and of their members, in one language."""
     spoken = dataclasses.replace(task, language=language)
     own, _ = flattened(spoken.wordings(language))
     members, _ = flattened(spoken.member_wording(language))
-    return [*own, *members]
+    return own, members

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.apply_model.applied_model import AppliedModel, nearest
+from ecgpipe.apply_model.applied_model import AppliedModel, nearest, unit_rows
 from ecgpipe.apply_model.applied_task import AppliedTask, task_from_results
 from ecgpipe.apply_model.contract import Contract
 from ecgpipe.apply_model.model_content import ModelContent, Vectors, prompts_name
@@ -19,14 +19,13 @@ from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError
 from ecgpipe.evaluate.results import Results
-from ecgpipe.evaluate.tasks.ensemble import flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import taxonomy_csv
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import class_sentences, with_texts
+from ecgpipe.stages.texts import class_sentences, prompt_wordings, with_texts
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import TwoTowers
 
@@ -92,13 +91,10 @@ def _prompt_sentences(experiment: Experiment) -> list[tuple[str, list[str]]]:
     text, found = experiment.config.text, []
     for task in experiment.tasks:
         for language in LANGUAGES:
-            spoken = dataclasses.replace(task, language=language)
-            for rows, members in (
-                (spoken.wordings(language), False),
-                (spoken.member_wording(language), True),
-            ):
+            own, of_members = prompt_wordings(task, language)
+            for wordings, members in ((own, False), (of_members, True)):
                 name = prompts_name(task.name, language, members=members)
-                found.append((name, class_sentences(flattened(rows)[0], text, language)))
+                found.append((name, class_sentences(wordings, text, language)))
     return found
 
 
@@ -137,9 +133,7 @@ def _trained_texts(
     keys = keys_of(shared)
     order = np.argsort(keys.view("V32").reshape(-1))[:_MOST_TEXTS]
     centred = vectors.vectors(keys[order]) - encoder.text_mean
-    lengths = np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    unit: npt.NDArray[np.float16] = (centred / lengths).astype(np.float16)
-    return unit
+    return unit_rows(centred).astype(np.float16)
 
 
 def _public_text(text: TextConfig) -> TextConfig:
