@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.apply_model.applied_model import AppliedModel
-from ecgpipe.apply_model.explain.occlusion import ScoreWindows, occlude
+from ecgpipe.apply_model.explain.occlusion import Occlusion, ScoreWindows, occlude
 from ecgpipe.config.settings import Language
 from ecgpipe.drawing.ecg_chart import Ecg
 from ecgpipe.drawing.ecg_sheet import Captions, ecg_sheet
 from ecgpipe.drawing.emphasis import Emphasis
 from ecgpipe.drawing.shapes import Sheet
 from ecgpipe.read_ecg.signal.record import LEADS
-from ecgpipe.read_ecg.signal.window import NO_READING
+from ecgpipe.read_ecg.signal.window import NO_READING, in_millivolts
 
 LEAST_FULL_LEAD, LEAST_FULL_TENTH = 0.1, 0.02
 """A lead's share and a tenth's fall, in cosines, that are drawn in full at least. The largest ones
@@ -107,11 +107,22 @@ def explain(model: AppliedModel, signal_uv: npt.NDArray[np.int16], subject: Subj
         subject: what to explain.
     """
     found = occlude(subject.score, signal_uv, model.contract.rate_hz)
+    return explanation_of(found, 0, subject.names)
+
+
+def explanation_of(found: Occlusion, place: int, names: Mapping[str, str]) -> Explanation:
+    """One of the findings whose occlusion was computed together.
+
+    Args:
+        found: of C findings.
+        place: which of them.
+        names: of it, by language.
+    """
     return Explanation(
-        names=subject.names,
-        score=float(found.score_C[0]),
-        lead_shares=dict(zip(LEADS, found.lead_share_LC[:, 0].tolist(), strict=True)),
-        tenth_drops=tuple(found.tenth_drop_TC[:, 0].tolist()),
+        names=names,
+        score=float(found.score_C[place]),
+        lead_shares=dict(zip(LEADS, found.lead_share_LC[:, place].tolist(), strict=True)),
+        tenth_drops=tuple(found.tenth_drop_TC[:, place].tolist()),
     )
 
 
@@ -149,10 +160,9 @@ def explanation_sheet(
         labels={lead: _signed(share) for lead, share in present.items()},
         legend=(time.format(_signed(-max(explanation.tenth_drops), 3)), bars),
     )
-    signal_mv = np.where(signal_uv == NO_READING, np.nan, signal_uv / 1000)
     score = about.format(explanation.names[language], _signed(explanation.score).lstrip("+"))
     captions = Captions(title, remarks=(score,), notice=notice)
-    return ecg_sheet(Ecg(signal_mv, rate_hz, LEADS), captions, language, emphasis)
+    return ecg_sheet(Ecg(in_millivolts(signal_uv), rate_hz, LEADS), captions, language, emphasis)
 
 
 def _signed(value: float, digits: int = 2) -> str:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ecgpipe.apply_model.applied_model import AppliedModel
 from ecgpipe.apply_model.applied_task import AppliedTask
 from ecgpipe.apply_model.archive import Archive
-from ecgpipe.apply_model.explain.explanation import Explanation, explanation_sheet
+from ecgpipe.apply_model.explain.explanation import explanation_of, explanation_sheet
 from ecgpipe.apply_model.explain.occlusion import Occlusion, occlude
 from ecgpipe.apply_model.questions import ask
 from ecgpipe.apply_model.server.reading import Reading, prepare, read_folder
@@ -33,7 +33,7 @@ from ecgpipe.drawing.rendering import render
 from ecgpipe.drawing.shapes import Sheet
 from ecgpipe.errors import EcgpipeError
 from ecgpipe.read_ecg.signal.record import LEADS
-from ecgpipe.read_ecg.signal.window import NO_READING
+from ecgpipe.read_ecg.signal.window import in_millivolts
 
 KEPT = 64
 """ECGs; with their explanations some 200 kB each."""
@@ -106,7 +106,7 @@ class Desk:
             Refused: it is not kept.
         """
         signal_uv = self._find(ecg).signal_uv
-        signal_mv = np.where(signal_uv == NO_READING, np.nan, signal_uv / 1000)
+        signal_mv = in_millivolts(signal_uv)
         return _png(chart_sheet(Ecg(signal_mv, self._model.contract.rate_hz, LEADS), language))
 
     def explained(
@@ -124,12 +124,7 @@ class Desk:
             raise Refused(404, word("not_there"))
         place = ids.index(class_id)
         found = self._occlusion(kept, task, deadline)
-        explanation = Explanation(
-            names=classes[place].names,
-            score=float(found.score_C[place]),
-            lead_shares=dict(zip(LEADS, found.lead_share_LC[:, place].tolist(), strict=True)),
-            tenth_drops=tuple(found.tenth_drop_TC[:, place].tolist()),
-        )
+        explanation = explanation_of(found, place, classes[place].names)
         rate_hz, notice = self._model.contract.rate_hz, self._model.content.notice
         return _png(
             explanation_sheet(explanation, kept.signal_uv, rate_hz, kept.name, language, notice)

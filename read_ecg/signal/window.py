@@ -62,6 +62,12 @@ def to_window(
     return window, record.notes + done
 
 
+def in_millivolts(window_uv: npt.NDArray[np.int16]) -> Float:
+    """A stored window (12, samples) in mV; NaN where there is no reading."""
+    millivolts = window_uv.astype(np.float32) * np.float32(1 / 1000)
+    return np.where(window_uv == NO_READING, np.float32(np.nan), millivolts)
+
+
 def _crop(record: EcgRecord, config: WindowConfig) -> tuple[Float, tuple[str, ...]]:
     """The part of a longer recording that is kept, at the recording's rate."""
     surplus = record.signal_mv.shape[1] - math.ceil(config.duration_s * record.rate_hz)

@@ -30,8 +30,9 @@ from ecgpipe.files import write_atomic
 from ecgpipe.progress import progress
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
+from ecgpipe.read_ecg.signal.window import in_millivolts
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.show.records import in_millivolts, shown_part
+from ecgpipe.stages.show.records import shown_part
 from ecgpipe.stages.show.show import choose_output
 
 _ENCODED_AT_ONCE = 512

@@ -13,8 +13,9 @@ from ecgpipe.drawing.ecg_sheet import chart_sheet
 from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
+from ecgpipe.read_ecg.signal.window import in_millivolts
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.show.records import in_millivolts, shown_part
+from ecgpipe.stages.show.records import shown_part
 
 _DPI = 118  # 1,270 pixels: as wide as a page shows, and sharp when printed on half a sheet
 

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.cache.records_table import Record
-from ecgpipe.cache.signals.format import LEAST_SIGNIFICANT_BIT_UV, NO_READING
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError, SourceError, TaxonomyError
 from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
@@ -25,6 +24,7 @@ from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
 from ecgpipe.read_ecg.prepare.shard_job import read_planned
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord, Reason
+from ecgpipe.read_ecg.signal.window import in_millivolts
 from ecgpipe.stages.experiment import Experiment
 
 _SUGGESTED_IDS = 3
@@ -156,12 +156,6 @@ def read_from_source(row: SourceRow, source: SourceRows, experiment: Experiment)
         start_s=cropped_start_s(record, config),
         notice=experiment.config.notice,
     )
-
-
-def in_millivolts(window_uv: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-    """Stored µV (12, samples) as mV; NaN where there is no reading."""
-    millivolts = window_uv.astype(np.float32) * np.float32(LEAST_SIGNIFICANT_BIT_UV / 1000)
-    return np.where(window_uv == NO_READING, np.float32(np.nan), millivolts)
 
 
 def cropped_start_s(record: EcgRecord, config: DataConfig) -> float:
