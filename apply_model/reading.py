@@ -6,16 +6,12 @@ know a model.
 
 import itertools
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import connection
 from typing import Any
 
 import numpy as np
@@ -26,15 +22,13 @@ from ecgpipe.apply_model.ecg import ecg_of
 from ecgpipe.apply_model.prediction import Remark, remarks_on
 from ecgpipe.apply_model.recordings import Input
 from ecgpipe.errors import RecordError, StoreError
-from ecgpipe.stopping import STOP_SIGNALS
+from ecgpipe.pool_worker import begin_worker
 
 _AT_ONCE = 16
 """Inputs that a worker takes at a time: 2 MB of windows come back together."""
 
 _AHEAD = 2
 """Tasks for each worker that are queued or finished and not yet taken."""
-
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -120,17 +114,4 @@ def _windows_of(part: list[Input], contract: Contract) -> list[Window]:
 
 
 def _begin_worker(broken: Any) -> None:
-    """In a worker: leave signals to the parent, and exit with it."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_watch_parent, args=(broken,), daemon=True).start()
-
-
-def _watch_parent(broken: Any) -> None:
-    """Exit with the parent, or when another worker was killed: it may hold a lock of the pool's
-    queues for which this one waits, and the pool's own signal to end is ignored."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "this is no worker"
-    while not connection.wait([parent.sentinel], _POLL_S) and not broken.value:
-        pass
-    os._exit(1)
+    begin_worker(lambda: bool(broken.value))

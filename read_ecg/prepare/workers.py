@@ -8,17 +8,15 @@ worker exits when its parent does, however that ends.
 import itertools
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from typing import Any
 
 from ecgpipe.errors import StoppedEarly, StoreError
+from ecgpipe.pool_worker import begin_worker
 from ecgpipe.read_ecg.prepare.shard_job import ShardJob, do_job
-from ecgpipe.stopping import STOP_SIGNALS, Stop
+from ecgpipe.stopping import Stop
 
 _POLL_S = 0.2
 
@@ -133,19 +131,9 @@ class _Shared:
 
 
 def _begin_worker(command: Any, count: Any) -> None:
-    """In a worker: leave signals to the parent, obey its command, and exit with it."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    """In a worker: obey the parent's command, and exit with it."""
     _Shared.command, _Shared.count = command, count
-    threading.Thread(target=_watch_parent, daemon=True).start()
-
-
-def _watch_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "this is no worker"
-    while not connection.wait([parent.sentinel], _POLL_S) and _Shared.command.value != _EXIT:
-        pass
-    os._exit(1)
+    begin_worker(lambda: bool(command.value == _EXIT))
 
 
 def _do_in_worker(job: ShardJob) -> bool:
