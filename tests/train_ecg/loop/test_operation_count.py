@@ -1,0 +1,49 @@
+"""A step launches as few operations as it did: on a GPU with small batches they are its time.
+
+The ceilings are what was counted on 2026-11-29, and a tenth more, as other releases of torch count
+otherwise. Whoever makes a part smaller lowers its ceiling.
+"""
+
+import pytest
+import torch
+
+from benchmarks.operation_count import (
+    PARTS,
+    launching,
+    main,
+    operations,
+    operations_of_step,
+    preset_config,
+)
+
+CEILINGS = {
+    "paper": {"inputs": 8, "forward": 170, "backward": 185, "update": 10, "check": 590},
+    "recommended": {"inputs": 790, "forward": 157, "backward": 175, "update": 10, "check": 590},
+}
+
+
+@pytest.mark.parametrize("preset", CEILINGS)
+def test_a_step_launches_no_more_operations_than_it_did(preset: str) -> None:
+    seen = operations_of_step(preset_config(preset))
+    counted = {part: launching(seen[part]) for part in CEILINGS[preset]}
+    beyond = {part: n for part, n in counted.items() if n > CEILINGS[preset][part]}
+    assert not beyond, f"more operations than {CEILINGS[preset]}: {counted}"
+
+
+def test_operations_are_counted_one_by_one_and_views_apart() -> None:
+    numbers = torch.ones(3)
+
+    def work() -> None:
+        for _ in range(4):
+            numbers.add(1).view(1, 3)
+
+    seen = operations(work)
+    assert launching(seen) == 4
+    assert seen.total() == 8
+
+
+def test_the_count_is_printed_for_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--names"])
+    printed = capsys.readouterr().out
+    assert {line.split()[1] for line in printed.splitlines() if line[:1] == "|"} >= set(PARTS)
+    assert "recommended, backward: aten." in printed
