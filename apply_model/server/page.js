@@ -36,7 +36,7 @@ function start() {
   const $ = (id) => document.getElementById(id);
   const page = {
     about: null, language: "ja", ecgs: [], chosen: null, task: null, all: false, explained: null,
-    answers: [], similars: null, picture: 0,
+    answers: [], similars: null, picture: 0, pictured: null,
   };
 
   const word = (name, parts) => filled(page.about.words[name][page.language], parts);
@@ -119,15 +119,25 @@ function start() {
     draw();
   }
 
+  // Show a picture of an ECG, perhaps with one finding explained; or none.
+  function put(url, pictured) {
+    const old = $("sheet").src;
+    if (url) $("sheet").src = url;
+    else $("sheet").removeAttribute("src");
+    if (old) URL.revokeObjectURL(old);
+    page.pictured = pictured;
+  }
+
   function draw() {
-    const ecg = page.chosen, number = ++page.picture;
-    if (!ecg) return;
+    const ecg = page.chosen, explained = page.explained, number = ++page.picture, is = page.pictured;
+    // Another ECG, or another finding's marks, must never be seen under this one's name.
+    if (is && (is.ecg !== ecg || (is.explained && is.explained !== explained))) put(null, null);
     const query = new URLSearchParams({ language: page.language });
     let path = `ecgs/${ecg.id}/sheet.png`;
-    if (page.explained) {
+    if (explained) {
       path = `ecgs/${ecg.id}/explained.png`;
       query.set("task", page.task);
-      query.set("class", page.explained.id);
+      query.set("class", explained.id);
     }
     during("computing", async () => {
       try {
@@ -137,14 +147,12 @@ function start() {
           URL.revokeObjectURL(url);
           return;
         }
-        const old = $("sheet").src;
-        $("sheet").src = url;
-        if (old) URL.revokeObjectURL(old);
+        put(url, { ecg, explained });
       } catch (error) {
-        // The picture that is shown is still the plain one.
-        if (number === page.picture && page.explained) {
+        if (number === page.picture && explained) {
           page.explained = null;
           show();
+          if (!page.pictured) draw();
         }
         throw error;
       }
@@ -177,10 +185,15 @@ function start() {
   function forget() {
     during("computing", async () => {
       await asked("ecgs", { method: "DELETE" });
-      Object.assign(page, { ecgs: [], chosen: null, picture: page.picture + 1 });
-      const old = $("sheet").src;
-      $("sheet").removeAttribute("src");
-      if (old) URL.revokeObjectURL(old);
+      Object.assign(page, {
+        ecgs: [], chosen: null, explained: null, answers: [], similars: null,
+        picture: page.picture + 1,
+      });
+      put(null, null);
+      for (const id of ["name", "facts", "remarks", "notes", "findings", "answers", "similars"]) {
+        $(id).replaceChildren();
+      }
+      $("sheet").alt = $("question").value = "";
       show();
     });
   }

@@ -133,7 +133,8 @@ WORDS: Mapping[str, Both] = {
         "This address is incomplete or old. Open the whole address that ecgpipe serve printed.",
     ),
     "not_there": both(
-        "このアドレスには何もない。", "There is nothing at this address; reload the page."
+        "このアドレスには何もない。ページを再読み込みすること。",
+        "There is nothing at this address; reload the page.",
     ),
     "forgotten": both(
         "この心電図はもうサーバにない。もう一度ドロップすること。",
@@ -156,7 +157,8 @@ WORDS: Mapping[str, Both] = {
         "There are too many files: 20 at once. Use ecgpipe predict for many.",
     ),
     "no_files": both(
-        "ファイルのない送信だった。", "The request holds no files, or was cut off. Send them again."
+        "送信にファイルがないか、途中で切れた。もう一度送ること。",
+        "The request holds no files, or was cut off. Send them again.",
     ),
     "no_recording": both(
         "心電図として読めるファイルがない。WFDB は .hea と .dat を一緒にドロップすること。",

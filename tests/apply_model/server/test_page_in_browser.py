@@ -12,6 +12,8 @@ import pytest
 import uvicorn
 from browser import Browser, find_chromium
 
+from ecgpipe.apply_model.server.turns import Refused
+from ecgpipe.apply_model.server.words import word
 from ecgpipe.stages.apply.serve import listening
 
 # Before any fixture: the model that is served takes half a minute.
@@ -154,6 +156,51 @@ def test_a_press_on_a_finding_marks_what_it_hangs_on_and_another_takes_it_back(
     until(opened, f"document.querySelector('#sheet').src !== {json.dumps(marked)}")
     assert text(opened, "#sheet-title") == "12 誘導心電図"
     nothing_fetched_and_nothing_wrong(opened, page)
+
+
+def fails(*_: Any) -> bytes:
+    raise Refused(503, word("busy"))
+
+
+def test_an_ecg_whose_sheet_cannot_be_drawn_is_not_shown_with_anothers(
+    opened: Browser, served: Any, wfdb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped(opened, wfdb)
+    monkeypatch.setattr(served.desk, "sheet", fails)
+    renamed = [
+        (n.replace("good", "other"), d.replace(b"good", b"other")) for n, d in contents(wfdb)
+    ]
+    drop(opened, renamed)
+    until(opened, "!document.querySelector('#error').hidden")
+    assert text(opened, "#name") == "other"
+    assert not opened.run("document.querySelector('#sheet').hasAttribute('src')")
+
+
+def test_a_finding_that_cannot_be_explained_is_not_shown_with_anothers_marks(
+    opened: Browser, served: Any, wfdb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped(opened, wfdb)
+    plain = opened.run("document.querySelector('#sheet').src")
+    opened.press("#findings button", 0)
+    until(opened, f"document.querySelector('#sheet').src !== {json.dumps(plain)}")
+    marked = opened.run("document.querySelector('#sheet').src")
+    monkeypatch.setattr(served.desk, "explained", fails)
+    opened.press("#findings button", 1)
+    until(opened, "!document.querySelector('#error').hidden")
+    until(opened, "document.querySelector('#sheet').naturalWidth > 1000")
+    assert text(opened, "#sheet-title") == "12 誘導心電図"
+    assert opened.run("document.querySelector('#sheet').src") != marked
+
+
+def test_what_is_forgotten_is_not_hidden_in_the_page_either(
+    opened: Browser, served: Any, wfdb: Any
+) -> None:
+    dropped(opened, wfdb)
+    opened.press("#forget")
+    until(opened, "document.querySelector('#list').hidden")
+    assert "good" not in opened.run("document.body.innerHTML")
+    assert opened.run(f"{_FINDINGS}.length") == 0
+    assert not served.desk._kept
 
 
 def test_a_question_of_ones_own_is_answered_as_text(opened: Browser, page: str, wfdb: Any) -> None:
