@@ -21,7 +21,7 @@ from ecgpipe.apply_model.export.model_hub import hub_folder, is_hub_name
 from ecgpipe.apply_model.model_content import ModelContent, Vectors, member_texts, prompts_name
 from ecgpipe.apply_model.text_model import load_language_model
 from ecgpipe.config.settings import Language
-from ecgpipe.embed_text.prompts import fill_prompt
+from ecgpipe.embed_text.prompts import fill_prompt, language_of, normalise
 from ecgpipe.errors import CheckpointError, ConfigError
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
@@ -110,17 +110,20 @@ class AppliedModel:
     def encode_texts(self, texts: Sequence[str], language: Language | None = None) -> Vectors:
         """(N, D) unit vectors of wordings such as 完全左脚ブロック, each put into its prompt.
 
-        Wordings of the model's own tasks have kept vectors; others are read by the language model.
+        Wordings of the model's own tasks, in upper or lower case, have kept vectors; others are
+        read by the language model.
 
         Args:
             texts: one or more.
-            language: of the prompt; None: the one the model was trained in.
+            language: of the prompt; None: the one that each text is written in.
 
         Raises:
+            ConfigError: a text is empty, or no Unicode.
             ModelError: a text has no kept vector, and the language model is not at hand.
         """
         sentences = self._sentences(texts, language)
-        found = {s: self._kept[s] for s in sentences if s in self._kept}
+        kept = self._kept
+        found = {s: kept[s.casefold()] for s in sentences if s.casefold() in kept}
         if missing := [s for s in dict.fromkeys(sentences) if s not in found]:
             vectors = self._encoder().encode_vectors(self._language_model.vectors(missing))
             found |= dict(zip(missing, vectors, strict=True))
@@ -133,7 +136,8 @@ class AppliedModel:
         NaN if the model keeps no trained texts. Raises as `encode_texts`.
         """
         sentences = self._sentences(texts, language)
-        found = {s: self._kept_nearness[s] for s in sentences if s in self._kept_nearness}
+        kept = self._kept_nearness
+        found = {s: kept[s.casefold()] for s in sentences if s.casefold() in kept}
         if missing := [s for s in dict.fromkeys(sentences) if s not in found]:
             centred = self._language_model.vectors(missing) - self._encoder().text_mean
             near = nearest(centred, self.content.trained_texts)
@@ -186,12 +190,17 @@ class AppliedModel:
         return ModelEncoder(self._model, signal_uv.__getitem__)
 
     def _sentences(self, texts: Sequence[str], language: Language | None) -> list[str]:
-        prompt = self.content.text.prompt_in(language)
-        return [fill_prompt(prompt, text) for text in texts]
+        for text in texts:
+            if not normalise(text):
+                raise ConfigError("A wording is empty. Write a finding, such as 完全左脚ブロック.")
+            if any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise ConfigError("A wording is no text in UTF-8. Write it anew.")
+        prompt_in = self.content.text.prompt_in
+        return [fill_prompt(prompt_in(language or language_of(text)), text) for text in texts]
 
     @cached_property
     def _kept(self) -> dict[str, Vectors]:
-        """The vectors of all prompts, by their sentence."""
+        """The vectors of all prompts, by their sentence in lower case."""
         return self._by_sentence(self.content.prompts)
 
     @cached_property
@@ -199,14 +208,15 @@ class AppliedModel:
         return self._by_sentence(self.content.prompt_nearness)
 
     def _by_sentence(self, rows_of: Mapping[str, Vectors]) -> dict[str, Vectors]:
-        """Rows of arrays named by `prompts_name`, by the sentence of each."""
+        """Rows of arrays named by `prompts_name`, by the sentence of each in lower case."""
         found: dict[str, Vectors] = {}
         for task in self.tasks.values():
             for language in LANGUAGES:
                 own, _ = flattened(task.wordings(language))
                 for texts, members in ((own, False), (member_texts(task, language), True)):
                     rows = rows_of[prompts_name(task.name, language, members=members)]
-                    found |= dict(zip(self._sentences(texts, language), rows, strict=True))
+                    sentences = map(str.casefold, self._sentences(texts, language))
+                    found |= dict(zip(sentences, rows, strict=True))
         return found
 
     @cached_property

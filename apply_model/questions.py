@@ -46,9 +46,10 @@ def ask(model: "AppliedModel", texts: Sequence[str], language: Language | None =
     Args:
         model: whose kept prompts or language model know them.
         texts: such as 完全左脚ブロック; repeated ones count once.
-        language: of the prompt; None: the one the model was trained in.
+        language: of the prompt; None: the one that each text is written in.
 
     Raises:
+        ConfigError: a text is empty, or no Unicode.
         ModelError: a text has no kept vector, and the language model is not at hand; the message
             says which command would fetch it.
     """

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.config.settings import Language
+
 _SPACES = re.compile(r"\s+")
 _FINAL_STOPS = "。．.｡ "
+_JAPANESE = ("HIRAGANA", "KATAKANA", "CJK")
 
 
 def normalise(text: str) -> str:
@@ -24,6 +27,12 @@ def normalise(text: str) -> str:
     """
     plain = _SPACES.sub(" ", unicodedata.normalize("NFKC", text)).strip()
     return plain.rstrip(_FINAL_STOPS)
+
+
+def language_of(text: str) -> Language:
+    """Which language a text is written in: Japanese if it has a kana or a kanji, else English."""
+    names = (unicodedata.name(letter, "") for letter in normalise(text))
+    return "ja" if any(name.startswith(_JAPANESE) for name in names) else "en"
 
 
 def join_findings(names: Sequence[str], separator: str) -> str:

@@ -72,10 +72,10 @@ def find_subject(
         model: the model.
         finding: the id of a class, its name in either language, or a wording of one's own.
         task: whose classes; None: the first.
-        language: of the prompt that a wording is put into; None: the model's own.
+        language: of the prompt that a wording is put into; None: the one it is written in.
 
     Raises:
-        ConfigError: there is no such task.
+        ConfigError: there is no such task, or the wording is empty.
         ModelError: a wording has no kept vector, and the language model is not at hand.
     """
     one, wanted = model.task(task), finding.strip().casefold()

@@ -5,7 +5,6 @@ their place; its file is not. Every method may take seconds and is called in one
 """
 
 import secrets
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -141,7 +140,7 @@ class Desk:
         if not text or len(text) > _LONGEST_QUESTION:
             raise Refused(400, word("no_question"))
         try:
-            (answer,) = ask(self._model, [text], _language_of(text)).answers(kept.vector_D)
+            (answer,) = ask(self._model, [text]).answers(kept.vector_D)
         except EcgpipeError as error:
             raise Refused(422, word("not_asked", reason=str(error))) from None
         return {"text": answer.text, "cosine": answer.cosine, "distance": answer.distance}
@@ -212,10 +211,3 @@ class Desk:
 
 def _png(sheet: Sheet) -> bytes:
     return render(sheet, find_fonts(), "png", _DPI)
-
-
-def _language_of(text: str) -> Language:
-    """Which prompt a wording is put into: Japanese if it has a kana or a kanji."""
-    names = (unicodedata.name(letter, "") for letter in text)
-    japanese = any(name.startswith(("HIRAGANA", "KATAKANA", "CJK")) for name in names)
-    return "ja" if japanese else "en"

@@ -25,7 +25,7 @@ _language = click.option(
     "--language",
     type=click.Choice(["ja", "en"]),
     help="Language of the answers shown, and of the prompt that a wording is put into. [default:"
-    " the one the model was trained in]",
+    " the one the model was trained in; for a wording, the one it is written in]",
 )
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from ecgpipe.embed_text.prompts import fill_prompt, key_of, keys_of, normalise
+from ecgpipe.embed_text.prompts import fill_prompt, key_of, keys_of, language_of, normalise
 
 PROMPT = "この心電図は{text}を示しています。"
 
@@ -31,6 +31,20 @@ def test_equal_texts_get_one_spelling(text: str, plain: str) -> None:
 
 def test_a_report_that_ends_in_a_stop_reads_as_one_sentence() -> None:
     assert fill_prompt(PROMPT, "洞調律。") == "この心電図は洞調律を示しています。"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("左脚ブロック", "ja"),
+        ("ﾌﾞﾛｯｸ", "ja"),
+        ("ＬＢＢＢ", "en"),
+        ("QT延長", "ja"),
+        ("60/min", "en"),
+    ],
+)
+def test_a_kana_or_kanji_makes_a_text_japanese(text: str, language: str) -> None:
+    assert language_of(text) == language
 
 
 def test_braces_in_a_report_are_only_text() -> None:

@@ -80,6 +80,25 @@ def test_prompts_of_both_languages_need_no_language_model(applied: AppliedModel)
         without.encode_texts(["左脚ブロックの疑い"])
 
 
+def test_a_wording_is_put_into_the_prompt_of_its_own_language(applied: AppliedModel) -> None:
+    without = AppliedModel(applied.content, applied._model, "/nowhere")
+    c = applied.task().classes[0]
+    texts = [c.names["ja"], c.names["en"], c.names["en"].lower()]
+    ja, en, shouted = without.encode_texts(texts)
+    np.testing.assert_array_equal(ja, without.encode_texts([c.names["ja"]], "ja")[0])
+    np.testing.assert_array_equal(en, without.encode_texts([c.names["en"]], "en")[0])
+    np.testing.assert_array_equal(shouted, en)
+    assert without.nearness(texts).tolist()[1:] == [without.nearness(texts[1:], "en")[0]] * 2
+
+
+@pytest.mark.parametrize("text", ["", " 。 ", "左脚\ud800"])
+def test_what_is_no_wording_is_refused_before_the_language_model_is_asked(
+    applied: AppliedModel, text: str
+) -> None:
+    with pytest.raises(ConfigError, match="Write"):
+        AppliedModel(applied.content, applied._model, "/nowhere").encode_texts([text])
+
+
 def test_the_language_model_gives_a_prompt_the_vector_that_was_kept(applied: AppliedModel) -> None:
     texts = [c.names["ja"] for c in applied.task().classes][:3]
     kept = applied.encode_texts(texts)

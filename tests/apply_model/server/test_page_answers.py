@@ -285,6 +285,14 @@ def test_what_is_no_question_is_refused(served: Any, wfdb: Any, body: bytes, sta
     assert "one finding" in response.json()["error"]["en"]
 
 
+def test_half_a_letter_is_no_question(served: Any, wfdb: Any) -> None:
+    (answer,) = served.send(wfdb)
+    content = b'{"text": "\\ud800"}'  # JSON can say it, but no text holds it
+    response = served.client.post(f"ecgs/{answer['id']}/question", content=content)
+    assert response.status_code == 422
+    assert "Write it anew" in response.json()["error"]["en"]
+
+
 def test_without_the_language_model_the_way_out_is_named(
     served: Any, wfdb: Any, applied: AppliedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
