@@ -5,7 +5,7 @@ skips) is a line with the format and the xxh3-128 of the rest, which is checked 
 byte, because HDF5 may loop forever on a damaged file. N = ECGs, D = width.
 
     vectors     (N, D)  <f4  unit vectors
-    record_ids  (N,)    fixed-length UTF-8
+    record_ids  (N,)    fixed-length UTF-8; a byte of a file's name that is none is written \\udcXX
     paths       (N,)    fixed-length UTF-8: where each recording was read
     attributes          model (name), model_digest, contract (JSON), provenance (JSON)
 
@@ -139,7 +139,7 @@ class Archive:
 
     def row_of(self, record_id: str) -> int | None:
         """The row of a record; None if the archive does not have it."""
-        return self._row_of.get(record_id.encode())
+        return self._row_of.get(_encoded(record_id))
 
     @cached_property
     def _row_of(self) -> dict[bytes, int]:
@@ -288,13 +288,18 @@ def _lengths(named: Iterable[Named]) -> tuple[tuple[int, int], ...]:
     """The longest id and the longest path, in bytes, each with a 0 for no records."""
     longest = [0, 0]
     for pair in named:
-        longest = [max(n, len(text.encode())) for n, text in zip(longest, pair, strict=True)]
+        longest = [max(n, len(_encoded(text))) for n, text in zip(longest, pair, strict=True)]
     return (longest[0], 0), (longest[1], 0)
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8 even of a file name that is none, as from a disk with names in Shift-JIS."""
+    return text.encode(errors="backslashreplace")
 
 
 def _texts(named: Iterable[Named], which: int, width: int) -> Iterator[npt.NDArray[np.bytes_]]:
     remaining = iter(named)
-    while part := [pair[which].encode() for pair in itertools.islice(remaining, _ROWS_AT_ONCE)]:
+    while part := [_encoded(pair[which]) for pair in itertools.islice(remaining, _ROWS_AT_ONCE)]:
         yield np.array(part, f"S{width}")
 
 

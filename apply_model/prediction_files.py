@@ -287,8 +287,13 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row], layout: Layout) -> None:
     schema = pa.schema([(name, kinds[kind]) for name, kind in layout.columns().items()])
     with pq.ParquetWriter(file, schema) as writer:
         for part in _parts(rows):
-            cells = [layout.cells(row) for row in part]
+            cells = [{k: _utf8(v) for k, v in layout.cells(row).items()} for row in part]
             writer.write_table(pa.Table.from_pylist(cells, schema))
+
+
+def _utf8(value: Any) -> Any:
+    """A text as the other formats write it, if a file's name was no UTF-8."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _parts(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -122,9 +122,9 @@ def each_once(inputs: Iterable[Input]) -> Iterator[Input]:
 
 def _named(name: str) -> Iterator[Input]:
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):
         yield from _at_least_one(_of_folder(path, frozenset()), f"The folder {name} holds")
-    elif _WILDCARDS & set(name) and not path.exists():
+    elif _WILDCARDS & set(name) and not os.path.exists(path):
         yield from _at_least_one(_of_pattern(name), f"Nothing fits {name}: it leads to")
     else:
         yield _of_file(path)
@@ -222,7 +222,8 @@ def _belongs_to_another(path: Path, exists: Callable[[str], bool]) -> bool:
 def _of_file(path: Path) -> Input:
     is_part = path.suffix.casefold() in (_HEADER, *_SIGNAL_FILES)
     header = path.with_suffix(_HEADER) if is_part else path.with_name(path.name + _HEADER)
-    if header.is_file():
+    # Not Path.is_file, which raises on a forbidden folder, and on a name that is too long.
+    if os.path.isfile(header):
         return Input(str(header.with_suffix("")), str(header), partial(read_recording, header))
     if not recording_state(path):
         return Input(
@@ -262,8 +263,11 @@ def _kind_of(path: Path) -> str:
     """What a file is that has no format of an ECG, in words; '' if it has one or is not known."""
     if path.suffix.casefold() == _HEADER or not path.is_file() or _format_name(path) is not None:
         return ""
-    with path.open("rb") as file:
-        head = file.read(4096)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:  # that is its reason, and known already
+        return ""
     if not head:
         return f"{path.name} is empty"
     for begin, kind in _KINDS:

@@ -54,6 +54,15 @@ def test_h5py_alone_reads_it(tmp_path: Path) -> None:
         assert file.attrs["model_digest"] == ORIGIN.model_digest
 
 
+def test_a_file_name_that_is_no_utf8_is_kept_readable(tmp_path: Path) -> None:
+    name = b"\x83e\x83X.npy".decode(errors="surrogateescape")  # テス in Shift-JIS
+    vectors = unit(1)
+    write_archive(tmp_path / "a.h5", ORIGIN, vectors.shape, lambda: [(name, name)], [vectors])
+    archive = read_archive(tmp_path / "a.h5")
+    assert archive.named(0) == (r"\udc83e\udc83X.npy",) * 2
+    assert archive.row_of(name) == 0
+
+
 def test_an_archive_of_no_ecgs_is_whole_too(tmp_path: Path) -> None:
     archive = written(tmp_path / "a.h5", unit(0))
     scores, rows = archive.closest(unit(1), 5)

@@ -101,6 +101,14 @@ def test_corrected_probabilities_stand_beside_the_uncorrected(tmp_path: Path) ->
     assert "corrected_2" in (tmp_path / "p.csv").read_text("utf-8-sig").splitlines()[0]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_a_file_name_that_is_no_utf8_is_written(tmp_path: Path, suffix: str) -> None:
+    name = b"\x83e\x83X".decode(errors="surrogateescape")  # テス in Shift-JIS
+    path = tmp_path / f"p{suffix}"
+    write_predictions(path, [row(0, record_id=name, path=name)], LAYOUT)
+    assert rb"\udc83e\udc83X" in path.read_bytes()
+
+
 def test_an_unknown_suffix_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"must end in \.csv, \.parquet or \.jsonl"):
         check_suffix(Path("x.xlsx"))

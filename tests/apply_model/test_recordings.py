@@ -1,11 +1,13 @@
 """What a command line names: which files are one ECG, in which order, and why one is refused."""
 
+import errno
 import itertools
 import pickle
 import resource
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +65,29 @@ def test_signals_under_another_name_than_their_header_count_once(ward: Path) -> 
 def test_what_is_no_ecg_is_refused_with_the_true_reason(ward: Path, name: str, reason: str) -> None:
     given = next(each for each in inputs_of([str(ward)]) if each.record_id == f"ward/{name}")
     with pytest.raises(RecordError, match=reason):
+        given.read()
+
+
+def test_a_name_that_no_file_can_have_does_not_end_the_others(ward: Path) -> None:
+    found = list(inputs_of(["a" * 300, str(ward / "2024" / "a")]))
+    assert [given.open is None for given in found] == [True, False]
+    with pytest.raises(RecordError, match="neither aaa"):
+        found[0].read()
+
+
+def test_a_forbidden_file_is_refused_like_any_other(
+    ward: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def open_but_not_readme(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == "README":  # by hand, because nothing is forbidden to root
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_but_not_readme)
+    (given,) = inputs_of([str(ward / "README")])
+    with pytest.raises(RecordError, match="Permission denied"):
         given.read()
 
 
