@@ -13,7 +13,7 @@ from ecgpipe.apply_model.reading import Window
 from ecgpipe.config.settings import Language
 from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
-from ecgpipe.files import make_folder, write_atomic
+from ecgpipe.files import digest_of, make_folder, write_atomic
 from ecgpipe.stages.show.show import free_name
 
 
@@ -35,7 +35,8 @@ class Explainer:
             findings: ids or names of classes, or wordings of one's own.
             folder: where the sheets go; made if it is missing.
             task: whose classes; None: the model's first.
-            language: of the sheets, and of the prompt of a wording; None: the model's own.
+            language: of the sheets, and of the prompt of a wording; None: the model's own for
+                sheets, and for a wording the one it is written in.
 
         Raises:
             ConfigError: there is no such task.
@@ -59,7 +60,10 @@ class Explainer:
             return []
         model, files = self._model, []
         # A recording's id is its path, whose end says which it is.
-        *folder, name = Path(window.record_id).parts[-2:]
+        record_id = window.record_id.encode(errors="backslashreplace").decode()  # may be no UTF-8
+        *folder, name = Path(record_id).parts[-2:]
+        # Tells ECGs of one name in two folders apart, also when a later command draws the second.
+        mark = f" {digest_of(record_id)[:8]}" if folder else ""
         for subject in self._subjects:
             sheet = explanation_sheet(
                 explain(model, window.signal_uv, subject),
@@ -69,7 +73,7 @@ class Explainer:
                 self._language,
                 model.content.notice,
             )
-            title = f"{name} {subject.names[self._language]}"
+            title = f"{name}{mark} {subject.names[self._language]}"
             path = self._folder / free_name(title, "png", self._taken)
             write_atomic(path, render(sheet, self._fonts, "png"))
             files.append(path)

@@ -1,5 +1,6 @@
 """A finding's explanation: which finding is meant, what the numbers are, what the sheet shows."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from ecgpipe.apply_model.explain.explanation import (
     explanation_sheet,
     find_subject,
 )
+from ecgpipe.apply_model.reading import Window
 from ecgpipe.config.settings import Language
 from ecgpipe.errors import ConfigError
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.read_ecg.signal.window import NO_READING
+from ecgpipe.stages.apply.explain import Explainer
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +128,21 @@ def test_predict_draws_a_sheet_for_each_ecg_and_finding(
     code, _, messages = toy.run("predict", "toy", *given, *wanted, "--sheets", str(sheets))
     assert code == 1, "bad.csv was not refused"
     assert "4 sheets drawn" in messages
-    files = sorted(path.name for path in sheets.iterdir())
+    marked = re.compile(r"_[0-9a-f]{8}_")  # which tells folders apart
+    files = sorted(marked.sub("_", path.name) for path in sheets.iterdir())
     assert files == sorted(
         f"{ecg.stem}_{name}.png" for ecg in (one, two) for name in ("洞性頻脈", "心房細動")
     )
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in sheets.iterdir())
+
+
+def test_an_ecg_of_the_same_name_in_another_folder_does_not_replace_a_sheet(
+    applied: AppliedModel, ecg: Ecg, tmp_path: Path
+) -> None:
+    for record_id in ("ward-1/0001", "ward-2/0001", "0001", "ward-1/0001", "w/\udc83"):
+        explainer = Explainer(applied, ["心房細動"], tmp_path)  # each as by another command
+        explainer.draw(Window(record_id, "", ecg.signal_uv))
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize(
