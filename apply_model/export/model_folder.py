@@ -92,8 +92,13 @@ def check_target(folder: Path) -> None:
     """Refuse to export into a folder that holds anything but an older export.
 
     Raises:
-        StoreError: it holds other files, or is a file.
+        StoreError: it holds other files, is a file, or is the folder that the command runs in.
     """
+    if folder.resolve() == Path.cwd():
+        raise StoreError(
+            f"{folder} is the folder you are in, and the export replaces it as a whole; nothing was"
+            " written. Name another one with --to."
+        )
     if folder.is_dir():
         foreign = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
         foreign += [] if foreign or not any(folder.iterdir()) or _is_ours(folder) else [CONFIG]
@@ -116,7 +121,7 @@ def write_folder(folder: Path, files: Files) -> None:
     Raises:
         StoreError: the folder cannot be written, or the disk is full. Nothing is left.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()  # a link is kept, and what it leads to replaced
     check_target(folder)
     staging = temporary_beside(folder)
     with storing(folder):
@@ -234,7 +239,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
     _check_format(manifest["format"], path)
     files = manifest["files"]
     good = isinstance(files, dict) and all(
-        isinstance(entry, dict) and {"bytes", "sha256"} <= set(entry) for entry in files.values()
+        isinstance(entry, dict)
+        and isinstance(entry.get("bytes"), int)
+        and isinstance(entry.get("sha256"), str)
+        for entry in files.values()
     )
     if not good:
         raise CheckpointError(f"{path} is damaged. {_AGAIN}")

@@ -16,11 +16,18 @@ import yaml
 from toy_experiment import Experiment as Toy
 
 from ecgpipe.apply_model.applied_model import AppliedModel, load_model
-from ecgpipe.apply_model.export.model_folder import CARD, MANIFEST, PATIENTS, read_folder
+from ecgpipe.apply_model.export.model_folder import (
+    CARD,
+    MANIFEST,
+    PATIENTS,
+    check_target,
+    read_folder,
+    write_folder,
+)
 from ecgpipe.apply_model.export.onnx_encoder import as_millivolts
 from ecgpipe.apply_model.export.patients import read as read_patients
 from ecgpipe.config.file import load_config
-from ecgpipe.errors import CheckpointError
+from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.evaluate.score_file import ScoreFile, read_scores
 from ecgpipe.evaluate.table import area
 from ecgpipe.files import sha256_file
@@ -249,6 +256,7 @@ def rewrite(name: str, change: Callable[[Any], None]) -> Callable[[Path], None]:
         (rewrite(MANIFEST, lambda m: m.update(format="ecgpipe-export/2")), "'ecgpipe-export/2'"),
         (rewrite(MANIFEST, lambda m: m["files"].update({"../x": {"bytes": 1, "sha256": ""}})), "x"),
         (rewrite(MANIFEST, lambda m: m.update(files=[])), "is damaged"),
+        (rewrite(MANIFEST, lambda m: m["files"]["config.json"].update(bytes="1")), "is damaged"),
         (rewrite("config.json", lambda c: c["contract"].update(version=0)), "of version 0"),
         (rewrite("config.json", lambda c: c["contract"].pop("rate_hz")), "it lacks rate_hz"),
         (rewrite("config.json", lambda c: c.pop("tasks")), "not an object with"),
@@ -272,6 +280,24 @@ def test_the_card_may_be_edited(folder: Path) -> None:
 def test_a_run_is_no_exported_folder_and_says_how_to_make_one(finished: tuple[Toy, Any]) -> None:
     with pytest.raises(CheckpointError, match="It is a run; export it with `ecgpipe export`"):
         load_model(finished[0].eval_folder.parent)
+
+
+def test_an_export_into_the_folder_one_is_in_is_refused(
+    experiment: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (experiment.folder / "out").mkdir()
+    monkeypatch.chdir(experiment.folder / "out")
+    with pytest.raises(StoreError, match=r"is the folder you are in.*--to"):
+        check_target(Path("."))
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    for content in (b"old", b"new"):
+        write_folder(tmp_path / "link", {CARD: content})
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / CARD).read_bytes() == b"new"
 
 
 def test_an_export_that_fails_leaves_nothing(

@@ -18,10 +18,11 @@ from ecgpipe.apply_model.applied_model import AppliedModel
 from ecgpipe.apply_model.archive import read_archive
 from ecgpipe.apply_model.prediction_files import open_partial
 from ecgpipe.apply_model.recordings import inputs_of
-from ecgpipe.errors import ConfigError, ModelError, StoppedEarly, StoreError
+from ecgpipe.errors import CheckpointError, ConfigError, ModelError, StoppedEarly, StoreError
 from ecgpipe.evaluate.score_file import read_scores
 from ecgpipe.read_ecg.datasets.table_file import read_table
 from ecgpipe.stages.apply import predict
+from ecgpipe.stages.apply.models import open_model
 from ecgpipe.stages.apply.predict import PredictOptions, PredictResult, run_predict
 from ecgpipe.stopping import Stop
 
@@ -329,3 +330,8 @@ def test_a_model_that_is_none_is_refused(finished: tuple[Toy, Any], tmp_path: Pa
     code, _, err = finished[0].run("predict", "nobody", "x.xml")
     assert code == 1
     assert "nobody" in err
+
+
+def test_a_folder_that_holds_no_model_says_what_a_model_is(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"neither a folder that `ecgpipe export` wrote nor"):
+        open_model(str(tmp_path), None)

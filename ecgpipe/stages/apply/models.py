@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from ecgpipe.apply_model.applied_model import AppliedModel, load_model
 from ecgpipe.apply_model.export.model_folder import CONFIG, MANIFEST
 from ecgpipe.apply_model.export.model_hub import is_hub_name
+from ecgpipe.errors import CheckpointError
+from ecgpipe.workspace import evaluation_of, results_path
 
 if TYPE_CHECKING:
     from ecgpipe.stages.experiment import Experiment
@@ -33,6 +35,11 @@ def open_model(
     folder = Path(name)
     if is_hub_name(name) or (folder / MANIFEST).is_file() or (folder / CONFIG).is_file():
         return load_model(folder, text_model=text_model)
+    if open_experiment is None and not results_path(evaluation_of(folder)).exists():
+        raise CheckpointError(
+            f"{name} is no model: neither a folder that `ecgpipe export` wrote nor that of an"
+            " evaluated run (work/runs/NAME). To name a run only, give its pipeline.yaml with -c."
+        )
     # Imported here because an evaluation's modules take a second, and a folder needs none of them.
     from ecgpipe.stages.apply.content import applied_run
     from ecgpipe.stages.apply.runs import open_run

@@ -95,7 +95,7 @@ def listening(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
                 f"Port {port} of {host} is in use, perhaps by another `ecgpipe serve`. End that"
-                f" one, or choose another port: --port {port + 1}, or --port 0 for any free one."
+                " one, or choose another port: --port 0 takes any that is free."
             ) from None
         if error.errno == errno.EACCES:
             raise ConfigError(
