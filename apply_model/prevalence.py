@@ -37,9 +37,6 @@ class Prevalence:
     found_C: Floats
     """Those estimated here; NaN where there are none."""
 
-    n_ecgs: int
-    rounds: int
-
     def corrected(self, probabilities_NC: npt.NDArray[Any]) -> Floats:
         """(N, C) the probabilities under the estimated frequencies."""
         return _corrected(
@@ -69,16 +66,16 @@ def estimate_prevalence(
         raise ValueError(f"a frequency lies outside (0, 1): {stated_C}")
     if kind == "single_label":
         known_C = known_C / np.nansum(known_C)
-    found_C, rounds, change = known_C, 0, 1.0
-    while change > _SETTLED and rounds < _MOST_ROUNDS:
+    found_C = known_C
+    for _ in range(_MOST_ROUNDS):
         sums_C = np.zeros_like(known_C)
         for start in range(0, len(probabilities_NC), _ROWS_AT_ONCE):
             block = probabilities_NC[start : start + _ROWS_AT_ONCE].astype(np.float64)
             sums_C += _corrected(kind, block, known_C, found_C).sum(axis=0)
         before_C, found_C = found_C, sums_C / len(probabilities_NC)
-        change = float(np.nanmax(np.abs(found_C - before_C), initial=0.0))
-        rounds += 1
-    return Prevalence(kind, known_C, found_C, len(probabilities_NC), rounds)
+        if np.nanmax(np.abs(found_C - before_C), initial=0.0) <= _SETTLED:
+            break
+    return Prevalence(kind, known_C, found_C)
 
 
 def _corrected(kind: Kind, probabilities_NC: Floats, known_C: Floats, found_C: Floats) -> Floats:
