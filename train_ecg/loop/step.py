@@ -130,7 +130,8 @@ class Step:
     def weights_are_finite(self) -> bool:
         """Whether everything a checkpoint would hold is finite. Waits for the device."""
         floats = [t for t in self.model.state_dict().values() if t.is_floating_point()]
-        return bool(torch.stack([tensor.isfinite().all() for tensor in floats]).all())
+        # The greatest magnitude of all: it cannot overflow, and is NaN if any number is.
+        return bool(torch.nn.utils.get_total_norm(floats, float("inf")).isfinite())
 
     def set_learning_rate(self, value: float) -> None:
         """Set the learning rate of the next steps."""
@@ -187,7 +188,7 @@ class CapturedStep:
         return metrics
 
     def _capture(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> None:
-        self._inputs = signal_bLS.clone(), places_B.clone()
+        inputs = signal_bLS.clone(), places_B.clone()
         # Gradients must be allocated inside the graph, so that each replay overwrites them.
         self._step.optimizer.zero_grad(set_to_none=True)
         graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
@@ -195,16 +196,20 @@ class CapturedStep:
             # thread_local: the thread that loads the next batch pins and allocates memory
             # meanwhile, which would invalidate a capture in the default mode.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._metrics = self._step(*self._inputs)
-        except torch.cuda.OutOfMemoryError:
-            raise
+                metrics = self._step(*inputs)
         except RuntimeError as error:
-            torch.cuda.set_stream(before)  # a failed capture leaves its own stream current
+            cause = _first_cause(error)
+            if isinstance(cause, torch.cuda.OutOfMemoryError):
+                raise cause from None
             raise EcgpipeError(
-                f"The training step cannot be captured as a CUDA graph: {error}. Set"
+                f"The training step cannot be captured as a CUDA graph: {cause}. Set"
                 " train.cuda_graph=false and run the same command again."
             ) from error
-        self._graph = graph
+        finally:
+            # torch leaves the stream of a capture current if the capture's end fails.
+            torch.cuda.set_stream(before)
+        # Only now: whoever goes on after a failure must not replay half a step.
+        self._inputs, self._metrics, self._graph = inputs, metrics, graph
 
 
 def step_for(step: Step, config: TrainConfig) -> Callable[..., Any]:
@@ -213,6 +218,23 @@ def step_for(step: Step, config: TrainConfig) -> Callable[..., Any]:
     if one_gpu and config.cuda_graph and not config.compile:
         return CapturedStep(step)
     return step
+
+
+def missed_capture(config: TrainConfig, device: torch.device, world: int) -> str:
+    """What the log adds if a CUDA graph is asked for and several GPUs train; else nothing."""
+    if device.type != "cuda" or world == 1 or not config.cuda_graph or config.compile:
+        return ""
+    return (
+        f"; steps are not captured as a CUDA graph, since {world} processes train together: with a"
+        " small train.global_batch_size one GPU may be faster"
+    )
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What ended a capture: its end then fails too, with an error that says less."""
+    while isinstance(error.__context__, RuntimeError):
+        error = error.__context__
+    return error
 
 
 def make_optimizer(model: TwoTowers, config: TrainConfig, device: torch.device) -> AdamW:

@@ -36,7 +36,7 @@ from ecgpipe.train_ecg.loop.ranks import Ranks
 from ecgpipe.train_ecg.loop.run_log import RunLog
 from ecgpipe.train_ecg.loop.run_state import RunState
 from ecgpipe.train_ecg.loop.schedule import learning_rate
-from ecgpipe.train_ecg.loop.step import METRICS, Step, step_for
+from ecgpipe.train_ecg.loop.step import METRICS, Step, missed_capture, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.starting_point import StartingPoint, check_same_shape
 from ecgpipe.train_ecg.torch_errors import translate_torch_errors
@@ -240,6 +240,7 @@ class _Run:
             f" ({self._signals.placement.why}); every epoch is shuffled whole; encoder in"
             f" {self.step.precision} on {accelerator.device.type} x {self._world}"
             f"{f' with {_threads(self._threads)}' if self._threads else ''}"
+            f"{missed_capture(config, accelerator.device, self._world)}"
         )
 
     def resume(self) -> int:

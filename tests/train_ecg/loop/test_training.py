@@ -1,6 +1,5 @@
 """The loop: it learns, it resumes exactly, it refuses what it must."""
 
-import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -8,7 +7,7 @@ import json
 import shutil
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,7 @@ from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.data.placement import PlacedSignals, Placement
 from ecgpipe.train_ecg.loop.checkpoint import read_checkpoint
-from ecgpipe.train_ecg.loop.step import (
-    CapturedStep,
-    ForwardResult,
-    Step,
-    _precision,
-    make_optimizer,
-)
+from ecgpipe.train_ecg.loop.step import ForwardResult, Step, _precision, make_optimizer
 from ecgpipe.train_ecg.loop.step_profile import profile_step
 from ecgpipe.train_ecg.loop.training import Trained, make_accelerator
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
@@ -460,55 +453,6 @@ def test_signals_on_the_only_gpu_are_found_where_they_lie(monkeypatch: pytest.Mo
     signals._resident_NLS = OnGpu()
     monkeypatch.setattr(torch.Tensor, "to", lambda self, device: self)
     assert list(signals.batches(np.zeros((2, 3), np.int64))) == ["resident", "resident"]
-
-
-class PlainStep:
-    """A step that a fake capture records."""
-
-    optimizer = make_optimizer(initialised(SHAPE, 0), CONFIG, torch.device("cpu"))
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-
-    def __call__(self, *_: torch.Tensor) -> torch.Tensor:
-        if self.error is not None:
-            raise self.error
-        return torch.zeros(3)
-
-
-@pytest.fixture
-def capture_modes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The mode of each capture, on a fake GPU."""
-    modes: list[str] = []
-
-    @contextlib.contextmanager
-    def graph(_: Any, capture_error_mode: str = "global") -> Iterator[None]:
-        modes.append(capture_error_mode)
-        yield
-
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
-    monkeypatch.setattr(torch.cuda, "graph", graph)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "the stream before")
-    return modes
-
-
-def test_a_capture_tolerates_the_thread_that_loads_the_next_batch(capture_modes: list[str]) -> None:
-    step: Any = PlainStep()
-    CapturedStep(step)._capture(torch.zeros(1), torch.zeros(1))
-    assert capture_modes == ["thread_local"]
-
-
-def test_a_failed_capture_names_the_setting_and_restores_the_stream(
-    capture_modes: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    restored: list[str] = []
-    monkeypatch.setattr(torch.cuda, "set_stream", restored.append)
-    step: Any = PlainStep(RuntimeError("operation not permitted"))
-    captured = CapturedStep(step)
-    with pytest.raises(EcgpipeError, match=r"not permitted.*train\.cuda_graph=false"):
-        captured._capture(torch.zeros(1), torch.zeros(1))
-    assert restored == ["the stream before"]
-    assert captured._graph is None
 
 
 @pytest.mark.slow
