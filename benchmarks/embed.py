@@ -40,6 +40,7 @@ from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaModel, PreT
 
 import ecgpipe
 from benchmarks.report import as_lines, conditions, table, verdict
+from ecgpipe import torch_device
 from ecgpipe.cache.vectors.reader import VectorCache
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text import embedding, language_model, tokens
@@ -175,7 +176,7 @@ class Stage:
         with (
             patch.object(language_model, "LanguageModel", lambda *_: self._model),
             patch.object(tokens, "TextTokenizer", lambda *_: self._tokenizer),
-            patch.object(embedding, "_device", lambda: torch.device("cpu")),
+            patch.object(torch_device, "own_device", lambda: torch.device("cpu")),
         ):
             yield
 

@@ -21,8 +21,9 @@ from benchmarks.gpu.train_data import MINIATURE, model_shape, training_data
 from benchmarks.report import as_lines, conditions, table
 from ecgpipe.config.presets import PRESETS
 from ecgpipe.config.train import AugmentConfig, TrainConfig
+from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.step import Step
-from ecgpipe.train_ecg.loop.training import make_accelerator, set_up
+from ecgpipe.train_ecg.loop.training import set_up
 
 PARTS = ("epoch", "inputs", "forward", "backward", "update", "check")
 _MEANING = {

@@ -29,8 +29,9 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.inputs import to_model_input
 from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.data.placement import TrainSignals
+from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.step import make_optimizer, step_for
-from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up
+from ecgpipe.train_ecg.loop.training import TrainingData, set_up
 from ecgpipe.train_ecg.losses.objective import RecordTexts
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ecgpipe.cache.vectors.part import as_float32, as_stored
 from ecgpipe.config.text import TextConfig
@@ -16,6 +15,7 @@ from ecgpipe.embed_text.batches import plan_batches
 from ecgpipe.embed_text.language_model import LanguageModel
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.tokens import TextTokenizer
+from ecgpipe.torch_device import own_device
 
 _BUDGET = 1024  # padded tokens at a time: a question is short
 
@@ -26,8 +26,7 @@ class SentenceEncoder:
     def __init__(self, files: ModelFiles, config: TextConfig) -> None:
         """Load from local files. Raises ModelError as `LanguageModel`."""
         self._tokenizer = TextTokenizer(files, config.max_tokens)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = LanguageModel(files, config, device)
+        self._model = LanguageModel(files, config, own_device())
         self._dtype = config.dtype
 
     def vectors(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -6,6 +6,7 @@ is fetched, and another thread seals parts. Workers divide the texts by their ke
 coordination; a vector that any of them has sealed is not computed again.
 """
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.embed_text.throughput import Throughput, peak_flops
 from ecgpipe.errors import ModelError, StoppedEarly, StoreError
 from ecgpipe.files import canonical_json
-from ecgpipe.processes import Share, local_rank
+from ecgpipe.processes import Share
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.stopping import Stop
@@ -126,8 +127,9 @@ def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:
     # Imported here because transformers takes seconds to import, and most runs embed nothing.
     from ecgpipe.embed_text.language_model import LanguageModel
     from ecgpipe.embed_text.tokens import TextTokenizer
+    from ecgpipe.torch_device import own_device
 
-    device = _device()
+    device = own_device()
     tokenizer = TextTokenizer(job.files, job.config.max_tokens)
     with ThreadPoolExecutor(1) as beside:
         tokens = beside.submit(tokenizer.tokenize, sentences)
@@ -171,11 +173,13 @@ def _computed(
     before: tuple[Batch, Pending] | None = None
     while left and not stop:
         batch = left.popleft()
-        try:
-            rows = [table.row(text) for text in batch.places]
+        rows = [table.row(text) for text in batch.places]
+        launched = None
+        with contextlib.suppress(torch.OutOfMemoryError):
             launched = model.launch(rows, batch.padded_length, batch.rows)
-        except torch.OutOfMemoryError:
+        if launched is None:
             budget = _halved(batch)
+            # Out here: while an error is handled, its traceback holds what the batch allocated.
             torch.cuda.empty_cache()
             rest = np.concatenate([batch.places, *(other.places for other in left)])
             left = deque(_plan_again(rest, table.lengths, budget))
@@ -246,16 +250,6 @@ def _check_refused(writers: Sequence[VectorWriter]) -> None:
         )
 
 
-def _device() -> "torch.device":
-    import torch
-
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", local_rank() % torch.cuda.device_count())
-    torch.cuda.set_device(device)  # streams and events belong to the current device
-    return device
-
-
 def _device_name(device: "torch.device") -> str:
     import torch
 
@@ -267,6 +261,7 @@ def _made_by(job: EmbedJob, model: "LanguageModel", budget: int) -> dict[str, st
         "model": job.files.named,
         "device": _device_name(model.device),
         "attention": model.attention,
+        "attention_kernel": model.attention_kernel,
         "max_tokens_per_batch": budget,
         "shard": str(job.share),
         "provenance": canonical_json(provenance()),

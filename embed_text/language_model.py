@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel
 from transformers.utils.import_utils import is_flash_attn_2_available
 
@@ -23,6 +24,8 @@ from ecgpipe.embed_text.pooling import pool
 from ecgpipe.errors import ModelError
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+_FUSED = "_scaled_dot_product_"  # how torch's operations of fused attention begin
 
 Ids = npt.NDArray[np.int32]
 
@@ -63,10 +66,12 @@ class LanguageModel:
             self._model = _load(files, config, device)
         self._causal = self._is_causal()
         self._check_layers(files)
+        self.attention_kernel = self._find_kernel()
+        """What torch takes for `sdpa` on this device, such as "flash_attention"."""
 
     @property
     def attention(self) -> str:
-        """The attention kernel in use."""
+        """How attention is computed: sdpa, flash_attention_2 or eager."""
         return str(self._model.config._attn_implementation)
 
     @property
@@ -133,6 +138,16 @@ class LanguageModel:
                 )
 
     @torch.inference_mode()
+    def _find_kernel(self) -> str:
+        """Which operation computes attention, by watching a batch of two texts."""
+        if self.attention != "sdpa":
+            return self.attention
+        with _Kernels() as kernels:
+            tokens_RT = torch.ones((2, 16), dtype=torch.int64, device=self.device)
+            self._compute_views(tokens_RT, torch.tensor([16, 9], device=self.device))
+        return ", ".join(sorted(kernels.seen)) or "math"
+
+    @torch.inference_mode()
     def _is_causal(self) -> bool:
         """Whether a token's state stays the same when a later token changes, by trying it."""
         vocabulary = int(self._model.get_input_embeddings().weight.shape[0])
@@ -144,6 +159,22 @@ class LanguageModel:
             for t in (tokens_RT, other_RT)
         )
         return torch.equal(one, other)  # if the bits differ, a mask does no harm
+
+
+class _Kernels(TorchDispatchMode):
+    """Notes the attention operations that torch calls; one made of plain products has none."""
+
+    def __init__(self) -> None:
+        TorchDispatchMode.__init__(self)
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, given: Any = (), named: Any = None
+    ) -> Any:
+        name = str(operation).split(".")[1]
+        if name.startswith(_FUSED):
+            self.seen.add(name.removeprefix(_FUSED))
+        return operation(*given, **(named or {}))
 
 
 def _layer_of(output: Any, view: TextView) -> torch.Tensor:

@@ -17,8 +17,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from ecgpipe.config.train import PlacementSetting
 from ecgpipe.errors import CheckpointError, StoreError
 from ecgpipe.files import read_json, sha256_file, write_atomic, write_json_atomic
+from ecgpipe.torch_device import own_device
+from ecgpipe.train_ecg.data.placement import PlacedSignals, ReadSignals, TrainSignals
 from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
 
 FORMAT = "ecgpipe-model/1"
@@ -30,7 +33,6 @@ Tensors = Mapping[str, torch.Tensor]
 ChangeSignals = Callable[[npt.NDArray[np.int16], npt.NDArray[np.int64]], npt.NDArray[np.int16]]
 """Signals (n, L, S) as stored and their slots (n,) to other signals of the same kind."""
 
-ReadSignals = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int16]]
 Vectors = npt.NDArray[np.float32]
 
 
@@ -75,7 +77,7 @@ def read_card(folder: Path) -> ModelCard | None:
 
 
 def load_model(folder: Path) -> tuple[TwoTowers, ModelCard]:
-    """Load a trained model onto the CPU, in evaluation mode.
+    """Load a trained model onto the CPU in float32, in evaluation mode.
 
     Raises:
         CheckpointError: there is none, it is damaged, or weights and config do not match.
@@ -89,7 +91,7 @@ def load_model(folder: Path) -> tuple[TwoTowers, ModelCard]:
             f"{path} does not match its config.json: it is damaged, or training was stopped while"
             " writing it. Run `ecgpipe train`."
         )
-    model = TwoTowers(card.shape)
+    model = TwoTowers(card.shape).float()  # a program may have changed torch's default dtype
     try:
         model.load_state_dict(load_tensors(path))
     except RuntimeError as error:
@@ -115,11 +117,26 @@ class ModelEncoder:
     """Encodes stored ECGs and text vectors with a model, in batches, without gradients."""
 
     def __init__(
-        self, model: TwoTowers, read_signals: ReadSignals, device: torch.device | None = None
+        self,
+        model: TwoTowers,
+        read_signals: ReadSignals,
+        device: torch.device | None = None,
+        keep: PlacementSetting = "stream",
     ) -> None:
-        self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        """Move the model to the device.
+
+        Args:
+            model: whose encoders are used.
+            read_signals: slots (n,) to int16 (n, L, S); called by another thread, one batch ahead.
+            device: where; None for this process's own.
+            keep: where the signals of the last slots stay for the next call that has the same,
+                as train.placement; `stream` keeps none.
+        """
+        self._device = device or own_device()
         self._model = model.to(self._device)
         self._read_signals = read_signals
+        self._keep: PlacementSetting = keep
+        self._kept: tuple[bytes, PlacedSignals] | None = None
 
     def encode_ecg(self, slots: npt.NDArray[np.int64]) -> Vectors:
         """(N, D) unit vectors of the ECGs in these slots."""
@@ -158,15 +175,31 @@ class ModelEncoder:
         was_training = self._model.training
         self._model.eval()
         vectors = [np.empty((0, width), np.float32)]
-        step = _ENCODE_BATCH[self._device.type]
-        for start in range(0, len(slots), step):
-            some = slots[start : start + step]
-            signals = self._read_signals(some)
-            if change is not None:
-                signals = change(signals, some)
-            vectors.append(encode(torch.from_numpy(signals).to(self._device)).cpu().numpy())
+        size = _ENCODE_BATCH[self._device.type]
+        n_whole = len(slots) - len(slots) % size
+        signals = self._placed(slots, change)
+        places = np.arange(len(slots))
+        for some in (places[:n_whole].reshape(-1, size), places[None, n_whole:]):
+            if some.size:
+                vectors += [encode(batch).cpu().numpy() for batch in signals.batches(some)]
         self._model.train(was_training)
         return np.concatenate(vectors)
+
+    def _placed(self, slots: npt.NDArray[np.int64], change: ChangeSignals | None) -> PlacedSignals:
+        """The signals of these slots, read before if they are kept."""
+
+        def read(some: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
+            signals = self._read_signals(some)
+            return signals if change is None else change(signals, some)
+
+        shape = self._model.shape
+        wanted = TrainSignals(read, slots, shape.n_leads, shape.samples)
+        if change is not None or self._keep == "stream":
+            return wanted.place("stream", self._device)
+        if self._kept is None or self._kept[0] != slots.tobytes():
+            self._kept = None  # first, so that both need not fit
+            self._kept = slots.tobytes(), wanted.place(self._keep, self._device)
+        return self._kept[1]
 
     @torch.inference_mode()
     def encode_vectors(self, text_NW: Vectors) -> Vectors:

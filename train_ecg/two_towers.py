@@ -113,7 +113,7 @@ class TwoTowers(nn.Module):
     def ecg_features(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """int16 µV as stored (B, L, S) to the encoder's features (B, F), before the projection."""
         features_BF: torch.Tensor = self.encoder(
-            to_model_input(signal_BLS, self.shape.normalisation)
+            to_model_input(signal_BLS, self.shape.normalisation, self.dtype)
         )
         return features_BF
 
@@ -125,10 +125,14 @@ class TwoTowers(nn.Module):
         """Vectors of the language model (B, W) to unit vectors (B, D)."""
         return self._unit(self.text_projection(text_BW - self.text_mean_W))
 
-    @staticmethod
-    def _unit(vectors_BD: torch.Tensor) -> torch.Tensor:
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights: float32, whatever torch's default has become since they were made."""
+        return self.log_scale.dtype
+
+    def _unit(self, vectors_BD: torch.Tensor) -> torch.Tensor:
         # Not in bfloat16, even under autocast: it cannot tell cosines near 1 apart.
-        return functional.normalize(vectors_BD.to(torch.get_default_dtype()), dim=1)
+        return functional.normalize(vectors_BD.to(self.dtype), dim=1)
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:

@@ -42,8 +42,9 @@ from benchmarks.gpu.train_data import (
 from benchmarks.report import as_lines, conditions, table, verdict
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.stopping import Stop
+from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.step_profile import PARTS, StepProfile, profile_step
-from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up, train
+from ecgpipe.train_ecg.loop.training import TrainingData, set_up, train
 
 _TARGET_EPOCH_S = {32: 3.0, 256: 1.5}
 _TARGET_RUN_MINUTES = 10.0

@@ -23,9 +23,10 @@ from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.counter_random import integers, normal, record_keys, uniform
 from ecgpipe.train_ecg.data.pairing import epoch_batches
+from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.schedule import learning_rate
 from ecgpipe.train_ecg.loop.step import EAGER_STEPS, CapturedStep
-from ecgpipe.train_ecg.loop.training import make_accelerator, set_up, train
+from ecgpipe.train_ecg.loop.training import set_up, train
 from ecgpipe.train_ecg.trained_model import load_tensors
 
 _EPOCHS = 3

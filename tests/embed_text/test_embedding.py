@@ -2,10 +2,12 @@
 
 import dataclasses
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -232,6 +234,43 @@ def test_a_batch_too_large_for_the_gpu_is_halved_until_it_fits(
     assert stage(TEXTS).embedded == 40
     assert np.array_equal(stage.vectors(TEXTS), whole.vectors(TEXTS))
     assert sum(shape > 100 for shape in shapes) <= 3  # it learns, and does not try again
+
+
+def test_memory_of_a_batch_that_did_not_fit_is_freed_before_the_next_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, held = language_model.LanguageModel.launch, []
+
+    class Activations:
+        """What a batch had allocated when memory ran out."""
+
+    def small_card(self: object, ids: list[object], length: int, rows: int) -> object:
+        activations = Activations()
+        if not held:
+            held.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, ids, length, rows)
+
+    def empty_cache() -> None:
+        held.append(held[0]())
+
+    monkeypatch.setattr(language_model.LanguageModel, "launch", small_card)
+    monkeypatch.setattr(torch.cuda, "empty_cache", empty_cache)
+    assert stage(TEXTS).embedded == 40
+    assert held[1:] == [None], "emptying the cache frees nothing that is still held"
+
+
+@pytest.mark.parametrize(
+    ("attention", "kernel"), [("sdpa", "flash_attention_for_cpu"), ("eager", "eager")]
+)
+def test_the_vectors_say_which_kernel_computed_attention(
+    tiny_llama: Path, tmp_path: Path, attention: str, kernel: str
+) -> None:
+    stage = Stage(tiny_llama, tmp_path / "embeddings", attention=attention)
+    stage(TEXTS[:2])
+    with h5py.File(stage.parts()[0]) as part:
+        assert part.attrs["attention"] == attention.encode()
+        assert part.attrs["attention_kernel"] == kernel.encode()
 
 
 def test_a_text_that_never_fits_says_what_to_do(

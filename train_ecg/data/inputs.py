@@ -10,18 +10,19 @@ NO_READING = -32768
 _MV_PER_STEP = 1e-3
 
 
-def to_millivolts(signal_BLS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """mV in torch's default dtype, and which samples are readings (bool), from int16 µV; both
-    (B, L, S)."""
+def to_millivolts(
+    signal_BLS: torch.Tensor, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """mV in `dtype`, and which samples are readings (bool), from int16 µV; both (B, L, S)."""
     known_BLS = signal_BLS != NO_READING
-    signal_mv_BLS = signal_BLS.to(torch.get_default_dtype()) * _MV_PER_STEP
+    signal_mv_BLS = signal_BLS.to(dtype) * _MV_PER_STEP
     return torch.where(known_BLS, signal_mv_BLS, 0.0), known_BLS
 
 
 def normalise(
     signal_mv_BLS: torch.Tensor, known_BLS: torch.Tensor, normalisation: str
 ) -> torch.Tensor:
-    """The encoder's input, float32 (B, L, S); a sample without a reading is 0 after scaling.
+    """The encoder's input (B, L, S); a sample without a reading is 0 after scaling.
 
     fixed: millivolts. record: z-score over all leads together, so that ratios between leads stay.
     """
@@ -30,9 +31,11 @@ def normalise(
     return torch.where(known_BLS, signal_mv_BLS, 0.0)
 
 
-def to_model_input(signal_BLS: torch.Tensor, normalisation: str) -> torch.Tensor:
-    """Both: int16 µV as stored (B, L, S) to the encoder's input."""
-    return normalise(*to_millivolts(signal_BLS), normalisation)
+def to_model_input(
+    signal_BLS: torch.Tensor, normalisation: str, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Both: int16 µV as stored (B, L, S) to the encoder's input, in the dtype of its weights."""
+    return normalise(*to_millivolts(signal_BLS, dtype), normalisation)
 
 
 def _z_score(signal_BLS: torch.Tensor, known_BLS: torch.Tensor) -> torch.Tensor:

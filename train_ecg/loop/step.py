@@ -89,7 +89,7 @@ class Step:
     @torch.no_grad()
     def inputs(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
         """The encoder's input for a batch: augmented and normalised, float (b, L, S)."""
-        signal_mv, known = to_millivolts(signal_bLS)
+        signal_mv, known = to_millivolts(signal_bLS, self.model.dtype)
         signal_mv, known = augment(
             signal_mv,
             known,

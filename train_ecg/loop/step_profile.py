@@ -14,8 +14,9 @@ import torch
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.pairing import epoch_batches
+from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.step import EAGER_STEPS, step_for
-from ecgpipe.train_ecg.loop.training import TrainingData, make_accelerator, set_up
+from ecgpipe.train_ecg.loop.training import TrainingData, set_up
 from ecgpipe.train_ecg.two_towers import ModelShape
 
 PARTS = ("load", "copy", "prepare", "forward", "backward", "update")

@@ -6,30 +6,26 @@ continues from its last checkpoint, even in the middle of an epoch, with the sam
 n = steps of an epoch, B = global batch, b = this process's rows.
 """
 
-import atexit
-import importlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
-from ecgpipe.config.train import TrainConfig
+from ecgpipe.config.train import PlacementSetting, TrainConfig
 from ecgpipe.errors import ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.files import write_json_atomic
 from ecgpipe.progress import Tick, progress
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import Rows, epoch_batches
-from ecgpipe.train_ecg.data.placement import PlacedSignals, TrainSignals
+from ecgpipe.train_ecg.data.placement import PlacedSignals, ReadSignals, TrainSignals
+from ecgpipe.train_ecg.loop.accelerator import group_left_open_after_errors, make_accelerator
 from ecgpipe.train_ecg.loop.early_stopping import best_epoch, last_epoch
 from ecgpipe.train_ecg.loop.rank_consensus import RankConsensus
 from ecgpipe.train_ecg.loop.ranks import Ranks
@@ -40,12 +36,8 @@ from ecgpipe.train_ecg.loop.step import METRICS, Step, missed_capture, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.starting_point import StartingPoint, check_same_shape
 from ecgpipe.train_ecg.torch_errors import translate_torch_errors
-from ecgpipe.train_ecg.trained_model import ModelEncoder, ReadSignals
+from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
-
-# How long processes wait for each other. Between two runs of a sweep the others wait for the first
-# to evaluate; without a launcher that ends them, they wait as long for one that has failed.
-_LONGEST_WAIT = timedelta(minutes=30)
 
 Validate = Callable[[ModelEncoder], Mapping[str, float]]
 
@@ -120,7 +112,7 @@ def train(inputs: TrainInputs) -> Trained:
         StoppedEarly: a signal was received or the time was up; every finished step is saved.
     """
     config, folder = inputs.config, inputs.folder
-    with _group_left_open_after_errors():
+    with group_left_open_after_errors():
         accelerator = make_accelerator()
         with translate_torch_errors(config, accelerator.num_processes):
             run = _Run(inputs, accelerator)
@@ -144,45 +136,6 @@ def train(inputs: TrainInputs) -> Trained:
         history=history,
         resumed_from=resumed,
     )
-
-
-def make_accelerator() -> Accelerator:
-    """What drives one or many processes, on GPUs where there are any.
-
-    Mixed precision is off here, since the step does it: a default of `accelerate launch` would add
-    loss scaling, which waits for the device in every step.
-    """
-    if torch.distributed.is_available():
-        # The optimiser imports this module. Its functions keep the process group that exists at
-        # import as their default for ever, so import it before there is one.
-        importlib.import_module("torch.distributed.nn.functional")
-    waits = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
-    return Accelerator(
-        cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[waits]
-    )
-
-
-@atexit.register
-def _close_group() -> None:
-    """Leave the process group, at exit since a sweep trains again.
-
-    If the group is still open when the interpreter ends, a gloo thread that frees its last tensor
-    can abort the process, and the scheduler would see that instead of exit code 75.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-@contextmanager
-def _group_left_open_after_errors() -> Iterator[None]:
-    """After an error leave the group open: destroy_process_group can block."""
-    try:
-        yield
-    except StoppedEarly:  # all processes agreed to stop
-        raise
-    except BaseException:
-        atexit.unregister(_close_group)
-        raise
 
 
 def set_up(
@@ -228,6 +181,9 @@ class _Run:
         self._accelerator = accelerator
         self._world = accelerator.num_processes
         self._steps_per_epoch = len(data.signals) // config.global_batch_size
+        device = accelerator.device
+        keep = _keep_validation(config.placement, device)
+        self._encoder = ModelEncoder(self.model, data.read_signals, device, keep)
         self._take_step = step_for(self.step, config)
         checkpoints = folder / "checkpoints"
         self.state = RunState(self.model, self.step.optimizer, checkpoints, inputs.run_key)
@@ -307,7 +263,7 @@ class _Run:
                 if self._is_time_to_save():
                     self._save()
         self._fetch(waiting, epoch, places_nB)
-        values = self._consensus.metrics(self._inputs.on_validate(self._encoder()))
+        values = self._consensus.metrics(self._inputs.on_validate(self._encoder))
         self._end_epoch(values, places_nB, started)
         tick(0, self._note(epoch + 1))
 
@@ -396,10 +352,6 @@ class _Run:
         overall = len(self.state.history) * self._steps_per_epoch + step
         return learning_rate(self.config, overall, self._steps_per_epoch)
 
-    def _encoder(self) -> ModelEncoder:
-        """The model with its current weights, for validation."""
-        return ModelEncoder(self.model, self._data.read_signals, self._accelerator.device)
-
     def _note(self, number: int) -> str:
         """What progress shows: the current epoch, and the metrics of the last finished one."""
         if not self.state.history:
@@ -408,6 +360,16 @@ class _Run:
         value = last["val"][name]
         shown = "undefined" if value is None else f"{value:.3f}"
         return f"epoch {number} · after {last['epoch']}: loss {last['loss']:.3f}, {name} {shown}"
+
+
+def _keep_validation(placement: PlacementSetting, device: torch.device) -> PlacementSetting:
+    """Where validation signals stay from epoch to epoch: on a GPU as the training signals.
+
+    Without one reading them is little beside encoding them, and memory is better left free.
+    """
+    if device.type == "cpu":
+        return "stream"
+    return "auto" if placement == "device" else placement  # they come after the training signals
 
 
 def _check_batch(batch: int, n_records: int, world: int) -> None:

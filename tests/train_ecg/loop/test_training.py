@@ -22,10 +22,11 @@ from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEa
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.data.placement import PlacedSignals, Placement
+from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.checkpoint import read_checkpoint
 from ecgpipe.train_ecg.loop.step import ForwardResult, Step, _precision, make_optimizer
 from ecgpipe.train_ecg.loop.step_profile import profile_step
-from ecgpipe.train_ecg.loop.training import Trained, make_accelerator
+from ecgpipe.train_ecg.loop.training import Trained
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import initialised
 
