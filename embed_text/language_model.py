@@ -137,7 +137,7 @@ class LanguageModel:
                     f" {n_states - 1} (or -{n_states} to -1). Change text.layer or text.views."
                 )
 
-    @torch.inference_mode()
+    @torch.no_grad()  # in inference mode torch shows the operation before it chooses a kernel
     def _find_kernel(self) -> str:
         """Which operation computes attention, by watching a batch of two texts."""
         if self.attention != "sdpa":
