@@ -3,20 +3,23 @@
 The weights are random and made on the device, so no file is needed; token ids are random too. All
 batches go through the stage's own planning and launching. Told:
 
-- tokens a second and model FLOPs utilisation over token budgets, against the data sheet's peak and
-  against the fastest square matrix product that this card does;
-- the same for all texts at the best budget, all of 30 tokens and in a realistic spread of lengths;
+- tokens a second and model FLOPs utilisation over token budgets, for texts of one length in whole
+  batches, against the data sheet's peak and against the fastest square matrix product of this card;
+- the same for all texts at the best budget: of 30 tokens, and in a realistic spread of lengths;
 - how far a text's vector moves when other texts stand beside it;
+- what the stage does not do unless it is faster here: lengths padded to a multiple of 4, and layers
+  compiled one by one (compiling the whole model would bring a mask back), each with how far vectors
+  move;
 - that a batch too large for the memory left is halved and everything is still computed.
 
-`--miniature` runs the same code with a toy model on a CPU.
+Every result is written as it comes. `--miniature` runs the same code with a toy model on a CPU.
 """
 
 import argparse
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,69 +28,36 @@ from unittest.mock import patch
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModel, LlamaConfig
+from torch._dynamo.utils import counters
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from benchmarks.gpu.card import RESULTS, device_name, matmul_flops, result_path
+from benchmarks.gpu.embed_data import (
+    FULL,
+    MINIATURE,
+    Sizes,
+    build_model,
+    joined,
+    realistic_lengths,
+    some,
+    texts_of,
+    wrapped,
+)
 from benchmarks.report import as_lines, conditions, table
-from ecgpipe.config.text import TextConfig
-from ecgpipe.embed_text import embedding, language_model
-from ecgpipe.embed_text.batches import padded_length
+from ecgpipe.embed_text import batches, embedding
+from ecgpipe.embed_text.batches import padded_length, plan_batches
 from ecgpipe.embed_text.language_model import LanguageModel
-from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.throughput import Throughput, peak_flops
 from ecgpipe.embed_text.tokens import TokenTable
 from ecgpipe.stopping import Stop
 
+_AS_IT_IS = "as it is"
+_ONE = "all 30"
+_LENGTH = 30  # tokens of each text where all have one length
 _LEFT_BYTES = 3 << 29  # 1.5 GiB of the memory stay free where a batch must not fit
 
-Lengths = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes of the model and of the work."""
-
-    width: int
-    inner: int
-    layers: int
-    heads: int
-    key_heads: int
-    vocabulary: int
-    texts: int
-    texts_a_budget: int
-    texts_compared: int
-    budgets: tuple[int, ...]
-    matrices: tuple[int, ...]
-
-
-FULL = Sizes(
-    width=4096,
-    inner=14336,
-    layers=32,
-    heads=32,
-    key_heads=8,
-    vocabulary=128_256,
-    texts=40_000,
-    texts_a_budget=6_000,
-    texts_compared=1_000,
-    budgets=(2048, 4096, 8192, 16_384, 32_768, 65_536),
-    matrices=(4096, 8192, 16_384),
-)
-MINIATURE = Sizes(
-    width=64,
-    inner=128,
-    layers=2,
-    heads=4,
-    key_heads=2,
-    vocabulary=1000,
-    texts=300,
-    texts_a_budget=100,
-    texts_compared=40,
-    budgets=(256, 512),
-    matrices=(128, 256),
-)
+Keep = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -96,6 +66,9 @@ class Speed:
 
     lengths: str
     attention: str
+    way: str
+    """"as it is", or what differs from the stage."""
+
     budget: int
     texts: int
     tokens: int
@@ -118,54 +91,6 @@ class Moved:
     """Share of the texts."""
 
 
-def build_model(sizes: Sizes, device: torch.device) -> Any:
-    """A Llama with random bfloat16 weights, made where it runs."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=sizes.vocabulary,
-        hidden_size=sizes.width,
-        intermediate_size=sizes.inner,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        num_key_value_heads=sizes.key_heads,
-        max_position_embeddings=8192,
-        rope_theta=500_000.0,
-        use_cache=False,
-    )
-    with device:
-        model = AutoModel.from_config(config, dtype=torch.bfloat16, attn_implementation="sdpa")
-    return model.eval().requires_grad_(False)
-
-
-def wrapped(model: Any, attention: str, device: torch.device) -> LanguageModel:
-    """Our LanguageModel around a model made in memory."""
-    model.set_attn_implementation(attention)
-    files = ModelFiles(Path(), None, "random weights")
-    config = TextConfig(model=files.named, dtype="bfloat16", attention=attention)
-    with patch.object(language_model, "_load", lambda *_: model):
-        return LanguageModel(files, config, device)
-
-
-def texts_of(lengths: Lengths, vocabulary: int, seed: int) -> TokenTable:
-    """Random token ids."""
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    ids = np.random.default_rng(seed).integers(1, vocabulary, starts[-1], dtype=np.int32)
-    return TokenTable(ids, starts, np.zeros(len(lengths), np.bool_))
-
-
-def some(texts: TokenTable, places: Lengths) -> TokenTable:
-    """Some of the texts, in this order."""
-    rows = [texts.row(int(place)) for place in places]
-    starts = np.cumsum([0, *map(len, rows)])
-    return TokenTable(np.concatenate(rows), starts, texts.was_cut[places])
-
-
-def realistic_lengths(n_texts: int) -> Lengths:
-    """Lengths as of prompts with 1 to 6 Japanese findings: median 29, 95 % below 58."""
-    drawn = np.random.default_rng(1).lognormal(np.log(29), np.log(2) / 1.645, n_texts)
-    return np.clip(drawn, 8, 96).astype(np.int64)
-
-
 class Bench:
     """One model on one device, and what its speed is compared with."""
 
@@ -181,7 +106,14 @@ class Bench:
         """The one model, with this kernel."""
         return wrapped(self._model, attention, self.device)
 
-    def speed(self, model: LanguageModel, texts: TokenTable, budget: int, lengths: str) -> Speed:
+    def speed(
+        self,
+        model: LanguageModel,
+        texts: TokenTable,
+        budget: int,
+        lengths: str,
+        way: str = _AS_IT_IS,
+    ) -> Speed:
         """All texts once, as the stage does it; each vector is fetched."""
         self._warm_up(model, texts, budget)
         meter = Throughput(model.flops_per_token, self.sheet_flops)
@@ -196,6 +128,7 @@ class Bench:
         return Speed(
             lengths=lengths,
             attention=model.attention,
+            way=way,
             budget=budget,
             texts=meter.texts,
             tokens=meter.tokens,
@@ -208,9 +141,17 @@ class Bench:
 
     def _warm_up(self, model: LanguageModel, texts: TokenTable, budget: int) -> None:
         """Each shape once: kernels are chosen and loaded at their first call."""
-        _, firsts = np.unique(padded_length(texts.lengths), return_index=True)
-        for _, pending in embedding._computed(model, some(texts, firsts), budget, Stop()):
-            pending.fetch()
+        planned = plan_batches(texts.lengths, budget)
+        shapes = {(batch.padded_length, batch.rows): batch for batch in reversed(planned)}
+        for batch in shapes.values():
+            rows = [texts.row(int(place)) for place in batch.places]
+            model.launch(rows, batch.padded_length, batch.rows).fetch()
+
+    def whole_batches(self, budget: int, n_tokens: int) -> TokenTable:
+        """Texts of one length, about `n_tokens` with padding, that leave no batch half empty."""
+        rows = budget // int(padded_length(np.array([_LENGTH]))[0])
+        n_batches = max(1, n_tokens // budget)
+        return texts_of(np.full(n_batches * rows, _LENGTH), self.sizes.vocabulary, seed=0)
 
     def vectors(self, model: LanguageModel, texts: TokenTable, budget: int) -> Vectors:
         """The vector of every text, (texts, width)."""
@@ -227,7 +168,7 @@ class Bench:
         texts = texts_of(realistic_lengths(n_texts), self.sizes.vocabulary, seed=2)
         strangers = texts_of(realistic_lengths(2 * n_texts), self.sizes.vocabulary, seed=3)
         order = np.random.default_rng(4).permutation(3 * n_texts)
-        mixed = some(_joined(texts, strangers), order)
+        mixed = some(joined(texts, strangers), order)
         few = np.arange(0, n_texts, 7)
         alone = self.vectors(model, texts, budget)
         places = np.argsort(order)[:n_texts]
@@ -243,8 +184,7 @@ class Bench:
     def halved(self, model: LanguageModel) -> dict[str, Any]:
         """How the largest budget shrinks when most of the memory is taken."""
         budget = max(self.sizes.budgets)
-        n_texts = min(self.sizes.texts_a_budget, 2 * budget // 30)
-        texts = texts_of(np.full(n_texts, 30), self.sizes.vocabulary, seed=5)
+        texts = self.whole_batches(budget, 2 * budget)
         largest, n_done = 0, 0
         with self._memory_taken(budget):
             for batch, pending in embedding._computed(model, texts, budget, Stop()):
@@ -254,7 +194,7 @@ class Bench:
         return {
             "asked_budget": budget,
             "largest_batch_that_fitted": largest,
-            "texts": n_texts,
+            "texts": len(texts.lengths),
             "texts_done": n_done,
         }
 
@@ -288,14 +228,6 @@ def _pretended_limit(n_tokens: int) -> Iterator[None]:
         yield
 
 
-def _joined(first: TokenTable, second: TokenTable) -> TokenTable:
-    return TokenTable(
-        np.concatenate([first.ids, second.ids]),
-        np.concatenate([first.starts, first.starts[-1] + second.starts[1:]]),
-        np.concatenate([first.was_cut, second.was_cut]),
-    )
-
-
 def _moved(compared_with: str, left: Vectors, right: Vectors) -> Moved:
     left_norm, right_norm = (np.linalg.norm(x.astype(np.float64), axis=1) for x in (left, right))
     cosine = np.einsum("nd,nd->n", left.astype(np.float64), right) / (left_norm * right_norm)
@@ -308,38 +240,77 @@ def _moved(compared_with: str, left: Vectors, right: Vectors) -> Moved:
     )
 
 
-def measure(bench: Bench) -> dict[str, Any]:
-    """Everything, ready for JSON."""
+def measure(bench: Bench, found: dict[str, Any], keep: Keep) -> None:
+    """Everything, ready for JSON.
+
+    Args:
+        bench: what is measured.
+        found: is filled.
+        keep: is given `found` after every result.
+    """
     sizes = bench.sizes
     kernels = ["sdpa"]
     if bench.device.type == "cuda" and is_flash_attn_2_available():
         kernels.append("flash_attention_2")
-    equal, spread = (
-        texts_of(lengths, sizes.vocabulary, seed=0)
-        for lengths in (np.full(sizes.texts, 30), realistic_lengths(sizes.texts))
-    )
-    few = some(spread, np.arange(sizes.texts_a_budget))
-    speeds, moved = [], {}
-    for kernel in kernels:
-        model = bench.with_attention(kernel)
-        tried = [bench.speed(model, few, budget, "spread") for budget in sizes.budgets]
-        best = max(tried, key=lambda speed: speed.tokens_per_s).budget
-        tried.append(bench.speed(model, equal, best, "all 30"))
-        tried.append(bench.speed(model, spread, best, "spread"))
-        for speed in tried:
-            print(f"  {kernel}, {speed.budget}: {speed.tokens_per_s:,.0f} tokens/s", flush=True)
-        speeds += [asdict(speed) for speed in tried]
-        moved[kernel] = [asdict(each) for each in bench.moved(model, best)]
-    return {
+    found |= {
         "model": asdict(sizes),
-        "device": bench.device_name,
         "data_sheet_flops": bench.sheet_flops,
         "own_matmul_flops": bench.own_flops,
         "flash_attention": "measured" if len(kernels) > 1 else "not installed, or no GPU",
-        "speeds": speeds,
-        "moved": moved,
-        "halving": bench.halved(bench.with_attention("sdpa")),
+        "speeds": [],
+        "moved": {},
     }
+
+    def told(speed: Speed) -> Speed:
+        print(f"  {speed.attention}, {speed.way}, {speed.lengths}, {speed.budget}:", end=" ")
+        print(f"{speed.tokens_per_s:,.0f} tokens/s", flush=True)
+        found["speeds"].append(asdict(speed))
+        keep(found)
+        return speed
+
+    spread = texts_of(realistic_lengths(sizes.texts), sizes.vocabulary, seed=0)
+    best = 0
+    for kernel in reversed(kernels):  # what follows is measured with SDPA
+        model = bench.with_attention(kernel)
+        tried = [
+            told(
+                bench.speed(model, bench.whole_batches(budget, sizes.tokens_a_budget), budget, _ONE)
+            )
+            for budget in sizes.budgets
+        ]
+        best = max(tried, key=lambda speed: speed.tokens_per_s).budget
+        told(bench.speed(model, spread, best, "spread"))
+        found["moved"][kernel] = [asdict(each) for each in bench.moved(model, best)]
+        keep(found)
+    found["halving"] = bench.halved(model)
+    keep(found)
+    some_texts = some(spread, np.arange(sizes.texts_compared))
+    expected = bench.vectors(model, some_texts, best)
+    for way, changed in (("padded to 4", _padded_to_4), ("compiled layers", _compiled)):
+        with changed(bench, model):
+            for texts, lengths in (
+                (bench.whole_batches(best, sizes.tokens_a_budget), _ONE),
+                (spread, "spread"),
+            ):
+                told(bench.speed(model, texts, best, lengths, way))
+            moved = _moved("as it is", expected, bench.vectors(model, some_texts, best))
+        found["moved"][way] = [asdict(moved)]
+        found["graphs"] = int(counters["stats"]["unique_graphs"])
+        keep(found)
+
+
+@contextlib.contextmanager
+def _padded_to_4(bench: Bench, model: LanguageModel) -> Iterator[None]:
+    with patch.object(batches, "LENGTH_STEP", 4):
+        yield
+
+
+@contextlib.contextmanager
+def _compiled(bench: Bench, model: LanguageModel) -> Iterator[None]:
+    """Each layer compiled, once for all shapes; on a CPU only traced, which takes less time."""
+    for layer in model._model.layers:
+        layer.compile(dynamic=True, backend="inductor" if bench.device.type == "cuda" else "eager")
+    yield
 
 
 def as_tables(found: dict[str, Any]) -> str:
@@ -349,7 +320,7 @@ def as_tables(found: dict[str, Any]) -> str:
     own = f"{found['own_matmul_flops'] / 1e12:,.3f}"
     speeds = [
         [
-            f"{s['lengths']}, {s['attention']}",
+            f"{s['lengths']}, {s['attention']}, {s['way']}",
             f"{s['budget']:,}",
             f"{s['texts']:,}",
             f"{s['seconds']:.2f}",
@@ -362,13 +333,13 @@ def as_tables(found: dict[str, Any]) -> str:
     ]
     moved = [
         [
-            f"{kernel}: {m['compared_with']}",
+            f"{what}: {m['compared_with']}",
             f"{m['largest_absolute']:.1e}",
             f"{m['largest_relative']:.1e}",
             f"{1 - m['smallest_cosine']:.1e}",
             f"{m['bit_equal']:.1%}",
         ]
-        for kernel, each in found["moved"].items()
+        for what, each in found["moved"].items()
         for m in each
     ]
     halving = found["halving"]
@@ -385,6 +356,7 @@ def as_tables(found: dict[str, Any]) -> str:
             f"little memory left: budget {halving['asked_budget']:,} came down to"
             f" {halving['largest_batch_that_fitted']:,};"
             f" {halving['texts_done']:,} of {halving['texts']:,} texts done",
+            f"compiled layers: {found['graphs']} graphs for {found['model']['layers']} layers",
         ]
     )
 
@@ -398,15 +370,20 @@ def main() -> None:
     if not chosen.miniature and not torch.cuda.is_available():
         raise SystemExit("No GPU is here. Use --miniature to try the script out on a CPU.")
     device = torch.device("cpu") if chosen.miniature else torch.device("cuda", 0)
-    found = measure(Bench(MINIATURE if chosen.miniature else FULL, device))
+    bench = Bench(MINIATURE if chosen.miniature else FULL, device)
     circumstances = conditions(["flash-attn"], cuda=str(torch.version.cuda))
-    found = circumstances | found
     print(as_lines(circumstances))
-    print(as_tables(found))
+    found = circumstances | {"device": bench.device_name}
     out: Path | None = chosen.out or (None if chosen.miniature else RESULTS)
-    if out is not None:
-        path = result_path(out, "gpu-embed", found, ".json")
-        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    path = result_path(out, "gpu-embed", found, ".json") if out is not None else None
+
+    def keep(found: dict[str, Any]) -> None:
+        if path is not None:
+            path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+    measure(bench, found, keep)
+    print(as_tables(found))
+    if path is not None:
         print(f"written: {path}")
 
 
