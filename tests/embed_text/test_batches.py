@@ -20,15 +20,29 @@ def test_every_text_is_in_one_batch_and_no_batch_is_over_budget(
         assert all(-(-lengths[p] // 8) * 8 == batch.padded_length for p in batch.places)
         assert len(batch.places) <= batch.rows
         assert batch.rows * batch.padded_length <= max(budget, batch.padded_length)
-    shapes = {batch.padded_length: batch.rows for batch in batches}
-    assert all(batch.rows == shapes[batch.padded_length] for batch in batches)
+        full = max(1, budget // batch.padded_length)
+        assert batch.rows in (full, full // 2, full // 4)
 
 
-def test_the_shape_depends_on_the_text_alone() -> None:
-    # The same text meets other neighbours, and is computed in the same shape.
+def test_a_text_is_padded_the_same_whatever_its_neighbours() -> None:
     alone = plan_batches([20], 1000)[0]
     among = next(b for b in plan_batches([20, 500, 17, 90], 1000) if 0 in b.places)
-    assert (alone.padded_length, alone.rows) == (among.padded_length, among.rows) == (24, 41)
+    assert (alone.padded_length, alone.rows) == (among.padded_length, among.rows) == (24, 10)
+
+
+@pytest.mark.parametrize(
+    ("n_texts", "rows"),
+    [(1, [10]), (10, [10]), (11, [20]), (20, [20]), (21, [41]), (41, [41]), (42, [41, 10])],
+)
+def test_the_last_batch_of_a_length_is_filled_to_a_quarter_a_half_or_all_of_the_rows(
+    n_texts: int, rows: list[int]
+) -> None:
+    # 1000 // 24 = 41 rows; a half is 20, a quarter 10.
+    assert [batch.rows for batch in plan_batches([20] * n_texts, 1000)] == rows
+
+
+def test_a_budget_of_one_row_still_gives_every_text_one() -> None:
+    assert [batch.rows for batch in plan_batches([20, 20], 24)] == [1, 1]
 
 
 def test_the_longest_come_first() -> None:
