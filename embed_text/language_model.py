@@ -18,6 +18,7 @@ from transformers import AutoModel
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ecgpipe.config.text import TextConfig, TextView
+from ecgpipe.embed_text.attention import attention_name, can_drop_mask, drop_mask, restore_mask
 from ecgpipe.embed_text.loading import loading, loading_settings
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.pooling import pool
@@ -64,7 +65,7 @@ class LanguageModel:
         self.device = device
         with loading(files):
             self._model = _load(files, config, device)
-        self._causal = self._is_causal()
+        self._causal = self._is_causal(config.max_tokens)
         self._check_layers(files)
         self.attention_kernel = self._find_kernel()
         """What torch takes for `sdpa` on this device, such as "flash_attention"."""
@@ -72,7 +73,7 @@ class LanguageModel:
     @property
     def attention(self) -> str:
         """How attention is computed: sdpa, flash_attention_2 or eager."""
-        return str(self._model.config._attn_implementation)
+        return attention_name(self._model)
 
     @property
     def flops_per_token(self) -> float:
@@ -91,9 +92,8 @@ class LanguageModel:
         Args:
             ids: token ids of each text.
             padded_length: length to pad the rows to, on the right.
-            rows: on a GPU the batch is filled up to this number of rows, so that each padded length
-                always has the same shape and a text's vector does not depend on its neighbours.
-                Not needed on a CPU.
+            rows: on a GPU the batch is filled up to this number of rows, so that a padded length
+                has few shapes. Not needed on a CPU.
 
         Raises:
             torch.OutOfMemoryError: the batch does not fit on the GPU.
@@ -148,17 +148,29 @@ class LanguageModel:
         return ", ".join(sorted(kernels.seen)) or "math"
 
     @torch.inference_mode()
-    def _is_causal(self) -> bool:
-        """Whether a token's state stays the same when a later token changes, by trying it."""
+    def _is_causal(self, max_tokens: int) -> bool:
+        """Whether a token's state stays the same when a later token changes, by trying it.
+
+        If it does without a mask too, none is prepared from here on.
+        """
         vocabulary = int(self._model.get_input_embeddings().weight.shape[0])
         tokens_RT = torch.arange(1, 17, device=self.device)[None] % vocabulary
         other_RT = tokens_RT.clone()
         other_RT[0, -1] = (other_RT[0, -1] + 1) % vocabulary
-        one, other = (
-            self._model(input_ids=t, attention_mask=torch.ones_like(t)).last_hidden_state[0, :-1]
-            for t in (tokens_RT, other_RT)
-        )
-        return torch.equal(one, other)  # if the bits differ, a mask does no harm
+        states = self._states_but_last(tokens_RT)
+        # If the bits differ, a mask does no harm.
+        if can_drop_mask(self._model, max_tokens):
+            drop_mask(self._model)
+            if torch.equal(states, self._states_but_last(other_RT)):
+                return True
+            restore_mask(self._model)
+        return torch.equal(states, self._states_but_last(other_RT))
+
+    def _states_but_last(self, tokens_RT: torch.Tensor) -> torch.Tensor:
+        mask_RT = torch.ones_like(tokens_RT)
+        output = self._model(input_ids=tokens_RT, attention_mask=mask_RT)
+        states_TW: torch.Tensor = output.last_hidden_state[0, :-1]
+        return states_TW
 
 
 class _Kernels(TorchDispatchMode):

@@ -88,7 +88,7 @@ def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     of_30 = [s for s in found["speeds"] if s["lengths"] == "all 30" and s["way"] == "as it is"]
     assert {speed["budget"] for speed in of_30} == {256, 512}
     assert all(speed["padding"] == pytest.approx(1 - 30 / 32) for speed in of_30)
-    # All layers share what is compiled: a graph for the first shape, one for more rows, one for one.
+    # All layers share what is compiled: for the first shape, for more rows, and for one row.
     assert found["graphs"] <= 3 < found["model"]["layers"]
     assert found["moved"]["compiled layers"][0]["bit_equal"] == 1
     assert found["moved"]["padded to 4"][0]["smallest_cosine"] > 0.999

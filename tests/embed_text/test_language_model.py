@@ -11,7 +11,15 @@ import pytest
 import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    MistralConfig,
+    MistralModel,
+    T5Config,
+    T5Model,
+    masking_utils,
+)
 
 from ecgpipe.cache.vectors.part import as_float32, as_stored
 from ecgpipe.config.text import TextConfig, TextView
@@ -145,6 +153,68 @@ def test_the_attention_kernel_is_the_one_asked_for(tiny_llama: Path, attention: 
     config = text_config(tiny_llama, attention=attention)
     assert loaded(config)[1].attention == attention
     np.testing.assert_allclose(embed(config), one_by_one(tiny_llama, "last_token"), atol=1e-5)
+
+
+@pytest.fixture
+def looked_for_packed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows whenever transformers asks whether rows hold several texts: on a GPU, a wait."""
+    calls, real = [], masking_utils.find_packed_sequence_indices
+
+    def counting(position_ids: torch.Tensor) -> torch.Tensor | None:
+        calls.append(1)
+        return real(position_ids)
+
+    monkeypatch.setattr(masking_utils, "find_packed_sequence_indices", counting)
+    return calls
+
+
+def launch(config: TextConfig) -> LanguageModel:
+    tokenizer, model = loaded(config)
+    table = tokenizer.tokenize(SENTENCES[:1])
+    model.launch([table.row(0)], 64, 1).fetch()
+    return model
+
+
+def test_no_batch_of_a_causal_model_waits_for_the_one_before(
+    tiny_llama: Path, looked_for_packed: list[int]
+) -> None:
+    model = launch(text_config(tiny_llama))
+    assert looked_for_packed == []
+    assert model.attention == "sdpa"
+    # With transformers' own kernel the count grows.
+    model._model.set_attn_implementation("sdpa")
+    model.launch([np.array([1, 2, 3], np.int32)], 64, 1).fetch()
+    assert looked_for_packed == [1]
+
+
+def save_mistral(folder: Path) -> Path:
+    """Layers that look back 32 tokens only: more than are tried at loading."""
+    tiny_models.save_llama(folder)
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=300,
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=32,
+    )
+    MistralModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_layers_that_look_back_a_few_tokens_only_keep_their_mask(tmp_path: Path) -> None:
+    folder = save_mistral(tmp_path)
+    config = text_config(folder)
+    np.testing.assert_allclose(embed(config), one_by_one(folder, "last_token"), atol=1e-5)
+
+
+def test_a_window_that_no_text_exceeds_needs_no_mask(
+    tmp_path: Path, looked_for_packed: list[int]
+) -> None:
+    launch(text_config(save_mistral(tmp_path), max_tokens=32))
+    assert looked_for_packed == []
 
 
 def test_a_kernel_that_is_not_installed_is_refused(tiny_llama: Path) -> None:
