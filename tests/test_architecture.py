@@ -127,6 +127,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
         (
             "transformers",
             (
+                "ecgpipe.embed_text.attention",
                 "ecgpipe.embed_text.language_model",
                 "ecgpipe.embed_text.loading",
                 "ecgpipe.embed_text.tokens",
