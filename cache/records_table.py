@@ -8,7 +8,7 @@ table without it does not count: Parquet would read a flipped bit as another pat
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ FORMAT = "ecgpipe-records/1"
 SPLITS = ("train", "val", "test")
 
 _ROWS_AT_ONCE = 1024
+_REPEATED = ("patient_id", "source", "split", "report", "age", "sex", "site", "recorded_at")
+"""Columns in which many rows have the same value; findings is another."""
+
 _SCHEMA = pa.schema(
     [
         pa.field("slot", pa.int64(), nullable=False),
@@ -135,9 +138,7 @@ def read_records(path: Path) -> RecordsTable:
         raise StoreError(f"{path} does not exist. Run `ecgpipe prepare`.")
     if sha256_file(path) != entry["table_sha256"]:
         raise StoreError(f"{path} is damaged: it does not match its digest. {remake_hint(path)}")
-    rows = pq.read_table(path).to_pylist()
-    records = tuple(Record(**row | {"findings": tuple(row["findings"])}) for row in rows)
-    return RecordsTable(records, entry["about"])
+    return RecordsTable(tuple(_read_rows(path)), entry["about"])
 
 
 def read_about(path: Path) -> dict[str, Any] | None:
@@ -148,6 +149,18 @@ def read_about(path: Path) -> dict[str, Any] | None:
     """
     entry = _read_entry(path)
     return None if entry is None else dict(entry["about"])
+
+
+def _read_rows(path: Path) -> Iterator[Record]:
+    """Every row, a few as Python objects at a time. Equal texts and findings share one object: of a
+    million records hardly any has a value that no other has, besides its ids."""
+    shared: dict[Any, Any] = {}
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                findings = tuple(row.pop("findings"))
+                once = {name: shared.setdefault(row[name], row[name]) for name in _REPEATED}
+                yield Record(**row | once, findings=shared.setdefault(findings, findings))
 
 
 def _about_path(path: Path) -> Path:

@@ -6,7 +6,8 @@ sentences, or its report.
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config.settings import Language
@@ -17,6 +18,8 @@ from ecgpipe.evaluate.tasks.ensemble import flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
+
+T = TypeVar("T")
 
 # The ends of Japanese and Western sentences, and of lines. A period after a digit may belong to an
 # ordinal or a decimal number (AV-Block 1. Grades), so it ends none: too few splits do no harm.
@@ -53,7 +56,8 @@ def with_sentence(
     records: RecordsTable, taxonomy: Taxonomy, config: TextConfig
 ) -> tuple[RecordsTable, list[str]]:
     """Return the records that have a sentence, and their sentences."""
-    pairs = [(r, record_sentence(r, taxonomy, config)) for r in records.records]
+    said = _remembered(lambda record: record_sentence(record, taxonomy, config), config)
+    pairs = [(r, said(r)) for r in records.records]
     kept = [(record, sentence) for record, sentence in pairs if sentence is not None]
     table = RecordsTable(tuple(record for record, _ in kept), records.about)
     return table, [sentence for _, sentence in kept]
@@ -70,9 +74,23 @@ def with_texts(
     if style == "sentence":
         table, sentences = with_sentence(records, taxonomy, config)
         return table, [[sentence] for sentence in sentences]
-    pairs = [(r, _single_sentences(r, taxonomy, config)) for r in records.records]
+    said = _remembered(lambda record: _single_sentences(record, taxonomy, config), config)
+    pairs = [(r, said(r)) for r in records.records]
     table = RecordsTable(tuple(record for record, texts in pairs if texts), records.about)
     return table, [texts for _, texts in pairs if texts]
+
+
+def _remembered(say: Callable[[Record], T], config: TextConfig) -> Callable[[Record], T]:
+    """`say`, called once for all records with the same findings, or the same report."""
+    known: dict[tuple[str, ...] | str | None, T] = {}
+
+    def said(record: Record) -> T:
+        content = record.report if config.source == "report" else record.findings
+        if content not in known:
+            known[content] = say(record)
+        return known[content]
+
+    return said
 
 
 def _single_sentences(record: Record, taxonomy: Taxonomy, config: TextConfig) -> list[str]:

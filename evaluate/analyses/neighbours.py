@@ -22,6 +22,7 @@ from ecgpipe.evaluate.words import Words, both, metric_words, word
 K = 20
 _TEMPERATURE = 0.07
 _SIMILARITIES_AT_ONCE = 4_000_000
+_KNOWN_AT_ONCE = 65_536
 
 
 def neighbour_votes(
@@ -43,16 +44,40 @@ def neighbour_votes(
     """
     k = min(k, len(known_MD))
     votes_NC = np.empty((len(ecg_ND), truth_MC.shape[1]), np.float32)
-    step = max(1, _SIMILARITIES_AT_ONCE // len(known_MD))
+    step = max(1, _SIMILARITIES_AT_ONCE // min(len(known_MD), _KNOWN_AT_ONCE))
     for start in range(0, len(ecg_ND), step):
         rows = slice(start, start + step)
-        cosine = ecg_ND[rows] @ known_MD.T
-        nearest = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-        near = np.take_along_axis(cosine, nearest, axis=1)
+        nearest, near = _nearest(ecg_ND[rows], known_MD, k)
         weights = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
         weights /= weights.sum(axis=1, keepdims=True)
         votes_NC[rows] = np.einsum("nk,nkc->nc", weights, truth_MC[nearest].astype(np.float32))
     return votes_NC
+
+
+def _nearest(
+    ecg_ND: npt.NDArray[np.float32], known_MD: npt.NDArray[np.float32], k: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The places and the cosines of the k nearest, (N, k) each, in any order.
+
+    A part of the known at a time: with a million, a product of few rows would only read vectors.
+    """
+    places, cosines, first = [], [], 0
+    for part in np.array_split(known_MD, -(-len(known_MD) // _KNOWN_AT_ONCE)):
+        cosine = ecg_ND @ part.T
+        best = _places_of_greatest(cosine, k)
+        places.append(best + first)
+        first += len(part)
+        cosines.append(np.take_along_axis(cosine, best, axis=1))
+    if len(places) == 1:
+        return places[0], cosines[0]
+    place, cosine = np.concatenate(places, axis=1), np.concatenate(cosines, axis=1)
+    best = _places_of_greatest(cosine, k)
+    return np.take_along_axis(place, best, axis=1), np.take_along_axis(cosine, best, axis=1)
+
+
+def _places_of_greatest(values_NM: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
+    k = min(k, values_NM.shape[1])
+    return np.argpartition(-values_NM, k - 1, axis=1)[:, :k]
 
 
 def compute(context: AnalysisContext) -> dict[str, Any]:

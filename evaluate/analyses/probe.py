@@ -37,6 +37,8 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 
 METRICS = ("macro_auroc", "macro_auprc")
 
+_FEATURES_AT_ONCE = 32
+
 PROTOCOL = (
     "Logistic regression by class on the frozen encoder's features before the projection,"
     " standardised by the share's ECGs; L2 penalty, scikit-learn's C of 0.0001, 0.001, 0.01 or 0.1,"
@@ -65,12 +67,9 @@ def probe_share(
     """
     from threadpoolctl import threadpool_limits
 
-    learnt_from = features[0][share].astype(np.float64)
-    mean_F, sd_F = learnt_from.mean(axis=0), learnt_from.std(axis=0)
-    sd_F[sd_F < 1e-12] = 1.0  # a constant feature
-    train_NF, validation_VF, scored_SF = [
-        (part - mean_F) / sd_F for part in (learnt_from, *features[1:])
-    ]
+    train_NF = features[0][share].astype(np.float64)
+    mean_F, sd_F = _standardise(train_NF)
+    validation_VF, scored_SF = [(part - mean_F) / sd_F for part in features[1:]]
     odds_of: dict[frozenset[str], Odds | None] = {}
     # For products this small, waking threads takes longer than the work.
     with threadpool_limits(1):
@@ -87,6 +86,21 @@ def probe_share(
         entry = _entry(task, truths[task.name], odds, draws, min_positives)
         entries[task.name] = {"n_train": len(share), **entry}
     return entries
+
+
+def _standardise(train_NF: Floats) -> tuple[Floats, Floats]:
+    """Bring every feature to mean 0 and deviation 1, in place; returns the means and deviations.
+
+    A few features at a time, because all ECGs of training may take gigabytes.
+    """
+    n_features = train_NF.shape[1]
+    mean_F = train_NF.mean(axis=0)
+    parts = np.array_split(np.arange(n_features), max(1, n_features // _FEATURES_AT_ONCE))
+    sd_F = np.concatenate([train_NF[:, part[0] : part[-1] + 1].std(axis=0) for part in parts])
+    sd_F[sd_F < 1e-12] = 1.0  # a constant feature
+    train_NF -= mean_F
+    train_NF /= sd_F
+    return mean_F, sd_F
 
 
 def _entry(
@@ -147,19 +161,21 @@ def nested_shares(
     np.logical_or.at(shows_PK, patient_of, truth_NK)
     commonest = np.argsort(-truth_NK.sum(axis=0), kind="stable")
     taken_P, found = np.zeros(len(names), np.bool_), {}
+    n = 0  # ECGs of the patients taken
     for share in shares:
         target = max(1, round(share * len(truth_NK)))
-        n = int(ecgs_P[taken_P].sum())
         until = n + math.ceil((target - n) / 2)
         for k in commonest:
             candidates = order[shows_PK[order, k]]
             missing = len(candidates) > 0 and not taken_P[candidates].any()
-            if missing and ecgs_P[taken_P].sum() < until:
+            if missing and n < until:
                 taken_P[candidates[0]] = True
-        for patient in order:
-            if ecgs_P[taken_P].sum() >= target:
-                break
-            taken_P[patient] = True
+                n += int(ecgs_P[candidates[0]])
+        others = order[~taken_P[order]]
+        sums = n + np.cumsum(ecgs_P[others])
+        n_more = int(np.searchsorted(sums, target)) + 1 if n < target else 0
+        taken_P[others[:n_more]] = True
+        n += int(ecgs_P[others[:n_more]].sum())
         found[share] = np.flatnonzero(taken_P[patient_of])
     return found
 

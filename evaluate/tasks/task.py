@@ -111,8 +111,11 @@ class Task:
         Returns:
             (records, classes).
         """
-        shown = [[not c.members.isdisjoint(ids) for c in self.classes] for ids in findings]
-        return np.array(shown, np.bool_).reshape(len(findings), len(self.classes))
+        # Of a million records few have findings that no other has, so each set is looked at once.
+        row_of: dict[frozenset[str], int] = {}
+        rows = [row_of.setdefault(frozenset(ids), len(row_of)) for ids in findings]
+        shown = [[not c.members.isdisjoint(ids) for c in self.classes] for ids in row_of]
+        return np.array(shown, np.bool_).reshape(len(row_of), len(self.classes))[rows]
 
 
 def load_task(

@@ -1,6 +1,8 @@
 """records.parquet: what goes in comes out, anything else is refused."""
 
+import dataclasses
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -35,6 +37,24 @@ def test_records_read_back_as_they_were(tmp_path: Path) -> None:
     assert read_about(path) == table.about
     assert table.of_split("test").slots.tolist() == [2]
     assert table.patients == ["p1", "p2"]
+
+
+def test_values_that_many_records_have_are_held_once(tmp_path: Path) -> None:
+    # With objects of their own, these records take more than 1,000 bytes each.
+    path, n = tmp_path / "records.parquet", 20_000
+    made = [
+        dataclasses.replace(RECORDS[0], slot=slot, record_id=f"r{slot}", site="s", sex=None)
+        for slot in range(n)
+    ]
+    write_records(path, made, dict)
+    read_records(path)  # what Arrow keeps for itself
+    tracemalloc.start()
+    records = read_records(path).records
+    held, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert list(records) == made
+    assert held / n < 350
+    assert most / n < 500
 
 
 def test_other_tools_read_the_table(tmp_path: Path) -> None:

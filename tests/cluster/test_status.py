@@ -19,10 +19,12 @@ from toy_experiment import ENVIRONMENT, Experiment
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe import heartbeat as heartbeat_module
+from ecgpipe.cache.records_table import RecordsTable, read_records
 from ecgpipe.errors import SourceError, StoppedEarly
 from ecgpipe.heartbeat import heartbeat, job_of, read_heartbeats
 from ecgpipe.processes import Share
 from ecgpipe.progress import progress
+from ecgpipe.stages import experiment as experiment_module
 
 STATUS_FOLDER = "work/status/toy"
 
@@ -86,6 +88,20 @@ def test_status_is_quick_and_loads_no_language_model(experiment: Experiment) -> 
         assert (code, loaded) == ("0", "[]"), done.stderr
         seconds.append(float(took))
     assert min(seconds) < 1.5
+
+
+def test_the_records_are_read_once_for_all_stages(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> RecordsTable:
+        read.append(path)
+        return read_records(path)
+
+    monkeypatch.setattr(experiment_module, "read_records", counted)
+    assert states(status_of(experiment)) == ["done"] * 4
+    assert len(read) == 1
 
 
 def test_prepare_with_some_shards_done(fresh: Experiment) -> None:

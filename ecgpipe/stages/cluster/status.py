@@ -119,7 +119,11 @@ def experiment_status(
 
 def run_status(config: PipelineConfig) -> RunStatus:
     """Find out how far one run is."""
-    experiment = Experiment(config, may_download=False)
+    return _run_status(Experiment(config, may_download=False))
+
+
+def _run_status(experiment: Experiment) -> RunStatus:
+    config = experiment.config
     processes = _processes(config, config.name)
     train = _examine("train", lambda: _train(experiment), processes)
     evaluation = _examine("eval", lambda: _eval(experiment, train), processes)
@@ -319,7 +323,7 @@ def _own_run(experiment: Experiment) -> list[RunStatus]:
     config = experiment.config
     started = any(p.stage in ("train", "eval") for p in _processes(config, config.name))
     if experiment.workspace.run.exists() or started or not _variant_names(experiment.workspace):
-        return [run_status(config)]
+        return [_run_status(experiment)]  # which has read the records already
     return []
 
 

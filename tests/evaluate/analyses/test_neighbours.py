@@ -22,11 +22,12 @@ def test_a_vote_worked_by_hand() -> None:
     np.testing.assert_allclose(votes, [[near, far, 1]], atol=1e-6)
 
 
-@pytest.mark.parametrize("at_once", [1, 10**6])
+@pytest.mark.parametrize(("at_once", "known_at_once"), [(1, 10**6), (10**6, 10**6), (10**6, 37)])
 def test_votes_equal_scikit_learns_weighted_neighbours(
-    monkeypatch: pytest.MonkeyPatch, at_once: int
+    monkeypatch: pytest.MonkeyPatch, at_once: int, known_at_once: int
 ) -> None:
     monkeypatch.setattr(neighbours, "_SIMILARITIES_AT_ONCE", at_once)
+    monkeypatch.setattr(neighbours, "_KNOWN_AT_ONCE", known_at_once)
     asked, known = directions(40, 0), directions(300, 1)
     truth = np.random.default_rng(2).random((300, 5)) < 0.3
     votes = neighbour_votes(asked, known, truth)

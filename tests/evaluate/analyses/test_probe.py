@@ -1,5 +1,9 @@
 """The linear probe: who learns from what, and that it is scikit-learn's regression and no other."""
 
+import math
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -88,6 +92,69 @@ def test_shares_are_nested_hold_whole_patients_and_stay_the_same() -> None:
     assert all(np.array_equal(shares[s], again[s]) for s in shares)
     other = nested_shares(patients, truth, (0.01, 0.1, 1.0), seed=4)
     assert not np.array_equal(shares[0.1], other[0.1])
+
+
+def plain_shares(
+    patients: list[str], truth: np.ndarray, shares: tuple[float, ...], seed: int
+) -> dict[float, np.ndarray]:
+    """The same, patient by patient, with every sum made anew."""
+    names = np.unique(patients)
+    order = [str(names[place]) for place in np.random.default_rng(seed).permutation(len(names))]
+    commonest = np.argsort(-truth.sum(axis=0), kind="stable")
+    taken: set[str] = set()
+
+    def n_taken() -> int:
+        return sum(patient in taken for patient in patients)
+
+    found = {}
+    for share in shares:
+        target = max(1, round(share * len(truth)))
+        until = n_taken() + math.ceil((target - n_taken()) / 2)
+        for k in commonest:
+            showing = {patients[row] for row in np.flatnonzero(truth[:, k])}
+            if showing and not showing & taken and n_taken() < until:
+                taken.add(next(patient for patient in order if patient in showing))
+        for patient in order:
+            if n_taken() >= target:
+                break
+            taken.add(patient)
+        found[share] = np.flatnonzero([patient in taken for patient in patients])
+    return found
+
+
+def test_shares_are_those_of_drawing_patient_by_patient() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(30):
+        n = int(rng.integers(1, 80))
+        patients = [f"p{k}" for k in rng.integers(0, n, n)]
+        truth = rng.random((n, 9)) < (0.02, 0.1, 0.5)[seed % 3]
+        expected = plain_shares(patients, truth, (0.01, 0.1, 0.5, 1.0), seed)
+        found = nested_shares(patients, truth, (0.01, 0.1, 0.5, 1.0), seed)
+        assert all(np.array_equal(found[share], expected[share]) for share in expected)
+
+
+def test_shares_of_a_hundred_thousand_patients_are_drawn_in_a_second_or_two() -> None:
+    # A sum over all patients for each of them would take ten.
+    truth = np.random.default_rng(0).random((100_000, 5)) < 0.1
+    started = time.process_time()
+    shares = nested_shares([f"p{k}" for k in range(100_000)], truth, SHARES, seed=0)
+    assert time.process_time() - started < 3
+    assert [len(places) for places in shares.values()] == [1_000, 10_000, 100_000]
+
+
+def test_all_training_ecgs_are_standardised_without_a_second_copy() -> None:
+    values = np.random.default_rng(0).normal(3, 2, (5000, 256))
+    values[:, 7] = 4.0  # constant: its deviation counts as 1
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    deviation[7] = 1.0
+    expected = (values - mean) / deviation
+    tracemalloc.start()
+    found = probe._standardise(values)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(values, expected)
+    assert np.array_equal(found, (mean, deviation))
+    assert most < values.nbytes / 3
 
 
 def test_rare_classes_are_in_a_share_where_there_is_room() -> None:

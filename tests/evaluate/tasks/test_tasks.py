@@ -1,5 +1,7 @@
 """Tasks as data: classes, wording, truth."""
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,25 @@ def test_truth_says_which_records_show_which_class() -> None:
     expected = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]]
     assert np.array_equal(truth, np.array(expected, bool))
     assert task.truth([]).shape == (0, 5)
+
+
+def test_each_set_of_findings_is_compared_with_the_classes_once() -> None:
+    class Counted(frozenset[str]):
+        asked = 0
+
+        def isdisjoint(self, others: Iterable[str]) -> bool:
+            Counted.asked += 1
+            return super().isdisjoint(others)
+
+    task = load_task("superclass", PTBXL, None)
+    kinds = [("NORM", "SR"), ("IMI", "LVH"), ("LVH", "IMI"), ("SR",), ()]
+    findings = [kinds[k] for k in np.random.default_rng(0).integers(len(kinds), size=500)]
+    one_by_one = np.concatenate([task.truth([each]) for each in findings])
+    classes = [dataclasses.replace(c, members=Counted(c.members)) for c in task.classes]
+    assert np.array_equal(
+        dataclasses.replace(task, classes=tuple(classes)).truth(findings), one_by_one
+    )
+    assert Counted.asked == 4 * len(classes)  # the order of the findings makes no other set
 
 
 def test_an_own_task_may_list_its_members(tmp_path: Path) -> None:

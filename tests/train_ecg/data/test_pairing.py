@@ -1,5 +1,8 @@
 """Batches and texts of an epoch: drawn fairly, and the same in every process."""
 
+import dataclasses
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,10 @@ from scipy import stats
 
 from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config.text import TextConfig
+from ecgpipe.config.train import StepText
+from ecgpipe.embed_text.prompts import fill_prompt
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.stages import texts as texts_module
 from ecgpipe.stages.texts import report_sentences, with_texts
 from ecgpipe.train_ecg.data.pairing import also_true, draw_texts, epoch_batches, pad_rows, truth_of
 
@@ -26,6 +32,27 @@ def record(findings: tuple[str, ...], report: str | None = None) -> Record:
         findings=findings,
         report=report,
     )
+
+
+@pytest.mark.parametrize("style", ["sentence", "sampled_finding"])
+@pytest.mark.parametrize("source", ["findings", "report"])
+def test_equal_findings_and_equal_reports_are_worded_once(
+    monkeypatch: pytest.MonkeyPatch, source: Literal["findings", "report"], style: StepText
+) -> None:
+    config = dataclasses.replace(TEXT, source=source)
+    kinds = [record(tuple(TWO), "洞調律。左軸偏位。"), record(tuple(TWO[:1]), "洞調律。")]
+    expected = [with_texts(RecordsTable((each,)), TAXONOMY, config, style)[1][0] for each in kinds]
+    filled: list[str] = []
+
+    def fill(prompt: str, text: str) -> str:
+        filled.append(text)
+        return fill_prompt(prompt, text)
+
+    monkeypatch.setattr(texts_module, "fill_prompt", fill)
+    table = RecordsTable(tuple(kinds[k % 2] for k in range(100)))
+    _, texts = with_texts(table, TAXONOMY, config, style)
+    assert texts == expected * 50
+    assert len(filled) == sum(map(len, expected))
 
 
 def test_each_of_a_records_texts_is_drawn_as_often_as_the_others() -> None:
