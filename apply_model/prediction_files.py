@@ -9,9 +9,7 @@ bytes each by which a finished one is known.
 """
 
 import contextlib
-import csv
 import fcntl
-import io
 import json
 import os
 import time
@@ -26,8 +24,8 @@ import xxhash
 
 from ecgpipe.apply_model.prediction import remark_text
 from ecgpipe.errors import ConfigError, StoreError
-from ecgpipe.evaluate.report.csv_files import safe
 from ecgpipe.files import fsync_folder, make_folder, open_atomic, storing
+from ecgpipe.spreadsheet import write_csv
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
@@ -260,23 +258,9 @@ def _write_lines(file: BinaryIO, rows: Iterable[Row], layout: Layout) -> None:
 
 
 def _write_csv(file: BinaryIO, rows: Iterable[Row], layout: Layout) -> None:
-    """UTF-8 with a byte-order mark, for Excel; a cell that begins like a formula stays a text."""
-    columns = layout.columns()
-    text = io.TextIOWrapper(file, "utf-8-sig", errors="backslashreplace", newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(columns)
-    for row in rows:
-        cells = layout.cells(row)
-        writer.writerow([_cell(cells.get(name)) for name in columns])
-    text.detach()
-
-
-def _cell(value: str | float | bool | None) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return safe(value)
-    return "" if value is None else repr(value)
+    columns = tuple(layout.columns())
+    cells = map(layout.cells, rows)
+    write_csv(file, columns, ([row.get(name) for name in columns] for row in cells))
 
 
 def _write_parquet(file: BinaryIO, rows: Iterable[Row], layout: Layout) -> None:

@@ -74,7 +74,13 @@ class VectorCache:
 
     @property
     def dim(self) -> int:
-        """Width of a vector. Only valid if the cache is not empty."""
+        """Width of a vector.
+
+        Raises:
+            StoreError: the cache is empty.
+        """
+        if not self._parts:
+            raise StoreError(f"{self.folder} holds no vectors. Run `ecgpipe embed`.")
         return int(self._parts[0].rows.vectors.shape[1])
 
     @property

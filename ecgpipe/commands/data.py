@@ -40,7 +40,7 @@ def check(launch: Launch, sample: int, every: bool, list_path: Path | None) -> N
     click.echo(render(report))
     if list_path is not None:
         # With a byte-order mark: Excel needs it to recognise UTF-8.
-        write_atomic(list_path, as_list(report).encode("utf-8-sig"))
+        write_atomic(list_path, as_list(report))
         say(f"check: every row is listed in {list_path}")
     if launch.as_json:
         print_json("check", as_json(report))

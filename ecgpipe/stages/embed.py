@@ -1,7 +1,5 @@
 """embed: compute a vector for every distinct text that has none."""
 
-import csv
-import io
 import json
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ from ecgpipe.errors import StoreError
 from ecgpipe.files import write_atomic
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share, share_of_work
+from ecgpipe.spreadsheet import csv_bytes
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import local_model
 from ecgpipe.stages.stage_result import StageResult
@@ -107,12 +106,9 @@ def _line(done: Embedded, share: Share) -> str:
 
 def _cut_list(cut: Keys, cache: VectorCache) -> bytes:
     """List the keys of truncated texts, never the texts themselves."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["key", "n_tokens_read"])
-    for key, n_tokens in zip(cut, cache.n_tokens(cache.rows(cut)), strict=True):
-        table.writerow([key.tobytes().hex(), n_tokens])
-    return text.getvalue().encode()
+    n_tokens = cache.n_tokens(cache.rows(cut)).tolist()
+    rows = ((key.tobytes().hex(), n) for key, n in zip(cut, n_tokens, strict=True))
+    return csv_bytes(("key", "n_tokens_read"), rows)
 
 
 def _differences(job: EmbedJob, path: Path) -> list[str]:

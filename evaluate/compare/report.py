@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ecgpipe.evaluate.compare.published import Publication
-from ecgpipe.evaluate.report.markdown import markdown_lines
+from ecgpipe.evaluate.report.markdown import document, markdown_lines
 from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.table import written
 from ecgpipe.evaluate.words import metric_words
@@ -119,7 +119,7 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
             parts.append(markdown_lines(class_columns(comparison, own), rows))
     parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
     parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
-    return "\n\n".join(parts) + "\n"
+    return document(parts)
 
 
 def print_comparison(

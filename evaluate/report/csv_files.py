@@ -1,39 +1,26 @@
 """Every table of the report as a CSV file, for a spreadsheet.
 
-Owns what a spreadsheet needs: UTF-8 with a byte-order mark, without which Excel garbles Japanese; a
-metric in three columns; names in both languages; and no cell that a spreadsheet would run as a
-formula. Values are as exact as the results file's.
+Owns how a metric becomes three columns and a name two. Values are as exact as the results file's.
 """
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ecgpipe.evaluate.table import Column, Table
+from ecgpipe.spreadsheet import Cell, csv_bytes
 
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
-
-def csv_bytes(table: Table) -> bytes:
+def table_csv(table: Table) -> bytes:
     """The file of one table."""
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
     in_three = [_in_three(column, table, place) for place, column in enumerate(table.columns)]
     columns = list(zip(table.columns, in_three, strict=True))
-    writer.writerow([safe(name) for column, three in columns for name in _heads(column, three)])
-    for row in table.rows:
-        cells = zip(columns, row, strict=True)
-        writer.writerow([cell for each, value in cells for cell in _cells(*each, value)])
-    return file.getvalue().encode("utf-8-sig")
+    header = [name for column, three in columns for name in _heads(column, three)]
+    return csv_bytes(header, (_row(columns, row) for row in table.rows))
 
 
-def safe(text: str) -> str:
-    """The text, behind an apostrophe if a spreadsheet would run it as a formula.
-
-    Source: OWASP, CSV injection.
-    """
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_BEGINS) else text
+def _row(columns: Sequence[tuple[Column, bool]], row: Sequence[Any]) -> list[Cell]:
+    cells = zip(columns, row, strict=True)
+    return [cell for each, value in cells for cell in _cells(*each, value)]
 
 
 def _in_three(column: Column, table: Table, place: int) -> bool:
@@ -52,19 +39,12 @@ def _heads(column: Column, in_three: bool) -> Iterator[str]:
         yield column.key
 
 
-def _cells(column: Column, in_three: bool, value: Any) -> Iterator[str]:
+def _cells(column: Column, in_three: bool, value: Any) -> Iterator[Cell]:
     if in_three:
         if not isinstance(value, Mapping):
             value = {"value": value, "low": None, "high": None}
-        yield from (_number(value[part]) for part in ("value", "low", "high"))
+        yield from (value[part] for part in ("value", "low", "high"))
     elif column.kind == "words":
-        yield from (safe(value[language]) for language in ("ja", "en"))
-    elif column.kind in ("count", "number"):
-        yield _number(value)
+        yield from (value[language] for language in ("ja", "en"))
     else:
-        yield safe(str(value))
-
-
-def _number(value: float | None) -> str:
-    """As in the results file; a negative number is no formula."""
-    return "" if value is None else repr(value)
+        yield value if column.kind in ("count", "number") else str(value)

@@ -3,6 +3,7 @@
 Owns the order of the report. Charts and their numbers are left to the page and the CSV files.
 """
 
+import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -50,7 +51,17 @@ def render_report(results: Results) -> str:
         for name, why in left_out.items()
     ]
     parts += _made(results)
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return document(parts)
+
+
+def document(parts: Iterable[str]) -> str:
+    """A Markdown document of blocks; '' is none.
+
+    Names, notices and wordings come from tables. So that none of them is markup of a renderer that
+    allows HTML, or a link, the characters with which such begins are escaped everywhere.
+    """
+    text = "\n\n".join(part for part in parts if part)
+    return html.escape(text, quote=False).replace("[", "\\[") + "\n"
 
 
 def _notice(results: Results) -> str:

@@ -94,6 +94,8 @@ def recording_state(path: Path) -> str:
 
     Shows whether a rejected recording has been repaired since.
     """
+    if not path.name:  # '' or /
+        return ""
     names = [path, *_possible_headers(path), *(path.with_suffix(s) for s in _WFDB_SUFFIXES)]
     names += [path.with_name(path.name + suffix) for suffix in _WFDB_SUFFIXES]
     container = _container(path)

@@ -5,8 +5,6 @@ and the list of rejected records. Works shard by shard and row by row, so that m
 """
 
 import contextlib
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +29,7 @@ from ecgpipe.read_ecg.prepare.record_rows import FindingList, RecordRows, Refuse
 from ecgpipe.read_ecg.prepare.shard_job import ShardJob
 from ecgpipe.read_ecg.prepare.workers import available_cores, do_jobs
 from ecgpipe.read_ecg.signal.record import LEADS
+from ecgpipe.spreadsheet import csv_bytes
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
 
@@ -273,14 +272,16 @@ def _shard_job(shard: int, writer: SignalStoreWriter, config: DataConfig, plan: 
 
 
 def _write_rejected(path: Path, rejected: Sequence[Refused]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["record_id", "place", "reason", "message"])
-    for refused in rejected:
-        r = refused.rejection
-        table.writerow([r.record_id, refused.place, r.reason, r.message])
-    # With a byte-order mark: hospital staff open this in Excel, which needs it to see UTF-8.
-    write_atomic(path, text.getvalue().encode("utf-8-sig"))
+    rows = [
+        (
+            refused.rejection.record_id,
+            refused.place,
+            refused.rejection.reason,
+            refused.rejection.message,
+        )
+        for refused in rejected
+    ]
+    write_atomic(path, csv_bytes(("record_id", "place", "reason", "message"), rows))
 
 
 def _check_rejected_share(

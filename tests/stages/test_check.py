@@ -166,6 +166,17 @@ def test_nothing_private_is_shown_and_the_list_has_it_all(clinic: Clinic) -> Non
     assert clinic.rows[2]["record_id"] in listed.read_text(encoding="utf-8-sig")
 
 
+def test_the_list_runs_no_formula_in_a_spreadsheet(clinic: Clinic, tmp_path: Path) -> None:
+    clinic.rows[3]["record_id"] = "=1+1"
+    clinic.rows[3]["findings"] = "=cmd|' /C calc'!A0"
+    listed = tmp_path / "list.csv"
+    clinic.check("--list", str(listed))
+    rows = list(csv.reader(listed.read_text("utf-8-sig").splitlines()))
+    assert not [cell for row in rows for cell in row if cell.startswith("=")]
+    assert "'=1+1" in {row[5] for row in rows}
+    assert [row[6] for row in rows if row[6].startswith("'=cmd")]
+
+
 def test_a_clean_experiment_is_ready(clinic: Clinic) -> None:
     result, summary = clinic.check()
     assert result.exit_code == 0, result.stdout

@@ -163,8 +163,8 @@ def test_imported_vectors_train_a_model(experiment: Experiment, tmp_path: Path) 
 def test_truncated_texts_are_listed_by_key_and_never_by_text(experiment: Experiment) -> None:
     err = said(experiment, "embed", "--set", "text.max_tokens=70")
     assert "were truncated at text.max_tokens 70, listed in" in err
-    listed = next((experiment.folder / "work" / "embeddings").glob("*/cut-texts.csv")).read_text()
-    header, *rows = listed.splitlines()
+    listed = next((experiment.folder / "work" / "embeddings").glob("*/cut-texts.csv"))
+    header, *rows = listed.read_text("utf-8-sig").splitlines()
     assert header == "key,n_tokens_read"
     assert rows
     assert all(len(row.split(",")[0]) == 64 and row.endswith(",70") for row in rows)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -325,6 +326,13 @@ def test_a_damaged_part_is_named_and_removing_it_fixes_the_cache(experiment: Exp
     assert part.name in err
     part.unlink()
     assert worked(experiment.did()) == ["embed"]
+
+
+def test_eval_without_vectors_says_to_embed(experiment: Experiment) -> None:
+    shutil.rmtree(experiment.folder / "work" / "embeddings")
+    code, _, err = experiment.run("eval", "--set", "eval.split=val")
+    assert code == 1
+    assert "Run `ecgpipe embed`." in err
 
 
 def wait_for(path: Path, pattern: str, timeout_s: float = 120) -> None:

@@ -280,6 +280,16 @@ def test_without_experiment_an_unknown_name_says_what_to_do(ward: Ward) -> None:
     assert ward.run("show", "ecg-001", "-c", "absent.yaml").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(".", ". is a folder"), ("/", "/ is a folder"), ("", "'' is not a recording")],
+)
+def test_a_folder_is_no_record(ward: Ward, name: str, message: str) -> None:
+    result = ward.run("show", name)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
 def test_a_rejected_record_can_still_be_looked_at(ward: Ward) -> None:
     ward.write(2, ecg_like(seed=2)[:8], leads=LEADS[:8])
     ward.prepare()
@@ -364,11 +374,14 @@ def test_where_pictures_go(tmp_path: Path) -> None:
     )
     assert choose_output(tmp_path / "new", "svg", one=False) == (None, tmp_path / "new", "svg")
     (tmp_path / "old.png").mkdir()
+    assert choose_output(tmp_path / "v1.2", None, one=True)[1] == tmp_path / "v1.2"
     assert choose_output(tmp_path / "old.png", None, one=False)[1] == tmp_path / "old.png"
     with pytest.raises(ConfigError, match=r"one file, .*, for several"):
         choose_output(tmp_path / "a.png", None, one=False)
     with pytest.raises(ConfigError, match=r"ends in \.png, but --format is svg"):
         choose_output(tmp_path / "a.png", "svg", one=True)
+    with pytest.raises(ConfigError, match=r"\.pdf cannot be written.*\.svg"):
+        choose_output(tmp_path / "a.pdf", None, one=True)
 
 
 def test_a_picture_replaces_its_older_self_whole(ward: Ward) -> None:

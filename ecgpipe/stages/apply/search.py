@@ -4,8 +4,6 @@ Owns where vectors come from: an archive that `predict --vectors` wrote, or the 
 prepared signals. The search itself belongs to `apply_model.archive`.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +23,12 @@ from ecgpipe.drawing.ecg_chart import SHOWN_S, Ecg
 from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, SourceError
-from ecgpipe.evaluate.report.csv_files import safe
 from ecgpipe.files import write_atomic
 from ecgpipe.progress import progress
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 from ecgpipe.read_ecg.signal.window import in_millivolts
+from ecgpipe.spreadsheet import csv_bytes
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.show.records import shown_part
 from ecgpipe.stages.show.show import choose_output
@@ -221,7 +219,7 @@ def run_search(
     ]
     result = SearchResult(matches, len(searched), distance)
     if out is not None:
-        write_atomic(out, _csv_bytes(matches))
+        write_atomic(out, _csv_of(matches))
         result.files.append(out)
     if sheet is not None:
         _draw(searched, [row for row, _ in pairs], query, model.content.notice, sheet, result)
@@ -248,14 +246,9 @@ def _query_vector(
     return model.encode_ecg(model.read(path).signal_uv[None])[0], None, None
 
 
-def _csv_bytes(matches: Sequence[Match]) -> bytes:
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(["rank", "cosine", "record_id", "path"])
-    for match in matches:
-        cells = [safe(match.record_id), safe(match.path)]
-        writer.writerow([match.rank, repr(match.cosine), *cells])
-    return file.getvalue().encode("utf-8-sig")
+def _csv_of(matches: Sequence[Match]) -> bytes:
+    rows = [(match.rank, match.cosine, match.record_id, match.path) for match in matches]
+    return csv_bytes(("rank", "cosine", "record_id", "path"), rows)
 
 
 def _draw(

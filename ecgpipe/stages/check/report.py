@@ -5,8 +5,6 @@ are named by place, never by id, report or the text of an unknown finding. Only 
 those.
 """
 
-import csv
-import io
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +13,8 @@ from enum import IntEnum
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
+
+from ecgpipe.spreadsheet import csv_bytes
 
 _EXAMPLES = 3
 _WIDTH = 100
@@ -117,25 +117,23 @@ def render(report: Report) -> str:
     return "\n".join([*lines, "", _verdict(report)])
 
 
-def as_list(report: Report) -> str:
+def as_list(report: Report) -> bytes:
     """Every place of every problem as CSV, with record ids and unknown findings."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["severity", "kind", "summary", "place", "detail", "record_id", "text"])
-    for problem in _ordered(report.problems):
-        for example in problem.examples or (Example(""),):
-            table.writerow(
-                [
-                    _HEADINGS[problem.severity],
-                    problem.kind,
-                    problem.summary,
-                    example.place,
-                    example.detail,
-                    example.record_id,
-                    example.private,
-                ]
-            )
-    return text.getvalue()
+    header = ("severity", "kind", "summary", "place", "detail", "record_id", "text")
+    rows = [
+        (
+            _HEADINGS[problem.severity],
+            problem.kind,
+            problem.summary,
+            example.place,
+            example.detail,
+            example.record_id,
+            example.private,
+        )
+        for problem in _ordered(report.problems)
+        for example in problem.examples or (Example(""),)
+    ]
+    return csv_bytes(header, rows)
 
 
 def as_json(report: Report) -> dict[str, Any]:

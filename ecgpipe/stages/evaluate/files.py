@@ -12,7 +12,7 @@ from pathlib import Path
 from ecgpipe.drawing.plot_rendering import DrawnPlots
 from ecgpipe.drawing.rendering import Format
 from ecgpipe.evaluate.report.charts import all_charts
-from ecgpipe.evaluate.report.csv_files import csv_bytes
+from ecgpipe.evaluate.report.csv_files import table_csv
 from ecgpipe.evaluate.report.html import render_html
 from ecgpipe.evaluate.report.markdown import render_report
 from ecgpipe.evaluate.report.tables import all_tables
@@ -34,7 +34,7 @@ def write_report_files(folder: Path, results: Results, pictures: Mapping[str, by
     Raises:
         StoreError: a file cannot be written.
     """
-    tables = dict(_named(((t.name, csv_bytes(t)) for t in all_tables(results)), "csv"))
+    tables = dict(_named(((t.name, table_csv(t)) for t in all_tables(results)), "csv"))
     _replace(folder / "tables", tables)
     drawn = DrawnPlots()
     _replace(folder / "figures", dict(_chart_files(results, drawn)))

@@ -125,9 +125,11 @@ class Finder:
         )
 
     def _unknown(self, name: str) -> str:
+        if name and Path(name).is_dir():
+            return f"{name} is a folder. Name a recording in it, or a record id."
         if self.open_experiment is None:
             return (
-                f"{name} is not a recording, and there is no pipeline.yaml here that could have a"
+                f"{name!r} is not a recording, and there is no pipeline.yaml here that could have a"
                 " record of that name. Name a file, or the experiment with -c."
             )
         near = similar_ids(name, [*self._prepared, *self._rows])

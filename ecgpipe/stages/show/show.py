@@ -24,6 +24,7 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.show.records import Finder, Found, shown_part
 
 _FORMATS = ("png", "svg")
+_OTHER_FORMATS = ("pdf", "jpg", "jpeg", "gif", "tif", "tiff", "bmp", "webp", "eps", "ps", "html")
 _LONGEST_NAME_BYTES = 200
 
 
@@ -132,11 +133,17 @@ def choose_output(
     """The file that the user named, or None; the folder to write into; and the format.
 
     Raises:
-        ConfigError: one file is named for several pictures, or its suffix contradicts `format`.
+        ConfigError: one file is named for several pictures, its suffix contradicts `format`, or is
+            of a format that cannot be written.
     """
     if out is None or out.is_dir():
         return None, out or Path(), format or "png"
     ending = out.suffix.casefold().removeprefix(".")
+    if ending in _OTHER_FORMATS:
+        raise ConfigError(
+            f"--out {out}: .{ending} cannot be written. Name a file that ends in .png or .svg (the"
+            " latter can be enlarged without loss), or a folder."
+        )
     if ending not in _FORMATS:
         return None, out, format or "png"
     if not one:

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from matplotlib.ft2font import FT2Font
 from results_example import NOTHING, PIXEL, SCHEMA, check_schema, check_words, example_results
 from rich.console import Console
@@ -26,7 +27,7 @@ from ecgpipe.errors import StoreError
 from ecgpipe.evaluate.analyses.examples import choose_examples
 from ecgpipe.evaluate.analyses.joint_map import embedding_map, mapped_records
 from ecgpipe.evaluate.report.charts import all_charts, confusion_part
-from ecgpipe.evaluate.report.csv_files import csv_bytes
+from ecgpipe.evaluate.report.csv_files import table_csv
 from ecgpipe.evaluate.report.html import render_html
 from ecgpipe.evaluate.report.markdown import markdown, render_report
 from ecgpipe.evaluate.report.page import png_size
@@ -157,6 +158,25 @@ def test_what_stands_in_the_results_cannot_run_in_the_page() -> None:
     assert not any(name.startswith("on") for _, attrs in parsed.tags for name in attrs)
 
 
+def test_what_stands_in_the_results_cannot_run_where_markdown_is_rendered_with_html() -> None:
+    evil = "<script>alert(1)</script> [x](javascript:alert(1)) <img src=x onerror=alert(1)> a & b"
+    results = example_results()
+    results["run"] = results["notice"] = evil
+    task = results["tasks"]["findings"]
+    task["source"] = evil
+    task["title"] = task["classes"]["1"]["names"] = same(evil)
+    results["tasks_left_out"] = {evil: evil}
+    rendered = (
+        MarkdownIt("commonmark", {"html": True}).enable("table").render(render_report(results))
+    )
+    parsed = _Page()
+    parsed.feed(rendered)
+    assert {tag for tag, _ in parsed.tags} <= {
+        "h1", "h2", "h3", "p", "strong", "em", "table", "thead", "tbody", "tr", "th", "td"
+    }  # fmt: skip
+    assert rendered.count("a &amp; b") == render_report(results).count("a &amp; b") >= 5
+
+
 def test_the_same_results_give_the_same_page() -> None:
     assert render_html(example_results()) == render_html(example_results())
 
@@ -207,7 +227,7 @@ def test_a_csv_table_reads_back_and_holds_no_formula() -> None:
          column("auroc", "area"), column("x", "number")),
         (("=1+1", {"ja": "@SUM(A1)", "en": " -2"}, 3, metric(0.1234567890123, None, 1.0), -0.5),),
     )  # fmt: skip
-    content = csv_bytes(table)
+    content = table_csv(table)
     assert content.startswith(b"\xef\xbb\xbf")
     rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
     assert rows[0] == ["id", "class_ja", "class_en", "n", "auroc", "auroc_low", "auroc_high", "x"]
@@ -221,7 +241,7 @@ def test_every_table_of_the_example_has_the_cells_of_its_columns() -> None:
     assert {"findings-confusion", "superclass-by-age", "robustness", "map-ecgs", "training",
             "findings-roc", "probe", "retrieval", "findings-examples"} <= set(names)  # fmt: skip
     for table in tables:
-        rows = list(csv.reader(io.StringIO(csv_bytes(table).decode("utf-8-sig"))))
+        rows = list(csv.reader(io.StringIO(table_csv(table).decode("utf-8-sig"))))
         assert len(rows) == 1 + len(table.rows)
         assert {len(row) for row in rows} == {len(rows[0])}, table.name
     (classes,) = (t for t in tables if t.name == "findings-classes")
@@ -277,7 +297,7 @@ def test_a_number_of_any_size_is_shown_with_its_interval() -> None:
     assert markdown(table).splitlines()[2:] == [
         "| a | -1.235 (-2 to 0.5) |", "| b | 12,346 |", "| c | 0 |", "| d | – |",
     ]  # fmt: skip
-    rows = list(csv.reader(io.StringIO(csv_bytes(table).decode("utf-8-sig"))))
+    rows = list(csv.reader(io.StringIO(table_csv(table).decode("utf-8-sig"))))
     assert rows[:2] == [["id", "x", "x_low", "x_high"], ["a", "-1.23456", "-2", "0.5"]]
     assert rows[2] == ["b", "12345.678", "", ""]
     assert " 0.08 (0.03–0.13) " in render_report(example_results())

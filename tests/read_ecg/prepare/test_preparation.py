@@ -137,13 +137,15 @@ def test_a_patient_in_two_stated_splits_is_refused(hospital: Hospital) -> None:
 def test_too_many_rejected_records_stop_the_run_after_all_were_tried(hospital: Hospital) -> None:
     for number in range(8):
         (hospital.folder / "ecg" / f"r{number:02}.dat").unlink()
+    hospital.rows[0]["record_id"] = "=1+1"
     with pytest.raises(SourceError) as caught:
         hospital.prepare()
     assert "8 of 12 records were rejected" in str(caught.value)
     assert "8 missing file" in str(caught.value)
     assert "The first is row 2 of records.csv" in str(caught.value)
     assert hospital.find() is None
-    assert len(list((hospital.folder / "work" / "records").glob("*.rejected.csv"))) == 1
+    (listed,) = (hospital.folder / "work" / "records").glob("*.rejected.csv")
+    assert "'=1+1,row 2 of records.csv" in listed.read_text("utf-8-sig")  # no formula
     hospital.prepare(max_rejected_fraction=0.9)
     assert hospital.find() is not None
 
