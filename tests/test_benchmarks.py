@@ -2,14 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks import rehearse
 from benchmarks.gpu.train_checks import FAILED, tried
+from benchmarks.measured_process import measured
+from ecgpipe.evaluate.analyses.registry import ANALYSES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +32,7 @@ def printed(module: str, *options: str) -> str:
         text=True,
         cwd=ROOT,
         env=environment,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -162,3 +167,88 @@ def test_the_figures_are_timed_and_equal_scikit_learns() -> None:
     for name in ("auroc", "auprc", "f1"):
         line = next(line for line in text.splitlines() if line.startswith(f"{name}: differs"))
         assert float(line.split()[5]) < 1e-12
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    folder, out = tmp_path_factory.mktemp("rehearsal"), tmp_path_factory.mktemp("results")
+    text = printed("rehearse", "--folder", str(folder), "--out", str(out))
+    assert not any(folder.iterdir())  # all is removed
+    (written,) = out.glob("rehearsal-*-400.json")
+    return text, json.loads(written.read_text(encoding="utf-8"))
+
+
+def test_every_stage_and_every_analysis_is_rehearsed(
+    rehearsal: tuple[str, dict[str, Any]],
+) -> None:
+    text, found = rehearsal
+    (size,) = found["sizes"]
+    assert size["records"] == 400
+    assert list(size["stages"]) == list(rehearse.STAGES)
+    analyses = {part.removeprefix("eval: ") for part in size["stages"]["eval"]["parts"]}
+    assert set(ANALYSES) == analyses
+    for name in rehearse.STAGES:
+        assert f"| {name} " in text
+        assert f"{name}: MB at 400: " in text
+    assert found["conditions"]["git_commit"]
+
+
+def test_time_and_memory_of_a_stage_are_those_of_its_processes(
+    rehearsal: tuple[str, dict[str, Any]],
+) -> None:
+    for stage in rehearsal[1]["sizes"][0]["stages"].values():
+        assert 0 < stage["use"]["cpu_s"] < os.cpu_count() * stage["use"]["wall_s"]
+        assert 20 < stage["use"]["memory_mb"] < stage["use"]["resident_mb"] < 4000
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = rehearse.needed_bytes(800_000, 10)
+    assert needed > 2 * 800_000 * 12 * 1000 * 2  # the recordings, and the store
+    usage = shutil.disk_usage(tmp_path)._replace(free=needed - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(SystemExit, match=r"39\.9 GB free, but 800,000 .* need 39\.9 GB .* Nothing"):
+        rehearse.main(["--records", "800000", "--seconds", "10", "--folder", str(tmp_path)])
+    assert not any(tmp_path.iterdir())
+
+
+def test_exponents_of_a_fixed_cost_and_what_grows_with_the_records() -> None:
+    linear = [5 + 0.01 * n for n in (800, 8_000, 80_000)]
+    quadratic = [5 + 1e-6 * n * n for n in (800, 8_000, 80_000)]
+    assert rehearse.growth_exponent(linear, 1) == pytest.approx(1)
+    assert rehearse.growth_exponent(quadratic, 1) == pytest.approx(2)
+    assert rehearse.exponent(linear, 1) == pytest.approx(0.976, abs=1e-3)
+    assert rehearse.growth_exponent([5, 5.1, 5.2], 1) is None  # it hardly grows
+    assert rehearse.exponent([0.1, 0.5], 1) is None  # too short to tell
+    assert rehearse.growth_exponent([6, 5, 15], 1) == pytest.approx(2)  # noise at the beginning
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads Linux's /proc")
+def test_memory_and_time_of_children_count_and_mapped_files_are_apart(tmp_path: Path) -> None:
+    mapped = tmp_path / "mapped"
+    mapped.write_bytes(bytes(200_000_000))
+    child = "import time; held = bytearray(b'x') * 100_000_000; time.sleep(0.5)"
+    parent = (
+        "import mmap, subprocess, sys, time\n"
+        "held = bytearray(b'x') * 100_000_000\n"
+        "file = open(sys.argv[1], 'rb')\n"
+        "seen = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+        "sum(seen[::4096])\n"
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)\n"
+        "print('step: 1 of 1 steps (100 %) · done', flush=True)\n"
+        "began = time.process_time()\n"
+        "while time.process_time() - began < 0.3: pass\n"
+        "print('spin: 1 of 1 turns (100 %) · done', flush=True)\n"
+    )
+    found = measured([sys.executable, "-c", parent, str(mapped)], os.environ)
+    assert 200 < found.use.memory_mb < 290
+    assert found.use.resident_mb > found.use.memory_mb + 180
+    assert list(found.parts) == ["step", "spin"]
+    assert found.parts["step"].memory_mb > 200 > 140 > found.parts["spin"].memory_mb
+    assert 0.15 < found.parts["spin"].cpu_s < 0.5
+
+
+def test_a_stage_that_fails_ends_the_rehearsal_with_its_message() -> None:
+    with pytest.raises(SystemExit, match="ended with 3:\nno such"):
+        measured([sys.executable, "-c", "print('no such table'); exit(3)"], os.environ)
