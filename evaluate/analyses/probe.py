@@ -38,6 +38,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 METRICS = ("macro_auroc", "macro_auprc")
 
 _FEATURES_AT_ONCE = 32
+_ECGS_AT_ONCE = 4096
 
 PROTOCOL = (
     "Logistic regression by class on the frozen encoder's features before the projection,"
@@ -67,7 +68,10 @@ def probe_share(
     """
     from threadpoolctl import threadpool_limits
 
-    train_NF = features[0][share].astype(np.float64)
+    train_NF = np.empty((len(share), features[0].shape[1]))
+    for first in range(0, len(share), _ECGS_AT_ONCE):  # no copy in float32 beside it
+        some = share[first : first + _ECGS_AT_ONCE]
+        train_NF[first : first + len(some)] = features[0][some]
     mean_F, sd_F = _standardise(train_NF)
     validation_VF, scored_SF = [(part - mean_F) / sd_F for part in features[1:]]
     odds_of: dict[frozenset[str], Odds | None] = {}

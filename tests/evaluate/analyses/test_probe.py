@@ -157,6 +157,28 @@ def test_all_training_ecgs_are_standardised_without_a_second_copy() -> None:
     assert most < values.nbytes / 3
 
 
+def test_a_probe_holds_the_ecgs_it_learns_from_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = np.random.default_rng(0).normal(size=(20_000, 128)).astype(np.float32)
+    shared = np.flatnonzero(np.arange(len(train)) % 10)
+    seen: list[np.ndarray] = []
+
+    def learn(train_NF: np.ndarray, truth_N: np.ndarray, others: object) -> None:
+        seen.append(train_NF)
+
+    monkeypatch.setattr(probe, "learn_class", learn)
+    few = train[:10]
+    truths = {"fine": [np.ones((len(each), 3), bool) for each in (train, few, few)]}
+    draws = PatientDraws.of([str(k) for k in range(10)], 2, 0)
+    tracemalloc.start()
+    probe_share(TASKS[:1], truths, (train, few, few), shared, draws, 1)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    expected = train[shared].astype(float)
+    expected = (expected - expected.mean(axis=0)) / expected.std(axis=0)
+    assert np.array_equal(seen[0], expected)
+    assert most < 1.4 * expected.nbytes
+
+
 def test_rare_classes_are_in_a_share_where_there_is_room() -> None:
     # 20 classes with three ECGs each of 1,000: by chance a tenth shows some 27 % of them.
     truth = np.zeros((1000, 20), bool)
