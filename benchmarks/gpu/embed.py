@@ -286,7 +286,7 @@ def measure(bench: Bench, found: dict[str, Any], keep: Keep) -> None:
     keep(found)
     some_texts = some(spread, np.arange(sizes.texts_compared))
     expected = bench.vectors(model, some_texts, best)
-    for way, changed in (("padded to 4", _padded_to_4), ("compiled layers", _compiled)):
+    for way, changed in (("padded to 4", _padded_to_4), ("compiled layers", compiled_layers)):
         with changed(bench, model):
             for texts, lengths in (
                 (bench.whole_batches(best, sizes.tokens_a_budget), _ONE),
@@ -306,7 +306,7 @@ def _padded_to_4(bench: Bench, model: LanguageModel) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _compiled(bench: Bench, model: LanguageModel) -> Iterator[None]:
+def compiled_layers(bench: Bench, model: LanguageModel) -> Iterator[None]:
     """Each layer compiled, once for all shapes; on a CPU only traced, which takes less time."""
     for layer in model._model.layers:
         layer.compile(dynamic=True, backend="inductor" if bench.device.type == "cuda" else "eager")

@@ -1,13 +1,6 @@
 #!/usr/bin/env bash
-# Runs every GPU benchmark on the card that is here. The results go to benchmarks/results.
-#   PYTHON=.venv/bin/python bash benchmarks/gpu/run.sh [arguments of benchmarks.gpu.train]
+# The GPU benchmarks that matter most, within ten minutes of a bare machine: checks, then speed.
+#   bash benchmarks/gpu/run.sh --out DIR [--wheels DIR] [--miniature]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1
-PYTHON=${PYTHON:-python3}
-nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used --format=csv
-# A target or check that one misses does not keep the other from running.
-status=0
-"$PYTHON" -m benchmarks.gpu.train "$@" || status=$?
-"$PYTHON" -m benchmarks.gpu.embed || status=$?
-exit "$status"
+exec "${PYTHON:-python3}" -m benchmarks.gpu.lease first "$@"

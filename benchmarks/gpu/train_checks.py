@@ -83,9 +83,9 @@ def all_checks(sizes: Sizes, device: torch.device) -> Iterator[Check | str]:
     """Every comparison that this device allows, and a line for each that it does not, or that
     failed: the rest goes on."""
     on_gpu = device.type == "cuda"
-    with _deterministic():
-        plain = _losses(sizes, _varied(sizes, "float32"))
-        again = _losses(sizes, _varied(sizes, "float32"))
+    with deterministic():
+        plain = losses(sizes, _varied(sizes, "float32"))
+        again = losses(sizes, _varied(sizes, "float32"))
         repeated = _differ("plain steps, done twice: loss", plain, again, _REPEATED_TOLERANCE)
         yield repeated
         limit = max(_LOSS_TOLERANCE, 3 * repeated.value)
@@ -116,10 +116,10 @@ def tried(what: str, measure: Callable[..., Iterator[T]], *given: Any) -> Iterat
 
 
 def _graphs(sizes: Sizes, plain: Figures, limit: float) -> Iterator[Check]:
-    graph = _losses(sizes, _varied(sizes, "float32"), captured=True)
+    graph = losses(sizes, _varied(sizes, "float32"), captured=True)
     yield _differ("CUDA graph to plain steps: loss", plain, graph, limit)
     siglip = replace(_varied(sizes, "float32"), loss="siglip")
-    plain_siglip, graph_siglip = _losses(sizes, siglip), _losses(sizes, siglip, captured=True)
+    plain_siglip, graph_siglip = losses(sizes, siglip), losses(sizes, siglip, captured=True)
     yield _differ("the same with siglip: loss", plain_siglip, graph_siglip, limit)
 
 
@@ -139,7 +139,7 @@ def _varied(sizes: Sizes, precision: str) -> TrainConfig:
     )
 
 
-def _losses(
+def losses(
     sizes: Sizes, config: TrainConfig, *, captured: bool = False, kept: Kept = ""
 ) -> Figures:
     """(steps, 3) the metrics of each step.
@@ -148,7 +148,7 @@ def _losses(
     ignored it would do.
     """
     n_records = sizes.steps_an_epoch_checked * config.global_batch_size
-    data = training_data(sizes, "sampled_finding", n_records)
+    data = training_data(sizes, config.text, n_records)
     step, signals = set_up(config, model_shape(config, sizes), data, make_accelerator())
     take_step = CapturedStep(step) if captured else step
     figures: list[torch.Tensor] = []
@@ -182,13 +182,13 @@ def _would_be_seen(sizes: Sizes, plain: Figures, tolerated: float) -> Iterator[C
         "epoch": "the epoch of the augmentation",
     }
     for kept, name in names.items():
-        other = _losses(sizes, _varied(sizes, "float32"), kept=kept)
+        other = losses(sizes, _varied(sizes, "float32"), kept=kept)
         seen = float(np.abs(plain[:, 0] - other[:, 0]).max())
         yield Check(f"were {name} not honoured: loss", seen, 10 * tolerated, at_least=True)
 
 
 def _bf16(sizes: Sizes, plain: Figures) -> Iterator[Check]:
-    half = _losses(sizes, _varied(sizes, "bfloat16"))
+    half = losses(sizes, _varied(sizes, "bfloat16"))
     relative = np.abs(half[:, 0] - plain[:, 0]) / plain[:, 0]
     yield Check(
         "bfloat16 to float32: loss, mean relative difference",
@@ -254,7 +254,8 @@ def _batches(sizes: Sizes, placement: str) -> Iterator[Check]:
 
 
 @contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
+    """Ask PyTorch for kernels that repeat themselves, within the block."""
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, torch.utils.deterministic.fill_uninitialized_memory
     try:
