@@ -28,6 +28,7 @@ from ecgpipe.files import (
 
 IMPORTED = "imported:"
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
+INDEX = "model.safetensors.index.json"
 MANIFEST = "ecgpipe-model.json"
 BEGUN = ".ecgpipe-fetch"
 MANIFEST_FORMAT = "ecgpipe-text-model/1"
@@ -198,14 +199,21 @@ def _from_package(name: str) -> ModelFiles:
 
 def _safetensors(folder: Path) -> list[Path]:
     """The weight files in the index, or all without an index; none if one is missing."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
+    if not (folder / INDEX).is_file():
         return sorted(folder.glob("*.safetensors"))
-    places = read_json_object(index, ("weight_map",), _DOWNLOAD_HINT)["weight_map"]
-    names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
-    if any(Path(name).name != name or not (folder / name).is_file() for name in names):
-        return []
-    return [folder / name for name in names]
+    names = _in_index(folder)
+    return [] if _absent(folder, names) else [folder / name for name in names]
+
+
+def _in_index(folder: Path) -> list[str]:
+    """The names of the weight files in the index, which is there."""
+    places = read_json_object(folder / INDEX, ("weight_map",), _DOWNLOAD_HINT)["weight_map"]
+    return sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
+
+
+def _absent(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those that are not files directly in the folder."""
+    return [name for name in names if Path(name).name != name or not (folder / name).is_file()]
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -218,6 +226,12 @@ def check_folder(folder: Path, name: str) -> None:
     """
     if not (folder / "config.json").is_file():
         raise ModelError(f"text.model {name!r}: {folder} has no config.json, so it is not a model.")
+    named = _in_index(folder) if (folder / INDEX).is_file() else []
+    if absent := _absent(folder, named):
+        raise ModelError(
+            f"text.model {name!r}: {folder} lacks {len(absent)} of {len(named)} weight files, such"
+            f" as {absent[0]}. {_DOWNLOAD_HINT}"
+        )
     if not _safetensors(folder):
         pickled = sorted(path.name for path in folder.glob("*.bin"))
         hint = (

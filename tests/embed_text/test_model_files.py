@@ -46,14 +46,14 @@ def test_a_folder_that_lacks_one_of_its_shards_is_refused(tiny_llama: Path, tmp_
     folder = copy_of(tiny_llama, tmp_path / "m")
     index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "has no safetensors" in refusal(folder)
+    assert "lacks 1 of 2 weight files, such as model-2.safetensors" in refusal(folder)
 
 
 def test_an_index_cannot_point_outside_the_folder(tiny_llama: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny_llama, tmp_path / "m")
     index = {"weight_map": {"a": "../m/model.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "has no safetensors" in refusal(folder)
+    assert "lacks 1 of 1 weight files, such as ../m/model.safetensors" in refusal(folder)
 
 
 def test_a_folder_without_config_or_tokenizer_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
