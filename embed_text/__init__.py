@@ -1,8 +1,8 @@
 """Stage one: texts to vectors, by a frozen language model, each distinct text once.
 
 Owns prompts, the language model, and how a batch becomes vectors. Must not know ECGs, training or
-tasks: its input is sentences. Only loading, tokens, attention, pooling, language_model and direct
-import torch or transformers, so everything else here imports quickly.
+tasks: its input is sentences. Only loading, tokens, attention, pooling, language_model, processor
+and direct import torch or transformers, so everything else here imports quickly.
 
 prompts          the exact text the model reads, and its key          (pure)
 tokens           sentences -> token ids
@@ -13,6 +13,7 @@ loading          how transformers loads anything
 attention        attention of a causal model without a mask
 language_model   loading and running the model
 pooling          hidden states -> one vector per text                 (pure)
+processor        how fast this machine's processor multiplies
 throughput       how busy the device is                               (pure)
 embedding        the stage: texts without a vector -> sealed part files
 direct           vectors of a few sentences, which are not kept

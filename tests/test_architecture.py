@@ -149,6 +149,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
                 "ecgpipe.embed_text.language_model",
                 "ecgpipe.embed_text.embedding",
                 "ecgpipe.embed_text.pooling",
+                "ecgpipe.embed_text.processor",
                 "ecgpipe.torch_device",
                 "ecgpipe.apply_model.export.onnx_encoder",
             ),

@@ -7,13 +7,14 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.embed_text.batches import padded_length
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline
 from ecgpipe.errors import EcgpipeError, ModelError
 from ecgpipe.progress import duration_text
@@ -25,7 +26,12 @@ _EMBED_FLOP_PER_S = 1e14
 _START_S = 20.0
 _LOAD_BYTES_PER_S = 0.5e9
 _TRAIN_STEPS_PER_S = 40.0
-_TOKENS_PER_CHARACTER = 0.8
+_TOKENISED = 500  # sentences that stand for all
+
+# In the names of tables with a row for each token of the vocabulary, looked up or not used here.
+_TABLES = ("embed", "lm_head", "wte")
+_LONG_S = 60.0  # below, another precision is not worth a thought
+_CLEARLY = 1.5
 
 _UNKNOWN_WIDTH = 4096
 _RUN_BYTES = 200 << 20  # checkpoints, model, log
@@ -40,8 +46,22 @@ class ModelFacts:
     parameters: int | None
     """None if its files do not say, as for GGUF."""
 
+    multiplied: int
+    """Parameters that every token is multiplied with: without tables of tokens. 0 if unknown."""
+
     width: int | None
+    inner: int | None
+    """Width of the feed-forward layers."""
+
     file_bytes: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How much there is to embed."""
+
+    real: int
+    padded: int
 
 
 def estimate_needs(
@@ -71,7 +91,7 @@ def estimate_needs(
                 f"Set train.global_batch_size to {n_train:,} or less, or add records.",
             )
         )
-    model, model_line = _model(config, problems)
+    files, model, model_line = _model(config, problems)
     width = (model.width if model else None) or _UNKNOWN_WIDTH
     n_views, n_bytes = len(config.text.all_views), 2 if config.text.dtype == "bfloat16" else 4
     vectors_bytes = len(sentences) * width * n_bytes * n_views
@@ -89,36 +109,93 @@ def estimate_needs(
             f"the language model takes {_gib(model.parameters * n_bytes)} on the GPU (of memory,"
             " if there is no GPU); "
         )
-    if model and model.parameters and n_views:
-        tokens = sum(map(len, sentences)) * _TOKENS_PER_CHARACTER
+    times = {}
+    tokens = _count_tokens(files, config, sentences, problems) if files else None
+    if model and model.parameters and tokens:
         loading_s = _START_S + model.file_bytes / _LOAD_BYTES_PER_S
-        numbers["embed_s"] = loading_s + 2 * model.parameters * tokens / _EMBED_FLOP_PER_S
+        gpu_s = 2 * model.multiplied * tokens.padded / _EMBED_FLOP_PER_S
+        numbers["embed_s"] = loading_s + gpu_s
         time_line = f"embed {_about(numbers['embed_s'])}, {time_line}"
+        if model.width:
+            numbers["embed_cpu_s"], line = _embed_on_cpu(model, config, tokens, loading_s)
+            times["CPU time"] = line
     overview = {
         "model": model_line,
         "disk": _disk(config, disk_bytes, problems),
         "memory": f"{memory_line}a training batch of signals"
         f" {_gib(batch * 12 * config.data.samples * 4)}",
         "GPU time": time_line,
+        **times,
     }
     return overview, numbers
 
 
-def _model(config: PipelineConfig, problems: list[Problem]) -> tuple[ModelFacts | None, str]:
+def _count_tokens(
+    files: ModelFiles, config: PipelineConfig, sentences: Sequence[str], problems: list[Problem]
+) -> Tokens | None:
+    """Tokens of all sentences, from some of them, evenly spread; None if there are none."""
+    # Imported here because transformers takes seconds, and vectors may be imported.
+    from ecgpipe.embed_text.tokens import TextTokenizer
+
+    some = sentences[:: max(1, len(sentences) // _TOKENISED)]
+    if not some or files.imported:
+        return None
+    try:
+        lengths = TextTokenizer(files, config.text.max_tokens).tokenize(some).lengths
+    except ModelError as error:
+        problems.append(Problem(Severity.STOPS, "model", str(error)))
+        return None
+    scale = len(sentences) / len(some)
+    padded = padded_length(lengths)
+    return Tokens(round(int(lengths.sum()) * scale), round(int(padded.sum()) * scale))
+
+
+def _embed_on_cpu(
+    model: ModelFacts, config: PipelineConfig, tokens: Tokens, loading_s: float
+) -> tuple[float, str]:
+    """Seconds to embed everything on this machine's processor, and a line that says so."""
+    from ecgpipe.embed_text.processor import product_flops  # imports torch
+
+    assert model.width is not None
+    inner = model.inner or 4 * model.width
+
+    def seconds(dtype: str) -> float:
+        flops = product_flops(model.width or 0, inner, dtype)
+        return loading_s + 2 * model.multiplied * tokens.padded / flops
+
+    taken_s = seconds(config.text.dtype)
+    line = (
+        f"without a GPU, embed about {_about(taken_s)} on this machine: {tokens.real:,} tokens"
+        f" ({tokens.padded:,} with padding), by a product of this model's shape timed just now;"
+        " give or take a factor of two"
+    )
+    if config.text.dtype == "bfloat16" and taken_s > _LONG_S:
+        float32_s = seconds("float32")
+        if float32_s * _CLEARLY < taken_s:
+            line += (
+                f". This processor is slow in bfloat16: text.dtype float32 takes about"
+                f" {_about(float32_s)}, and twice the memory"
+            )
+    return float(round(taken_s)), line  # a measured estimate: its parts of a second say nothing
+
+
+def _model(
+    config: PipelineConfig, problems: list[Problem]
+) -> tuple[ModelFiles | None, ModelFacts | None, str]:
     name = config.text.model
     try:
         files = find_model(config.text, download=False)
         facts = _model_facts(files)
     except (EcgpipeError, OSError, ValueError, SafetensorError) as error:
         problems.append(_model_problem(name, error))
-        return None, f"{name}: not usable yet"
+        return None, None, f"{name}: not usable yet"
     if files.imported:
-        return facts, f"none: vectors of {name} come from `ecgpipe vectors import`"
+        return files, facts, f"none: vectors of {name} come from `ecgpipe vectors import`"
     line = f"{name}: on this machine, {_gib(facts.file_bytes)}"
     if facts.parameters is None:
-        return facts, line
+        return files, facts, line
     unit, word = (1e9, "billion") if facts.parameters >= 1e9 else (1e6, "million")
-    return facts, f"{line}, {facts.parameters / unit:,.1f} {word} parameters"
+    return files, facts, f"{line}, {facts.parameters / unit:,.1f} {word} parameters"
 
 
 def _model_problem(name: str, error: Exception) -> Problem:
@@ -136,20 +213,28 @@ def _model_problem(name: str, error: Exception) -> Problem:
 
 def _model_facts(files: ModelFiles) -> ModelFacts:
     if files.imported:
-        return ModelFacts(None, None, 0)
+        return ModelFacts(None, 0, None, None, 0)
     weights = files.weight_files()
     file_bytes = sum(path.stat().st_size for path in weights)
     if files.gguf is not None:
-        return ModelFacts(None, None, file_bytes)
+        return ModelFacts(None, 0, None, None, file_bytes)
     config = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
-    width = config.get("hidden_size") or config.get("text_config", {}).get("hidden_size")
-    return ModelFacts(sum(map(_numbers_in, weights)), width, file_bytes)
+    config = (config.get("text_config") or {}) | config
+    counts = [pair for path in weights for pair in _numbers_in(path)]
+    return ModelFacts(
+        parameters=sum(n for _, n in counts),
+        multiplied=sum(n for name, n in counts if not any(word in name for word in _TABLES)),
+        width=config.get("hidden_size"),
+        inner=config.get("intermediate_size"),
+        file_bytes=file_bytes,
+    )
 
 
-def _numbers_in(path: Path) -> int:
-    """How many numbers a safetensors file holds, read from its header."""
+def _numbers_in(path: Path) -> Iterator[tuple[str, int]]:
+    """Each tensor of a safetensors file and how many numbers it holds, read from its header."""
     with safe_open(path, "numpy") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+        for name in file.keys():
+            yield name, math.prod(file.get_slice(name).get_shape())
 
 
 def _disk(config: PipelineConfig, needed: int, problems: list[Problem]) -> str:

@@ -1,0 +1,84 @@
+"""What `ecgpipe check` estimates: worked by hand for a model of two layers."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from ecgpipe.config.file import parse_config
+from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.embed_text import processor
+from ecgpipe.stages.check.needs import estimate_needs
+from ecgpipe.stages.check.report import Problem, Severity
+
+# Two layers of 48 x 48 for q and o, 48 x 24 for k and v, three of 48 x 96, two norms; a last norm.
+MULTIPLIED = 2 * (2 * 48 * 48 + 2 * 48 * 24 + 3 * 48 * 96 + 2 * 48) + 48
+# With BOS 7 and 9 tokens, padded to 8 and 16.
+SENTENCES = ["a" * 6, "a" * 8]
+
+
+def config(model: Path, dtype: str = "bfloat16") -> PipelineConfig:
+    settings = {
+        "name": "toy",
+        "work_dir": "work",
+        "data": {"sources": [{"kind": "ptbxl", "root": "."}]},
+        "text": {"model": str(model), "dtype": dtype},
+    }
+    return parse_config(settings, model, "test")
+
+
+def fake_processor(monkeypatch: pytest.MonkeyPatch, **flops: float) -> None:
+    def product_flops(width: int, inner: int, dtype: str) -> float:
+        assert (width, inner) == (48, 96)
+        return flops[dtype]
+
+    monkeypatch.setattr(processor, "product_flops", product_flops)
+
+
+def test_minutes_without_a_gpu_are_worked_out_by_hand(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_processor(monkeypatch, bfloat16=1e3, float32=1e3)
+    problems: list[Problem] = []
+    lines, numbers = estimate_needs(config(tiny_llama), 0, 0, SENTENCES, problems)
+    loading_s = 20 + (tiny_llama / "model.safetensors").stat().st_size / 0.5e9
+    expected = loading_s + 2 * MULTIPLIED * (8 + 16) / 1e3
+    assert numbers["embed_cpu_s"] == round(expected)
+    assert "embed about 33:42 on this machine: 16 tokens (24 with padding)" in lines["CPU time"]
+    assert "float32" not in lines["CPU time"]
+    assert problems == []
+
+
+def test_a_processor_slow_in_bfloat16_is_told_what_float32_would_take(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_processor(monkeypatch, bfloat16=1e3, float32=1e4)
+    lines, _ = estimate_needs(config(tiny_llama), 0, 0, SENTENCES, [])
+    assert "text.dtype float32 takes about 3:40, and twice the memory" in lines["CPU time"]
+
+
+def test_a_model_without_a_tokenizer_is_told_before_the_run(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "m"))
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+    problems: list[Problem] = []
+    lines, _ = estimate_needs(config(folder), 0, 0, SENTENCES, problems)
+    assert [(problem.severity, problem.kind) for problem in problems] == [(Severity.STOPS, "model")]
+    assert "CPU time" not in lines
+
+
+def test_the_speed_is_that_of_the_better_of_two_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([9.0, 0.5])
+    shapes = []
+
+    def timed(states: torch.Tensor, weight: torch.Tensor) -> float:
+        shapes.append((*states.shape, *weight.shape, states.dtype))
+        return next(seconds)
+
+    monkeypatch.setattr(processor, "_seconds", timed)
+    # 256 tokens, each 8 x 32 multiplications and as many additions, in half a second.
+    assert processor.product_flops(8, 32, "bfloat16") == 256 * 8 * 32 * 2 / 0.5
+    assert shapes == [(256, 8, 32, 8, torch.bfloat16)] * 2
