@@ -73,6 +73,7 @@ def settings(data: dict[str, Any], tiny_llama: Path) -> dict[str, Any]:
         "text": {"model": str(tiny_llama), "dtype": "float32"},
         "train": {
             "preset": "paper",
+            "precision": "float32",
             "epochs": EPOCHS,
             "global_batch_size": 4,
             "encoder_norm": "group",  # so that two processes compute the gradients of one

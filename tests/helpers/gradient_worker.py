@@ -37,6 +37,7 @@ def toy(name: str) -> tuple[TrainConfig, TwoTowers, RecordTexts, torch.Tensor]:
         encoder_norm="group",
         global_batch_size=BATCH,
         projection_dim=8,
+        precision="float32",
         **SETTINGS[name],
     )
     random = np.random.default_rng(0)

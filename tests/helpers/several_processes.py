@@ -62,6 +62,7 @@ def train_toy(
         encoder=encoder,
         global_batch_size=64,
         projection_dim=16,
+        precision="float32",
         **{
             "log_every": 1,
             "epochs": STEPS // 10,

@@ -60,7 +60,12 @@ class Experiment:
                 "split": {"fractions": [0.6, 0.2, 0.2]},
             },
             "text": {"model": str(model), "dtype": "float32"},
-            "train": {"preset": "paper", "epochs": 2, "global_batch_size": 16},
+            "train": {
+                "preset": "paper",
+                "epochs": 2,
+                "global_batch_size": 16,
+                "precision": "float32",  # auto is bfloat16 on some of the machines that test
+            },
             "eval": {
                 "bootstrap_draws": 100,
                 "random_encoders": 2,

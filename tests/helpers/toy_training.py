@@ -16,7 +16,10 @@ from ecgpipe.train_ecg.starting_point import StartingPoint
 from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape
 
-CONFIG = TrainConfig(epochs=3, global_batch_size=8, projection_dim=16, checkpoint_minutes=0)
+# In float32: `auto` is bfloat16 on some of the machines that run the tests.
+CONFIG = TrainConfig(
+    epochs=3, global_batch_size=8, projection_dim=16, checkpoint_minutes=0, precision="float32"
+)
 SHAPE = ModelShape(
     encoder="resnet1d18",
     n_leads=12,
@@ -88,3 +91,17 @@ def run(
             on_begin=on_begin,
         )
     )
+
+
+class StopAfter(Stop):
+    """Asked once a step; says yes from the n-th time on."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.left = n
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            self.request("SIGTERM")
+        return super().__bool__()

@@ -3,7 +3,8 @@
 Owns what happens when. Must not know tasks or metrics: it is given a callable that validates.
 
 training        the stage: epochs, validation, resume
-step            one step: precision, capture as a CUDA graph
+step            one step: autocast, gradients, capture as a CUDA graph
+arithmetic      precision and threads, and what a continued run keeps of them
 rank_consensus  what several processes must decide as one
 schedule        the learning rate of every step                     (pure)
 early_stopping  which epoch's model is kept, and where training ends   (pure)

@@ -5,6 +5,7 @@ augmentation are functions of (seed, epoch, record).
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.optim import AdamW
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import CheckpointError
+from ecgpipe.train_ecg.loop.arithmetic import Arithmetic
 from ecgpipe.train_ecg.loop.checkpoint import (
     checkpoint_path,
     newest_checkpoint,
@@ -34,8 +36,8 @@ class RunState:
         """An entry for each finished epoch."""
         self.step_metrics: list[tuple[float, ...]] = []
         """An entry for each step of the current epoch."""
-        self.threads: int | None = None
-        """Per process, on a CPU: their number decides how sums are rounded."""
+        self.arithmetic: Arithmetic | None = None
+        """How the run has been computed up to now; None before its first step."""
         self._model = model
         self._optimizer = optimizer
         self._folder = folder
@@ -80,7 +82,7 @@ class RunState:
             ) from error
         self.history[:] = found.state["history"]
         self.step_metrics[:] = [tuple(row) for row in found.state["step_metrics"]]
-        self.threads = found.state.get("threads")
+        self.arithmetic = Arithmetic(found.state.get("precision"), found.state.get("threads"))
         self._saved_steps = int(found.state["steps_done"])
         self._check_best(best_by, int(found.state["steps_per_epoch"]))
         return problems
@@ -118,7 +120,7 @@ class RunState:
                 "run_key": self._run_key,
                 "history": self.history,
                 "step_metrics": self.step_metrics,
-                "threads": self.threads,
+                **(asdict(self.arithmetic) if self.arithmetic else {}),
                 "best_step": best,
                 "steps_per_epoch": steps_per_epoch,
             },
@@ -144,6 +146,7 @@ class RunState:
             "epochs": len(self.history),
             "best_epoch": best,
             "best_by": config.best_by,
+            "precision": newest.state.get("precision"),
             "val": self.history[best - 1]["val"],
             "values": self.values(config.best_by),
         }

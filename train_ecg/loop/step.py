@@ -1,6 +1,6 @@
 """One step of training: signals and places in, updated weights and metrics out.
 
-Owns precision, gradients, and the capture as a CUDA graph. Nothing here waits for the device: the
+Owns autocast, gradients, and the capture as a CUDA graph. Nothing here waits for the device: the
 metrics stay on it until they are fetched. B = global batch, b = this process's rows, L = leads,
 S = samples, D = joint width, T = texts of a step, W = width of a text vector.
 """
@@ -18,6 +18,7 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import EcgpipeError
 from ecgpipe.train_ecg.data.augmentation import augment
 from ecgpipe.train_ecg.data.inputs import normalise, to_millivolts
+from ecgpipe.train_ecg.loop.arithmetic import choose_arithmetic
 from ecgpipe.train_ecg.loop.ranks import Ranks
 from ecgpipe.train_ecg.losses.objective import Objective
 from ecgpipe.train_ecg.two_towers import TowerOutputs, TwoTowers
@@ -53,7 +54,7 @@ class Step:
         # Initial weights computed on different processors may differ in the last bits.
         ranks.broadcast(model.state_dict().values())
         self.objective = objective
-        self.precision = _precision(config.precision, device)
+        self.arithmetic = choose_arithmetic(config.precision, device, ranks)
         self.optimizer = make_optimizer(model, config, device)
         self.device = device
         self.ranks = ranks
@@ -104,9 +105,8 @@ class Step:
     def forward(self, input_bLS: torch.Tensor, places_B: torch.Tensor) -> ForwardResult:
         """Both towers on this process's rows, then the loss over the global batch."""
         text_TW = self.objective.text_vectors(places_B)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, self.precision == "bfloat16", cache_enabled=False
-        ):
+        half = self.arithmetic.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, half, cache_enabled=False):
             own: TowerOutputs = self.model(input_bLS, text_TW)
         compares_all = self.objective.compares_all_ecgs
         ecg_BD = self.ranks.gather(own.ecg_BD) if compares_all else own.ecg_BD
@@ -278,11 +278,3 @@ def restore_optimizer(optimizer: AdamW, tensors: Mapping[str, torch.Tensor]) -> 
             if value.shape != (torch.Size() if name == "step" else weight.shape):
                 raise ValueError(f"{name} of weight {place} has the shape {tuple(value.shape)}")
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def _precision(setting: str, device: torch.device) -> str:
-    if setting != "auto":
-        return setting
-    # Older GPUs than Ampere emulate it, which is slower than float32.
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if able else "float32"

@@ -15,6 +15,7 @@ import torch
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.loop.accelerator import make_accelerator
+from ecgpipe.train_ecg.loop.arithmetic import Arithmetic
 from ecgpipe.train_ecg.loop.step import EAGER_STEPS, step_for
 from ecgpipe.train_ecg.loop.training import TrainingData, set_up
 from ecgpipe.train_ecg.two_towers import ModelShape
@@ -46,7 +47,7 @@ class StepProfile:
 
     batch: int
     device: str
-    precision: str
+    arithmetic: Arithmetic
     placement: str
 
     def table(self) -> str:
@@ -58,7 +59,7 @@ class StepProfile:
         ]
         return "\n".join(
             [
-                f"One step of {self.batch} ECGs on {self.device}, {self.precision}, signals in"
+                f"One step of {self.batch} ECGs in {self.arithmetic.on(self.device)}, signals in"
                 f" {self.placement}; medians, waiting after each part:",
                 *lines,
                 f"{'sum':<9}{1000 * total:>10.2f} ms",
@@ -113,7 +114,7 @@ def profile_step(
         wait_s=wait_s,
         batch=mine_nb.shape[1],
         device=_name(device),
-        precision=step.precision,
+        arithmetic=step.arithmetic,
         placement=signals.placement.kind,
     )
 
@@ -162,4 +163,4 @@ class _Clock:
 def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} with {torch.get_num_threads()} threads"
+    return device.type

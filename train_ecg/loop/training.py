@@ -188,14 +188,12 @@ class _Run:
         checkpoints = folder / "checkpoints"
         self.state = RunState(self.model, self.step.optimizer, checkpoints, inputs.run_key)
         self._log = RunLog(folder, self._steps_per_epoch, on=accelerator.is_main_process)
-        self._threads = torch.get_num_threads() if accelerator.device.type == "cpu" else None
         self._consensus = RankConsensus(self.step.ranks, accelerator.device)
         self._saved_at = time.monotonic()
         self._log.say(
             f"train: signals in {self._signals.placement.kind}"
             f" ({self._signals.placement.why}); every epoch is shuffled whole; encoder in"
-            f" {self.step.precision} on {accelerator.device.type} x {self._world}"
-            f"{f' with {_threads(self._threads)}' if self._threads else ''}"
+            f" {self.step.arithmetic.on(f'{accelerator.device.type} x {self._world}')}"
             f"{missed_capture(config, accelerator.device, self._world)}"
         )
 
@@ -203,15 +201,12 @@ class _Run:
         """Load the newest intact checkpoint; returns the number of steps done before it."""
         for problem in self.state.load_newest(self.config.best_by):
             self._log.say(f"train: {problem} Continuing from an older one.")
-        before = self.state.threads
-        if before and self._threads and before != self._threads:
-            self._log.say(
-                f"train: this run last trained with {_threads(before)} per process, not"
-                f" {self._threads}. Sums are rounded differently, so the weights will not be"
-                " bit-equal to those of a run that was never stopped. Set OMP_NUM_THREADS to keep"
-                " the number."
-            )
-        self.state.threads = self._threads
+        if self.state.arithmetic is not None:
+            continued = self.step.arithmetic.continuing(self.state.arithmetic)
+            self.step.arithmetic, notes = continued
+            for note in notes:
+                self._log.say(f"train: {note}")
+        self.state.arithmetic = self.step.arithmetic
         epochs, steps = len(self.state.history), len(self.state.step_metrics)
         if self._inputs.start is not None and not epochs and not steps:
             self._log.say(f"train: beginning with {self._inputs.start}")
@@ -383,10 +378,6 @@ def _check_batch(batch: int, n_records: int, world: int) -> None:
             f"train.global_batch_size {batch} is not a multiple of the {world} processes. Change"
             " one of them."
         )
-
-
-def _threads(number: int) -> str:
-    return f"{number} thread{'' if number == 1 else 's'}"
 
 
 def _processes_here(world: int) -> int:

@@ -16,15 +16,14 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from toy_training import CLASSES, CONFIG, DATA, SHAPE, accuracy, run
+from toy_training import CLASSES, CONFIG, DATA, SHAPE, StopAfter, accuracy, run
 
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
-from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.data.placement import PlacedSignals, Placement
 from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.checkpoint import read_checkpoint
-from ecgpipe.train_ecg.loop.step import ForwardResult, Step, _precision, make_optimizer
+from ecgpipe.train_ecg.loop.step import ForwardResult, Step, make_optimizer
 from ecgpipe.train_ecg.loop.step_profile import profile_step
 from ecgpipe.train_ecg.loop.training import Trained
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
@@ -81,20 +80,6 @@ def test_a_longer_run_continues_a_shorter_one_to_the_bit(tmp_path: Path) -> None
     assert losses[0] == losses[1]
 
 
-class StopAfter(Stop):
-    """Asked once a step; says yes from the n-th time on."""
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.left = n
-
-    def __bool__(self) -> bool:
-        self.left -= 1
-        if self.left < 0:
-            self.request("SIGTERM")
-        return super().__bool__()
-
-
 @pytest.mark.parametrize("n", [0, 1, 4, 5, 7, 12])
 def test_a_stop_anywhere_loses_no_step(tmp_path: Path, n: int) -> None:
     run(tmp_path / "whole")
@@ -122,23 +107,6 @@ def test_the_log_of_steps_forgets_what_is_done_again(tmp_path: Path) -> None:
     log.write_text(log.read_text() + '{"epoch": 2, "step": 10, "loss": 9}\n{"epoch": 3, "st')
     run(tmp_path / "killed", log_every=2)
     assert logged(tmp_path / "killed", "steps") == logged(tmp_path / "whole", "steps")
-
-
-def test_another_number_of_threads_is_said_for_sums_round_otherwise(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(tmp_path, epochs=1)
-    assert "on cpu x 1 with 1 thread\n" in capsys.readouterr().err
-    torch.set_num_threads(2)
-    try:
-        run(tmp_path, epochs=2)
-        first = capsys.readouterr().err
-        run(tmp_path, epochs=3)
-        second = capsys.readouterr().err
-    finally:
-        torch.set_num_threads(1)
-    assert "this run last trained with 1 thread per process, not 2." in first
-    assert "last trained with" not in second
 
 
 def test_fresh_weights_leave_the_random_numbers_of_gpus_alone(
@@ -430,14 +398,6 @@ def test_launch_defaults_of_precision_do_not_reach_training(
     assert Accelerator(cpu=True).mixed_precision == "fp16"
     AcceleratorState._reset_state(reset_partial_state=True)
     assert make_accelerator().mixed_precision == "no"
-
-
-def test_bfloat16_that_a_gpu_only_emulates_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    def as_on_turing(including_emulation: bool = True) -> bool:
-        return including_emulation
-
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", as_on_turing)
-    assert _precision("auto", torch.device("cuda")) == "float32"
 
 
 def test_signals_on_the_only_gpu_are_found_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
