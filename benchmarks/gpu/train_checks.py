@@ -21,7 +21,14 @@ from benchmarks.gpu.train_data import Sizes, model_shape, paper_config, train_in
 from ecgpipe.config.train import AugmentConfig, TrainConfig
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
-from ecgpipe.train_ecg.data.counter_random import integers, normal, record_keys, uniform
+from ecgpipe.train_ecg.data.counter_random import (
+    counters,
+    hashes,
+    integers,
+    normal_pairs,
+    record_keys,
+    uniform,
+)
 from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.loop.accelerator import make_accelerator
 from ecgpipe.train_ecg.loop.schedule import learning_rate
@@ -226,9 +233,10 @@ def _resumed(sizes: Sizes, limit: float) -> Iterator[Check]:
 
 def _random_numbers(device: torch.device) -> Iterator[Check]:
     def drawn(where: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        keys = record_keys(7, torch.tensor(3, device=where), torch.arange(999, device=where), 5)
-        some = uniform(keys, 101), integers(keys, -5, 1000), normal(keys, 101)
-        return some[0].cpu(), some[1].cpu(), some[2].cpu()
+        keys = record_keys(7, 3, torch.arange(999, device=where), 5)
+        bits = hashes(keys[:, None] + counters(101, where))
+        normal = torch.cat(normal_pairs(bits, uniform(bits)))
+        return uniform(bits).cpu(), integers(bits, -5, 1000).cpu(), normal.cpu()
 
     here, there = drawn(torch.device("cpu")), drawn(device)
     unequal = sum(

@@ -16,11 +16,12 @@ import torch
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 _FACTOR_1 = 0xBF58476D1CE4E5B9 - 2**64
 _FACTOR_2 = 0x94D049BB133111EB - 2**64
+# Tensors, since a whole number times a Python number has torch's default dtype.
+_STEP = torch.tensor(2.0**-24, dtype=torch.float32)
+_STEP_OF_TURN = torch.tensor(2 * torch.pi * 2.0**-24, dtype=torch.float32)
 
 
-def record_keys(
-    seed: int, epoch: int | torch.Tensor, records_B: torch.Tensor, stream: int
-) -> torch.Tensor:
+def record_keys(seed: int, epoch: int, records_B: torch.Tensor, stream: int) -> torch.Tensor:
     """(B,) int64: the key of each record's sequence.
 
     Args:
@@ -35,29 +36,38 @@ def record_keys(
     return _mix(keys_B ^ _mix(records_B + _GOLDEN))
 
 
-def hashes(keys_B: torch.Tensor, n: int) -> torch.Tensor:
-    """(B, n) int64 of 64 random bits each: the first n outputs of splitmix64 seeded with a key."""
-    counter_n = torch.arange(1, n + 1, device=keys_B.device)
-    return _mix(keys_B[:, None] + counter_n * _GOLDEN)
+def counters(n: int, device: torch.device | None = None) -> torch.Tensor:
+    """(n,) int64: what is added to a key for the first n places of its sequence."""
+    return torch.arange(1, n + 1, device=device) * _GOLDEN
 
 
-def uniform(keys_B: torch.Tensor, n: int) -> torch.Tensor:
-    """(B, n) float32, at least 0 and below 1, in steps of 2^-24."""
-    return _fraction(hashes(keys_B, n), 40)
+def hashes(starts: torch.Tensor) -> torch.Tensor:
+    """int64 of 64 random bits each, from keys plus `counters`: the outputs of splitmix64."""
+    return _mix(starts)
 
 
-def integers(keys_B: torch.Tensor, least: int, most: int) -> torch.Tensor:
-    """(B,) int64 from `least` to `most`, both included, which are less than 2^31 apart."""
-    bits_B = _shift_right(hashes(keys_B, 1)[:, 0], 32)
-    return least + _shift_right(bits_B * (most - least + 1), 32)
+def uniform(bits: torch.Tensor) -> torch.Tensor:
+    """At least 0 and below 1, in steps of 2^-24, from `hashes`; float32."""
+    return _fraction(bits, 40, _STEP)
 
 
-def normal(keys_B: torch.Tensor, n: int) -> torch.Tensor:
-    """(B, n) float32 of mean 0 and standard deviation 1, none beyond 5.8 (Box and Muller 1958)."""
-    bits = hashes(keys_B, (n + 1) // 2)
-    radius = (-2 * (1 - _fraction(bits, 40)).log()).sqrt_()  # 1 - u is never 0
-    angle = _fraction(bits, 8).mul_(2 * torch.pi)
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :n]
+def normal_pairs(bits: torch.Tensor, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two float32 of mean 0 and standard deviation 1 from each hash, none beyond 5.8.
+
+    Args:
+        bits: from `hashes`.
+        uniform: of the same bits.
+
+    Source: Box and Muller 1958.
+    """
+    radius = (1 - uniform).log_().mul_(-2).sqrt_()  # 1 - u is never 0
+    angle = _fraction(bits, 8, _STEP_OF_TURN)
+    return radius * angle.cos(), radius * angle.sin()
+
+
+def integers(bits: torch.Tensor, least: int, most: int) -> torch.Tensor:
+    """int64 from `least` to `most`, both included and less than 2^31 apart, from `hashes`."""
+    return least + (_shift_right(bits, 32) * (most - least + 1) >> 32)
 
 
 def _mix(bits: torch.Tensor) -> torch.Tensor:
@@ -72,6 +82,6 @@ def _shift_right(bits: torch.Tensor, places: int) -> torch.Tensor:
     return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
-def _fraction(bits: torch.Tensor, place: int) -> torch.Tensor:
-    """24 bits from `place` on as a fraction of 1; exact in float32."""
-    return ((bits >> place) & 0xFFFFFF).float().mul_(2.0**-24)
+def _fraction(bits: torch.Tensor, place: int, step: torch.Tensor) -> torch.Tensor:
+    """24 bits from `place` on as so many steps, float32; exact in steps of 2^-24."""
+    return ((bits >> place) & 0xFFFFFF) * step

@@ -22,13 +22,13 @@ def to_millivolts(
 def normalise(
     signal_mv_BLS: torch.Tensor, known_BLS: torch.Tensor, normalisation: str
 ) -> torch.Tensor:
-    """The encoder's input (B, L, S); a sample without a reading is 0 after scaling.
+    """The encoder's input (B, L, S); a sample without a reading is 0, before and after.
 
     fixed: millivolts. record: z-score over all leads together, so that ratios between leads stay.
     """
     if normalisation == "record":
-        signal_mv_BLS = _z_score(signal_mv_BLS, known_BLS)
-    return torch.where(known_BLS, signal_mv_BLS, 0.0)
+        return torch.where(known_BLS, _z_score(signal_mv_BLS, known_BLS), 0.0)
+    return signal_mv_BLS
 
 
 def to_model_input(

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import torch
+from torch import nn
 
 from ecgpipe.train_ecg.encoders.cnn1d import cnn1d
-from ecgpipe.train_ecg.encoders.layers import Norm
+from ecgpipe.train_ecg.encoders.layers import Norm, keep_channels_last
 from ecgpipe.train_ecg.encoders.resnet1d import resnet1d18, resnet1d34, resnet1d50
 from ecgpipe.train_ecg.encoders.vit1d import vit1d_tiny
 
@@ -44,8 +45,11 @@ def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str
     `TrainConfig` has refused a pooling or norm that the encoder does not have.
     """
     kind: Norm = "group" if norm == "group" else "batch"
-    if name in _RESNETS:
-        return cast(Encoder, _RESNETS[name](n_leads, norm=kind, pooling=pooling))
+    if name == "vit1d":
+        return cast(Encoder, vit1d_tiny(n_leads, patch=max(1, round(_PATCH_S * rate_hz))))
     if name == "cnn1d":
-        return cast(Encoder, cnn1d(n_leads, norm=kind))
-    return cast(Encoder, vit1d_tiny(n_leads, patch=max(1, round(_PATCH_S * rate_hz))))
+        encoder: nn.Module = cnn1d(n_leads, norm=kind)
+    else:
+        encoder = _RESNETS[name](n_leads, norm=kind, pooling=pooling)
+    keep_channels_last(encoder)
+    return cast(Encoder, encoder)

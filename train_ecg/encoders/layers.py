@@ -3,9 +3,9 @@
 Owns the memory layout: a signal is an image of height 1 whose channels are contiguous
 (channels-last). On a CPU that makes ResNet1d-18 1.1 times as fast in float32 as one-dimensional
 convolutions, and 1.2 to 1.4 times in bfloat16 (docs/lab-log.md); on GPUs bfloat16 convolutions and
-batch norm have kernels for it. Weights keep one-dimensional shapes, so readers of a model need not
-know. B = batch, C = channels, O and I = channels out and in, K = kernel width, S = samples or
-places in time; 1 = the height.
+batch norm have kernels for it. Weights keep one-dimensional shapes, and are contiguous in files, so
+readers of a model need not know. B = batch, C = channels, O and I = channels out and in, K = kernel
+width, S = samples or places in time; 1 = the height.
 """
 
 from typing import Literal
@@ -30,6 +30,19 @@ class Convolution(nn.Conv1d):
         """(B, channels_in, 1, S) to (B, channels_out, 1, ceil(S / stride))."""
         kernel_OI1K, step, padding = self.weight.unsqueeze(2), self.stride[0], int(self.padding[0])
         return functional.conv2d(image_BC1S, kernel_OI1K, None, (1, step), (0, padding))
+
+
+@torch.no_grad()
+def keep_channels_last(encoder: nn.Module) -> None:
+    """Lay the weights of all convolutions out as they are used: (O, I, K) with I contiguous.
+
+    Otherwise every step permutes each weight on its way in and each gradient on its way out. Called
+    once the weights have their first values, since random numbers are filled in in memory order.
+    """
+    for module in encoder.modules():
+        if isinstance(module, Convolution):
+            weight_OIK = module.weight
+            weight_OIK.data = weight_OIK.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def as_image(signal_BCS: torch.Tensor) -> torch.Tensor:

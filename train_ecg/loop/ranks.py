@@ -31,9 +31,12 @@ class Ranks:
 
     def broadcast(self, tensors: Iterable[torch.Tensor]) -> None:
         """Overwrite each tensor with the first process's."""
-        if self.world > 1:
-            for tensor in tensors:
-                distributed.broadcast(tensor, 0)
+        if self.world == 1:
+            return
+        for tensor in tensors:
+            whole = tensor.contiguous()  # kernels are not, and what is sent must be
+            distributed.broadcast(whole, 0)
+            tensor.copy_(whole)
 
     def gather(self, rows_b: torch.Tensor) -> torch.Tensor:
         """(B, ...) of all processes from this one's (b, ...), with gradient."""

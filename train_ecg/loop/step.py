@@ -16,7 +16,7 @@ from torch.optim import AdamW
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import EcgpipeError
-from ecgpipe.train_ecg.data.augmentation import augment
+from ecgpipe.train_ecg.data.augmentation import Augmentation
 from ecgpipe.train_ecg.data.inputs import normalise, to_millivolts
 from ecgpipe.train_ecg.loop.arithmetic import choose_arithmetic
 from ecgpipe.train_ecg.loop.ranks import Ranks
@@ -59,9 +59,15 @@ class Step:
         self.device = device
         self.ranks = ranks
         self.own_rows = ranks.own_rows(config.global_batch_size)
-        self._config = config
-        # On the device: a captured graph would keep a Python number for ever.
-        self._epoch = torch.zeros((), dtype=torch.int64, device=device)
+        self._augmentation = Augmentation(
+            config.augment,
+            config.seed,
+            objective.n_records,
+            model.shape.n_leads,
+            model.shape.samples,
+            model.shape.rate_hz,
+            device,
+        )
         self._max_norm = config.max_gradient_norm or float("inf")
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if config.compile:
@@ -69,7 +75,7 @@ class Step:
 
     def begin_epoch(self, epoch: int) -> None:
         """Draw each record's text and augmentation for this epoch, counted from 0."""
-        self._epoch.fill_(epoch)
+        self._augmentation.begin_epoch(epoch)
         self.objective.draw(epoch)
 
     def __call__(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
@@ -91,15 +97,7 @@ class Step:
     def inputs(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
         """The encoder's input for a batch: augmented and normalised, float (b, L, S)."""
         signal_mv, known = to_millivolts(signal_bLS, self.model.dtype)
-        signal_mv, known = augment(
-            signal_mv,
-            known,
-            places_B[self.own_rows],
-            self._config.seed,
-            self._epoch,
-            self.model.shape.rate_hz,
-            self._config.augment,
-        )
+        signal_mv, known = self._augmentation(signal_mv, known, places_B[self.own_rows])
         return normalise(signal_mv, known, self.model.shape.normalisation)
 
     def forward(self, input_bLS: torch.Tensor, places_B: torch.Tensor) -> ForwardResult:
@@ -277,4 +275,6 @@ def restore_optimizer(optimizer: AdamW, tensors: Mapping[str, torch.Tensor]) -> 
             weight = weights[place]
             if value.shape != (torch.Size() if name == "step" else weight.shape):
                 raise ValueError(f"{name} of weight {place} has the shape {tuple(value.shape)}")
+            if name != "step":  # a fused step wants the weight's own strides
+                kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

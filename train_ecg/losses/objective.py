@@ -73,6 +73,11 @@ class Objective:
             counts_F = torch.from_numpy(texts.counts())
             self._positive_weight_F = positive_weights(counts_F, len(texts.texts_NK)).to(device)
 
+    @property
+    def n_records(self) -> int:
+        """N."""
+        return len(self._texts_NK)
+
     def draw(self, epoch: int) -> None:
         """Draw the text of each record for this epoch, counted from 0."""
         drawn_N = draw_texts(self._texts_NK_host, self._config.seed, epoch)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from ecgpipe.train_ecg.encoders.build import build_encoder
 from ecgpipe.train_ecg.encoders.cnn1d import cnn1d
 from ecgpipe.train_ecg.encoders.layers import Convolution, as_image, max_pool, mean_over_time
 from ecgpipe.train_ecg.encoders.resnet1d import resnet1d18, resnet1d50
@@ -18,6 +19,23 @@ SIGNALS = [(3, 5, 50), (1, 5, 33), (2, 1, 17), (2, 5, 1)]
 
 def signal_of(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ["resnet1d18", "cnn1d"])
+@pytest.mark.parametrize("half", [False, True])
+def test_kernels_and_their_gradients_lie_in_memory_as_convolutions_use_them(
+    name: str, half: bool
+) -> None:
+    """Otherwise each step turns every one of them both ways."""
+    encoder = cast(nn.Module, build_encoder(name, 12, 100, "mean", "batch"))
+    with torch.autocast("cpu", torch.bfloat16, half):
+        encoder(torch.randn(4, 12, 200)).sum().backward()
+    kernels = [module.weight for module in encoder.modules() if isinstance(module, Convolution)]
+    assert len(kernels) > 4
+    for kernel_OIK in kernels:
+        assert kernel_OIK.grad is not None
+        for each_OIK in (kernel_OIK, kernel_OIK.grad):
+            assert each_OIK.unsqueeze(2).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("shape", SIGNALS)

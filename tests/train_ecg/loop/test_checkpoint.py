@@ -23,6 +23,7 @@ from ecgpipe.train_ecg.loop.step import make_optimizer, optimizer_tensors, resto
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model, read_card, save_model
 from ecgpipe.train_ecg.two_towers import initialised
 
+CPU = torch.device("cpu")
 SHAPE = dataclasses.replace(toy_training.SHAPE, samples=100, text_width=6, projection_dim=4)
 
 
@@ -110,6 +111,40 @@ def test_an_optimiser_of_another_model_is_refused_before_it_writes_beyond_its_me
     for change in ({name: kept[name][:1]}, {"999/step": torch.tensor(1.0)}):
         with pytest.raises((ValueError, IndexError)):
             restore_optimizer(optimizer, {**kept, **change})
+
+
+def test_an_optimiser_restored_from_a_file_goes_on_as_one_that_never_stopped(
+    tmp_path: Path,
+) -> None:
+    """Files hold kernels in another order than memory, and a fused step takes no other strides."""
+    whole, restored = initialised(SHAPE, 0), initialised(SHAPE, 0)
+    optimizers = [make_optimizer(model, TrainConfig(), CPU) for model in (whole, restored)]
+
+    def take(number: int, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        for weight in (whole, restored)[number].parameters():
+            weight.grad = torch.empty_like(weight).copy_(
+                torch.randn(weight.shape, generator=random)
+            )
+        optimizers[number].step()
+
+    take(0, 1)
+    save_checkpoint(
+        tmp_path,
+        1,
+        {"model": whole.state_dict(), "optimizer": optimizer_tensors(optimizers[0])},
+        {"run_key": "k", "best_step": 0},
+    )
+    found = read_checkpoint(tmp_path / "step-00000001")
+    assert all(tensor.is_contiguous() for tensor in found.tensors("model").values())
+    restored.load_state_dict(found.tensors("model"))
+    restore_optimizer(optimizers[1], found.tensors("optimizer"))
+    for weight, state in optimizers[1].state.items():
+        assert state["exp_avg"].stride() == state["exp_avg_sq"].stride() == weight.stride()
+    take(0, 2)
+    take(1, 2)
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(restored.state_dict()[name], weight), name
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rubbish(
