@@ -30,6 +30,8 @@ from ecgpipe.train_ecg.data.inputs import to_model_input
 from ecgpipe.train_ecg.data.pairing import epoch_batches
 from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.loop.accelerator import make_accelerator
+from ecgpipe.train_ecg.loop.arithmetic import choose_arithmetic
+from ecgpipe.train_ecg.loop.ranks import Ranks
 from ecgpipe.train_ecg.loop.step import make_optimizer, step_for
 from ecgpipe.train_ecg.loop.training import TrainingData, set_up
 from ecgpipe.train_ecg.losses.objective import RecordTexts
@@ -118,10 +120,12 @@ def bare_step(config: TrainConfig, data: TrainingData) -> TakeStep:
     inputs = to_model_input(signal, shape.normalisation)
     texts = torch.randn(config.global_batch_size, TEXT_WIDTH)
     own = torch.arange(config.global_batch_size)
+    half = precision_of(config) == "bfloat16"
 
     def take() -> None:
         optimizer.zero_grad(set_to_none=True)
-        ecg, text, scale, _ = model(inputs, texts)
+        with torch.autocast("cpu", torch.bfloat16, half, cache_enabled=False):
+            ecg, text, scale, _ = model(inputs, texts)
         logits = scale * ecg @ text.T
         entropy = torch.nn.functional.cross_entropy
         loss = (entropy(logits, own) + entropy(logits.T, own)) / 2
@@ -129,6 +133,11 @@ def bare_step(config: TrainConfig, data: TrainingData) -> TakeStep:
         optimizer.step()
 
     return take
+
+
+def precision_of(config: TrainConfig) -> str | None:
+    """In which precision the engine computes here."""
+    return choose_arithmetic(config.precision, torch.device("cpu"), Ranks()).precision
 
 
 def bert_forward(batch: int, tokens_a_text: int) -> TakeStep:
@@ -165,11 +174,12 @@ def compare(folder: Path, options: argparse.Namespace, bert: TakeStep) -> None:
     store = make_store(folder / "store", options.records, samples)
     data = training_data(store)
     accelerator = make_accelerator()
-    config = paper_config("sentence", 32)
-    steps = {"bare": bare_step(config, data)} | {
-        place: engine_step(paper_config("sentence", 32, placement=place), data, accelerator)
-        for place in ("memory", "stream")
-    }
+    precision = options.precision
+    config = paper_config("sentence", 32, precision=precision)
+    steps = {"bare": bare_step(config, data)}
+    for place in ("memory", "stream"):
+        placed = paper_config("sentence", 32, placement=place, precision=precision)
+        steps[place] = engine_step(placed, data, accelerator)
     found = timed(steps | {"bert": bert}, options.rounds, options.each)
     peer = found["bare"] + found["bert"]
     rows = [
@@ -179,7 +189,8 @@ def compare(folder: Path, options: argparse.Namespace, bert: TakeStep) -> None:
         ["bare loop and BERT in every step", peer, found["bare"] / peer],
     ]
     shown = [[str(name), f"{1000 * s:,.0f}", f"{32 / s:,.1f}", f"{r:.2f}"] for name, s, r in rows]
-    print(f"12 x {samples}, batch 32, ResNet1d-18, float32, {torch.get_num_threads()} threads")
+    how = f"{precision_of(config)}, {torch.get_num_threads()} threads"
+    print(f"12 x {samples}, batch 32, ResNet1d-18, {how}")
     print(table(["a step", "ms", "ECGs/s", "of the bare loop"], shown))
     for place in ("memory", "stream"):
         print(verdict(f"engine, {place}, to the bare loop", found["bare"] / found[place], 0.95))
@@ -240,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--window", type=int, default=100, help="Samples in the second part.")
     parser.add_argument("--blocks", type=int, default=25, help="Rounds of the second part.")
     parser.add_argument("--only-scaling", action="store_true", help="Leave out the first part.")
+    parser.add_argument("--precision", default="auto", help="Of both loops; BERT's is float32.")
     parser.add_argument("--miniature", action="store_true", help="Small and soon done, for CI.")
     options = parser.parse_args(arguments)
     if options.miniature:

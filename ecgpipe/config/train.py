@@ -147,7 +147,8 @@ class TrainConfig(Settings):
     seed: int = 0
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the encoder. auto: bfloat16 on a GPU that supports it, else float32."""
+    """Precision of the encoder in training. auto: bfloat16 on a GPU that supports it, and on a CPU
+    with amx_bf16 or avx512_bf16; else float32. A run keeps it on another machine."""
 
     placement: PlacementSetting = "auto"
     """Where training signals are kept. device: all on the GPU; memory: all in main memory; stream:
