@@ -116,6 +116,14 @@ def test_the_training_benchmark_runs_on_a_cpu_and_its_checks_hold(tmp_path: Path
     assert written.with_suffix(".md").read_text(encoding="utf-8").startswith("# Training on a GPU")
 
 
+def test_choices_for_a_gpus_step_run_on_a_cpu_and_each_is_compared() -> None:
+    rows = [line.split("|")[1:] for line in printed("gpu.step_choices").splitlines()]
+    found = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows if len(row) > 4}
+    assert {"as it is", "cudnn.benchmark", "16 leads", "cudnn.benchmark + 16 leads"} <= set(found)
+    assert found["as it is"][2] == "1.00"
+    assert all(float(found[name][2]) > 0 for name in ("cudnn.benchmark", "16 leads"))
+
+
 def test_what_fails_on_a_gpu_does_not_cost_what_was_measured() -> None:
     def measure(n: int) -> Iterator[int]:
         yield n
