@@ -1,5 +1,6 @@
 """Settings of `data:`: the sources of recordings, and how each signal is prepared."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -7,13 +8,54 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ecgpipe.config.settings import Seed, Settings, need
+from ecgpipe.config.source_names import distinct_names
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PtbxlSource(Settings):
+class SourceSettings(Settings):
+    """What every kind of source has."""
+
+    kind: str
+
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """What it is called in messages, in lists and in eval.sources. Null: its kind, or a table's
+    file without the ending; where two are alike, with the folder: 2023/records."""
+
+    def __post_init__(self) -> None:
+        name = self.name or "-"
+        need(
+            name.isprintable() and name == name.strip(),
+            f"name must be one line of text without spaces around it, not {name!r}",
+        )
+
+    @property
+    def called(self) -> str:
+        """Its name."""
+        return self.name or self.kind
+
+    @property
+    def location(self) -> Path:
+        """The file or folder it is read from."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFolder(SourceSettings):
+    """A data set that is one folder."""
+
+    root: Path
+
+    @property
+    def location(self) -> Path:
+        """Its folder."""
+        return self.root
+
+
+@dataclass(frozen=True, kw_only=True)
+class PtbxlSource(SourceFolder):
     """The PTB-XL data set as published on PhysioNet."""
 
     kind: Literal["ptbxl"]
@@ -34,7 +76,7 @@ class PtbxlSource(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableSource(Settings):
+class TableSource(SourceSettings):
     """A hospital's own table: one row per ECG."""
 
     kind: Literal["table"]
@@ -50,6 +92,16 @@ class TableSource(Settings):
     """Column with train, val or test. Null: `split` if the table has it, else drawn by patient, by
     data.split."""
 
+    @property
+    def called(self) -> str:
+        """Its name, or the table's."""
+        return self.name or self.table.stem
+
+    @property
+    def location(self) -> Path:
+        """The table."""
+        return self.table
+
 
 CincDatabase = Literal[
     "cpsc2018", "cpsc2018-extra", "incart", "ptb", "ptb-xl", "georgia", "chapman-ningbo"
@@ -57,7 +109,7 @@ CincDatabase = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cinc2021Source(Settings):
+class Cinc2021Source(SourceFolder):
     """The training set of the PhysioNet/CinC Challenge 2021: records with SNOMED CT codes."""
 
     kind: Literal["cinc2021"]
@@ -79,7 +131,7 @@ class Cinc2021Source(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MitbihSource(Settings):
+class MitbihSource(SourceFolder):
     """The MIT-BIH Arrhythmia Database: windows of half-hour recordings, each centred on a beat."""
 
     kind: Literal["mitbih"]
@@ -117,7 +169,7 @@ class MitbihSource(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MimicIvEcgSource(Settings):
+class MimicIvEcgSource(SourceFolder):
     """MIMIC-IV-ECG: 800,000 ECGs with the machine's own report; set text.source to report."""
 
     kind: Literal["mimic-iv-ecg"]
@@ -216,3 +268,17 @@ class DataConfig(WindowConfig):
             f"min_leads is {self.min_leads}, but the recordings of a source of kind mitbih have two"
             " leads, so all would be rejected: set min_leads to 2",
         )
+        self._name_sources()
+
+    def _name_sources(self) -> None:
+        """Name those whose names would be alike, while paths are still as they were written."""
+        names = distinct_names(
+            [source.name is not None for source in self.sources],
+            [source.called for source in self.sources],
+            [source.location.parent.parts for source in self.sources],
+        )
+        sources = tuple(
+            source if source.called == name else dataclasses.replace(source, name=name)
+            for source, name in zip(self.sources, names, strict=True)
+        )
+        object.__setattr__(self, "sources", sources)  # how a frozen dataclass completes itself

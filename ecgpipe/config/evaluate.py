@@ -28,7 +28,7 @@ class EvalConfig(Settings):
     split: Literal["train", "val", "test"] = "test"
 
     sources: tuple[str, ...] | None = None
-    """Score only ECGs of these sources: their kind, or a table's file name. Null: all."""
+    """Score only ECGs of these sources, by their names. Null: all."""
 
     candidates: Literal["occurring", "taxonomy"] = "occurring"
     """Which findings compete: those that occur in the prepared records, or the whole taxonomy."""

@@ -1,5 +1,6 @@
 """One experiment, complete: all blocks of pipeline.yaml."""
 
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class PipelineConfig(Settings):
             f"name must be a plain folder name, not {self.name!r}",
         )
         need(len(self.name.encode()) <= 200, "name must be at most 200 bytes long")
+        self._check_scored_sources()
         augment = self.train.augment
         need(
             augment.mains_mv == 0 or self.data.rate_hz > 120,
@@ -53,3 +55,15 @@ class PipelineConfig(Settings):
             f"train.augment.crop_s {augment.crop_s} is longer than data.duration_s"
             f" {self.data.duration_s}",
         )
+
+    def _check_scored_sources(self) -> None:
+        """Refuse a name in eval.sources that no source has, before hours of work."""
+        known = [source.called for source in self.data.sources]
+        for name in self.eval.sources or ():
+            near = difflib.get_close_matches(name, known, 1)
+            need(
+                name in known,
+                f"eval.sources names {name!r}, which is no source."
+                + (f" Did you mean {near[0]!r}?" if near else "")
+                + f" The names are: {', '.join(known)}",
+            )

@@ -105,14 +105,14 @@ class Experiment:
         """The records to score: those of eval.split and eval.sources.
 
         Raises:
-            SourceError: eval.sources names a source without records.
+            SourceError: eval.sources names a source of which no record could be prepared.
         """
         wanted = self.config.eval.sources
         found = {record.source for record in self.records.records}
         if unknown := set(wanted or ()) - found:
             raise SourceError(
-                f"eval.sources names {', '.join(sorted(unknown))}, but the prepared records come"
-                f" from {', '.join(sorted(found))}."
+                f"eval.sources names {', '.join(sorted(unknown))}, of which no record could be"
+                f" prepared. There are records of {', '.join(sorted(found))}."
             )
         return self.records.of_split(self.config.eval.split).of_sources(wanted)
 

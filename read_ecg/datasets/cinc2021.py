@@ -60,7 +60,13 @@ def read_cinc2021(source: Cinc2021Source) -> SourceRows:
     """
     headers = cinc2021_headers(source)
     rows = (_row(header, source) for header in headers)
-    return SourceRows(name="cinc2021", root=source.root, table=source.root, rows=RowTable.of(rows))
+    return SourceRows(
+        name=source.called,
+        kind=source.kind,
+        root=source.root,
+        table=source.root,
+        rows=RowTable.of(rows),
+    )
 
 
 def cinc2021_headers(source: Cinc2021Source) -> list[Path]:
@@ -105,7 +111,7 @@ def _row(header: Path, source: Cinc2021Source) -> SourceRow:
         age=parse_number(said.get("age", "")),
         sex=_SEX.get(said.get("sex", "").casefold()),
         site=database,
-        place=f"{name}.hea",
+        place=f"{name} of {source.called}",
     )
 
 

@@ -8,7 +8,6 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from ecgpipe.config.data import TableSource
 from ecgpipe.errors import SourceError
@@ -45,26 +44,28 @@ def read_hospital_table(
         require_columns(source.table, rows, (source.split_column,))
     column = source.split_column or "split"
     return SourceRows(
-        name=source.table.name,
+        name=source.called,
+        kind=source.kind,
         root=source.root or source.table.parent,
         table=source.table,
-        rows=RowTable.of(_rows(rows, source.table, column, bad_rows)),
+        rows=RowTable.of(_rows(rows, source, column, bad_rows)),
     )
 
 
 def _rows(
     rows: Iterable[NumberedRow],
-    table: Path,
+    source: TableSource,
     split_column: str,
     bad_rows: list[tuple[str, SourceError]] | None,
 ) -> Iterator[SourceRow]:
     for number, row in rows:
+        place = f"row {number} of {source.called}"
         try:
-            yield _row(row, number, table, split_column)
+            yield _row(row, place, split_column)
         except SourceError as error:
             if bad_rows is None:
                 raise
-            bad_rows.append((f"row {number} of {table.name}", error))
+            bad_rows.append((place, error))
 
 
 @functools.lru_cache(4096)  # many rows have the same findings and share one tuple
@@ -74,10 +75,9 @@ def split_findings(cell: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
-def _row(row: Row, number: int, table: Path, split_column: str) -> SourceRow:
-    place = f"row {number} of {table.name}"
+def _row(row: Row, place: str, split_column: str) -> SourceRow:
     if not row["record_id"]:
-        raise SourceError(f"The table {table}, row {number}, has no record_id.")
+        raise SourceError(f"{place} has no record_id.")
     split = row.get(split_column, "")
     return SourceRow(
         record_id=row["record_id"],

@@ -36,14 +36,16 @@ def read_mimic_iv_ecg(source: MimicIvEcgSource) -> SourceRows:
             findings=(),
             report=reports.take(study),
             recorded_at=time or None,
-            place=f"row {number} of {records.name}",
+            place=f"row {number} of {source.called}",
         )
         for number, (subject, study, time, path) in _columns(records, columns)
     )
     reports.finish()
     if not rows:
         raise SourceError(f"The table {records} has no rows.")
-    return SourceRows(name="mimic-iv-ecg", root=source.root, table=records, rows=rows)
+    return SourceRows(
+        name=source.called, kind=source.kind, root=source.root, table=records, rows=rows
+    )
 
 
 def mimic_iv_ecg_tables(source: MimicIvEcgSource) -> list[Path]:

@@ -98,7 +98,8 @@ def read_mitbih(source: MitbihSource) -> SourceRows:
             " data.sources.N.classes."
         )
     return SourceRows(
-        name="mitbih",
+        name=source.called,
+        kind=source.kind,
         root=source.root,
         table=source.root,
         rows=rows,
@@ -173,7 +174,7 @@ def _rows(record: str, source: MitbihSource) -> Iterator[SourceRow]:
             split=_split(record, source),
             start_s=(sample - half) / _RATE_HZ,
             length_s=source.window_s,
-            place=f"the beat at sample {sample:,} of {record}",
+            place=f"the beat at sample {sample:,} of {record} of {source.called}",
         )
 
 

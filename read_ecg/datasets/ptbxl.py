@@ -35,7 +35,8 @@ def read_ptbxl(source: PtbxlSource) -> SourceRows:
         wanted.append(source.split_column)
     require_columns(table, rows, wanted)
     return SourceRows(
-        name="ptbxl",
+        name=source.called,
+        kind=source.kind,
         root=source.root,
         table=table,
         rows=RowTable.of(_row(row, number, source) for number, row in rows),
@@ -43,7 +44,7 @@ def read_ptbxl(source: PtbxlSource) -> SourceRows:
 
 
 def _row(row: Row, number: int, source: PtbxlSource) -> SourceRow:
-    place = f"row {number} of ptbxl_database.csv"
+    place = f"row {number} of {source.called}"
     patient = row["patient_id"].removesuffix(".0")
     return SourceRow(
         record_id=_record_id(row["ecg_id"], place),

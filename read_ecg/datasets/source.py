@@ -50,7 +50,7 @@ class SourceRow:
     site: str | None = None
     recorded_at: str | None = None
     place: str = ""
-    """The place of the row, for messages: 'row 17 of records.csv'."""
+    """The place of the row, for messages, with the source's name: 'row 17 of records'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,10 @@ class SourceRows:
     """All rows of one source."""
 
     name: str
-    """Short, for messages and the records table."""
+    """What the source is called, in messages and the records table."""
+
+    kind: str
+    """Which adapter read it."""
 
     root: Path
     table: Path

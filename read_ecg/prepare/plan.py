@@ -164,5 +164,5 @@ def _line(row: SourceRow, source: SourceRows) -> str:
     if row.start_s is not None:
         line += f"\0{row.start_s!r}\0{row.length_s!r}"
     if source.read is not None:
-        line += f"\0{source.name}"
+        line += f"\0{source.kind}"
     return f"{line}\n"

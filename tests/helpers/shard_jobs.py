@@ -22,7 +22,7 @@ def jobs(store: Path, root: Path) -> tuple[SignalStoreWriter, list[ShardJob]]:
         store, record_ids=ids, leads=LEADS, samples=CONFIG.samples, attributes={"digest": "d"}
     )
     config = dataclasses.replace(CONFIG)
-    source = SourceRows(name="t.csv", root=root, table=root / "t.csv", rows=())
+    source = SourceRows(name="t", kind="table", root=root, table=root / "t.csv", rows=())
     planned = [
         Planned(
             SourceRow(record_id=name, patient_id=name, path=f"r{number % 16}", findings=()), source

@@ -42,7 +42,7 @@ class Clinic:
         )
 
     def place(self, number: int) -> str:
-        return f"row {number + 2} of records.csv"
+        return f"row {number + 2} of records"
 
     def file(self, number: int, suffix: str) -> Path:
         return self.folder / "data" / f"{self.rows[number]['path']}{suffix}"
@@ -247,7 +247,7 @@ def test_a_bad_row_hides_no_other_problem_of_its_table(clinic: Clinic) -> None:
     clinic.rows[4]["record_id"] = ""
     clinic.edit_header(2, "1000(0)/mV", "1(0)/mV")
     result, summary = clinic.check()
-    assert "2 rows: cannot be read from records.csv" in result.stdout
+    assert "2 rows: cannot be read from records" in result.stdout
     assert "山田" not in result.stdout
     assert {"bad rows", "units"} <= set(kinds(summary))
 

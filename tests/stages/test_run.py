@@ -230,12 +230,22 @@ def test_a_second_language_is_scored_without_training_again(
 def test_only_the_chosen_sources_are_scored_and_an_unknown_one_is_refused(
     experiment: Experiment,
 ) -> None:
-    assert worked(experiment.did("--set", "eval.sources=[records.csv]")) == ["eval"]
-    code, _, err = experiment.run("eval", "--set", "eval.sources=[mitbih]")
-    assert code == 1
-    assert "eval.sources names mitbih, but the prepared records come from records.csv" in " ".join(
-        err.split()
-    )
+    assert worked(experiment.did("--set", "eval.sources=[records]")) == ["eval"]
+    for command in ("eval", "check", "run"):
+        code, _, err = experiment.run(command, "--set", "eval.sources=[record]")
+        assert code == 2
+        told = " ".join(err.split())
+        assert "eval.sources names 'record', which is no source. Did you mean 'records'?" in told
+
+
+def test_a_source_of_another_name_is_prepared_again_but_not_trained_again(
+    experiment: Experiment,
+) -> None:
+    renamed = ("--set", "data.sources.0.name=外来 2024", "--set", "eval.sources=[外来 2024]")
+    stores = list((experiment.folder / "work" / "signals").iterdir())
+    assert worked(experiment.did(*renamed)) == ["prepare", "eval"]
+    assert list((experiment.folder / "work" / "signals").iterdir()) == stores
+    assert worked(experiment.did(*renamed)) == []
 
 
 def test_a_model_can_be_trained_on_reports(fresh: Experiment, tmp_path: Path) -> None:

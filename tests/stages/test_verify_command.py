@@ -54,7 +54,7 @@ def test_one_bad_record_in_a_thousand_does_not_stop_prepare(
     (listed,) = (folder / "work" / "records").glob("*.rejected.csv")
     head, row = listed.read_text(encoding="utf-8-sig").splitlines()
     assert head == "record_id,place,reason,message"
-    assert row.startswith("id0617,row 619 of t.csv,truncated,bad.dat holds 41 of the 500 samples")
+    assert row.startswith("id0617,row 619 of t,truncated,bad.dat holds 41 of the 500 samples")
 
 
 def test_verify_accepts_undamaged_data(hospital: Path) -> None:

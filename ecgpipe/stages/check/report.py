@@ -40,7 +40,7 @@ class Example:
     """One place where a problem was found."""
 
     place: str
-    """'row 17 of records.csv', or a name that ships with the project."""
+    """'row 17 of records', or a name that ships with the project."""
 
     detail: str = ""
     """What was found here. It is shown, so it holds no id and no text of a patient."""

@@ -463,7 +463,8 @@ def test_another_window_of_the_same_recording_is_another_plan(tmp_path: Path) ->
     def plan_hash(**settings: Any) -> str:
         from ecgpipe.read_ecg.datasets.source import SourceRows
 
-        source = SourceRows(name="x", root=tmp_path, table=tmp_path, rows=(row(**settings),))
+        rows = (row(**settings),)
+        source = SourceRows(name="x", kind="x", root=tmp_path, table=tmp_path, rows=rows)
         return Plan([(source, ["train"])]).hash()
 
     hashes = {

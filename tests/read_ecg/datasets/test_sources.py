@@ -59,7 +59,7 @@ def test_a_hospital_row_keeps_everything_it_says(tmp_path: Path) -> None:
             age=63.0,
             sex="F",
             site="tokyo",
-            place="row 2 of records.csv",
+            place="row 2 of records",
         ),
     ]
 
@@ -69,7 +69,7 @@ def test_a_hospital_row_keeps_everything_it_says(tmp_path: Path) -> None:
     [
         ("record_id,path,findings\na,b,c\n", "no column patient_id"),
         ("record_id,patient_id,path\na,b,c\n", "no text to train on"),
-        ("record_id,patient_id,path,findings\n,p,x,y\n", "row 2, has no record_id"),
+        ("record_id,patient_id,path,findings\n,p,x,y\n", "row 2 of records has no record_id"),
         ("record_id,patient_id,path,findings,split\na,p,x,y,holdout\n", "split is 'holdout'"),
     ],
 )

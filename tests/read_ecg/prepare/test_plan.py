@@ -15,6 +15,7 @@ from ecgpipe.errors import SourceError
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
+from ecgpipe.read_ecg.formats.recording import read_recording
 from ecgpipe.read_ecg.prepare.plan import Plan, read_plan
 from ecgpipe.read_ecg.prepare.record_rows import RecordRows
 
@@ -51,7 +52,8 @@ def rows(n: int, seed: int = 0) -> list[SourceRow]:
 
 
 def source(found: list[SourceRow], name: str = "x") -> SourceRows:
-    return SourceRows(name=name, root=Path("/r"), table=Path("/r/t.csv"), rows=RowTable.of(found))
+    table = RowTable.of(found)
+    return SourceRows(name=name, kind="table", root=Path("/r"), table=Path("/r/t.csv"), rows=table)
 
 
 def test_rows_come_back_as_they_were_given() -> None:
@@ -100,6 +102,25 @@ def test_of_duplicate_ids_the_first_in_the_tables_are_named() -> None:
     ]
     with pytest.raises(SourceError, match="same record_id: row 30 and row 40"):
         Plan([(source(found), ["train"] * 60)])
+
+
+def test_rows_of_two_tables_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    tables = [tmp_path / year / "records.csv" for year in ("2023", "2024")]
+    for table in tables:
+        table.parent.mkdir()
+        table.write_text("record_id,patient_id,path,findings\na,p,x,洞調律\n")
+    sources = tuple(TableSource(kind="table", table=table) for table in tables)
+    with pytest.raises(SourceError, match="row 2 of 2023/records and row 2 of 2024/records"):
+        read_plan(DataConfig(sources=sources))
+
+
+def test_a_sources_name_is_no_part_of_the_plan() -> None:
+    found = rows(20)
+    own_reader = [
+        dataclasses.replace(source(found, name), read=read_recording) for name in ("one", "two")
+    ]
+    hashes = {Plan([(each, ["train"] * 20)]).hash() for each in own_reader}
+    assert len(hashes) == 1
 
 
 def test_the_records_of_patients_in_two_splits_are_found() -> None:

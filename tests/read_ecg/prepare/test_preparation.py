@@ -142,10 +142,10 @@ def test_too_many_rejected_records_stop_the_run_after_all_were_tried(hospital: H
         hospital.prepare()
     assert "8 of 12 records were rejected" in str(caught.value)
     assert "8 missing file" in str(caught.value)
-    assert "The first is row 2 of records.csv" in str(caught.value)
+    assert "The first is row 2 of records" in str(caught.value)
     assert hospital.find() is None
     (listed,) = (hospital.folder / "work" / "records").glob("*.rejected.csv")
-    assert "'=1+1,row 2 of records.csv" in listed.read_text("utf-8-sig")  # no formula
+    assert "'=1+1,row 2 of records" in listed.read_text("utf-8-sig")  # no formula
     hospital.prepare(max_rejected_fraction=0.9)
     assert hospital.find() is not None
 
@@ -267,7 +267,7 @@ def test_two_sources_go_into_one_store(hospital: Hospital, real_data: Path) -> N
     config = DataConfig(sources=(table, ptbxl), taxonomy="findings98", max_rejected_fraction=1.0)
     plan = read_plan(config)
     assert len(plan) == 1336
-    assert {p.source.name for p in plan} == {"records.csv", "ptbxl"}
+    assert {p.source.name for p in plan} == {"records", "ptbxl"}
 
 
 def test_repaired_recordings_are_read_and_the_rest_is_not_read_again(
