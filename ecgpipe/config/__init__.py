@@ -3,13 +3,14 @@
 Owns each setting's name, meaning, default and limits, with a sentence under each. Must not know how
 a setting is used.
 
-settings   the base class of every block of settings
-data       `data:`, the sources and how each signal is prepared
-text       `text:`, the language model and the texts it reads
-train      `train:`, the encoder and how it is trained
-evaluate   `eval:`, what is scored
-cluster    `cluster:`, how the stages are queued
-presets    named sets of training settings
-pipeline   one experiment, complete
-file       pipeline.yaml -> PipelineConfig, or an error that says what to do
+settings      the base class of every block of settings
+data          `data:`, the sources and how each signal is prepared
+source_names  what a source is called, so that every name means one
+text          `text:`, the language model and the texts it reads
+train         `train:`, the encoder and how it is trained
+evaluate      `eval:`, what is scored
+cluster       `cluster:`, how the stages are queued
+presets       named sets of training settings
+pipeline      one experiment, complete
+file          pipeline.yaml -> PipelineConfig, or an error that says what to do
 """
