@@ -165,9 +165,9 @@ def losses(
         if kept == "texts":
             step.objective.draw(0)
         elif kept == "epoch":
-            step._epoch.fill_(0)
+            step.augmentation.begin_epoch(0)
         places_nB = epoch_batches(n_records, config.global_batch_size, config.seed, epoch)
-        on_device_nB = torch.from_numpy(places_nB).to(step._epoch.device)
+        on_device_nB = torch.from_numpy(places_nB).to(step.device)
         for places_B, signal_bLS in zip(on_device_nB, signals.batches(places_nB), strict=True):
             number = min(len(figures), EAGER_STEPS) if kept == "rate" else len(figures)
             step.set_learning_rate(learning_rate(config, number, len(places_nB)))

@@ -59,7 +59,7 @@ class Step:
         self.device = device
         self.ranks = ranks
         self.own_rows = ranks.own_rows(config.global_batch_size)
-        self._augmentation = Augmentation(
+        self.augmentation = Augmentation(
             config.augment,
             config.seed,
             objective.n_records,
@@ -75,7 +75,7 @@ class Step:
 
     def begin_epoch(self, epoch: int) -> None:
         """Draw each record's text and augmentation for this epoch, counted from 0."""
-        self._augmentation.begin_epoch(epoch)
+        self.augmentation.begin_epoch(epoch)
         self.objective.draw(epoch)
 
     def __call__(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ class Step:
     def inputs(self, signal_bLS: torch.Tensor, places_B: torch.Tensor) -> torch.Tensor:
         """The encoder's input for a batch: augmented and normalised, float (b, L, S)."""
         signal_mv, known = to_millivolts(signal_bLS, self.model.dtype)
-        signal_mv, known = self._augmentation(signal_mv, known, places_B[self.own_rows])
+        signal_mv, known = self.augmentation(signal_mv, known, places_B[self.own_rows])
         return normalise(signal_mv, known, self.model.shape.normalisation)
 
     def forward(self, input_bLS: torch.Tensor, places_B: torch.Tensor) -> ForwardResult:
