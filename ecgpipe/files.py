@@ -130,7 +130,8 @@ def read_json_object(path: Path, names: Collection[str], hint: str) -> dict[str,
 
 
 def decode_text(content: bytes) -> str:
-    """Decode text that users saved: UTF-8 with or without a byte-order mark, UTF-16 or Shift-JIS.
+    """Decode text that users saved: UTF-8 with or without a byte-order mark, UTF-16, Shift-JIS or
+    ISO-2022-JP.
 
     Raises:
         ValueError: it has none of these encodings.
@@ -139,7 +140,8 @@ def decode_text(content: bytes) -> str:
 
 
 def text_encoding(path: Path) -> str:
-    """The encoding of a text file that users saved: utf-8-sig, utf-16 or cp932; reads all of it.
+    """The encoding of a text file that users saved: utf-8-sig, utf-16, cp932 or iso2022_jp_ext;
+    reads all of it.
 
     Raises:
         OSError: it cannot be read.
@@ -152,6 +154,8 @@ def text_encoding(path: Path) -> str:
 def _encoding_of(file: BinaryIO) -> str:
     if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
         encodings: tuple[str, ...] = ("utf-16",)
+    elif _has_japanese_escapes(file):
+        encodings = ("iso2022_jp_ext",)
     else:
         # Strict UTF-8 first: Japanese text in Shift-JIS is almost never valid UTF-8.
         encodings = ("utf-8-sig", "cp932")
@@ -163,7 +167,25 @@ def _encoding_of(file: BinaryIO) -> str:
                 decoder.decode(block)
             decoder.decode(b"", final=True)
             return encoding
+    if encodings == ("iso2022_jp_ext",):
+        raise ValueError(
+            "it seems to be ISO-2022-JP, but is damaged or has characters of a vendor;"
+            " save it as UTF-8"
+        )
     raise ValueError("it is neither UTF-8 nor Shift-JIS; save it as UTF-8")
+
+
+def _has_japanese_escapes(file: BinaryIO) -> bool:
+    """Whether all bytes are below 128 and some begin Japanese text as ISO-2022-JP does (RFC 1468,
+    ESC $): such bytes are valid UTF-8 too, but no text has an escape character."""
+    file.seek(0)
+    found, last = False, b""
+    while block := file.read(_READ_BYTES):
+        if not block.isascii():
+            return False
+        found = found or b"\x1b$" in last + block
+        last = block[-1:]
+    return found
 
 
 def canonical_json(value: Any) -> str:

@@ -85,12 +85,26 @@ class TableSource(SourceSettings):
     """CSV, TSV, Parquet or Excel. Columns: record_id, patient_id, path, and findings or report;
     optional split, age, sex, recorded_at, site."""
 
+    sheet: str | int | None = None
+    """Of an Excel workbook: a sheet's name, or its number from 1. Null: the first."""
+
     root: Path | None = None
     """The folder that `path` is relative to. Null: the table's own folder."""
 
     split_column: str | None = None
     """Column with train, val or test. Null: `split` if the table has it, else drawn by patient, by
     data.split."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        need(
+            self.sheet not in ("", 0) and not (isinstance(self.sheet, int) and self.sheet < 0),
+            f"sheet must be a name or a number from 1, not {self.sheet!r}",
+        )
+        need(
+            self.sheet is None or self.table.suffix.casefold() in (".xlsx", ".xlsm"),
+            f"sheet is {self.sheet!r}, but {self.table.name} is no Excel workbook (.xlsx)",
+        )
 
     @property
     def called(self) -> str:

@@ -6,6 +6,7 @@ source          what a data set adapter returns
 row_table       the rows of a source in one Arrow table
 adapters        which adapter reads which kind of source
 table_file      CSV, TSV, Parquet or Excel -> rows of text
+excel           which sheet of a workbook is read
 hospital_table  adapter: a hospital's own table
 ptbxl           adapter: PTB-XL
 cinc2021        adapter: PhysioNet/CinC Challenge 2021

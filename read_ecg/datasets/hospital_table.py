@@ -33,7 +33,7 @@ def read_hospital_table(
             findings and report, or the named split column), or has a bad row: without a record_id,
             or with an unknown split.
     """
-    rows = read_table(source.table)
+    rows = read_table(source.table, source.sheet)
     require_columns(source.table, rows, ("record_id", "patient_id", "path"))
     if "findings" not in rows.columns and "report" not in rows.columns:
         raise SourceError(

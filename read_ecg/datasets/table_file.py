@@ -1,4 +1,4 @@
-"""Tables as people keep them: CSV, TSV, Parquet or Excel, in UTF-8 or Shift-JIS.
+"""Tables as people keep them: CSV, TSV, Parquet or Excel; text in UTF-8, Shift-JIS or ISO-2022-JP.
 
 Owns encodings and delimiters. Every cell becomes text without surrounding spaces, an empty one ''.
 Rows keep the number a person sees, which counts the header and blank rows. They are read one at a
@@ -15,12 +15,16 @@ from typing import Any
 
 from ecgpipe.errors import SourceError
 from ecgpipe.files import text_encoding
+from ecgpipe.read_ecg.datasets.excel import Sheet, excel_lines, other_sheets
 
 Row = dict[str, str]
 NumberedRow = tuple[int, Row]
 
 _LEAST_FIELD_LIMIT = 131_072
 _ROWS_AT_ONCE = 1024
+
+WORKBOOKS = (".xlsx", ".xlsm")
+_OTHER_WORKBOOKS = (".xls", ".xlsb", ".ods")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class TableRows:
     """None if there are no rows."""
 
     others: Iterator[NumberedRow]
+    more: Callable[[], str] = lambda: ""
+    """A sentence on other sheets of the file, for a message that something is missing here."""
 
     def __iter__(self) -> Iterator[NumberedRow]:
         """Each row with its number.
@@ -42,8 +48,12 @@ class TableRows:
         return itertools.chain(() if self.first is None else (self.first,), self.others)
 
 
-def read_table(path: Path) -> TableRows:
+def read_table(path: Path, sheet: Sheet | None = None) -> TableRows:
     """Read a table: its rows in order, each with its number; the header is row 1.
+
+    Args:
+        path: .csv, .tsv, .txt, .parquet, .xlsx or .xlsm.
+        sheet: of a workbook, and of nothing else; None for the first.
 
     Raises:
         SourceError: the file is missing, of an unknown kind or encoding, has no header or names a
@@ -51,32 +61,41 @@ def read_table(path: Path) -> TableRows:
     """
     if not path.is_file():
         raise SourceError(f"The table {path} does not exist.")
-    lines_of = _LINES_OF.get(path.suffix.casefold())
+    suffix = path.suffix.casefold()
+    if suffix in WORKBOOKS:
+        return _table_rows(path, excel_lines(path, sheet), lambda: other_sheets(path, sheet))
+    lines_of = _LINES_OF.get(suffix)
     if lines_of is None:
-        raise SourceError(f"The table {path} must be .csv, .tsv, .parquet or .xlsx.")
-    lines = _readable(path, lines_of)
+        wanted = "must be .csv, .tsv, .parquet or .xlsx"
+        advice = ". Open it in Excel and save it as .xlsx" if suffix in _OTHER_WORKBOOKS else ""
+        raise SourceError(f"The table {path} {wanted}{advice}.")
+    return _table_rows(path, lines_of(path), lambda: "")
+
+
+def _table_rows(path: Path, lines: "Lines", more: Callable[[], str]) -> TableRows:
+    lines = _readable(path, lines)
     header = _header(path, next(lines, ()))
     rows = _numbered(header, lines)
-    return TableRows(tuple(header), next(rows, None), rows)
+    return TableRows(tuple(header), next(rows, None), rows, more)
 
 
 def require_columns(path: Path, rows: TableRows, wanted: Iterable[str]) -> None:
     """Raise SourceError unless the table has rows and every wanted column."""
     if rows.first is None:
-        raise SourceError(f"The table {path} has no rows.")
+        raise SourceError(f"The table {path} has no rows.{rows.more()}")
     if missing := [name for name in wanted if name not in rows.columns]:
         raise SourceError(
             f"The table {path} has no column {', '.join(missing)}."
-            f" It has: {', '.join(rows.columns)}."
+            f" It has: {', '.join(rows.columns)}.{rows.more()}"
         )
 
 
 Lines = Iterator[Sequence[Any]]
 
 
-def _readable(path: Path, lines_of: Callable[[Path], Lines]) -> Lines:
+def _readable(path: Path, lines: Lines) -> Lines:
     try:
-        yield from lines_of(path)
+        yield from lines
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise SourceError(f"The table {path} cannot be read: {error}.") from error
 
@@ -115,25 +134,8 @@ def _parquet_lines(path: Path) -> Lines:
                 yield list(row.values())
 
 
-def _excel_lines(path: Path) -> Lines:
-    import openpyxl
-
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
-        if not book.worksheets:
-            raise ValueError("the workbook has no sheet with cells")
-        n_columns = None  # cells to the right of the table are ignored
-        for cells in book.worksheets[0].iter_rows(values_only=True):
-            yield cells[:n_columns]
-            n_columns = n_columns or len(_names(cells))
-    finally:
-        book.close()
-
-
 _LINES_OF: dict[str, Callable[[Path], Lines]] = {
     ".parquet": _parquet_lines,
-    ".xlsx": _excel_lines,
-    ".xlsm": _excel_lines,
     ".csv": _delimited_lines,
     ".tsv": _delimited_lines,
     ".txt": _delimited_lines,

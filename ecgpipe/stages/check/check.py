@@ -44,6 +44,7 @@ from ecgpipe.stages.texts import all_sentences
 DEFAULT_SAMPLE = 300
 
 _DELIMITED = (".csv", ".tsv", ".txt")
+_OTHER_ENCODINGS = {"cp932": "Shift-JIS (cp932)", "iso2022_jp_ext": "ISO-2022-JP"}
 
 
 def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Report:
@@ -155,11 +156,11 @@ def _encoding(settings: Source) -> Iterator[Problem]:
         return
     if settings.table.suffix.casefold() not in _DELIMITED:
         return
-    if text_encoding(settings.table) == "cp932":
+    if other := _OTHER_ENCODINGS.get(text_encoding(settings.table)):
         yield Problem(
             Severity.LOOK,
             "encoding",
-            f"{settings.table.name} is not UTF-8, so it is read as Shift-JIS (cp932)",
+            f"{settings.table.name} is not UTF-8, so it is read as {other}",
             "Nothing to do if the findings are recognised; saving it as UTF-8 removes any doubt.",
         )
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecgpipe.errors import SourceError
+from ecgpipe.files import text_encoding
 from ecgpipe.read_ecg.datasets.table_file import TableRows, read_table, require_columns
 
 TEXT = "record_id,findings\na1,洞性頻脈、左室肥大\nb2,\n"
@@ -20,10 +21,25 @@ def rows_of(folder: Path, text: str) -> TableRows:
     return read_table(folder / "t.csv")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932", "utf-16", "iso2022_jp"])
 def test_japanese_is_read_in_every_common_encoding(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "t.csv").write_bytes(TEXT.encode(encoding))
     assert list(read_table(tmp_path / "t.csv")) == ROWS
+
+
+def test_iso_2022_jp_is_read_to_its_end_and_with_half_width_katakana(tmp_path: Path) -> None:
+    text = "record_id,findings\n" + "a,sinus rhythm\n" * 200_000 + "b,洞性頻脈 ﾍﾟｰｼﾝｸﾞ\n"
+    (tmp_path / "t.csv").write_bytes(text.encode("iso2022_jp_ext"))
+    assert text_encoding(tmp_path / "t.csv") == "iso2022_jp_ext"
+    *_, last = read_table(tmp_path / "t.csv")
+    assert last == (200_002, {"record_id": "b", "findings": "洞性頻脈 ﾍﾟｰｼﾝｸﾞ"})
+
+
+def test_iso_2022_jp_with_a_vendors_characters_is_named(tmp_path: Path) -> None:
+    circled_one = b"\x1b$B-!\x1b(B"  # JIS row 13, which no standard has
+    (tmp_path / "t.csv").write_bytes("record_id,findings\na,洞".encode("iso2022_jp") + circled_one)
+    with pytest.raises(SourceError, match=r"seems to be ISO-2022-JP, .* save it as UTF-8"):
+        read_table(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
