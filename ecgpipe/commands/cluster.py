@@ -55,7 +55,7 @@ def submit(
     changes = [f"cluster.{key}={value}" for key, value in counts.items() if value is not None]
     cluster = load_cluster(launch.path, [*launch.overrides, *changes])
     variants, left_out = launch.variants() if launch.is_sweep else ([], [])
-    for line in left_out:
+    for line in [*left_out, *launch.lines_on_preset()]:
         say(line)
     folder = launch.path.resolve().parent
     done = submit_stage.run_submit(

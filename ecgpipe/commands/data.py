@@ -36,7 +36,10 @@ def check(launch: Launch, sample: int, every: bool, list_path: Path | None) -> N
     from ecgpipe.stages.check.check import run_check
     from ecgpipe.stages.check.report import as_json, as_list, render
 
-    report = run_check(launch.config(), None if every else sample)
+    config = launch.config()
+    for line in launch.lines_on_preset():
+        say(line)
+    report = run_check(config, None if every else sample)
     click.echo(render(report))
     if list_path is not None:
         # With a byte-order mark: Excel needs it to recognise UTF-8.

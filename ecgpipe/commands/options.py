@@ -53,6 +53,18 @@ class Launch:
 
         return load_variants(self.path, self.overrides, self.seeds, self.grids)
 
+    def lines_on_preset(self) -> list[str]:
+        """What a preset of the command line does not change, for each one that it names.
+
+        The settings must have been read before.
+        """
+        from ecgpipe.config.file import tell_kept_over_preset
+
+        chosen = [grid.partition("=")[2] for grid in self.grids if grid.startswith("train.preset=")]
+        more = [[f"train.preset={name.strip()}"] for name in ",".join(chosen).split(",") if name]
+        told = (tell_kept_over_preset(self.path, [*self.overrides, *one]) for one in more or [[]])
+        return [line for line in told if line]
+
     def experiment(self) -> "Experiment":
         """Open the experiment. Raises ConfigError as `load_config`."""
         from ecgpipe.stages.experiment import Experiment

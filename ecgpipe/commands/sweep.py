@@ -32,7 +32,7 @@ def run_sweep(stages: "Sequence[StageFunction]", launch: Launch) -> None:
     from ecgpipe.stopping import stop_on_signals
 
     variants, left_out = launch.variants()
-    for line in left_out if is_first() else ():
+    for line in [*left_out, *launch.lines_on_preset()] if is_first() else ():
         say(line)
     with stop_on_signals(launch.max_minutes) as stop:
         ended: dict[str, StageResult | Exception] = {}

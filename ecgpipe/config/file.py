@@ -1,7 +1,7 @@
 """Reading pipeline.yaml into a `PipelineConfig`, or an error that says what to do.
 
-Owns reading, `--set` overrides, `${VARIABLE}`s, relative paths, presets, and the messages about
-mistakes. The meaning and limits of a setting belong to its own module.
+Owns reading, `--set` overrides, `${VARIABLE}`s, relative paths, and the messages about mistakes.
+The meaning and limits of a setting belong to its own module, presets to theirs.
 
 pydantic checks types in strict JSON mode: a string is not a number, true is not 1.
 """
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ecgpipe.config.cluster import ClusterConfig
 from ecgpipe.config.pipeline import PipelineConfig
-from ecgpipe.config.presets import DEFAULT_PRESET, PRESETS, RECOMMENDED_FOR_REPORTS
+from ecgpipe.config.presets import kept_over_preset, merged, with_preset
 from ecgpipe.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -50,7 +50,7 @@ def parse_config(settings: Mapping[str, Any], folder: Path, origin: str) -> Pipe
     `folder` is what relative paths are relative to; `origin` names the file in messages. Raises as
     `load_config`.
     """
-    filled = _with_preset(_expand(dict(settings), origin))
+    filled = with_preset(_expand(dict(settings), origin))
     try:
         config = TypeAdapter(PipelineConfig).validate_json(
             json.dumps(filled, default=str), strict=True
@@ -58,6 +58,30 @@ def parse_config(settings: Mapping[str, Any], folder: Path, origin: str) -> Pipe
     except ValidationError as error:
         raise ConfigError(_explain(error, filled, origin)) from None
     return _with_absolute_paths(config, folder)
+
+
+def tell_kept_over_preset(path: Path, overrides: Sequence[str]) -> str:
+    """A line that names the file's own values which a preset in `overrides` does not change.
+
+    Empty if `overrides` name no preset, or none of the file's values stands against it. The file
+    and the overrides must be valid, as `load_config` found them.
+    """
+    own = _expand(_read_yaml(path), str(path))
+    changed = _expand(_read_yaml(path), str(path))
+    for override in overrides:
+        _apply_override(changed, override)
+    named = {override.partition("=")[0] for override in overrides}
+    if "train.preset" not in named:
+        return ""
+    kept, is_all = kept_over_preset(own, changed, named)
+    if not kept:
+        return ""
+    preset = changed["train"]["preset"]
+    effect = "changes nothing, because" if is_all else "does not change everything:"
+    return (
+        f"train.preset={preset} {effect} {path.name}'s own values stay: {', '.join(kept)}. Put a #"
+        " before them there to take the preset's."
+    )
 
 
 def load_cluster(path: Path, overrides: Sequence[str] = ()) -> ClusterConfig:
@@ -75,7 +99,7 @@ def load_cluster(path: Path, overrides: Sequence[str] = ()) -> ClusterConfig:
     own = _cluster_settings(settings.get("cluster"), path.resolve().parent, str(path), "cluster.")
     file = own_cluster_file()
     if file.exists():
-        own = _merged(_cluster_settings(_read_yaml(file), file.parent, str(file), ""), own)
+        own = merged(_cluster_settings(_read_yaml(file), file.parent, str(file), ""), own)
     return _cluster_config(own, str(path), "cluster.")
 
 
@@ -253,27 +277,6 @@ def _variable(match: re.Match[str], origin: str) -> str:
             f" a default: ${{{name}:-...}}."
         )
     return value
-
-
-def _with_preset(settings: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the preset's values where the file sets nothing in `train`."""
-    train, text = settings.get("train", {}), settings.get("text")
-    preset = train.get("preset", DEFAULT_PRESET) if isinstance(train, dict) else None
-    if not isinstance(preset, str) or preset not in PRESETS:
-        return settings  # the type check reports the mistake
-    values = PRESETS[preset] | {"preset": preset}
-    if preset == "recommended" and isinstance(text, dict) and text.get("source") == "report":
-        values |= RECOMMENDED_FOR_REPORTS
-    return settings | {"train": _merged(values, train)}
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` wins, key by key: setting train.augment.noise_mv keeps the preset's shift_s."""
-    both = {**under, **over}
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(under.get(key), dict):
-            both[key] = _merged(under[key], value)
-    return both
 
 
 def _explain(

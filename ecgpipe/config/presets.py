@@ -2,7 +2,11 @@
 
 Owns what each preset sets; a setting in pipeline.yaml wins over its preset."""
 
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
+
+from ecgpipe.config.train import TrainConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
     # arXiv 2504.09302 section 3; what the paper leaves open is decided in docs/decisions.md.
@@ -41,3 +45,70 @@ RECOMMENDED_FOR_REPORTS = {"text": "sampled_finding", "loss": "clip", "duplicate
 
 
 DEFAULT_PRESET = "recommended"
+
+
+def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the preset's values where the file sets nothing in `train`."""
+    train, text = settings.get("train", {}), settings.get("text")
+    preset = train.get("preset", DEFAULT_PRESET) if isinstance(train, dict) else None
+    if not isinstance(preset, str) or preset not in PRESETS:
+        return settings  # the type check reports the mistake
+    values = PRESETS[preset] | {"preset": preset}
+    if preset == "recommended" and isinstance(text, dict) and text.get("source") == "report":
+        values |= RECOMMENDED_FOR_REPORTS
+    return settings | {"train": merged(values, train)}
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` wins, key by key: setting train.augment.noise_mv keeps the preset's shift_s."""
+    both = {**under, **over}
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            both[key] = merged(under[key], value)
+    return both
+
+
+def kept_over_preset(
+    own: dict[str, Any], changed: dict[str, Any], named: Collection[str]
+) -> tuple[list[str], bool]:
+    """The file's own values that differ from those of a preset named on the command line.
+
+    Args:
+        own: the file's settings.
+        changed: the same with the command line's.
+        named: dotted names of the command line's settings.
+
+    Returns:
+        Their dotted names, of settings that presets set; and whether the preset changes nothing.
+    """
+    text = changed.get("text")
+    preset = {"preset": changed["train"]["preset"]}
+    wanted = _values({"train": preset, "text": text})
+    present = dict(_leaves(own.get("train") or {}))
+    alike = {key for key in present if key not in wanted or present[key] == wanted[key]}
+    stand = [key for key in present if key not in alike and key in _of_presets()]
+    kept = [f"train.{key}" for key in stand if f"train.{key}" not in named]
+    before, after = _values(own), _values(changed)
+    moved = {key for key in after if after[key] != before[key]} - {"preset"}
+    return kept, all(f"train.{key}" in named for key in moved)
+
+
+def _of_presets() -> set[str]:
+    """Dotted names of the settings that some preset sets, with those below the same block."""
+    every = [*PRESETS.values(), RECOMMENDED_FOR_REPORTS]
+    blocks = {key for values in every for key in values}
+    return {key for key, _ in _leaves(asdict(TrainConfig())) if key.partition(".")[0] in blocks}
+
+
+def _values(settings: dict[str, Any]) -> dict[str, Any]:
+    """Every setting of `train` by its dotted name, the defaults included."""
+    train = with_preset(settings).get("train") or {}
+    return dict(_leaves(merged(asdict(TrainConfig()), train)))
+
+
+def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{key}.")
+        else:
+            yield before + key, value

@@ -2,13 +2,19 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ecgpipe.config.data import PtbxlSource, TableSource
-from ecgpipe.config.file import config_as_yaml, load_config, parse_config
+from ecgpipe.config.file import (
+    config_as_yaml,
+    load_config,
+    parse_config,
+    tell_kept_over_preset,
+)
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.presets import PRESETS
 from ecgpipe.config.train import TrainConfig
@@ -49,7 +55,7 @@ def test_the_shipped_experiment_is_the_papers() -> None:
 
 
 def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
-    shown = yaml.safe_load(Path("pipeline.yaml").read_text())
+    shown = yaml.safe_load(shipped_without_marks())
     config = load_config(Path("pipeline.yaml"))
     for block in ("data", "text", "train", "eval"):
         assert set(shown[block]) == {
@@ -65,6 +71,53 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         "train": {"preset": "paper"},
     }
     assert parse_config(sparse, Path.cwd(), "sparse") == config
+
+
+def shipped_without_marks() -> str:
+    """The shipped file with the settings of `train` that stand as comments as settings."""
+    text = Path("pipeline.yaml").read_text()
+    start, end = text.index("\ntrain:"), text.index("\neval:")
+    return text[:start] + re.sub(r"(?m)^  # ", "  ", text[start:end]) + text[end:]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_changes_the_shipped_file(preset: str, tmp_path: Path) -> None:
+    """Nothing that a preset sets is written out, and what stands as a comment is the paper's."""
+    config = load(tmp_path, Path("pipeline.yaml").read_text(), f"train.preset={preset}")
+    assert config.train == load(tmp_path, SMALL, f"train.preset={preset}").train
+    spelled_out = load(tmp_path, shipped_without_marks())
+    assert spelled_out.train == load(tmp_path, SMALL, "train.preset=paper").train
+
+
+def told(tmp_path: Path, train: str, *overrides: str) -> str:
+    load(tmp_path, SMALL + train, *overrides)
+    return tell_kept_over_preset(tmp_path / "pipeline.yaml", overrides)
+
+
+def test_a_preset_that_the_files_own_values_undo_is_told(tmp_path: Path) -> None:
+    line = told(tmp_path, shipped_without_marks().split("\n\n")[-3], "train.preset=recommended")
+    assert line.startswith("train.preset=recommended changes nothing, because pipeline.yaml's own")
+    assert (
+        "stay: train.text, train.loss, train.epochs, train.schedule, train.augment.shift_s" in line
+    )
+
+
+def test_of_a_preset_that_changes_something_the_values_that_stay_are_named(tmp_path: Path) -> None:
+    own = "train: {preset: recommended, epochs: 3, lr: 0.001, seed: 7, augment: {noise_mv: 0.3}}\n"
+    line = told(tmp_path, own, "train.preset=paper")
+    assert "does not change everything: pipeline.yaml's own values stay" in line
+    # Not lr, which is the preset's too, and not the seed, which is no preset's.
+    assert "stay: train.epochs, train.augment.noise_mv. Put a #" in line
+    assert "stay: train.augment.noise_mv." in told(
+        tmp_path, own, "train.preset=paper", "train.epochs=4"
+    )
+
+
+def test_nothing_is_told_of_a_preset_that_holds(tmp_path: Path) -> None:
+    assert told(tmp_path, "", "train.preset=paper") == ""
+    assert told(tmp_path, "train: {preset: paper, seed: 3}\n", "train.preset=recommended") == ""
+    assert told(tmp_path, "train: {preset: paper, loss: siglip}\n", "train.epochs=3") == ""
+    assert told(tmp_path, "train: null\n", "train.preset=paper") == ""
 
 
 def test_every_example_is_valid() -> None:

@@ -186,6 +186,16 @@ def test_a_clean_experiment_is_ready(clinic: Clinic) -> None:
     assert not (clinic.folder / "work").exists()
 
 
+def test_a_preset_that_changes_nothing_is_told_before_the_report(clinic: Clinic) -> None:
+    own = {"preset": "paper", "text": "sentence", "loss": "clip", "schedule": "constant"}
+    clinic.settings["train"] = own | {"epochs": 2, "augment": {"noise_mv": 0.0}}
+    result, _ = clinic.check("--set", "train.preset=recommended")
+    assert result.stderr.startswith("train.preset=recommended does not change everything:")
+    named = re.findall(r"train\.([\w.]+)[,.]", result.stderr.split("stay:")[1])
+    assert sorted(named) == ["augment.noise_mv", "epochs", "loss", "schedule", "text"]
+    assert "train.preset" not in clinic.check()[0].stderr
+
+
 def test_a_sample_is_always_the_same_and_says_so(clinic: Clinic) -> None:
     first, _ = clinic.check("--sample", "10")
     again, _ = clinic.check("--sample", "10")
