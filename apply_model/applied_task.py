@@ -111,12 +111,15 @@ class AppliedTask:
         chances: Floats = (1 + np.tanh((slope_C * scores + offset_C) / 2)) / 2
         return chances
 
-    def ranked(self, scores_C: npt.NDArray[np.float32], chances_C: Floats) -> list[FindingScore]:
-        """All classes for one ECG, the best first; of equal ones the task's order decides.
+    def ranked(
+        self, scores_C: npt.NDArray[np.float32], chances_C: Floats, k: int | None = None
+    ) -> list[FindingScore]:
+        """Classes for one ECG, the best first; of equal ones the task's order decides.
 
         Args:
             scores_C: cosines.
             chances_C: their probabilities.
+            k: how many of them; None for all.
         """
         cosines, chances = scores_C.tolist(), chances_C.tolist()
         return [
@@ -128,7 +131,7 @@ class AppliedTask:
                 threshold=self.classes[n].threshold,
                 above_threshold=_is_above(scores_C[n], self.classes[n].threshold),
             )
-            for n in np.argsort(-scores_C, kind="stable").tolist()
+            for n in np.argsort(-scores_C, kind="stable")[:k].tolist()
         ]
 
 

@@ -211,7 +211,7 @@ def _answers(
             Prediction(
                 record_id=window.record_id,
                 path=window.path,
-                findings=tuple(task.ranked(scores_C, chances_C)[: options.k]),
+                findings=tuple(task.ranked(scores_C, chances_C, options.k)),
                 remarks=window.remarks,
                 questions=questions.answers(vector_D) if questions.texts else (),
                 probabilities=all_probabilities(chances_C) if options.prevalence else (),

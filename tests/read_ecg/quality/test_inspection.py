@@ -128,6 +128,13 @@ def test_exchanged_arm_electrodes_may_be_seen() -> None:
     assert not suspected([signal])["arm electrodes"].grave
 
 
+def test_upright_arms_are_not_suspected_because_most_of_a_lead_is_missing() -> None:
+    signal = ecg()
+    signal[0, 100:4800] = np.nan
+    signal[3, 100:4900] = np.nan
+    assert not facts(signal).arms_reversed
+
+
 @pytest.mark.parametrize("mains_hz", [50.0, 60.0])
 def test_mains_noise_is_measured(mains_hz: float) -> None:
     """A sine of 0.2 mV has the power 0.02 mV²; its share follows from the signal's own power."""

@@ -13,7 +13,14 @@ from ecgpipe.cache.signals.reader import SignalStore
 from ecgpipe.config.data import DataConfig, TableSource
 from ecgpipe.read_ecg.formats.recording import read_recording
 from ecgpipe.read_ecg.quality.inspection import inspect
-from ecgpipe.read_ecg.quality.measures import mains, move, moving_leads, quality_notes, spans
+from ecgpipe.read_ecg.quality.measures import (
+    extremes,
+    mains,
+    move,
+    moving_leads,
+    quality_notes,
+    spans,
+)
 from ecgpipe.read_ecg.quality.suspicion import suspicions
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 
@@ -97,6 +104,20 @@ def test_gaps_and_offsets_do_not_make_limb_leads_disagree() -> None:
     assert notes(signal) == ()
 
 
+@pytest.mark.parametrize("samples", [1, 2, 3, 200, 201, 5000])
+@pytest.mark.parametrize("gap", [False, True])
+def test_extremes_are_what_numpys_percentiles_say(samples: int, gap: bool) -> None:
+    signal = np.random.default_rng(samples).normal(0, 1, (12, samples)).astype(np.float32)
+    signal[3] = np.nan
+    if gap:
+        signal[5, samples // 2 :] = np.nan
+    there = np.isfinite(signal).any(axis=1)
+    expected = np.nanpercentile(signal[there].astype(np.float64), [0.5, 50, 99.5], axis=1)
+    found = extremes(signal, there)
+    np.testing.assert_allclose(found[:, there], expected, atol=1e-6)
+    assert np.isnan(found[:, ~there]).all()
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_the_short_way_to_moving_leads_gives_what_the_long_one_does(seed: int) -> None:
     """Flat leads with rare spikes, steps and noise around the limit of 5 µV."""
@@ -109,7 +130,7 @@ def test_the_short_way_to_moving_leads_gives_what_the_long_one_does(seed: int) -
         signal[rng.integers(12), rng.integers(signal.shape[1]) :] = np.nan
     few = signal.astype(np.float32)
     there = np.isfinite(few).any(axis=1)
-    assert (moving_leads(few) == move(spans(few, there), there)).all()
+    assert (moving_leads(few) == move(spans(extremes(few, there)), there)).all()
 
 
 def test_spikes_on_every_twentieth_sample_do_not_fool_the_short_way() -> None:
