@@ -12,9 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ecgpipe.read_ecg.quality.measures import Quality, extremes, looked_at, measure, move, spans
+from ecgpipe.read_ecg.quality.measures import (
+    Quality,
+    extremes,
+    looked_at,
+    measure,
+    moving_leads,
+    spans,
+)
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 
+_ENOUGH_HZ = 125.0  # for a span: an R wave then has five samples
 _STEEPNESS_HZ = 100.0
 _BEAT_FROM = 0.4  # of the way from the median steepness to that of a beat
 _REFRACTORY_S = 0.22
@@ -68,9 +76,9 @@ def inspect(record: EcgRecord) -> Facts:
     """Measure one recording; only the first minute of a long one."""
     signal_mv = looked_at(record)
     present = np.asarray(np.isfinite(signal_mv).any(axis=1), np.bool_)
-    extremes_mv = extremes(signal_mv, present)
-    spans_mv = spans(extremes_mv)
-    moves = move(spans_mv, present)
+    every = max(1, int(record.rate_hz // _ENOUGH_HZ))
+    extremes_mv = extremes(signal_mv[:, ::every], present)
+    moves = moving_leads(signal_mv)
     centred_mv = _without_offset(signal_mv[moves], extremes_mv[1, moves])
     moving = dict(zip(_names(moves), centred_mv, strict=True))
     return Facts(
@@ -80,7 +88,7 @@ def inspect(record: EcgRecord) -> Facts:
         absent=_names(~present),
         flat=_names(present & ~moves),
         missing_share=float((~np.isfinite(signal_mv[present])).mean()) if present.any() else 1.0,
-        span_mv=tuple(map(float, spans_mv)),
+        span_mv=tuple(spans(extremes_mv).tolist()),
         arms_reversed=_arms_may_be_reversed(moving, extremes_mv),
         heart_rate_bpm=heart_rate(centred_mv, record.rate_hz),
     )
