@@ -90,12 +90,6 @@ class AppliedTask:
         """The texts of each class in one language."""
         return [list(c.wordings[language]) for c in self.classes]
 
-    @property
-    def thresholds_C(self) -> npt.NDArray[np.float32]:
-        """(C,) the cosine from which a class is predicted; NaN for none."""
-        found = [np.nan if c.threshold is None else c.threshold for c in self.classes]
-        return np.array(found, np.float32)
-
     def probabilities(self, scores_NC: npt.NDArray[np.float32]) -> Floats:
         """(N, C) calibrated probabilities of scores; NaN for a class without calibration."""
         scores = scores_NC.astype(np.float64)

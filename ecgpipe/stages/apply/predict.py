@@ -59,7 +59,8 @@ class PredictOptions:
     """More of them, one a line."""
 
     language: Language | None = None
-    """Of the prompt that questions are put into; None: the one the model was trained in."""
+    """Of the prompt that questions are put into, and of sheets; None: each question's own, and the
+    model's for sheets."""
 
     explain: tuple[str, ...] = ()
     """Findings, or wordings, whose scores are explained."""
@@ -304,7 +305,7 @@ def _key(
         "questions": questions.texts,
         "language": options.language,
         "prevalence": options.prevalence,
-        "explain": options.explain,
+        "explain": repr((options.explain, options.sheets)),  # may be no UTF-8
     }
     return digest_of(said)
 
