@@ -1,4 +1,4 @@
-"""check and verify: the input before a run, and the stored data after one."""
+"""check, findings and verify: the input before a run, its words, and the stored data after one."""
 
 import sys
 from pathlib import Path
@@ -42,7 +42,6 @@ def check(launch: Launch, sample: int, every: bool, list_path: Path | None) -> N
     report = run_check(config, None if every else sample)
     click.echo(render(report))
     if list_path is not None:
-        # With a byte-order mark: Excel needs it to recognise UTF-8.
         write_atomic(list_path, as_list(report))
         say(f"check: every row is listed in {list_path}")
     if launch.as_json:
@@ -62,3 +61,41 @@ def verify(launch: Launch, dry_run: bool) -> None:
     from ecgpipe.stages.verify import run_verify
 
     finish(run_verify(launch.experiment(), not dry_run), launch.as_json)
+
+
+@click.command()
+@click.argument("word", default="")
+@click.option(
+    "--taxonomy",
+    "name",
+    help="A list by its name or path. [default: the experiment's; findings98 without one]",
+)
+@launch_options()
+def findings(launch: Launch, word: str, name: str | None) -> None:
+    """List the known findings with their synonyms.
+
+    WORD: only those with a name that contains it, in either language.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+
+    opener = launch.experiment_opener()
+    if name is None:
+        name = opener().config.data.taxonomy if opener else "findings98"
+    taxonomy = load_taxonomy(name)
+    found = taxonomy.matching(word)
+    if not found:
+        say(f"ecgpipe: no finding of {name} has {word!r} in its names; {taxonomy.advice(word)}")
+    table = Table("id", "japanese", "english", "synonyms", box=None, pad_edge=False)
+    for finding in found:
+        table.add_row(finding.id, finding.japanese, finding.english, ", ".join(finding.synonyms))
+    if found:
+        Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+    if launch.as_json:
+        rows = [{"id": f.id, "japanese": f.japanese, "english": f.english,
+                 "synonyms": f.synonyms, "ambiguous": f.ambiguous} for f in found]  # fmt: skip
+        print_json("findings", {"taxonomy": name, "findings": rows})
+    if not found:
+        sys.exit(EcgpipeError.exit_code)

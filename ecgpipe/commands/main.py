@@ -52,6 +52,7 @@ def main() -> None:
 for command in (
     run.init,
     data.check,
+    data.findings,
     run.run,
     run.prepare,
     run.embed,

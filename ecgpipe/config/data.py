@@ -264,6 +264,14 @@ class DataConfig(WindowConfig):
     taxonomy: str = "ptbxl"
     """The list of findings: ptbxl (71 statements), findings98, or the path of your own CSV."""
 
+    unknown_findings: Literal["reject", "leave_out"] = "reject"
+    """What becomes of a row with a finding that the list lacks: the row is rejected, or only the
+    finding is left out. Both are counted."""
+
+    uncertain_findings: Literal["unknown", "as_shown", "leave_out"] = "unknown"
+    """What a finding with 疑い, の可能性, possible and the like counts as: as one that the list
+    lacks, as one that the ECG shows, or as nothing."""
+
     max_rejected_fraction: Fraction = 0.1
     """A larger fraction of rejected records stops the run, after all have been tried."""
 

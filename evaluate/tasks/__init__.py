@@ -2,9 +2,10 @@
 
 Owns how a task is written and its truth for given records. Must not know scores.
 
-taxonomy    a list of findings, and which one a name means
-task        a task for a taxonomy, and its truth for given records
-task_file   what a task file may say
-named_file  a list or task that ships, or your own file
-ensemble    several wordings of a class to one score            (pure)
+finding_names  how a finding's name is written, and which are apart  (pure)
+taxonomy       a list of findings, and which one a name means
+task           a task for a taxonomy, and its truth for given records
+task_file      what a task file may say
+named_file     a list or task that ships, or your own file
+ensemble       several wordings of a class to one score              (pure)
 """

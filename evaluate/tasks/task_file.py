@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 from ecgpipe.config.file import load_yaml
 from ecgpipe.config.settings import Language, Settings, need
 from ecgpipe.errors import TaxonomyError
-from ecgpipe.evaluate.tasks.taxonomy import plain_name
+from ecgpipe.evaluate.tasks.finding_names import plain_name
 
 Kind = Literal["multi_label", "single_label"]
 Ensemble = Literal["mean", "max"]

@@ -1,25 +1,29 @@
 """A list of findings, and which finding a name in a table means.
 
-Owns the taxonomy file: one CSV with the columns id, japanese, english; optional synonyms (separated
-by ;), codes in columns named in CODE_COLUMNS, and any further column as a grouping (superclass,
-rhythm...) that tasks refer to. Editing such a column is how findings are mapped to coarse classes
-(the paper's Table 8).
+Owns the taxonomy file: one CSV with the columns id, japanese, english; optional synonyms, and
+ambiguous names, which other findings have too (both separated by ;), codes in columns named in
+CODE_COLUMNS, and any further column as a grouping (superclass, rhythm...) that tasks refer to.
+Editing such a column is how findings are mapped to coarse classes (the paper's Table 8).
 """
 
 import csv
 import difflib
 import io
-import unicodedata
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.tasks.finding_names import contradict, plain_name, without_doubt
 from ecgpipe.evaluate.tasks.named_file import NamedFiles
 from ecgpipe.files import digest_of
 
 CODE_COLUMNS = ("scp", "snomed_ct")
-_NAME_COLUMNS = ("id", "japanese", "english", "synonyms")
+_NAME_COLUMNS = ("id", "japanese", "english", "synonyms", "ambiguous")
+_CANDIDATES = 3
+_ALIKE = 0.5
+"""Of difflib: at less, names share little but 心 or ブロック."""
 _TAXONOMIES = NamedFiles("taxonomies", (".csv",), "taxonomy", "data.taxonomy")
 
 
@@ -31,13 +35,35 @@ class Finding:
     japanese: str
     english: str
     synonyms: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+    """Names that may mean this finding or another, such as 2度房室ブロック."""
+
     codes: tuple[str, ...]
     groups: Mapping[str, str]
     """Column name to class, for example superclass to MI; without the empty ones."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that mean it, but for codes."""
+        return (self.id, self.japanese, self.english, *self.synonyms)
+
     def name(self, language: str) -> str:
         """The name that goes into a prompt; `language` is ja or en."""
         return self.japanese if language == "ja" else self.english
+
+
+@dataclass(frozen=True)
+class CellFindings:
+    """What the names in a cell mean."""
+
+    certain: tuple[str, ...]
+    """Ids."""
+
+    doubtful: Mapping[str, str]
+    """Id to name of those that are only suspected, such as 左室肥大の疑い."""
+
+    unknown: tuple[str, ...]
+    """Names as they were written."""
 
 
 @dataclass(frozen=True)
@@ -67,33 +93,91 @@ class Taxonomy:
     def resolve(self, name: str) -> Finding:
         """The finding that an id, a name in either language, a synonym or a code means.
 
-        Width, case and spaces do not matter.
+        Width, case, spaces and the spelling of a degree do not matter.
 
         Raises:
-            TaxonomyError: none; the message names the nearest known one.
+            TaxonomyError: none; the message names what it may mean.
         """
         try:
             return self.by_name[plain_name(name)]
         except KeyError:
-            near = self.nearest(name)
-            hint = f"the nearest known is {near}" if near else "none is near"
-            raise TaxonomyError(f"the finding {name!r} is not in {self.name}; {hint}") from None
+            raise TaxonomyError(
+                f"the finding {name!r} is not in {self.name}; {self.advice(name)}"
+            ) from None
 
     def resolve_all(self, names: Sequence[str]) -> tuple[str, ...]:
         """Ids of findings, each once, in the taxonomy's order. Raises as `resolve`."""
-        ids = {self.resolve(name).id for name in names}
-        return tuple(sorted(ids, key=self._place.__getitem__))
+        return self._in_order(self.resolve(name).id for name in names)
 
-    def nearest(self, name: str) -> str | None:
-        """The known name most similar to an unknown one, with its id; None if none is."""
-        near = difflib.get_close_matches(plain_name(name), self.by_name, 1, 0.4)
-        return self._spelt(near[0]) if near else None
+    def read(self, names: Sequence[str]) -> CellFindings:
+        """Ids of findings, each once, in the taxonomy's order, and the names that mean none."""
+        certain, unknown = set(), []
+        doubtful: dict[str, str] = {}
+        for name in names:
+            plain = plain_name(name)
+            if (finding := self.by_name.get(plain)) is not None:
+                certain.add(finding.id)
+            elif (finding := self.by_name.get(without_doubt(plain))) is not None:
+                doubtful.setdefault(finding.id, name)
+            else:
+                unknown.append(name)
+        only = {id_: name for id_, name in doubtful.items() if id_ not in certain}
+        return CellFindings(self._in_order(certain), only, tuple(unknown))
+
+    def advice(self, name: str) -> str:
+        """What an unknown name may mean, and what to do."""
+        plain = plain_name(name)
+        if any(plain_name(part) in self.by_name for part in re.split("[,，]", name)):
+            return "separate findings by 、 or ; instead of a comma"
+        if without_doubt(plain) in self.by_name:
+            return "it is only suspected: data.uncertain_findings says what to do with those"
+        if several := self.may_mean.get(plain):
+            return f"it may mean {_listed(f.japanese for f in several)}: write which"
+        near = self.similar(name)
+        verb = "is" if len(near) == 1 else "are"
+        return f"the nearest known {verb} {_listed(near)}" if near else "none is near"
+
+    def similar(self, name: str) -> list[str]:
+        """Up to three known names of different findings that are like an unknown one, with ids.
+
+        None that differs in side, chamber, degree, wall or direction.
+        """
+        plain = plain_name(name)
+        alike = difflib.get_close_matches(plain, self.by_name, 4 * _CANDIDATES, _ALIKE)
+        found: dict[str, str] = {}
+        for each in alike:
+            finding = self.by_name[each]
+            if not contradict(plain, each, plain_name(finding.japanese)):
+                found.setdefault(finding.id, each)
+        return [self._spelt(each) for each in found.values()][:_CANDIDATES]
+
+    def matching(self, word: str) -> list[Finding]:
+        """The findings one of whose names contains a word; those that an ambiguous name may mean;
+        all for ''."""
+        plain = plain_name(word)
+        return [
+            finding
+            for finding in self.findings
+            if any(plain in plain_name(each) for each in (*finding.names, *finding.ambiguous))
+            or plain in map(plain_name, finding.codes)
+        ]
+
+    def _in_order(self, ids: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(set(ids), key=self._place.__getitem__))
 
     def _spelt(self, plain: str) -> str:
         finding = self.by_name[plain]
-        spellings = (finding.id, finding.japanese, finding.english, *finding.synonyms)
-        written = next((s for s in spellings if plain_name(s) == plain), plain)
+        written = next((s for s in finding.names if plain_name(s) == plain), plain)
         return f"{written!r} (id {finding.id})" if written != finding.id else f"id {finding.id}"
+
+    @cached_property
+    def may_mean(self) -> Mapping[str, tuple[Finding, ...]]:
+        """The findings of every ambiguous name, as `plain_name` writes it."""
+        found: dict[str, tuple[Finding, ...]] = {}
+        for finding in self.findings:
+            for name in map(plain_name, finding.ambiguous):
+                found[name] = (*found.get(name, ()), finding)
+        return found
 
     @cached_property
     def _place(self) -> dict[str, int]:
@@ -148,6 +232,7 @@ def _finding(row: Mapping[str, str | None], groups: Sequence[str], name: str) ->
         japanese=cells["japanese"],
         english=cells["english"],
         synonyms=_several(cells.get("synonyms", "")),
+        ambiguous=_several(cells.get("ambiguous", "")),
         codes=tuple(c for column in CODE_COLUMNS for c in _several(cells.get(column, ""))),
         groups={group: cells[group] for group in groups if cells[group]},
     )
@@ -156,8 +241,7 @@ def _finding(row: Mapping[str, str | None], groups: Sequence[str], name: str) ->
 def _names(findings: Sequence[Finding], taxonomy: str) -> dict[str, Finding]:
     names: dict[str, Finding] = {}
     for finding in findings:
-        spellings = (finding.id, finding.japanese, finding.english, *finding.synonyms)
-        for name in dict.fromkeys(plain_name(spelling) for spelling in spellings):
+        for name in dict.fromkeys(map(plain_name, finding.names)):
             other = names.setdefault(name, finding)
             if other is not finding:
                 raise TaxonomyError(
@@ -183,6 +267,6 @@ def _several(cell: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in cell.split(";") if part.strip())
 
 
-def plain_name(name: str) -> str:
-    """The name without differences of width, case and spaces."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

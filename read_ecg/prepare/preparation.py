@@ -155,7 +155,7 @@ def prepare_share(
         return manifest
     check_patients((leaking.row, leaking.split) for leaking in plan.in_several_splits())
     without_signal = [Rejection(**entry) for entry in manifest["rejected"]]
-    records = RecordRows(plan, without_signal, findings)
+    records = RecordRows(plan, without_signal, findings, config)
     counts: dict[str, Any] = {}
 
     def about() -> dict[str, Any]:

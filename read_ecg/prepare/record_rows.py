@@ -14,10 +14,27 @@ import numpy as np
 
 from ecgpipe.cache.records_table import SPLITS, Record
 from ecgpipe.cache.signals.writer import Rejection
+from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError, TaxonomyError
 from ecgpipe.read_ecg.datasets.source import Planned
 from ecgpipe.read_ecg.prepare.plan import Plan
 from ecgpipe.read_ecg.signal.record import Reason
+
+
+class CellFindings(Protocol):
+    """What the names in a cell mean."""
+
+    @property
+    def certain(self) -> tuple[str, ...]:
+        """Ids."""
+
+    @property
+    def doubtful(self) -> Mapping[str, str]:
+        """Id to name of those that are only suspected."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names that mean no finding."""
 
 
 class FindingList(Protocol):
@@ -34,6 +51,38 @@ class FindingList(Protocol):
             TaxonomyError: a name is unknown; the message holds the nearest known one.
         """
 
+    def read(self, names: Sequence[str]) -> CellFindings:
+        """What names mean, ids in the list's order."""
+
+
+@dataclass(frozen=True)
+class ChosenFindings:
+    """The findings of a row, by data.unknown_findings and data.uncertain_findings."""
+
+    ids: tuple[str, ...]
+    unknown: tuple[str, ...]
+    """Names that mean no finding, or one that is only suspected where that counts as unknown."""
+
+    n_uncertain: int
+    """Suspected findings that were left out."""
+
+
+def choose_findings(
+    names: Sequence[str], findings: FindingList, config: DataConfig
+) -> ChosenFindings:
+    """What a row's names mean under the settings; never raises for a name."""
+    read = findings.read(names)
+    if not read.doubtful:
+        return ChosenFindings(read.certain, read.unknown, 0)
+    match config.uncertain_findings:
+        case "unknown":
+            return ChosenFindings(read.certain, (*read.unknown, *read.doubtful.values()), 0)
+        case "as_shown":
+            ids = findings.resolve_all((*read.certain, *read.doubtful))
+            return ChosenFindings(ids, read.unknown, 0)
+        case "leave_out":
+            return ChosenFindings(read.certain, read.unknown, len(read.doubtful))
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -47,7 +96,11 @@ class RecordRows:
     """Iterates over the rows with a signal and a usable text, and collects the others."""
 
     def __init__(
-        self, plan: Plan, without_signal: Sequence[Rejection], findings: FindingList
+        self,
+        plan: Plan,
+        without_signal: Sequence[Rejection],
+        findings: FindingList,
+        config: DataConfig,
     ) -> None:
         self.refused: list[Refused] = []
         """In the order of the plan."""
@@ -55,6 +108,8 @@ class RecordRows:
         self._plan = plan
         self._without_signal = {rejection.record_id: rejection for rejection in without_signal}
         self._findings = findings
+        self._config = config
+        self._n_left_out: Counter[str] = Counter()
         self._codes = plan.public_codes()
         self._known = {code for code in self._codes if self._is_known(code)}
         self._splits: Counter[str] = Counter()
@@ -106,10 +161,9 @@ class RecordRows:
             raise RecordError(Reason.NO_TEXT, "findings and report are both empty")
         if not names and not row.report:
             raise RecordError(Reason.NO_TEXT, "none of its codes is a finding of data.taxonomy")
-        try:
-            ids = self._findings.resolve_all(names)
-        except TaxonomyError as error:
-            raise RecordError(Reason.UNKNOWN_FINDING, str(error)) from error
+        ids = self._chosen(names)
+        if row.findings and not ids and not row.report:
+            raise RecordError(Reason.NO_TEXT, "all of its findings were left out")
         return Record(
             slot=slot,
             record_id=row.record_id,
@@ -124,6 +178,17 @@ class RecordRows:
             recorded_at=row.recorded_at,
         )
 
+    def _chosen(self, names: Sequence[str]) -> tuple[str, ...]:
+        chosen = choose_findings(names, self._findings, self._config)
+        if chosen.unknown and self._config.unknown_findings == "reject":
+            try:
+                self._findings.resolve_all(chosen.unknown)
+            except TaxonomyError as error:
+                raise RecordError(Reason.UNKNOWN_FINDING, str(error)) from error
+        self._n_left_out["unknown findings"] += len(chosen.unknown)
+        self._n_left_out["uncertain findings"] += chosen.n_uncertain
+        return chosen.ids
+
     def _is_known(self, code: str) -> bool:
         with contextlib.suppress(TaxonomyError):
             self._findings.resolve_all((code,))
@@ -133,6 +198,7 @@ class RecordRows:
     def _left_out(self) -> dict[str, int]:
         """What was left out of the records on purpose, and how often."""
         counts = {what: n for s in self._plan.sources for what, n in s.left_out.items()}
+        counts |= {what: n for what, n in self._n_left_out.items() if n}
         codes: Counter[str] = Counter()
         for code, n in self._codes.items():
             if code not in self._known:  # text is not shown: a cell may hold anything

@@ -145,7 +145,7 @@ def test_ten_faults_are_all_named_in_one_run(clinic: Clinic) -> None:
     assert {clinic.place(8), clinic.place(len(clinic.rows) - 1)} & set(found["duplicate waveform"])
     assert "II and III swapped" in result.stdout
     assert "µV read as mV" in result.stdout
-    assert "most similar known name: '左室肥大'" in result.stdout
+    assert "the nearest known is '左室肥大'" in result.stdout
     assert result.stdout.splitlines()[-2].startswith("not ready: 2 to fix before it runs")
     allowed = {*planted, "rare findings", "text duplicates"}
     assert set(found) <= allowed, set(found) - allowed
@@ -164,6 +164,30 @@ def test_nothing_private_is_shown_and_the_list_has_it_all(clinic: Clinic) -> Non
         assert secret not in shown.replace("duplicate", ""), secret
     assert "山田太郎" in listed.read_text(encoding="utf-8-sig")
     assert clinic.rows[2]["record_id"] in listed.read_text(encoding="utf-8-sig")
+
+
+def test_findings_that_are_left_out_are_told_and_the_rows_stay(clinic: Clinic) -> None:
+    clinic.rows[3]["findings"] += "、左室肥大症"
+    clinic.rows[4]["findings"] += "、左室肥大の疑い"
+    clinic.settings["data"] |= {"unknown_findings": "leave_out", "uncertain_findings": "leave_out"}
+    result, summary = clinic.check()
+    assert summary["ready"]
+    assert kinds(summary)["unknown finding"] == [clinic.place(3)]
+    assert kinds(summary)["uncertain finding"] == [clinic.place(4)]
+    assert "a finding is left out of 1 row" in result.stdout
+    assert "1 finding left out as only suspected" in result.stdout
+
+
+def test_the_known_findings_can_be_listed() -> None:
+    result = CliRunner().invoke(
+        main, ["findings", "脚ブロック", "--taxonomy", "findings98", "--json"]
+    )
+    found = json.loads(result.stdout.splitlines()[-1])["findings"]["findings"]
+    assert {f["id"] for f in found} >= {"47", "48", "49", "50"}
+    assert "RBBB" in result.stdout
+    result = CliRunner().invoke(main, ["findings", "左室肥大症", "--taxonomy", "findings98"])
+    assert result.exit_code == 1
+    assert "the nearest known is '左室肥大' (id 66)" in result.stderr
 
 
 def test_the_list_runs_no_formula_in_a_spreadsheet(clinic: Clinic, tmp_path: Path) -> None:

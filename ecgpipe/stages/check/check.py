@@ -56,7 +56,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     """
     problems: list[Problem] = []
     rows, taxonomy = read_all_rows(config, problems)
-    problems += row_problems(rows, taxonomy)
+    problems += row_problems(rows, taxonomy, config.data)
     problems += begin_problems(rows, config)
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
     problems += _recording_problems(looked_at, rows, config)
@@ -98,7 +98,7 @@ def read_all_rows(
         taxonomy = load_taxonomy(config.data.taxonomy)
     except TaxonomyError as error:
         problems.append(Problem(Severity.STOPS, "taxonomy", str(error)))
-    return checked_rows(list(_sources(config, problems)), taxonomy), taxonomy
+    return checked_rows(list(_sources(config, problems)), taxonomy, config.data), taxonomy
 
 
 def _sources(

@@ -10,12 +10,14 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ecgpipe.cache.records_table import SPLITS, Record, RecordsTable
+from ecgpipe.config.data import DataConfig
 from ecgpipe.config.pipeline import PipelineConfig
-from ecgpipe.errors import RecordError, TaxonomyError
+from ecgpipe.errors import RecordError
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_path
 from ecgpipe.read_ecg.datasets.splits import patients_in_two_splits
 from ecgpipe.read_ecg.formats.recording import recording_state
+from ecgpipe.read_ecg.prepare.record_rows import ChosenFindings, choose_findings
 from ecgpipe.read_ecg.signal.record import Reason
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
 from ecgpipe.stages.texts import with_sentence
@@ -35,9 +37,12 @@ class CheckedRow:
     source: SourceRows
     split: str
     findings: tuple[str, ...]
-    """Ids in the taxonomy; () where one is unknown."""
+    """Ids in the taxonomy; () where the row is rejected for an unknown one."""
 
     unknown: tuple[str, ...]
+    n_uncertain: int
+    """Findings that are only suspected and were left out."""
+
     reason: Reason | None
 
     def example(self, detail: str = "") -> Example:
@@ -46,24 +51,27 @@ class CheckedRow:
 
 
 def checked_rows(
-    sources: Sequence[tuple[SourceRows, Sequence[str]]], taxonomy: Taxonomy | None
+    sources: Sequence[tuple[SourceRows, Sequence[str]]],
+    taxonomy: Taxonomy | None,
+    config: DataConfig,
 ) -> list[CheckedRow]:
     """All rows of all sources.
 
     Args:
         sources: each with the split of every row.
         taxonomy: None if it cannot be read: then every finding counts as known.
+        config: what to do with unknown and uncertain findings.
     """
 
-    @functools.cache
-    def finding_id(name: str) -> str | None:
-        try:
-            return taxonomy.resolve(name).id if taxonomy is not None else name
-        except TaxonomyError:
-            return None
+    @functools.lru_cache(4096)  # many rows have the same findings
+    def chosen(names: tuple[str, ...]) -> ChosenFindings:
+        if taxonomy is None:
+            return ChosenFindings(names, (), 0)
+        return choose_findings(names, taxonomy, config)
 
+    rejects = config.unknown_findings == "reject"
     return [
-        _checked(row, source, split, finding_id)
+        _checked(row, source, split, chosen(row.findings), rejects)
         for source, splits in sources
         for row, split in zip(source.rows, splits, strict=True)
     ]
@@ -88,12 +96,15 @@ def usable_records(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> RecordsTab
     )
 
 
-def row_problems(rows: Sequence[CheckedRow], taxonomy: Taxonomy | None) -> Iterator[Problem]:
+def row_problems(
+    rows: Sequence[CheckedRow], taxonomy: Taxonomy | None, config: DataConfig
+) -> Iterator[Problem]:
     """Mistakes in the rows, regardless of their recordings."""
     yield from _ids_twice(rows)
     yield from _patients_in_two_splits(rows)
     if taxonomy is not None:
-        yield from _unknown_findings(rows, taxonomy)
+        yield from _unknown_findings(rows, taxonomy, config)
+    yield from _uncertain_findings(rows)
     yield from _unusable(rows)
     yield from _one_recording_twice(rows)
 
@@ -140,17 +151,17 @@ def split_counts(rows: Sequence[CheckedRow]) -> dict[str, int]:
 
 
 def _checked(
-    row: SourceRow, source: SourceRows, split: str, finding_id: Callable[[str], str | None]
+    row: SourceRow, source: SourceRows, split: str, chosen: ChosenFindings, rejects: bool
 ) -> CheckedRow:
-    ids = [(name, finding_id(name)) for name in row.findings]
-    known = tuple(found for _, found in ids if found is not None)
-    unknown = () if row.public_codes else tuple(name for name, found in ids if found is None)
-    reason = _reason(row, source, known, unknown)
-    return CheckedRow(row, source, split, known if not unknown else (), unknown, reason)
+    unknown = () if row.public_codes else chosen.unknown
+    is_unknown = bool(unknown) and rejects
+    known = () if is_unknown else chosen.ids
+    reason = _reason(row, source, known, is_unknown)
+    return CheckedRow(row, source, split, known, unknown, chosen.n_uncertain, reason)
 
 
 def _reason(
-    row: SourceRow, source: SourceRows, known: Sequence[str], unknown: Sequence[str]
+    row: SourceRow, source: SourceRows, known: Sequence[str], is_unknown: bool
 ) -> Reason | None:
     try:
         recording_path(source.root, row.path)
@@ -158,9 +169,9 @@ def _reason(
         return Reason.OUTSIDE_ROOT
     if not row.patient_id:
         return Reason.NO_PATIENT
-    if not row.report and (not row.findings or (row.public_codes and not known)):
-        return Reason.NO_TEXT
-    return Reason.UNKNOWN_FINDING if unknown else None
+    if is_unknown:
+        return Reason.UNKNOWN_FINDING
+    return None if known or row.report else Reason.NO_TEXT
 
 
 def _ids_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
@@ -205,32 +216,44 @@ def _patients_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
     )
 
 
-def _unknown_findings(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> Iterator[Problem]:
+def _unknown_findings(
+    rows: Sequence[CheckedRow], taxonomy: Taxonomy, config: DataConfig
+) -> Iterator[Problem]:
     counts = Counter(name for checked in rows for name in checked.unknown)
     if not counts:
         return
     # The search for similar names is slow, so only the commonest get one.
-    similar = {name: taxonomy.nearest(name) for name, _ in counts.most_common(_SIMILAR_FOR)}
+    advice = {name: taxonomy.advice(name) for name, _ in counts.most_common(_SIMILAR_FOR)}
     examples = [
-        Example(
-            checked.row.place,
-            f"most similar known name: {similar.get(name) or 'none'}",
-            checked.row.record_id,
-            name,
-        )
+        Example(checked.row.place, advice.get(name, ""), checked.row.record_id, name)
         for checked in rows
         for name in checked.unknown
     ]
-    n_rows = sum(bool(checked.unknown) for checked in rows)
+    n_rows = counted(sum(bool(checked.unknown) for checked in rows), "row")
+    spellings = counted(len(counts), "spelling")
     yield Problem(
         Severity.LOOK,
         "unknown finding",
-        f"{counted(n_rows, 'row')} left out: a finding is not in the taxonomy"
-        f" ({counted(len(counts), 'spelling')})",
-        "Correct the cells, or add the spellings as synonyms to a taxonomy of your own. --list FILE"
-        " lists them all.",
+        f"{n_rows} left out: a finding is not in the taxonomy ({spellings})"
+        if config.unknown_findings == "reject"
+        else f"a finding is left out of {n_rows}: it is not in the taxonomy ({spellings})",
+        "Correct the cells, or add the spellings as synonyms to a taxonomy of your own;"
+        " `ecgpipe findings WORD` shows what is known. --list FILE lists them all. Or leave out"
+        " only the findings: data.unknown_findings.",
         tuple(examples),
     )
+
+
+def _uncertain_findings(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
+    n = sum(checked.n_uncertain for checked in rows)
+    if n:
+        yield Problem(
+            Severity.LOOK,
+            "uncertain finding",
+            f"{counted(n, 'finding')} left out as only suspected, by data.uncertain_findings",
+            "",
+            tuple(checked.example() for checked in rows if checked.n_uncertain),
+        )
 
 
 _UNUSABLE = {

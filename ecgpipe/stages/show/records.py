@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ecgpipe.cache.records_table import Record
 from ecgpipe.config.data import DataConfig
-from ecgpipe.errors import RecordError, SourceError, TaxonomyError
+from ecgpipe.errors import RecordError, SourceError
 from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
@@ -222,11 +222,6 @@ def _is_flat(lead_mv: npt.NDArray[np.float32]) -> bool:
 
 def _findings(row: SourceRow, taxonomy: Taxonomy) -> tuple[tuple[Finding, ...], int]:
     """The row's known findings, in the taxonomy's order, and the number of unknown ones."""
-    known: dict[str, None] = {}
-    n_not_named = 0
-    for name in row.findings:
-        try:
-            known[taxonomy.resolve(name).id] = None
-        except TaxonomyError:
-            n_not_named += 1
-    return tuple(taxonomy[finding] for finding in taxonomy.resolve_all(list(known))), n_not_named
+    read = taxonomy.read(row.findings)
+    n_not_named = len(read.doubtful) + len(read.unknown)
+    return tuple(taxonomy[finding] for finding in read.certain), n_not_named

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.tasks.finding_names import plain_name
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy, parse_taxonomy
 
 SMALL = """id,japanese,english,synonyms,superclass
@@ -58,6 +59,83 @@ def test_an_unknown_finding_is_answered_with_the_nearest() -> None:
     assert "'左室肥大症' is not in small; the nearest known is '左室肥大' (id 1)" in str(
         caught.value
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "finding"),
+    [
+        ("上室性期外収縮", "18"), ("SVPC", "18"), ("異常なし", "1"), ("LBBB", "49"), ("RBBB", "47"),
+        ("左脚ブロック", "49"), ("ST-T変化", "84"), ("I度房室ブロック", "37"),
+        ("Ⅰ度房室ブロック", "37"), ("一度房室ブロック", "37"), ("第一度房室ブロック", "37"),
+        ("第三度AVブロック", "44"), ("1st-degree AV block", "37"),
+    ],
+)  # fmt: skip
+def test_findings98_knows_the_words_that_people_write(written: str, finding: str) -> None:
+    """LBBB as complete and SVPB as PAC: the equivalent classes of the CinC 2021 scoring."""
+    assert load_taxonomy("findings98").resolve(written).id == finding
+
+
+@pytest.mark.parametrize(
+    ("written", "may_mean"),
+    [
+        ("2度房室ブロック", {"40", "41", "42"}),
+        ("洞不全症候群", {"4", "35", "36"}),
+        ("脚ブロック", {"47", "48", "49", "50"}),
+    ],
+)
+def test_a_word_for_several_findings_is_never_guessed(written: str, may_mean: set[str]) -> None:
+    taxonomy = load_taxonomy("findings98")
+    with pytest.raises(TaxonomyError, match=r"it may mean .*: write which"):
+        taxonomy.resolve(written)
+    assert {finding.id for finding in taxonomy.may_mean[plain_name(written)]} == may_mean
+
+
+@pytest.mark.parametrize(
+    ("written", "never"),
+    [
+        ("上室性期外収宿", "22"),  # not the ventricular one
+        ("第一度房室ブロク", "44"),  # not the third degree
+        ("第一度房室ブロク", "43"),
+        ("右室負荷", "72"),  # not the atrium
+        ("左房負加", "72"),  # not the other side
+        ("不完全右脚ブロク", "47"),  # not the complete one
+        ("洞性頻泊", "4"),  # not the slow one
+        ("Incomplete left bundle branch blok", "49"),
+        ("Premature supraventricular contractions", "22"),
+        ("下壁梗塞疑", "73"),
+    ],
+)
+def test_no_finding_of_another_side_chamber_or_degree_is_offered(written: str, never: str) -> None:
+    taxonomy = load_taxonomy("findings98")
+    offered = {each.rpartition("(id ")[2].rstrip(")") for each in taxonomy.similar(written)}
+    assert never not in offered
+    assert len(offered) <= 3
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        "左室肥大の疑い",
+        "左室肥大疑い",
+        "左室肥大（疑い）",
+        "左室肥大の可能性",
+        "左室肥大？",
+        "possible LVH",
+        "LVHの可能性あり",
+    ],
+)
+def test_a_suspected_finding_is_neither_shown_nor_unknown(doubt: str) -> None:
+    taxonomy = load_taxonomy("findings98")
+    found = taxonomy.read([doubt, "洞調律", "山田太郎"])
+    assert (found.certain, found.doubtful, found.unknown) == (("2",), {"66": doubt}, ("山田太郎",))
+    assert taxonomy.read([doubt, "左室肥大"]).doubtful == {}
+    assert "data.uncertain_findings" in taxonomy.advice(doubt)
+
+
+def test_a_comma_between_findings_is_told_as_that() -> None:
+    for written in ("左室肥大,心房細動", "LVH，mystery"):
+        assert "separate findings by 、 or ;" in load_taxonomy("findings98").advice(written)
+    assert load_taxonomy("findings98").resolve("Second-degree AV block, Mobitz type I").id == "40"
 
 
 def test_findings_come_in_the_order_of_the_list_each_once() -> None:

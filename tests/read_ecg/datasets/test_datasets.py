@@ -25,9 +25,9 @@ from ecgpipe.config.data import (
     TableSource,
 )
 from ecgpipe.config.file import parse_config
-from ecgpipe.errors import ConfigError, RecordError, SourceError, TaxonomyError
+from ecgpipe.errors import ConfigError, RecordError, SourceError
 from ecgpipe.evaluate.tasks.task import load_task
-from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
+from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy, parse_taxonomy
 from ecgpipe.read_ecg.datasets.adapters import read_source, source_digest
 from ecgpipe.read_ecg.datasets.mitbih import AAMI, FINDINGS, RECORDS, read_mitbih_recording
 from ecgpipe.read_ecg.datasets.source import SourceRow
@@ -150,13 +150,8 @@ def test_copies_of_ptbxl_are_left_out_where_ptbxl_is_a_source(
     assert [p.row.record_id for p in both if p.source.name == "cinc2021"] == ["cinc2021-A0001"]
     assert both.public_codes() == {"426783006": 1}
 
-    class NothingKnown:
-        digest = ""
-
-        def resolve_all(self, names: Sequence[str]) -> tuple[str, ...]:
-            raise TaxonomyError("not known")
-
-    assert RecordRows(both, (), NothingKnown()).counts({})["left_out"] == {
+    nothing_known = parse_taxonomy("id,japanese,english\n1,x,y\n", "nothing")
+    assert RecordRows(both, (), nothing_known, alone).counts({})["left_out"] == {
         "records of cinc2021 that another source has too": 2,
         "code 426783006": 1,
     }

@@ -152,7 +152,7 @@ def held_and_peak(folder: Path, n_rows: int) -> tuple[int, int]:
     try:
         plan = read_plan(config)
         held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
-        found = RecordRows(plan, (), findings)
+        found = RecordRows(plan, (), findings, config)
         write_records(folder / "r.parquet", found, lambda: {"counts": found.counts({})})
         return held, tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes() - before
     finally:

@@ -119,6 +119,36 @@ def test_a_bad_record_is_named_with_its_reason_and_the_rest_goes_on(
     store.read(table.slots)  # every record of the table has its signal
 
 
+def test_one_unknown_word_need_not_reject_the_row(hospital: Hospital) -> None:
+    hospital.rows[3]["findings"] = "洞調律、左室肥大症"
+    hospital.rows[4]["findings"] = "心房細動;Schmidt-Effekt"
+    hospital.rows[5]["findings"] = "左室肥大症"  # nothing is left of it
+    prepared = hospital.prepare(unknown_findings="leave_out")
+    assert (prepared.counts["prepared"], prepared.counts["rejected"]) == (11, 1)
+    assert prepared.counts["rejected_by_reason"] == {"no findings or report": 1}
+    assert prepared.counts["left_out"] == {"unknown findings": 3}
+    found = {r.record_id: r.findings for r in hospital.records(prepared).records}
+    assert (found["r03"], found["r04"]) == (("2",), ("6",))
+
+
+@pytest.mark.parametrize(
+    ("setting", "findings", "left_out"),
+    [
+        ("unknown", None, {}),
+        ("as_shown", ("2", "66"), {}),
+        ("leave_out", ("2",), {"uncertain findings": 1}),
+    ],
+)
+def test_a_suspected_finding_is_what_the_settings_say(
+    hospital: Hospital, setting: str, findings: tuple[str, ...] | None, left_out: dict[str, int]
+) -> None:
+    hospital.rows[3]["findings"] = "左室肥大の疑い、洞調律"
+    prepared = hospital.prepare(uncertain_findings=setting)
+    found = {r.record_id: r.findings for r in hospital.records(prepared).records}
+    assert found.get("r03") == findings
+    assert prepared.counts["left_out"] == left_out
+
+
 def test_a_record_id_used_twice_is_refused_with_both_places(hospital: Hospital) -> None:
     hospital.rows[5]["record_id"] = "r02"
     with pytest.raises(SourceError, match=r"Two rows have the same record_id: row 4 .* and row 7"):
