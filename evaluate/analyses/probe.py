@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.metrics import auroc
@@ -35,6 +36,10 @@ SHARES = (0.01, 0.1, 1.0)
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """scikit-learn's C; fixed, so that probes of different encoders are one protocol."""
 
+MOST_ECGS = 100_000
+"""Of the training ECGs, at most so many are learnt from: the regressions over all of 680,000 would
+take more than an hour and several gigabytes."""
+
 METRICS = ("macro_auroc", "macro_auprc")
 
 _FEATURES_AT_ONCE = 32
@@ -43,8 +48,9 @@ _ECGS_AT_ONCE = 4096
 PROTOCOL = (
     "Logistic regression by class on the frozen encoder's features before the projection,"
     " standardised by the share's ECGs; L2 penalty, scikit-learn's C of 0.0001, 0.001, 0.01 or 0.1,"
-    " by task the one of best macro AUROC on validation; shares drawn by patient, each within the"
-    " next; scored ECGs are looked at once. random_encoder: the same with one untrained encoder."
+    " by task the one of best macro AUROC on validation; shares of the training ECGs (of 100,000 of"
+    " them where there are more), drawn by patient, each within the next; scored ECGs are looked at"
+    " once. random_encoder: the same with one untrained encoder."
 )
 
 
@@ -184,6 +190,17 @@ def nested_shares(
     return found
 
 
+def at_most(records: RecordsTable, tasks: Sequence[Task], most: int, seed: int) -> RecordsTable:
+    """All records, or whole patients until there are `most`, drawn as `nested_shares` does."""
+    if len(records) <= most:
+        return records
+    findings = [record.findings for record in records.records]
+    truth_NC = np.concatenate([task.truth(findings) for task in tasks], axis=1)
+    share = most / len(records)
+    places = nested_shares(records.patients, truth_NC, (share,), seed)[share]
+    return RecordsTable(tuple(records.records[place] for place in places))
+
+
 def learn_class(train_NF: Floats, truth_N: Truth, others: Sequence[Floats]) -> Odds | None:
     """(P, M) log odds of a class for other ECGs at each of STRENGTHS.
 
@@ -227,8 +244,9 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     tasks = [scored.task for scored in context.scorable_tasks]
     if not len(context.train):
         raise LeftOutError("no training record has a text")
-    splits = (context.train, context.validation, context.scored)
     least, seed = context.config.min_positives, context.config.seed
+    train = at_most(context.train, tasks, MOST_ECGS, seed)
+    splits = (train, context.validation, context.scored)
     findings = [[record.findings for record in split.records] for split in splits]
     truths = {task.name: [task.truth(each) for each in findings] for task in tasks}
     truth_NC = np.concatenate([truth for truth, *_ in truths.values()], axis=1)
@@ -237,7 +255,7 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
         for each in (context.model, context.untrained[0])
     ]
     block: dict[str, Any] = {task.name: {"shares": {}} for task in tasks}
-    for share, places in nested_shares(context.train.patients, truth_NC, SHARES, seed).items():
+    for share, places in nested_shares(train.patients, truth_NC, SHARES, seed).items():
         context.check_stop()
         trained, baseline = [
             probe_share(tasks, truths, features, places, context.draws, least)

@@ -16,6 +16,7 @@ from ecgpipe.evaluate.analyses import probe
 from ecgpipe.evaluate.analyses.probe import (
     SHARES,
     STRENGTHS,
+    at_most,
     choose_strength,
     learn_class,
     nested_shares,
@@ -73,6 +74,17 @@ def block(tables: dict[str, RecordsTable], features: dict[str, np.ndarray], task
         for name, entry in found.items():
             block[name]["shares"][f"{share:g}"] = {**entry, "random_encoder": random[name]}
     return {"tasks": block}
+
+
+def test_of_very_many_ecgs_whole_patients_are_learnt_from_and_no_class_is_lost() -> None:
+    train = world()[0]["train"]
+    some = at_most(train, TASKS, 150, seed=4)
+    assert 150 <= len(some) < len(train)
+    chosen = set(some.patients)
+    assert some.records == tuple(r for r in train.records if r.patient_id in chosen)
+    shown = TASKS[0].truth([r.findings for r in train.records]).any(axis=0)
+    assert (TASKS[0].truth([r.findings for r in some.records]).any(axis=0) == shown).all()
+    assert at_most(train, TASKS, len(train), seed=4) is train
 
 
 def test_shares_are_nested_hold_whole_patients_and_stay_the_same() -> None:
