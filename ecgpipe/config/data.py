@@ -76,24 +76,58 @@ class PtbxlSource(SourceFolder):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableColumns(Settings):
+    """What a table calls its columns. Null: as the setting; one that is named must be there."""
+
+    record_id: Text | None = None
+    """Different for every ECG."""
+
+    patient_id: Text | None = None
+    """The same for all ECGs of a patient."""
+
+    path: Text | None = None
+    """The recording, relative to `root`."""
+
+    findings: Text | None = None
+    """Separated by ; or 、 or line breaks; a table has these, or reports, or both."""
+
+    report: Text | None = None
+    """Free text."""
+
+    split: Text | None = None
+    """train, val or test, for all rows or for none. Without it, patients are drawn by
+    data.split."""
+
+    age: Text | None = None
+    """In years."""
+
+    sex: Text | None = None
+
+    site: Text | None = None
+    """Hospital, ward or device, for metrics by site."""
+
+    recorded_at: Text | None = None
+    """Kept as it is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableSource(SourceSettings):
     """A hospital's own table: one row per ECG."""
 
     kind: Literal["table"]
 
     table: Path
-    """CSV, TSV, Parquet or Excel. Columns: record_id, patient_id, path, and findings or report;
-    optional split, age, sex, recorded_at, site."""
+    """CSV, TSV, Parquet or Excel."""
+
+    columns: TableColumns = field(default_factory=TableColumns)
+    """Columns that are called otherwise: {record_id: 記録番号}. Needed are record_id, patient_id,
+    path, and findings or report."""
 
     sheet: str | int | None = None
     """Of an Excel workbook: a sheet's name, or its number from 1. Null: the first."""
 
     root: Path | None = None
     """The folder that `path` is relative to. Null: the table's own folder."""
-
-    split_column: str | None = None
-    """Column with train, val or test. Null: `split` if the table has it, else drawn by patient, by
-    data.split."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

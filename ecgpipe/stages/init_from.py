@@ -124,15 +124,13 @@ def leaks_in_words(leaks: Leaks) -> list[tuple[frozenset[str], str, str]]:
             leaks.judge_the_source,
             "in the training part, but in the validation or test part of the model in"
             " train.init_from, whose figures would then be of patients that were learnt from",
-            "Put all their ECGs into val or test with the column `split` (data.sources,"
-            " split_column), or leave them out.",
+            "Put all their ECGs into val or test with the column `split`, or leave them out.",
         ),
         (
             leaks.taught_the_source,
             "in the validation or test part, but the model in train.init_from has learnt from"
             " them, which would flatter this run's figures",
-            "Put all their ECGs into train with the column `split` (data.sources, split_column),"
-            " or leave them out.",
+            "Put all their ECGs into train with the column `split`, or leave them out.",
         ),
     )
     return [each for each in found if each[0]]

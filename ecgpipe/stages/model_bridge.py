@@ -180,7 +180,9 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
     text, style = experiment.config.text, experiment.config.train.text
     split = experiment.records.of_split("train")
     if not split.records:
-        raise SourceError("The training split is empty. Check data.split and split_column.")
+        raise SourceError(
+            "The training split is empty. Check data.split and the table's split column."
+        )
     records, texts = with_texts(split, experiment.taxonomy, text, style)
     if not texts:
         raise SourceError(

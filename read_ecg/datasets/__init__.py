@@ -7,6 +7,7 @@ row_table       the rows of a source in one Arrow table
 adapters        which adapter reads which kind of source
 table_file      CSV, TSV, Parquet or Excel -> rows of text
 excel           which sheet of a workbook is read
+person          ages and sexes as people write them       (pure)
 hospital_table  adapter: a hospital's own table
 ptbxl           adapter: PTB-XL
 cinc2021        adapter: PhysioNet/CinC Challenge 2021

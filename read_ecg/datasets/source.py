@@ -46,7 +46,11 @@ class SourceRow:
     """train, val or test; None if the source does not say."""
 
     age: float | None = None
+    """In years."""
+
     sex: str | None = None
+    """male, female or other; None if the source does not say."""
+
     site: str | None = None
     recorded_at: str | None = None
     place: str = ""

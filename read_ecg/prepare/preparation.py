@@ -36,7 +36,7 @@ from ecgpipe.workspace import Workspace
 # Increased when the same recordings and settings give different samples or notes, or the same table
 # different records.
 _SIGNAL_VERSION = 2
-_RECORDS_VERSION = 2
+_RECORDS_VERSION = 3
 
 # The settings a stored signal depends on. The others only decide which records are in the table.
 _SIGNAL_SETTINGS = (

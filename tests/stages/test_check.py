@@ -276,6 +276,22 @@ def test_a_task_that_no_test_ecg_shows_is_told(clinic: Clinic) -> None:
     assert "task without positives" in kinds(summary)
 
 
+def test_ages_and_sexes_that_are_not_understood_are_counted_but_not_shown(clinic: Clinic) -> None:
+    for row in clinic.rows:
+        row.update(age="63歳", sex="男性")
+    clinic.rows[3]["age"], clinic.rows[7]["age"], clinic.rows[9]["sex"] = "六十五", "60代", "山田"
+    listed = clinic.folder / "list.csv"
+    result, summary = clinic.check("--list", str(listed))
+    assert result.exit_code == 0  # worth a look only
+    found = kinds(summary)
+    assert found["age not understood"] == [clinic.place(3), clinic.place(7)]
+    assert found["sex not understood"] == [clinic.place(9)]
+    assert "2 cells: age is not understood, so it counts as unknown" in result.stdout
+    for private in ("六十五", "60代", "山田"):
+        assert private not in result.stdout
+        assert private in listed.read_text("utf-8-sig")
+
+
 def test_a_bad_row_hides_no_other_problem_of_its_table(clinic: Clinic) -> None:
     clinic.rows[3]["split"] = "山田"
     clinic.rows[4]["record_id"] = ""

@@ -13,7 +13,7 @@ from ecgpipe.errors import EcgpipeError, SourceError, TaxonomyError
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.files import text_encoding
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
-from ecgpipe.read_ecg.datasets.hospital_table import read_hospital_table
+from ecgpipe.read_ecg.datasets.hospital_table import TableFaults, read_hospital_table
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits, draw_split
 from ecgpipe.stages.check.begin import begin_problems
@@ -42,6 +42,12 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import all_sentences
 
 DEFAULT_SAMPLE = 300
+
+_UNDERSTOOD = {
+    "age": "Write years from 0 to 130, such as 63, 63歳 or 063Y; no decades, no words.",
+    "sex": "Write male or female, M or F, 男 or 女; or 1 male, 2 female, 0 or 9 unknown. Codes 0"
+    " and 1 without any 2 could mean either, so they are not read.",
+}
 
 _DELIMITED = (".csv", ".tsv", ".txt")
 _OTHER_ENCODINGS = {"cp932": "Shift-JIS (cp932)", "iso2022_jp_ext": "ISO-2022-JP"}
@@ -128,16 +134,29 @@ def _read(settings: Source, problems: list[Problem]) -> SourceRows:
     """The rows of a source. In a hospital's table, bad rows do not hide the others."""
     if not isinstance(settings, TableSource):
         return read_source(settings)
-    bad_rows: list[tuple[str, SourceError]] = []
-    source = read_hospital_table(settings, bad_rows)
+    faults = TableFaults()
+    source = read_hospital_table(settings, faults)
     problems += problem_at(
-        [Example(place, private=str(error)) for place, error in bad_rows],
+        [Example(place, private=str(error)) for place, error in faults.bad_rows],
         Severity.STOPS,
         "bad rows",
         "row",
         f"cannot be read from {source.name}",
         "Every row needs a record_id, and a split of train, val, test or empty.",
     )
+    for column, understood in _UNDERSTOOD.items():
+        problems += problem_at(
+            [
+                Example(cell.place, record_id=cell.record_id, private=cell.text)
+                for cell in faults.unclear
+                if cell.column == column
+            ],
+            Severity.LOOK,
+            f"{column} not understood",
+            "cell",
+            f"{column} is not understood, so it counts as unknown",
+            f"{understood} --list FILE lists the cells.",
+        )
     return source
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgpipe.config.data import PtbxlSource, SplitConfig, TableSource
+from ecgpipe.config.data import PtbxlSource, SplitConfig, TableColumns, TableSource
 from ecgpipe.errors import RecordError, SourceError
 from ecgpipe.read_ecg.datasets.hospital_table import read_hospital_table, split_findings
 from ecgpipe.read_ecg.datasets.ptbxl import read_ptbxl
@@ -57,7 +57,7 @@ def test_a_hospital_row_keeps_everything_it_says(tmp_path: Path) -> None:
             report="正常です。",
             split="val",
             age=63.0,
-            sex="F",
+            sex="female",
             site="tokyo",
             place="row 2 of records",
         ),
@@ -80,8 +80,9 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path: Path, text: str, message
 
 def test_a_named_split_column_must_be_there(tmp_path: Path) -> None:
     table(tmp_path, "record_id,patient_id,path,findings\na,p,x,y\n")
-    source = TableSource(kind="table", table=tmp_path / "records.csv", split_column="fold")
-    with pytest.raises(SourceError, match="no column fold"):
+    columns = TableColumns(split="fold")
+    source = TableSource(kind="table", table=tmp_path / "records.csv", columns=columns)
+    with pytest.raises(SourceError, match=r"no column fold \(for split\)"):
         read_hospital_table(source)
 
 
