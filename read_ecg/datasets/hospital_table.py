@@ -8,7 +8,7 @@ import difflib
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
@@ -88,10 +88,12 @@ def _columns(source: TableSource, table: TableRows) -> Mapping[str, str]:
         key for key in names if key in (*_REQUIRED, *mapped) and names[key] not in table.columns
     ]
     if lacking:
-        told = "; ".join(_lacking(names[key], key, table.columns) for key in lacking)
+        free = [header for header in table.columns if header not in names.values()]
+        told = ", ".join(_lacking(names[key], key, free) for key in lacking)
         raise SourceError(
-            f"The table {source.table} has {told}. It has: {', '.join(table.columns)}. If a column"
-            f" is called otherwise, say so in `columns` of the source.{table.more()}"
+            f"The table {source.table} has no column {told}. It has:"
+            f" {', '.join(table.columns)}. If one is called otherwise, say so in `columns` of the"
+            f" source.{table.more()}"
         )
     if names["findings"] not in table.columns and names["report"] not in table.columns:
         raise SourceError(
@@ -101,11 +103,13 @@ def _columns(source: TableSource, table: TableRows) -> Mapping[str, str]:
     return names
 
 
-def _lacking(name: str, key: str, known: tuple[str, ...]) -> str:
-    by_plain = {_plain(header): header for header in known}
+def _lacking(name: str, key: str, free: Sequence[str]) -> str:
+    """The column, what it is for, and the nearest of those that are not something else."""
+    by_plain = {_plain(header): header for header in free}
     near = difflib.get_close_matches(_plain(name), by_plain, 1, _SIMILAR)
-    told = f"no column {name}" + (f" (for {key})" if name != key else "")
-    return told + (f", but {by_plain[near[0]]}" if near else "")
+    about = [f"for {key}"] if name != key else []
+    about += [f"did you mean {by_plain[near[0]]}?"] if near else []
+    return f"{name} ({'; '.join(about)})" if about else name
 
 
 def _plain(name: str) -> str:

@@ -58,21 +58,22 @@ def test_every_column_may_be_called_otherwise(tmp_path: Path) -> None:
 
 
 def test_a_named_column_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    text = "記録番号,患者番号,path,findings,年令\nr1,p1,a,b,63\n"
-    columns = TableColumns(record_id="記録番号", patient_id="患者ID", age="年齢")
+    text = "患者名,患者番号,path,findings,年令\nr1,p1,a,b,63\n"
+    columns = TableColumns(record_id="患者名", patient_id="患者ID", age="年齢")
     told = refusal(table(tmp_path, text, columns))
+    # 患者名 is nearer, but something else already.
     assert (
-        "has no column 患者ID (for patient_id), but 患者番号; no column 年齢 (for age), but" in told
+        "has no column 患者ID (for patient_id; did you mean 患者番号?), 年齢 (for age; did" in told
     )
-    assert "but 年令. It has: 記録番号, 患者番号, path, findings, 年令." in told
-    columns = TableColumns(record_id="記録番号", patient_id="患者番号", findings="診断")
+    assert "you mean 年令?). It has: 患者名, 患者番号, path, findings, 年令." in told
+    columns = TableColumns(record_id="患者名", patient_id="患者番号", findings="診断")
     assert "no column 診断 (for findings). It has" in refusal(table(tmp_path, text, columns))
 
 
 def test_a_table_in_ones_own_words_is_told_how_to_say_so(tmp_path: Path) -> None:
     text = "Record ID,patient_id,path,所見\nr1,p1,a,b\n"
     told = refusal(table(tmp_path, text))
-    assert "has no column record_id, but Record ID. It has" in told
+    assert "has no column record_id (did you mean Record ID?). It has" in told
     assert "say so in `columns` of the source" in told
     columns = TableColumns(record_id="Record ID")
     assert "neither a findings nor a report column" in refusal(table(tmp_path, text, columns))
