@@ -46,6 +46,10 @@ class StoreError(EcgpipeError):
     """A store on disk is incomplete, damaged, not ours, or cannot be written."""
 
 
+class BusyError(StoreError):
+    """Another process does this work already."""
+
+
 class CacheMismatchError(StoreError):
     """Text vectors were made by a different model or under different settings."""
 

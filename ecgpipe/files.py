@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import xxhash
 
-from ecgpipe.errors import StoreError
+from ecgpipe.errors import BusyError, StoreError
 
 USER_BLOCK_BYTES = 512
 _READ_BYTES = 1 << 20
@@ -254,7 +254,8 @@ def only_one(lock: Path, does: str) -> Iterator[None]:
         does: what the holder does, for the message to a second process.
 
     Raises:
-        StoreError: another process holds the lock.
+        BusyError: another process holds the lock.
+        StoreError: the lock cannot be written.
     """
     with storing(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -263,7 +264,7 @@ def only_one(lock: Path, does: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(
+            raise BusyError(
                 f"Another process {does} ({lock} is locked). Wait for it, or give this experiment"
                 " another name."
             ) from None

@@ -3,7 +3,8 @@
 Owns those files: one for each stage and share of a run, written when the stage begins and ends, and
 every 30 s in between by a thread, so that loading a large model does not look like a hang. They are
 all that `ecgpipe status` needs to know about a process on another node. Knows no stage. A file that
-cannot be written stops no work.
+cannot be written stops no work. A file belongs to the process that works: a second one that is
+started meanwhile, and refused, leaves no trace in it.
 
 A file holds what `ProcessStatus` says, and no report text or record id: progress is counts, errors
 are the ones the command line shows, and of an unexpected error only its type is kept.
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ecgpipe.errors import EcgpipeError, StoppedEarly, StoreError
+from ecgpipe.errors import BusyError, EcgpipeError, StoppedEarly, StoreError
 from ecgpipe.files import write_json_atomic
 from ecgpipe.processes import Share
 
@@ -125,15 +126,17 @@ def heartbeat(folder: Path, stage: str, share: Share) -> Iterator[Callable[[str]
         pid=os.getpid(),
         job=job_of(os.environ),
     )
-    message, over = "", threading.Event()
+    message, over, refused = "", threading.Event(), False
 
     def set_message(text: str) -> None:
         nonlocal message
         message = text
 
-    def write() -> None:
+    def write(last: bool = False) -> None:
         with contextlib.suppress(StoreError, OSError):
             status.updated = time.time()
+            if _is_of_another(path, status, last):
+                return
             values = asdict(status)
             del values["state"]
             write_json_atomic(path, values)
@@ -152,12 +155,13 @@ def heartbeat(folder: Path, stage: str, share: Share) -> Iterator[Callable[[str]
     except BaseException as error:
         early = isinstance(error, StoppedEarly | KeyboardInterrupt)
         ended, message = "stopped" if early else "failed", _describe(error)
+        refused = isinstance(error, BusyError)
         raise
     finally:
         over.set()
         thread.join()
         status.written_state, status.message = ended, message[:_LONGEST_MESSAGE]
-        write()
+        write(last=not refused)
         _current = outer
 
 
@@ -237,6 +241,21 @@ def _state(status: ProcessStatus, now: float) -> State:
     if status.machine and status.machine == _machine() and not _lives(status.pid):
         return "gone"
     return "silent" if now - status.updated > SILENT_AFTER_S else "running"
+
+
+def _is_of_another(path: Path, own: ProcessStatus, last: bool) -> bool:
+    """Whether another process that still works writes this file.
+
+    A process of another machine may be dead and look alive for two minutes; how one ended that took
+    its place (`last`) must not be lost.
+    """
+    found = _read(path, own.updated)
+    if found is None or found.state != "running":
+        return False
+    here = found.machine is not None and found.machine == own.machine
+    if here and found.pid == own.pid:
+        return False
+    return here or not last
 
 
 def _lives(pid: int) -> bool:

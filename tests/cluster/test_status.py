@@ -20,11 +20,13 @@ from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe import heartbeat as heartbeat_module
 from ecgpipe.cache.records_table import RecordsTable, read_records
-from ecgpipe.errors import SourceError, StoppedEarly
+from ecgpipe.errors import BusyError, SourceError, StoppedEarly
+from ecgpipe.files import only_one
 from ecgpipe.heartbeat import heartbeat, job_of, read_heartbeats
 from ecgpipe.processes import Share
 from ecgpipe.progress import progress
 from ecgpipe.stages import experiment as experiment_module
+from ecgpipe.workspace import Workspace
 
 STATUS_FOLDER = "work/status/toy"
 
@@ -189,6 +191,45 @@ def test_a_killed_process_is_shown_as_killed(experiment: Experiment) -> None:
     assert "running for" in shown(experiment, *training[1:])
     change(path, updated=time.time() - 13 * 60)
     assert "no heartbeat for 13 min" in shown(experiment, *training[1:])
+
+
+def test_a_refused_second_start_leaves_the_training_running(experiment: Experiment) -> None:
+    training = ("train", "--set", "train.epochs=2000")
+    workspace = Workspace(experiment.folder / "work", "toy")
+    # This process stands for the one that trains.
+    with heartbeat(workspace.status, "train", Share()), only_one(workspace.run_lock, "trains"):
+        second = experiment.start(*training)
+        _, err = second.communicate(timeout=120)
+        assert (second.returncode, "Another process trains" in err) == (1, True), err
+        out = shown(experiment, *training[1:])
+    assert f"on {platform.node()}, pid {os.getpid()}" in out
+    assert "running for" in out
+    assert "failed" not in out
+
+
+@pytest.mark.parametrize(
+    ("other", "error", "told"),
+    [
+        ({"pid": 1}, SourceError("row 3"), "running"),  # of this machine, and alive
+        ({"pid": 2**22 + 1}, SourceError("row 3"), "failed"),  # killed
+        ({"machine": "node 7", "pid": 1}, BusyError("busy"), "running"),
+        ({"machine": "node 7", "pid": 1}, SourceError("row 3"), "failed"),  # perhaps its successor
+        ({"machine": "node 7", "updated": 1.0}, BusyError("busy"), "failed"),
+        ({"pid": 1, "written_state": "ended"}, SourceError("row 3"), "failed"),
+    ],
+)
+def test_a_status_file_is_of_the_process_that_works(
+    tmp_path: Path, other: dict[str, Any], error: Exception, told: str
+) -> None:
+    with heartbeat(tmp_path, "train", Share()):
+        pass
+    running = {"written_state": "running", "updated": time.time()} | other
+    change(tmp_path / "train-0-of-1.json", **running)
+    with pytest.raises(type(error)), heartbeat(tmp_path, "train", Share()):
+        raise error
+    [status] = read_heartbeats(tmp_path)
+    assert status.state == told
+    assert (status.pid == os.getpid()) == (told == "failed")
 
 
 def test_a_failed_shard_says_why_until_it_is_done(
