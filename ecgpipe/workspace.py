@@ -33,6 +33,11 @@ class Workspace:
         return self.work_dir / "records" / f"{digest[:_SHORT]}.rejected.csv"
 
     @property
+    def table_digests(self) -> Path:
+        """A memo of digests of what the rows of sources come from."""
+        return self.work_dir / "records" / "table-digests.json"
+
+    @property
     def embeddings(self) -> Path:
         """The folder of all text-vector caches, each in a folder named by its fingerprint."""
         return self.work_dir / "embeddings"

@@ -9,8 +9,8 @@ same bytes, however often the work was interrupted.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ class SignalResult:
     rejected: "Rejection | None" = None
     """Why there are no samples."""
 
+    recording: tuple[str, str] = ("", "")
+    """Its identity, kept in the done file: `seen` and `content` as in a `Rejection`."""
+
 
 @dataclass(frozen=True)
 class Rejection:
@@ -55,11 +58,17 @@ class Rejection:
     record_id: str
     reason: str
     message: str
-    path: str = ""
-    """Of its recording; '' if the path itself was refused."""
+    source: str = ""
+    """What its source is called."""
 
-    state: str = ""
-    """Of its files then. A different state now means that somebody has repaired them."""
+    path: str = ""
+    """Of its recording, below the source's root; '' if the path itself was refused."""
+
+    seen: str = ""
+    """Names, sizes and times of its files then, as a digest."""
+
+    content: str = ""
+    """The same of their bytes. If both differ now, somebody has repaired the recording."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +86,9 @@ class ShardPlan:
     digest: str
     """Of the store's plan and settings."""
 
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where the recordings are read, kept in the done file."""
+
 
 class SignalStoreWriter:
     """Writes the shards of one planned store; the same plan continues where it stopped."""
@@ -89,6 +101,7 @@ class SignalStoreWriter:
         leads: tuple[str, ...],
         samples: int,
         attributes: dict[str, Any],
+        origin: Mapping[str, str] | None = None,
     ) -> None:
         """Plan a store.
 
@@ -99,6 +112,7 @@ class SignalStoreWriter:
             leads: the lead of each row.
             samples: samples of each lead.
             attributes: how the signals are made, with a `digest` of plan and settings.
+            origin: where the recordings are read; nothing depends on it.
 
         Raises:
             StoreError: the folder was begun under another digest, or cannot be written.
@@ -107,6 +121,7 @@ class SignalStoreWriter:
         self._record_ids = record_ids
         self._leads = leads
         self._samples = samples
+        self._origin = dict(origin or {})
         self._attributes = {"format": fmt.FORMAT, **attributes}
         self._begin()
 
@@ -126,7 +141,19 @@ class SignalStoreWriter:
             record_ids=tuple(self._record_ids[slot] for slot in self.planned(shard)),
             shape=(len(self._leads), self._samples),
             digest=self._attributes["digest"],
+            origin=self._origin,
         )
+
+    def drop_shard(self, shard: int) -> None:
+        """Let a finished shard be written again.
+
+        Raises:
+            StoreError: the store cannot be changed.
+        """
+        path = fmt.done_path(self.folder, shard)
+        with storing(path):
+            path.unlink(missing_ok=True)
+            fsync_folder(path.parent)
 
     def adopt_shard(self, shard: int, other: Path) -> None:
         """Take over a finished shard of another store with the same plan and settings.
@@ -146,7 +173,7 @@ class SignalStoreWriter:
             fsync_file(target)
             fsync_folder(target.parent)
         adopted = {key: value for key, value in done.items() if key != "sum"}
-        adopted["digest"] = self._attributes["digest"]
+        adopted |= {"digest": self._attributes["digest"], "origin": self._origin}
         write_json_atomic(fmt.done_path(self.folder, shard), fmt.with_checksum(adopted))
 
     def seal(self, made_by: dict[str, Any]) -> dict[str, Any]:
@@ -258,6 +285,7 @@ def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
             {
                 "shard": plan.shard,
                 "digest": plan.digest,
+                "origin": dict(plan.origin),
                 "bytes": offset + len(tail),
                 "xxh3_128": hasher.hexdigest(),
                 "records": outcomes,
@@ -270,6 +298,8 @@ def _outcome(result: SignalResult) -> dict[str, Any]:
     outcome: dict[str, Any] = {"record_id": result.record_id}
     if result.notes:
         outcome["notes"] = list(result.notes)
+    if any(result.recording):
+        outcome["recording"] = list(result.recording)
     if result.rejected is not None:
         outcome["rejected"] = asdict(result.rejected)
     return outcome

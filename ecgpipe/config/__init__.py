@@ -12,5 +12,6 @@ evaluate      `eval:`, what is scored
 cluster       `cluster:`, how the stages are queued
 presets       named sets of training settings
 pipeline      one experiment, complete
+places        settings without the place in which things lie on this machine
 file          pipeline.yaml -> PipelineConfig, or an error that says what to do
 """

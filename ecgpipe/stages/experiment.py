@@ -14,6 +14,7 @@ from ecgpipe.cache.signals.reader import SignalStore
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.reader import VectorCache
 from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.places import without_places
 from ecgpipe.config.text import TextView
 from ecgpipe.embed_text.model_files import (
     ModelFiles,
@@ -61,7 +62,7 @@ class Experiment:
     @cached_property
     def inputs_digest(self) -> str:
         """Digest of what the prepared data depend on. Raises SourceError if a table is missing."""
-        return inputs_digest(self.config.data, self.taxonomy)
+        return inputs_digest(self.config.data, self.taxonomy, self.workspace)
 
     def find_prepared(self) -> Prepared | None:
         """Find the prepared data of these settings; None if they are missing or out of date.
@@ -70,7 +71,7 @@ class Experiment:
             SourceError: a table is missing.
             StoreError: the data are damaged.
         """
-        return find_prepared(self.inputs_digest, self.workspace)
+        return find_prepared(self.config.data, self.inputs_digest, self.workspace)
 
     def find_signals(self) -> Path:
         """Return where the signal store is or would be, in whatever state.
@@ -178,8 +179,8 @@ class Experiment:
         return tried
 
     def settings(self, block: str, *without: str) -> dict[str, Any]:
-        """One block of the settings as plain values, for a digest."""
-        values = asdict(getattr(self.config, block))
+        """One block of the settings as plain values, for a digest; of files only the names."""
+        values: dict[str, Any] = without_places(asdict(getattr(self.config, block)))
         return {key: value for key, value in values.items() if key not in without}
 
 

@@ -77,6 +77,9 @@ class SourceRows:
     read: Callable[[Path], EcgRecord] | None = None
     """The data set's own reader of recordings; None reads them by their content."""
 
+    label: str = ""
+    """Its key in `source_roots`: what tells it from the other sources, wherever its root lies."""
+
     left_out: Mapping[str, int] = field(default_factory=dict)
     """What was left out of the rows on purpose, and how often; for the report."""
 

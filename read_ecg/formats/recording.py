@@ -23,6 +23,7 @@ from ecgpipe.read_ecg.formats.numpy_file import is_numpy, read_numpy
 from ecgpipe.read_ecg.formats.philips import is_philips, read_philips
 from ecgpipe.read_ecg.formats.scp import is_scp, read_scp
 from ecgpipe.read_ecg.formats.wfdb import read_wfdb
+from ecgpipe.read_ecg.formats.wfdb_header import read_header
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason
 
 HEAD_BYTES = 1 << 16
@@ -106,6 +107,24 @@ def recording_state(path: Path) -> str:
             status = name.stat()
             found.append(f"{name.name} {status.st_size} {status.st_mtime_ns}")
     return "; ".join(found)
+
+
+def recording_files(path: Path) -> list[Path]:
+    """The files that a recording is read from, sorted: its header and signals, or the file itself
+    with what may state its facts. Some of them may not exist.
+
+    Raises:
+        OSError: a folder cannot be searched.
+    """
+    header = next((name for name in _possible_headers(path) if name.is_file()), None)
+    if header is not None:
+        try:
+            names = {signal.file_name for signal in read_header(header).signals}
+        except RecordError:  # a header that will be refused, or that a data set corrects
+            names = {header.with_suffix(suffix).name for suffix in _WFDB_SUFFIXES}
+        return sorted({header, *(header.with_name(name) for name in names)})
+    file = _container(path) or path
+    return sorted({file, *facts_files(file)})
 
 
 def _container(path: Path) -> Path | None:

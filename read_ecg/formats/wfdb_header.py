@@ -86,6 +86,7 @@ def read_header(path: Path) -> Header:
     return parse_header(content.decode("utf-8", errors="replace"), path.name)
 
 
+@functools.lru_cache(maxsize=1)  # a recording's files are looked up before it is read
 def parse_header(text: str, name: str) -> Header:
     """Parse the text of a header; `name` is the file's, for messages. Raises as `read_header`."""
     lines = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]

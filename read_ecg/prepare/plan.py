@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ecgpipe.cache.records_table import SPLITS
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import SourceError
-from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
+from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source, source_roots
 from ecgpipe.read_ecg.datasets.row_table import RowTable
 from ecgpipe.read_ecg.datasets.source import Planned, SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits
@@ -90,7 +90,7 @@ class Plan:
         return Counter({entry["values"]: entry["counts"] for entry in counts})
 
     def hash(self) -> str:
-        """Changes when other recordings are planned, or under other ids."""
+        """Changes when other recordings are planned, or under other ids; not with the root."""
         digest = hashlib.sha256()
         for planned in self:
             digest.update(_line(planned.row, planned.source).encode())
@@ -144,8 +144,10 @@ def read_plan(config: DataConfig) -> Plan:
 
 
 def _read_sources(config: DataConfig) -> Iterator[tuple[SourceRows, Sequence[str]]]:
+    labels = list(source_roots(config))
     for number, settings in enumerate(config.sources):
         source = planned_rows(read_source(settings), config)
+        source = dataclasses.replace(source, label=labels[number])
         if not source.root.is_dir():
             raise SourceError(f"data.sources.{number}.root, {source.root}, is not a folder.")
         yield source, assign_splits(source.rows, config.split)
@@ -160,7 +162,7 @@ def _source_table(number: int, rows: Sequence[SourceRow], splits: Sequence[str])
 
 
 def _line(row: SourceRow, source: SourceRows) -> str:
-    line = f"{row.record_id}\0{source.root}\0{row.path}"
+    line = f"{row.record_id}\0{source.label}\0{row.path}"
     if row.start_s is not None:
         line += f"\0{row.start_s!r}\0{row.length_s!r}"
     if source.read is not None:

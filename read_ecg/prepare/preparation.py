@@ -13,19 +13,26 @@ from typing import Any
 
 from ecgpipe.cache.records_table import read_about, write_records
 from ecgpipe.cache.signals.format import manifest_path
-from ecgpipe.cache.signals.reader import SignalStore, read_manifest
+from ecgpipe.cache.signals.reader import SignalStore
 from ecgpipe.cache.signals.writer import Rejection, SignalStoreWriter
 from ecgpipe.config.data import DataConfig
+from ecgpipe.config.places import without_places
 from ecgpipe.errors import SourceError, StoreError
 from ecgpipe.files import canonical_json, digest_of, write_atomic
 from ecgpipe.processes import Share
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
-from ecgpipe.read_ecg.datasets.adapters import source_digest
+from ecgpipe.read_ecg.datasets.adapters import source_digest, source_roots
 from ecgpipe.read_ecg.datasets.splits import check_patients
-from ecgpipe.read_ecg.formats.recording import recording_state
 from ecgpipe.read_ecg.prepare.plan import Plan, read_plan
 from ecgpipe.read_ecg.prepare.record_rows import FindingList, RecordRows, Refused
+from ecgpipe.read_ecg.prepare.sameness import (
+    changed_recordings,
+    changed_rejections,
+    foreign_shards,
+    is_compared,
+    remember,
+)
 from ecgpipe.read_ecg.prepare.shard_job import ShardJob
 from ecgpipe.read_ecg.prepare.workers import available_cores, do_jobs
 from ecgpipe.read_ecg.signal.record import LEADS
@@ -61,38 +68,40 @@ class Prepared:
     """planned, prepared, rejected by reason, left out, notes, and records by split."""
 
 
-def inputs_digest(config: DataConfig, findings: FindingList) -> str:
+def inputs_digest(config: DataConfig, findings: FindingList, workspace: Workspace) -> str:
     """A digest of what the prepared data depend on: settings, tables by content, taxonomy.
 
-    The content of recordings is not hashed: they are assumed not to change.
+    Neither the places of tables and roots nor the content of recordings are in it: see `sameness`.
 
     Raises:
         SourceError: a table is missing.
     """
     ignored = ("taxonomy", "workers")  # the taxonomy counts by its content
     settings = {key: value for key, value in asdict(config).items() if key not in ignored}
+    memo = workspace.table_digests
     return digest_of(
         {
-            "settings": settings,
-            "tables": [source_digest(source) for source in config.sources],
+            "settings": without_places(settings),
+            "tables": [source_digest(source, memo) for source in config.sources],
             "taxonomy": findings.digest,
             "versions": [_SIGNAL_VERSION, _RECORDS_VERSION],
         }
     )
 
 
-def find_prepared(digest: str, workspace: Workspace) -> Prepared | None:
-    """Data prepared earlier from the same inputs; None without any, or if a rejected recording has
-    been repaired since.
+def find_prepared(config: DataConfig, digest: str, workspace: Workspace) -> Prepared | None:
+    """Data prepared earlier from the same inputs; None without any, if a rejected recording has
+    been repaired since, or if the recordings at roots that were moved are others.
 
     Raises:
-        StoreError: they are damaged.
+        SourceError: roots were moved, and a table or one of them is unusable.
+        StoreError: the data are damaged.
     """
     about = read_about(workspace.records(digest))
     signals = None if about is None else workspace.signals(about["signals"])
     if about is None or signals is None or not _is_sealed(signals):
         return None
-    if any(map(_is_repaired, _rejected_of(signals))):
+    if _changed(signals, config):
         return None
     return Prepared(digest, about["signals"], about["counts"])
 
@@ -148,7 +157,7 @@ def prepare_share(
     Raises:
         As `prepare`. Only a worker that completes the data checks them as a whole.
     """
-    digest = inputs_digest(config, findings)
+    digest = inputs_digest(config, findings, workspace)
     plan = read_plan(config)
     manifest = _store_signals(config, plan, workspace, stop, share)
     if isinstance(manifest, ShareDone):
@@ -178,15 +187,15 @@ def prepare_share(
 def _store_signals(
     config: DataConfig, plan: Plan, workspace: Workspace, stop: Stop, share: Share
 ) -> dict[str, Any] | ShareDone:
-    """The manifest of this plan's sealed store, or of a new one if rejected recordings were
-    repaired; ShareDone while other workers have shards to do."""
-    settings, digest = _signal_settings(config), _signals_digest(config, plan)
-    first, repaired = workspace.signals(digest), []
+    """The manifest of this plan's sealed store, or of a new one if recordings have changed;
+    ShareDone while other workers have shards to do."""
+    roots, digest = source_roots(config), _signals_digest(config, plan)
+    first, changed = workspace.signals(digest), []
     if _is_sealed(first):
-        rejected = _rejected_of(first)
-        repaired = [r for r in rejected if _is_repaired(r)]
-        if repaired:
-            digest = digest_of([digest, [(r.path, _state_now(r)) for r in rejected]])
+        changed = changed_recordings(first, roots, plan)
+        if changed:
+            now = [(record_id, found.content or found.seen) for record_id, found in changed]
+            digest = digest_of([digest, now])
     folder = workspace.signals(digest)
     if not _is_sealed(folder):
         writer = SignalStoreWriter(
@@ -194,18 +203,42 @@ def _store_signals(
             record_ids=plan.record_ids,
             leads=LEADS,
             samples=config.samples,
-            attributes={"digest": digest, "settings": settings},
+            attributes={"digest": digest, "settings": _signal_settings(config)},
+            origin={label: str(root) for label, root in roots.items()},
         )
-        if repaired:
-            _adopt_shards(writer, first, plan, {r.record_id for r in repaired}, share)
+        for shard in foreign_shards(folder, roots, plan):
+            writer.drop_shard(shard)
+        if changed:
+            _adopt_shards(writer, first, plan, {record_id for record_id, _ in changed}, share)
         _write_shards(writer, config, plan, stop, share)
         # The last of several workers to rename its done file sees those of all others, even over
         # NFS, where changing a folder refreshes the client's view.
         if share.count > 1 and (left := writer.shards_to_do()):
             return ShareDone(len(left))
         if not _is_sealed(folder):
+            _refuse_foreign(folder, config, plan)
+            remember(folder, roots)
             writer.seal(provenance())
+    remember(folder, roots)
     return SignalStore.open(folder).manifest
+
+
+def _refuse_foreign(folder: Path, config: DataConfig, plan: Plan) -> None:
+    """Refuse shards that another process has written meanwhile from other recordings."""
+    if shards := foreign_shards(folder, source_roots(config), plan):
+        raise StoreError(
+            f"{len(shards)} shards of {folder} were written at the same time from other recordings:"
+            " another process has the same table, but other files below the root. Let only one of"
+            " them run, and run `ecgpipe prepare` again."
+        )
+
+
+def _changed(store: Path, config: DataConfig) -> bool:
+    """Whether a complete store was made from other recordings than those at the roots now."""
+    roots = source_roots(config)
+    if is_compared(store, roots):
+        return bool(changed_rejections(store, roots))
+    return bool(changed_recordings(store, roots, read_plan(config)))
 
 
 def _signal_settings(config: DataConfig) -> dict[str, Any]:
@@ -221,34 +254,17 @@ def _is_sealed(folder: Path) -> bool:
     return manifest_path(folder).exists()
 
 
-def _rejected_of(folder: Path) -> list[Rejection]:
-    """The rejected records of a sealed store.
-
-    Raises:
-        StoreError: the manifest is damaged.
-    """
-    return [Rejection(**entry) for entry in read_manifest(folder)["rejected"]]
-
-
-def _state_now(rejection: Rejection) -> str:
-    return recording_state(Path(rejection.path)) if rejection.path else ""
-
-
-def _is_repaired(rejection: Rejection) -> bool:
-    return _state_now(rejection) != rejection.state
-
-
 def _shards_of(share: Share, writer: SignalStoreWriter) -> list[int]:
     """The unfinished shards of a worker, by number, so that each has one writer."""
     return [k for k in writer.shards_to_do() if k % share.count == share.index]
 
 
 def _adopt_shards(
-    writer: SignalStoreWriter, first: Path, plan: Plan, repaired: set[str], share: Share
+    writer: SignalStoreWriter, first: Path, plan: Plan, changed: set[str], share: Share
 ) -> None:
-    """Take over the shards without a repaired recording; only the others are read again."""
+    """Take over the shards without a changed recording; only the others are read again."""
     for shard in _shards_of(share, writer):
-        if not any(plan.record_ids[slot] in repaired for slot in writer.planned(shard)):
+        if not any(plan.record_ids[slot] in changed for slot in writer.planned(shard)):
             writer.adopt_shard(shard, first)
 
 

@@ -14,7 +14,8 @@ from ecgpipe.cache.signals.writer import Rejection, ShardPlan, SignalResult, wri
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError, StoppedEarly
 from ecgpipe.read_ecg.datasets.source import Planned, SourceRow, SourceRows, recording_path
-from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
+from ecgpipe.read_ecg.formats.recording import read_recording
+from ecgpipe.read_ecg.prepare.sameness import identity_of_planned
 from ecgpipe.read_ecg.quality.measures import quality_notes
 from ecgpipe.read_ecg.signal.record import EcgRecord, Reason, excerpt
 from ecgpipe.read_ecg.signal.window import to_window
@@ -54,25 +55,19 @@ def do_job(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object
 
 def signal_of(recording: Planned, config: DataConfig) -> SignalResult:
     """The window of a recording, or the reason why there is none."""
+    record_id, source, path = recording.row.record_id, recording.source, ""
+    # Before it is read: a file that is changed meanwhile keeps the identity of the one before, so
+    # it is read again.
+    identity = identity_of_planned(recording)
     try:
-        return SignalResult(recording.row.record_id, *_window_of(recording, config))
-    except (RecordError, OSError):
-        # Read it again, after noting the state of its files: a file that is repaired meanwhile must
-        # not keep the state of the rejected one. To note it for every recording cost 10 %.
-        return _second_look(recording, config)
-
-
-def _second_look(recording: Planned, config: DataConfig) -> SignalResult:
-    record_id, path, state = recording.row.record_id, "", ""
-    try:
-        found = recording_path(recording.source.root, recording.row.path)
-        path, state = str(found), recording_state(found)
-        return SignalResult(record_id, *_window_of(recording, config))
+        path = str(recording_path(source.root, recording.row.path).relative_to(source.root))
+        return SignalResult(record_id, *_window_of(recording, config), recording=identity)
     except RecordError as error:
         reason, message = str(error.reason), str(error)
     except OSError as error:  # a forbidden folder, a name too long, a lost mount
         reason, message = str(Reason.UNREADABLE), f"it cannot be read: {error}"
-    return SignalResult(record_id, rejected=Rejection(record_id, reason, message, path, state))
+    rejected = Rejection(record_id, reason, message, source.label, path, *identity)
+    return SignalResult(record_id, rejected=rejected, recording=identity)
 
 
 def _window_of(

@@ -16,6 +16,7 @@ from ecgpipe.config.file import (
     tell_kept_over_preset,
 )
 from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.places import without_places
 from ecgpipe.config.presets import PRESETS
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import ConfigError
@@ -302,3 +303,29 @@ def test_a_file_in_another_encoding_says_so(tmp_path: Path) -> None:
     path.write_bytes((SMALL + "notice: 模擬心電図\n").encode("cp932"))
     with pytest.raises(ConfigError, match="is not UTF-8"):
         load_config(path)
+
+
+def test_settings_without_places_keep_all_but_where_things_lie() -> None:
+    settings = {
+        "work_dir": "/a/work",
+        "data": {
+            "sources": [
+                {"kind": "table", "table": "/a/records.csv", "root": "/a/ecg"},
+                {"kind": "ptbxl", "root": "/b/ptbxl", "files": "records100"},
+            ],
+            "taxonomy": "/a/own.csv",
+        },
+        "text": {"model": "org/model", "prompt": "/a/{text}"},
+        "eval": {"tasks": ["findings", "/a/mine.yaml"]},
+    }
+    assert without_places(settings) == {
+        "data": {
+            "sources": [
+                {"kind": "table", "table": "records.csv"},
+                {"kind": "ptbxl", "files": "records100"},
+            ],
+            "taxonomy": "own.csv",
+        },
+        "text": {"model": "org/model", "prompt": "/a/{text}"},
+        "eval": {"tasks": ["findings", "mine.yaml"]},
+    }

@@ -52,7 +52,8 @@ class Hospital:
         return prepare(self.config, TAXONOMY, self.workspace, Stop())
 
     def find(self) -> Prepared | None:
-        return find_prepared(inputs_digest(self.config, TAXONOMY), self.workspace)
+        digest = inputs_digest(self.config, TAXONOMY, self.workspace)
+        return find_prepared(self.config, digest, self.workspace)
 
     def records(self, prepared: Prepared) -> RecordsTable:
         return read_records(self.workspace.records(prepared.digest))

@@ -15,6 +15,7 @@ import yaml
 
 from ecgpipe.config.file import config_as_dict, config_as_yaml, load_yaml
 from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.places import without_places
 from ecgpipe.errors import StoreError
 from ecgpipe.files import fsync_folder, read_json, storing, write_atomic, write_json_atomic
 from ecgpipe.progress import say
@@ -138,7 +139,8 @@ class RunFolder:
             before = None
         if not isinstance(before, Mapping):
             return "has no readable settings"
-        changed = list(_differences(before, config_as_dict(self.config), self.not_in_key))
+        now = without_places(config_as_dict(self.config))
+        changed = list(_differences(without_places(before), now, self.not_in_key))
         if not changed:
             return "had other data, texts or vectors, or was made by another version of ecgpipe"
         more = f" and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else ""

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -185,10 +187,26 @@ def test_databases_can_be_chosen_and_none_is_an_error(tmp_path: Path) -> None:
 
 def test_a_changed_header_makes_prepared_data_stale(tmp_path: Path) -> None:
     write_cinc(tmp_path, "A0001", "426783006")
-    before = source_digest(cinc(tmp_path))
-    assert source_digest(cinc(tmp_path)) == before
+    before = source_digest(cinc(tmp_path), tmp_path / "memo.json")
+    assert source_digest(cinc(tmp_path), tmp_path / "memo.json") == before
     write_cinc(tmp_path, "A0001", "426783006,164889003")
-    assert source_digest(cinc(tmp_path)) != before
+    assert source_digest(cinc(tmp_path), tmp_path / "memo.json") != before
+
+
+def test_headers_elsewhere_with_other_times_are_the_same_and_read_once(tmp_path: Path) -> None:
+    here, there, memo = tmp_path / "here", tmp_path / "there", tmp_path / "memo.json"
+    write_cinc(here, "A0001", "426783006")
+    before = source_digest(cinc(here), memo)
+    shutil.copytree(here, there)
+    for file in there.rglob("*"):
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+    assert source_digest(cinc(there), memo) == before
+    (file,) = there.rglob("A0001.hea")
+    text = file.read_text()
+    file.write_text(text.replace("426783006", "164889003"))  # of the same length
+    assert source_digest(cinc(there), memo) != before
+    memo.write_text("[]")  # damaged: digests are made anew
+    assert source_digest(cinc(here), memo) == before
 
 
 # --- the MIT-BIH Arrhythmia Database
@@ -425,7 +443,7 @@ def test_a_folder_without_mitbih_or_its_annotations_says_so(tmp_path: Path) -> N
     with pytest.raises(SourceError, match=r"100\.atr does not exist"):
         read_source(mitbih(tmp_path))
     with pytest.raises(SourceError, match=r"100\.atr does not exist"):
-        source_digest(mitbih(tmp_path))
+        source_digest(mitbih(tmp_path), tmp_path / "memo.json")
 
 
 # --- windows of a longer recording
@@ -571,10 +589,10 @@ def test_mimic_tables_that_cannot_be_used_say_why(tmp_path: Path) -> None:
 
 def test_both_mimic_tables_decide_whether_data_are_stale(tmp_path: Path) -> None:
     source = write_mimic(tmp_path, [["Sinus rhythm"]] * 3)
-    before = source_digest(source)
+    before = source_digest(source, tmp_path / "memo.json")
     table = tmp_path / "machine_measurements.csv"
     table.write_text(table.read_text().replace("Sinus", "Paced"))
-    assert source_digest(source) != before
+    assert source_digest(source, tmp_path / "memo.json") != before
 
 
 # --- the task, and the register
@@ -630,4 +648,4 @@ def test_a_missing_table_of_any_kind_is_named(tmp_path: Path) -> None:
     ]
     for source in sources:
         with pytest.raises(SourceError, match=r"The table .*\.csv does not exist or cannot"):
-            source_digest(source)
+            source_digest(source, tmp_path / "memo.json")
