@@ -8,12 +8,13 @@ pydantic checks types in strict JSON mode: a string is not a number, true is not
 
 import dataclasses
 import difflib
+import itertools
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -291,7 +292,11 @@ def _explain(
     `known` is the class that `settings` are read into; `prefix` is put before each place, for a
     block deeper in the file.
     """
-    lines = [_explain_one(dict(mistake), settings, known, prefix) for mistake in error.errors()]
+    errors = error.errors()
+    inner = {each["loc"][:n] for each in errors for n in range(len(each["loc"]))}
+    # A list is also "too short" for pydantic if one of its items has a mistake of its own.
+    told = [each for each in errors if each["type"] != "too_short" or each["loc"] not in inner]
+    lines = [_explain_one(dict(mistake), settings, known, prefix) for mistake in told]
     head = f"{origin} has a mistake:" if len(lines) == 1 else f"{origin} has {len(lines)} mistakes:"
     return "\n".join([head, *(f"  - {line}" for line in lines)])
 
@@ -302,7 +307,8 @@ def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: st
     kind, message = mistake["type"], str(mistake["msg"]).removeprefix("Value error, ")
     met: Any = mistake.get("input")
     if kind == "unexpected_keyword_argument":
-        return f"{place} is not a setting.{_nearest_setting(inside, known, prefix)}"
+        near = _nearest_setting(inside, known, prefix, _kind(mistake["loc"]))
+        return f"{place} is not a setting.{near}"
     if kind in ("missing", "union_tag_not_found"):
         missing = place + ".kind" if kind == "union_tag_not_found" else place
         return f"{missing} is missing."
@@ -329,26 +335,32 @@ def _written_place(location: Sequence[int | str], settings: Any) -> str:
     return ".".join(map(str, location))
 
 
-def _nearest_setting(place: str, cls: type, prefix: str) -> str:
-    known = sorted(set(_known_settings(cls)))
-    plain = re.sub(r"\.\d+", "", place)
-    parent, _, last = plain.rpartition(".")
-    siblings = {
-        name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == parent
-    }
+def _kind(location: Sequence[int | str]) -> str | None:
+    """The tag that pydantic adds behind a source's number, if the place is in one."""
+    steps = itertools.pairwise(location)
+    return next((str(step) for before, step in steps if isinstance(before, int)), None)
+
+
+def _nearest_setting(place: str, cls: type, prefix: str, kind: str | None) -> str:
+    known = sorted(set(_known_settings(cls, kind)))
+    written, _, last = place.rpartition(".")
+    parent = re.sub(r"\.\d+", "", written)
+    siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent]
     if near := difflib.get_close_matches(last, siblings, 1):
-        return f" Did you mean {prefix}{siblings[near[0]]}?"
+        return f" Did you mean {prefix}{written + '.' if written else ''}{near[0]}?"
     if elsewhere := [name for name in known if name.rpartition(".")[2] == last]:
         return f" Did you mean {prefix}{elsewhere[0]}?"
     return f" Known here: {', '.join(siblings)}."
 
 
-def _known_settings(cls: Any, prefix: str = "") -> Iterator[str]:
-    """Every dotted setting name below a settings class."""
+def _known_settings(cls: Any, kind: str | None, prefix: str = "") -> Iterator[str]:
+    """Every dotted setting name below a settings class; of sources only those of a kind."""
     for item in dataclasses.fields(cls):
         yield prefix + item.name
         for inner in _settings_classes(item.type):
-            yield from _known_settings(inner, f"{prefix}{item.name}.")
+            kinds = {each.name: get_args(each.type) for each in dataclasses.fields(inner)}
+            if kind is None or kind in kinds.get("kind", (kind,)):
+                yield from _known_settings(inner, kind, f"{prefix}{item.name}.")
 
 
 def _settings_classes(annotation: Any) -> Iterator[Any]:

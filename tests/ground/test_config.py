@@ -216,7 +216,15 @@ def test_variables_come_from_the_environment(
         ("trian.epochs=3", "trian is not a setting. Did you mean train?"),
         ("data.rate=100", "data.rate is not a setting. Did you mean data.rate_hz?"),
         ("lr=1", "lr is not a setting. Did you mean train.lr?"),
-        ("data.sources.0.rot=x", "data.sources.0.rot is not a setting. Did you mean"),
+        (
+            "data.sources.0.rot=x",
+            "data.sources.0.rot is not a setting. Did you mean data.sources.0.root?",
+        ),
+        (
+            "data.sources.0.split_column=x",
+            "is not a setting. Did you mean data.sources.0.columns?",
+        ),
+        ("data.sources.0.columns={Age: x}", "Did you mean data.sources.0.columns.age?"),
         ("data.sources.0.kind=mimic", "kind is 'mimic'; 'ptbxl', 'table', 'cinc2021', 'mitbih',"),
         ("data.sources=[{table: x}]", "data.sources.0.kind is missing"),
         ("data.sources=[]", "data.sources is []: tuple should have at least 1 item"),
@@ -260,6 +268,11 @@ def test_a_mistake_names_its_place_and_what_to_do(
     tmp_path: Path, override: str, message: str
 ) -> None:
     assert message in refusal(tmp_path, SMALL, override)
+
+
+def test_a_mistake_inside_a_list_is_not_also_told_of_the_list(tmp_path: Path) -> None:
+    assert refusal(tmp_path, SMALL, "data.sources.0.rot=x").count("\n") == 1
+    assert "at least 1 item" in refusal(tmp_path, SMALL, "data.sources=[]", "train.epoch=3")
 
 
 def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
