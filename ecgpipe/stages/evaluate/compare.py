@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ecgpipe.config.places import without_places
 from ecgpipe.errors import ComparisonError, StoreError
 from ecgpipe.evaluate.compare.comparison import (
     Contender,
@@ -194,7 +193,8 @@ def _without_common_part(names: Sequence[str]) -> list[str]:
 def _without_seed(results: Results) -> str:
     config = {key: value for key, value in results["config"].items() if key != "name"}
     config["train"] = {k: v for k, v in config.get("train", {}).items() if k != "seed"}
-    return digest_of(without_places(config))
+    config.pop("work_dir", None)
+    return digest_of(config)
 
 
 def _column_name(members: Sequence[EvaluatedRun]) -> str:
