@@ -94,6 +94,20 @@ def write_json_atomic(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
 
 
+def point_link(link: Path, target: Path) -> None:
+    """Let `link` lead to `target`, which lies in its folder or below; the link may exist.
+
+    Raises:
+        StoreError: the folder is not writable, or `link` is no link.
+    """
+    with storing(link):
+        new = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+        new.unlink(missing_ok=True)
+        new.symlink_to(target.relative_to(link.parent))  # so that the folder can be moved
+        new.replace(link)
+        fsync_folder(link.parent)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file that we wrote.
 

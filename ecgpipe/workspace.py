@@ -89,8 +89,12 @@ class Workspace:
 
     @property
     def evaluation(self) -> Path:
-        """Results and report."""
+        """Results and report of the latest evaluation: a link to one of `evaluation_with`."""
         return evaluation_of(self.run)
+
+    def evaluation_with(self, key: str) -> Path:
+        """Results and report of one evaluation; those with other tasks or settings stay beside."""
+        return self.run / "evals" / key[:12]
 
 
 def run_key_path(run: Path) -> Path:
@@ -104,8 +108,8 @@ def run_config_path(run: Path) -> Path:
 
 
 def evaluation_of(run: Path) -> Path:
-    """Results and report of the run in the folder `run`."""
-    return run / "eval"
+    """Results and report of the run in the folder `run`, or of the evaluation in it."""
+    return run if results_path(run).exists() else run / "eval"
 
 
 def results_path(evaluation: Path) -> Path:

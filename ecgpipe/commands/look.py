@@ -34,9 +34,9 @@ def compare(
 ) -> None:
     """Compare evaluated runs, each with the first.
 
-    RUN is a run's name in work_dir/runs, or a folder; * matches anything: 'name+*'. Differences are
-    on the same ECGs and the same draws of patients. Runs that differ only in their seed share one
-    column, with their mean.
+    RUN is a run's name in work_dir/runs, or a folder, of a run or of one of its evaluations
+    (RUN/evals/KEY); * matches anything: 'name+*'. Differences are on the same ECGs and the same
+    draws of patients. Runs that differ only in their seed share one column, with their mean.
     """
     from ecgpipe.stages.evaluate.compare import run_compare
 

@@ -78,7 +78,7 @@ class Experiment:
 
     def copy(self, folder: Path) -> "Experiment":
         """The same experiment with all that it has made, in another folder."""
-        shutil.copytree(self.folder / "work", folder / "work")
+        shutil.copytree(self.folder / "work", folder / "work", symlinks=True)
         return Experiment(folder, self._model, self._ecgs)
 
     def start(self, *arguments: str, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:

@@ -164,14 +164,16 @@ def test_a_failed_run_does_not_stop_the_rest_of_a_sweep(experiment: Experiment) 
 def test_a_failed_evaluation_does_not_stop_the_rest_of_a_sweep(
     experiment: Experiment,
 ) -> None:
-    code, _, err = experiment.run(
-        "run", "--grid", "eval.sources=[nowhere],null", "--set", "train.encoder=cnn1d"
-    )
-    assert code == 1
-    assert "eval.sources names nowhere" in err
-    assert "1 of 2 runs failed, for the reasons above: toy+sources=-nowhere-." in err
     runs = experiment.folder / "work" / "runs"
-    assert (runs / "toy+sources=null" / "eval" / "results.json").exists()
+    sweep = ("--grid", "eval.bootstrap_draws=110,120", "--set", "train.encoder=cnn1d")
+    assert experiment.run("train", *sweep)[0] == 0
+    in_the_way = runs / "toy+bootstrap_draws=110" / "evals"
+    in_the_way.write_text("")
+    code, _, err = experiment.run("run", *sweep)
+    assert code == 1
+    assert f"Cannot write {in_the_way}" in err
+    assert "1 of 2 runs failed, for the reasons above: toy+bootstrap_draws=110." in err
+    assert (runs / "toy+bootstrap_draws=120" / "eval" / "results.json").exists()
 
 
 def test_a_closed_terminal_does_not_fail_a_finished_run(experiment: Experiment) -> None:
@@ -338,6 +340,37 @@ def test_a_damaged_part_is_named_and_removing_it_fixes_the_cache(experiment: Exp
     assert worked(experiment.did()) == ["embed"]
 
 
+def test_evaluations_with_other_settings_are_kept_side_by_side(experiment: Experiment) -> None:
+    run = experiment.folder / "work" / "runs" / "toy"
+    first = (run / "eval").resolve()
+    kept = (first / "results.json").read_bytes()
+    assert worked(experiment.did("--set", "eval.tasks=[superclass]")) == ["eval"]
+    second = (run / "eval").resolve()
+    assert first.parent == second.parent == run.resolve() / "evals"
+    assert (first / "results.json").read_bytes() == kept
+    assert json.loads((run / "eval" / "results.json").read_text())["tasks"].keys() == {"superclass"}
+    assert worked(experiment.did()) == []  # the first is found again, and shown again
+    assert (run / "eval").resolve() == first
+    assert worked(experiment.did("--set", "eval.bootstrap_draws=120")) == ["eval"]
+    code, out, err = experiment.run("compare", str(first), str((run / "eval").resolve()))
+    assert code == 0, err
+    assert f"toy/{first.name}" in out
+
+
+def test_a_run_copied_without_links_keeps_its_evaluation(experiment: Experiment) -> None:
+    run = experiment.folder / "work" / "runs" / "toy"
+    first = (run / "eval").resolve()
+    (run / "eval").unlink()
+    shutil.copytree(first, run / "eval")
+    assert worked(experiment.did()) == []
+    assert (run / "eval").resolve() == first
+    (run / "eval").unlink()
+    first.rename(run / "eval")
+    (run / "eval" / "results.json").write_bytes(b"damaged")
+    assert worked(experiment.did()) == ["eval"]
+    assert (run / "evals" / "unreadable").exists()
+
+
 def test_eval_without_vectors_says_to_embed(experiment: Experiment) -> None:
     shutil.rmtree(experiment.folder / "work" / "embeddings")
     code, _, err = experiment.run("eval", "--set", "eval.split=val")
@@ -384,7 +417,7 @@ def test_a_profile_shows_the_parts_of_a_step_and_trains_nothing(experiment: Expe
     assert code == 0, err
     for part in ("load", "copy", "prepare", "forward", "backward", "update", "step"):
         assert re.search(rf"^{part} +[0-9.]+ ms", out, re.MULTILINE), part
-    assert "One step of 16 ECGs on cpu" in out
+    assert "One step of 16 ECGs in float32 on cpu" in out
     assert log.read_text() == before
 
 

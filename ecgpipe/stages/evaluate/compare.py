@@ -131,15 +131,24 @@ def _evaluated_runs(
     folders: dict[Path, str] = {}
     for name in names:
         for folder in _folders_of(name, open_experiment):
-            folders.setdefault(folder.resolve(), folder.name)
+            folders.setdefault(evaluation_of(folder).resolve(), _name_of(folder))
     runs = []
-    for folder, name in folders.items():
-        evaluation = evaluation_of(folder)
+    for evaluation, name in folders.items():
         results = read_results(results_path(evaluation))
         if not (path := scores_path(evaluation)).exists():
             raise StoreError(f"{path} is missing. Run `ecgpipe eval`.")
         runs.append((name, evaluation, results))
     return runs
+
+
+def _name_of(folder: Path) -> str:
+    """A run's name; RUN/KEY of a single evaluation."""
+    folder = folder.resolve()
+    return (
+        f"{folder.parent.parent.name}/{folder.name}"
+        if evaluation_of(folder) == folder
+        else folder.name
+    )
 
 
 def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> list[Path]:

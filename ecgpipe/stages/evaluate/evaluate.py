@@ -1,6 +1,7 @@
 """eval: a trained model and records -> results and report, unless these results already exist."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from ecgpipe.evaluate.results import (
 )
 from ecgpipe.evaluate.score_file import write_scores
 from ecgpipe.evaluate.table import written
-from ecgpipe.files import digest_of
+from ecgpipe.files import digest_of, make_folder, point_link, storing
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import share_of_work
 from ecgpipe.provenance import provenance
@@ -36,7 +37,9 @@ _VERSION = 6  # raised when the same inputs would give different metrics
 
 
 def run_eval(experiment: Experiment, stop: Stop) -> StageResult:
-    """Score the experiment's model, or find it already scored.
+    """Score the experiment's model, or find it already scored; RUN/eval then leads to the results.
+
+    Evaluations with other tasks or settings are kept beside it, in RUN/evals.
 
     Raises:
         CheckpointError: there is no finished model of these settings.
@@ -64,15 +67,17 @@ def _run_eval(experiment: Experiment, stop: Stop) -> StageResult:
             )
         )
     key = _key(experiment, card)
+    _file_away(experiment)
     results = _results_of(experiment, key)
     did_work = results is None
     if results is None:
         results, evaluation, scored = _evaluate(experiment, card, key, stop)
-        folder = experiment.workspace.evaluation
+        folder = experiment.workspace.evaluation_with(key)
         write_scores(scores_path(folder), evaluation.scored, scored, key)
         write_report_files(folder, results, _pictures(experiment, results))
         # Written last: if it has the key, every other file belongs to the same evaluation.
         write_results(results_path(folder), results)
+    point_link(experiment.workspace.evaluation, experiment.workspace.evaluation_with(key))
     return StageResult("eval", did_work, _line(results, did_work), _summary(experiment, results))
 
 
@@ -98,13 +103,32 @@ def _key(experiment: Experiment, card: dict[str, Any]) -> str:
 
 
 def _results_of(experiment: Experiment, key: str) -> Results | None:
-    folder = experiment.workspace.evaluation
+    folder = experiment.workspace.evaluation_with(key)
     try:
         results = read_results(results_path(folder))
     except StoreError:
         return None
     whole = scores_path(folder).exists() and all((folder / name).exists() for name in REPORTS)
     return results if results.get("key") == key and whole else None
+
+
+def _file_away(experiment: Experiment) -> None:
+    """Move a RUN/eval that is no link to where its key belongs: a copy of the run may follow links,
+    and evaluations were not always kept apart."""
+    folder = experiment.workspace.evaluation
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    try:
+        proper = experiment.workspace.evaluation_with(
+            str(read_results(results_path(folder))["key"])
+        )
+    except StoreError:
+        proper = experiment.workspace.evaluation_with("unreadable")
+    with storing(folder):
+        if proper.exists():
+            shutil.rmtree(proper)
+        make_folder(proper.parent)
+        folder.rename(proper)
 
 
 def _evaluate(
