@@ -4,6 +4,7 @@ Owns the four ways to name a model, the refusal of anything that would be unpick
 digests. No torch, no transformers: a second run must see quickly that there is nothing to do.
 """
 
+import difflib
 import importlib.util
 import os
 import re
@@ -98,7 +99,9 @@ def find_model(config: TextConfig, *, download: bool = True) -> ModelFiles:
             )
         check_folder(path, name)
         return ModelFiles(path, None, name)
-    if path.exists() or path.is_absolute() or not _HUB_ID.match(name):
+    if path.is_absolute() and not path.exists():
+        raise ModelError(f"text.model {name!r}: there is no such file or folder.{_near_to(path)}")
+    if path.exists() or not _HUB_ID.match(name):
         raise ModelError(
             f"text.model {name!r} is not a folder with safetensors, a .gguf file, or a hub id such"
             " as EQUES/MedLLama3-JP-v2."
@@ -272,6 +275,30 @@ def manifest_of(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is damaged ({error}). Fetch the model again.") from error
 
 
+def nearest_here(name: str) -> str:
+    """A sentence that names the most similar hub model on this machine; '' if none is similar."""
+    from huggingface_hub import constants
+
+    folders = Path(constants.HF_HUB_CACHE).glob("models--*--*")
+    here = [folder.name.removeprefix("models--").replace("--", "/", 1) for folder in folders]
+    return _did_you_mean(name, [model for model in here if model != name])
+
+
+def _near_to(path: Path) -> str:
+    """The same for a path: the most similar entry of its folder."""
+    try:
+        beside = [str(entry) for entry in path.parent.iterdir()]
+    except OSError:
+        return f" There is no folder {path.parent}."
+    return _did_you_mean(str(path), beside)
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    alike = {other.casefold(): other for other in known}
+    near = difflib.get_close_matches(name.casefold(), alike, 1, 0.8)
+    return f" Did you mean {alike[near[0]]}, which is on this machine?" if near else ""
+
+
 def is_offline() -> bool:
     """Whether HF_HUB_OFFLINE forbids the network."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
@@ -293,8 +320,8 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
             why = ", and HF_HUB_OFFLINE is set" if is_offline() else ""
             raise ModelError(
                 f"text.model {name!r} (revision {revision or 'main'}) is not on this machine{why}."
-                " Fetch it on a machine with internet (`ecgpipe fetch-model`) and set text.model to"
-                " its folder."
+                f"{nearest_here(name)} Fetch it on a machine with internet"
+                " (`ecgpipe fetch-model`) and set text.model to its folder."
             ) from error
     try:
         return Path(snapshot_download(name, **settings))

@@ -410,9 +410,18 @@ def _resolve_named_file(name: str, folder: Path, suffixes: tuple[str, ...]) -> s
 
 
 def _resolve_model(model: str, folder: Path) -> str:
-    """An existing path becomes absolute; a hub id or package: stays as it is."""
+    """A path becomes absolute; a hub id, package: or imported: stays as it is.
+
+    A path is what exists, begins like one (./, ../, ~), ends in .gguf, or lies in a folder that
+    exists: `models/llama` beside `models/` is a misspelt folder, not a hub id.
+    """
+    if model.partition(":")[0] in ("package", "imported"):
+        return model
     path = _absolute(Path(model), folder)
-    return str(path) if not model.startswith("package:") and path.exists() else model
+    first = Path(model).parts[0] if model else ""
+    is_path = model.startswith(("./", "../", "~")) or path.suffix == ".gguf"
+    in_folder = len(Path(model).parts) > 1 and (folder / first).is_dir()
+    return str(path) if is_path or in_folder or path.exists() else model
 
 
 def _plain(value: Any) -> Any:

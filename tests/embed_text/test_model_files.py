@@ -66,7 +66,7 @@ def test_a_folder_without_config_or_tokenizer_is_refused(tiny_llama: Path, tmp_p
     assert "has no config.json" in refusal(folder)
 
 
-@pytest.mark.parametrize("name", ["no/such/folder", "llama", "/absent/model.gguf", "a b/c"])
+@pytest.mark.parametrize("name", ["no/such/folder", "llama", "a b/c"])
 def test_a_name_that_is_nothing_says_what_would_be(name: str) -> None:
     assert "is not a folder with safetensors, a .gguf file, or a hub id" in refusal(name)
 
@@ -74,6 +74,20 @@ def test_a_name_that_is_nothing_says_what_would_be(name: str) -> None:
 def test_an_unknown_hub_model_offline_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "is not on this machine, and HF_HUB_OFFLINE is set" in refusal("nobody/nothing-here")
+
+
+def test_a_misspelt_model_is_answered_with_the_one_that_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models--EQUES--MedLLama3-JP-v2").mkdir()
+    hint = "Did you mean EQUES/MedLLama3-JP-v2, which is on this machine?"
+    assert hint in refusal("EQUES/MedLlama3-JP-v2")
+    assert "Did you mean" not in refusal("other/model")
+    (tmp_path / "llama").mkdir()
+    assert f"Did you mean {tmp_path}/llama, which" in refusal(tmp_path / "lama")
+    assert f"There is no folder {tmp_path}/none." in refusal(tmp_path / "none" / "lama")
 
 
 def test_a_package_that_is_not_installed_says_how_to_install_it() -> None:

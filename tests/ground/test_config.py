@@ -148,6 +148,15 @@ def test_one_setting_of_a_block_keeps_the_presets_others(tmp_path: Path) -> None
     assert (augment.noise_mv, augment.shift_s) == (0, 0.5)
 
 
+@pytest.mark.parametrize("model", ["./lama", "models/lama", "models/lama.gguf", "lama.gguf"])
+def test_a_misspelt_model_path_is_no_hub_id(model: str, tmp_path: Path) -> None:
+    """A hub id would be told as "would be downloaded", and be refused only after prepare."""
+    (tmp_path / "models").mkdir()
+    assert load(tmp_path, SMALL, f"text.model={model}").text.model == str(tmp_path / model)
+    for other in ("org/model", "package:models/lama.gguf", "imported:lama.gguf"):
+        assert load(tmp_path, SMALL, f"text.model={other}").text.model == other
+
+
 def test_what_is_set_wins_over_the_preset(tmp_path: Path) -> None:
     config = load(tmp_path, SMALL + "train: {preset: paper, epochs: 3}\n")
     assert (config.train.epochs, config.train.lr) == (3, 1e-3)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from toy_experiment import Experiment
+from toy_experiment import Experiment, ecgpipe
 from wfdb_files import write_wfdb
 
 from ecgpipe.cache.records_table import Record, RecordsTable
@@ -164,6 +164,35 @@ def test_nothing_private_is_shown_and_the_list_has_it_all(clinic: Clinic) -> Non
         assert secret not in shown.replace("duplicate", ""), secret
     assert "山田太郎" in listed.read_text(encoding="utf-8-sig")
     assert clinic.rows[2]["record_id"] in listed.read_text(encoding="utf-8-sig")
+
+
+def test_check_says_why_a_file_is_unreadable_as_prepare_does(clinic: Clinic) -> None:
+    clinic.settings["data"]["max_rejected_fraction"] = 1.0
+    signal = clinic.file(4, ".dat")
+    signal.write_bytes(signal.read_bytes()[:-24])
+    clinic.edit_header(6, " 12 500 5000", " twelve 500 5000")
+    listed = clinic.folder / "list.csv"
+    result, summary = clinic.check("--list", str(listed))
+    shown = {p["kind"]: p["examples"] for p in summary["problems"]}
+    assert shown["truncated"][0]["place"] == clinic.place(4)
+    [broken] = shown["unreadable"]
+    assert broken["detail"] == "the file: '…' is not a number of signals"
+    assert "the file: '…' is not a number of signals" in result.stdout
+    rows = csv.DictReader(listed.read_text(encoding="utf-8-sig").splitlines())
+    in_list = {row["place"]: row["text"] for row in rows}
+    assert ecgpipe(clinic.folder / "pipeline.yaml", "prepare")[0] == 0
+    [rejected] = (clinic.folder / "work" / "records").glob("*.rejected.csv")
+    for row in csv.DictReader(rejected.read_text(encoding="utf-8-sig").splitlines()):
+        assert in_list[row["place"]] == row["message"]
+        assert Path(clinic.rows[4]["path"]).name in row["message"] or "twelve" in row["message"]
+
+
+def test_a_model_folder_that_does_not_exist_stops_check(clinic: Clinic) -> None:
+    clinic.settings["text"]["model"] = "./lama"
+    result, summary = clinic.check()
+    assert result.exit_code == 1
+    assert kinds(summary)["model"] == []
+    assert "there is no such file or folder" in " ".join(result.stdout.split())
 
 
 def test_findings_that_are_left_out_are_told_and_the_rows_stay(clinic: Clinic) -> None:

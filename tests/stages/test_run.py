@@ -305,7 +305,7 @@ def test_stages_run_alone_say_what_must_come_first(fresh: Experiment) -> None:
         ("data.sources.0.table=none.csv", 1, "none.csv does not exist"),
         ("data.taxonomy=findings99", 1, "There is no taxonomy 'findings99'"),
         ("eval.tasks=[superclas]", 1, "There is no task 'superclas'"),
-        ("text.model=/no/such/model", 1, "not a folder with safetensors"),
+        ("text.model=/no/such/model", 1, "no such file or folder"),
         ("text.model=nobody/nothing", 1, "HF_HUB_OFFLINE is set"),
         ("work_dir=pipeline.yaml", 1, "choose another work_dir"),
         ("train.global_batch_size=4096", 2, "fewer than train.global_batch_size"),

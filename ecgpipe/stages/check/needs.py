@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.embed_text.batches import padded_length
-from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline
+from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline, nearest_here
 from ecgpipe.errors import EcgpipeError, ModelError
 from ecgpipe.progress import duration_text
 from ecgpipe.stages.check.report import Problem, Severity
@@ -206,7 +206,8 @@ def _model_problem(name: str, error: Exception) -> Problem:
     return Problem(
         Severity.LOOK,
         "model",
-        f"text.model {name!r} is not on this machine; `ecgpipe embed` would download it",
+        f"text.model {name!r} is not on this machine; `ecgpipe embed` would download it."
+        f"{nearest_here(name)}",
         "If the machine that embeds has no internet, run `ecgpipe fetch-model` elsewhere first.",
     )
 

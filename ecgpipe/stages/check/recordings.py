@@ -5,15 +5,18 @@ recordings as `prepare` does, and keeps only the facts of each.
 """
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError
 from ecgpipe.progress import progress
+from ecgpipe.read_ecg.datasets.source import recording_path
 from ecgpipe.read_ecg.prepare.shard_job import read_planned
 from ecgpipe.read_ecg.quality.inspection import Facts, inspect, window_digest
 from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
@@ -39,6 +42,9 @@ class LookedAt:
 
     reason: str | None
     """Why it would be rejected."""
+
+    message: str = ""
+    """The same in full, as `prepare` lists it. It may name the file."""
 
 
 def chosen_rows(rows: Sequence[CheckedRow], sample: int | None) -> list[CheckedRow]:
@@ -124,14 +130,15 @@ def _look_at(checked: CheckedRow, config: DataConfig) -> LookedAt:
     try:
         record = read_planned(checked.row, checked.source, config)
     except RecordError as error:
-        return LookedAt(checked, None, None, str(error.reason))
-    except (OSError, ValueError):  # a folder that may not be entered, a name too long
-        return LookedAt(checked, None, None, str(Reason.UNREADABLE))
+        return LookedAt(checked, None, None, str(error.reason), str(error))
+    except (OSError, ValueError) as error:  # a folder that may not be entered, a name too long
+        message = f"it cannot be read: {error}"
+        return LookedAt(checked, None, None, str(Reason.UNREADABLE), message)
     facts = inspect(record)
     try:
         window_uv, _ = to_window(record, config)
     except RecordError as error:
-        return LookedAt(checked, facts, None, str(error.reason))
+        return LookedAt(checked, facts, None, str(error.reason), str(error))
     return LookedAt(checked, facts, window_digest(window_uv), None)
 
 
@@ -140,13 +147,26 @@ def _rejected(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
         if reason is None or reason in _EXPLAINED_BY_SUSPICION:
             continue
         yield from problem_at(
-            [look.row.example() for look in looked_at if look.reason == reason],
+            [_unusable(look) for look in looked_at if look.reason == reason],
             Severity.LOOK,
             str(reason),
             "recording",
             f"would be rejected ({reason})",
-            "Correct or replace these files. `ecgpipe prepare` lists each with the details.",
+            "Correct or replace these files. `ecgpipe check --list` names each.",
         )
+
+
+def _unusable(look: LookedAt) -> Example:
+    """Why a recording cannot be used: in full for the list, without names for the terminal."""
+    place = Path(look.row.row.path.partition("#")[0])
+    names = [str(recording_path(look.row.source.root, look.row.row.path)), str(place)]
+    shown = look.message
+    for name in (*names, place.name, place.stem):
+        shown = re.sub(rf"(?<![\w-]){re.escape(name)}(\.\w+)?(?![\w-])", "the file", shown)
+    # What is quoted comes from the file or is its name.
+    shown = re.sub(r"'[^']*'", "'…'", shown)
+    row = look.row
+    return replace(row.example(shown), private=look.message)
 
 
 def _duplicates(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
