@@ -95,7 +95,9 @@ def test_damaged_scores_and_other_ecgs_are_refused(compared: Experiment, tmp_pat
     code, _, err = compared.run("compare", str(moved), "fast+seed=0")
     assert code == 1
     assert "Run `ecgpipe eval` again" in err
-    compared.did("--set=eval.split=val", "--set=name=toy")
+    compared.did("--set=eval.split=val", "--set=eval.sources=[records]", "--set=name=toy")
     code, _, err = compared.run("compare", "toy", "fast+seed=0")
     assert code == 1
     assert "ECGs, fast+seed=0 on" in err
+    told = " ".join(err.split())
+    assert "Scored on: toy, val of records; fast+seed=0, test of all sources." in told

@@ -4,7 +4,7 @@ Owns which runs a name selects, and which differ only by their seed and are aver
 """
 
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +100,32 @@ def _compared(
                 raise ComparisonError(f"this task scores no ECG of {run}.")
             runs[run] = _kept_scores(scores_path(folder), task, results)
         contenders.append(Contender(name, runs))
+    try:
+        compared = compare_task(contenders, about["min_positives"], draws, seed)
+    except ComparisonError as error:
+        raise ComparisonError(f"{error}{_scored_on(groups)}") from None
     return {
         "title": about["title"],
         "kind": about["kind"],
         "names": {class_id: entry["names"] for class_id, entry in about["classes"].items()},
-        **compare_task(contenders, about["min_positives"], draws, seed),
+        **compared,
     }
+
+
+def _scored_on(groups: Mapping[str, Sequence[EvaluatedRun]]) -> str:
+    """A sentence on the splits and sources that the runs were scored on; '' if they are the same.
+
+    Other names of sources alone do not stand against a comparison: the ECGs may be the same.
+    """
+    parts = {}
+    for members in groups.values():
+        for run, _, results in members:
+            scored = results["config"]["eval"]
+            sources = ", ".join(scored["sources"] or ()) or "all sources"
+            parts[run] = f"{scored['split']} of {sources}"
+    if len(set(parts.values())) == 1:
+        return ""
+    return f" Scored on: {'; '.join(f'{run}, {part}' for run, part in parts.items())}."
 
 
 def _kept_scores(path: Path, task: str, results: Results) -> KeptScores:
