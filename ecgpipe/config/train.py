@@ -54,6 +54,9 @@ class AugmentConfig(Settings):
 Preset = Literal["paper", "recommended"]
 
 
+BestBy = Literal["macro_auroc", "hit@1_any", "hit@1_macro", "retrieval_mrr"]
+
+
 EncoderName = Literal["resnet1d18", "resnet1d34", "resnet1d50", "vit1d", "cnn1d"]
 
 
@@ -138,8 +141,9 @@ class TrainConfig(Settings):
 
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
-    best_by: Literal["macro_auroc", "hit@1_any", "hit@1_macro"] = "macro_auroc"
-    """The validation metric, over the findings task, by which the best epoch is chosen."""
+    best_by: BestBy = "macro_auroc"
+    """The validation metric by which the best epoch is chosen: over the findings task, or by
+    retrieval_mrr: the mean of 1 / rank of the right ECG for a text. Without findings it is this."""
 
     patience: int | None = None
     """Early stopping: end after this many epochs without improvement; null: never early."""

@@ -4,7 +4,7 @@ Owns how they are found, and does no stage's work.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ecgpipe.cache.vectors.reader import VectorCache
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.places import without_places
 from ecgpipe.config.text import TextView
+from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.model_files import (
     ModelFiles,
     find_model,
@@ -118,6 +119,11 @@ class Experiment:
         return self.records.of_split(self.config.eval.split).of_sources(wanted)
 
     @cached_property
+    def train_config(self) -> TrainConfig:
+        """The settings of `train`, with the measure that these records have."""
+        return measurable(self.config.train, self.records)
+
+    @cached_property
     def texts(self) -> list[str]:
         """Every distinct text that needs a vector: of all records, classes and class members."""
         text, style = self.config.text, self.config.train.text
@@ -202,6 +208,11 @@ def try_tasks(
             continue
         tasks.append(task)
         yield name, task
+
+
+def measurable(train: TrainConfig, records: RecordsTable) -> TrainConfig:
+    """The settings of `train`; without any finding, retrieval chooses the best epoch."""
+    return train if records.findings else replace(train, best_by="retrieval_mrr")
 
 
 def candidate_findings(records: RecordsTable, config: PipelineConfig) -> frozenset[str] | None:

@@ -16,6 +16,7 @@ from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError, SourceError
+from ecgpipe.evaluate.analyses.retrieval import mean_reciprocal_rank
 from ecgpipe.evaluate.evaluation import validation_metrics
 from ecgpipe.evaluate.metrics.calibration import PairLogits
 from ecgpipe.evaluate.tasks.task import Task
@@ -128,19 +129,24 @@ def train_model(
     config = experiment.config
     vectors = experiment.open_vectors()
     data = training_data(experiment, vectors)
-    validation, _ = with_sentence(
+    validation, sentences = with_sentence(
         experiment.records.of_split("val"), experiment.taxonomy, config.text
     )
 
     def on_validate(encoder: ModelEncoder) -> Mapping[str, float]:
         model = ScoringModel(encoder, vectors, config.text)
+        if by == "retrieval_mrr":
+            ecgs = model.encode_ecg(validation.slots)
+            return {by: mean_reciprocal_rank(ecgs, sentences, model.encode_sentences)}
         least = config.eval.min_positives
         return validation_metrics(model, task, validation, least, config.text.language)
+
+    by = experiment.train_config.best_by
 
     shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
     return train(
         TrainInputs(
-            config=config.train,
+            config=experiment.train_config,
             shape=shape,
             data=data,
             folder=experiment.workspace.run,

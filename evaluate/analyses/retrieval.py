@@ -6,7 +6,8 @@ with a wrong answer counts against the model, so a model that encodes everything
 nothing. N = ECGs, T = distinct texts, D = width of the joint space.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ecgpipe.evaluate.words import Words, both, same, word
 
 Vectors = npt.NDArray[np.float32]
 Ranks = npt.NDArray[np.int64]
+Encode = Callable[[Sequence[str]], Vectors]
 
 AT = (1, 5, 10)
 DIRECTIONS = ("ecg_to_text", "text_to_ecg")
@@ -53,6 +55,21 @@ def retrieval_ranks(
         best = np.where(right, similar, -np.inf).max(axis=1, keepdims=True)
         of_text[rows] = 1 + ((similar >= best) & ~right).sum(axis=1)
     return {"ecg_to_text": ecg_to_text, "text_to_ecg": of_text[text_of_N]}
+
+
+def mean_reciprocal_rank(ecg_ND: Vectors, sentences: Sequence[str], encode: Encode) -> float:
+    """The mean of 1 / rank of the best right ECG for each ECG's text; NaN below two texts.
+
+    Args:
+        ecg_ND: unit vectors of the ECGs.
+        sentences: of each ECG, N.
+        encode: gives unit vectors of texts.
+    """
+    distinct, text_of_N = np.unique(np.array(sentences, object), return_inverse=True)
+    if len(distinct) < 2:
+        return math.nan
+    ranks = retrieval_ranks(ecg_ND, encode(distinct.tolist()), text_of_N)
+    return float((1 / ranks["text_to_ecg"]).mean())
 
 
 def recalls(ranks_N: Ranks, weights_DN: npt.NDArray[np.float64]) -> DrawsByName:

@@ -520,13 +520,26 @@ def test_a_model_can_be_trained_on_reports_without_findings(fresh: Experiment, e
         cells = row.split(",")
         lines.append(",".join([*(cells[place] for place in wanted), f"所見{number % 7}"]))
     (fresh.folder / "reports.csv").write_text("\n".join(lines))
-    code, _, err = fresh.run(
-        "run",
+    changes = (
         "--set", f"data.sources.0={{kind: table, table: reports.csv, root: {ecgs}}}",
         "--set", "text.source=report", "--set", "eval.tasks=[findings]",
+        "--set", "eval.analyses=[retrieval]",
     )  # fmt: skip
+    _, out, _ = fresh.run("check", *changes)
+    assert "the task is to find the ECG of a report (retrieval)" in " ".join(out.split())
+    assert "task without positives" not in out
+    assert "cannot be scored" not in out
+    code, out, err = fresh.run("run", "--json", *changes)
     assert code == 0, err
-    assert "no task could be scored (findings: no record has a finding)" in err
+    assert "text to ECG on" in err
+    assert "median rank" in err
+    training = fresh.results()["training"]
+    assert training["best_by"] == "retrieval_mrr"
+    values = training["values"]
+    assert all(0 < value <= 1 for value in values)
+    assert training["best_epoch"] == 1 + values.index(max(values))
+    assert "best retrieval_mrr" in fresh.run("status", *changes)[1]
+    assert worked(fresh.did(*changes)) == []
 
 
 def test_a_terminal_without_japanese_still_shows_the_tables(experiment: Experiment) -> None:

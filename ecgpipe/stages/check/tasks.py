@@ -10,7 +10,7 @@ from ecgpipe.evaluate.scoring import scored_records
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.stages.check.report import Problem, Severity
-from ecgpipe.stages.experiment import try_tasks
+from ecgpipe.stages.experiment import measurable, try_tasks
 
 
 def check_tasks(
@@ -25,11 +25,20 @@ def check_tasks(
     scored = records.of_split(split).of_sources(config.eval.sources).records
     tasks: list[Task] = []
     lines: list[str] = []
+    reports_only = not records.findings and config.text.source == "report"
+    if reports_only:
+        best_by = measurable(config.train, records).best_by
+        lines.append(
+            "no ECG has findings, so the task is to find the ECG of a report (retrieval), and"
+            f" {best_by} chooses the epoch"
+        )
     for name, found in try_tasks(config, taxonomy, records):
         if not isinstance(found, Task):
             problems.append(_unusable(name, found))
             continue
         tasks.append(found)
+        if reports_only:
+            continue
         truth_NC = found.truth([record.findings for record in scored])
         n_scored = int(scored_records(found.kind, truth_NC).sum())
         n_classes = int(truth_NC.any(axis=0).sum())

@@ -271,11 +271,13 @@ def _training_counts(experiment: Experiment, history: Sequence[Any]) -> dict[str
     steps = list(_json_lines(experiment.workspace.run / "steps.jsonl", tail=True))
     if steps:
         counts |= {"step": steps[-1]["step"], "epoch_in_work": steps[-1]["epoch"]}
-    scored = [(entry["val"][config.best_by], -entry["epoch"]) for entry in history]
+    # Without findings it is retrieval, whatever the settings say.
+    by = next((config.best_by for e in history if config.best_by in e["val"]), "retrieval_mrr")
+    scored = [(entry["val"].get(by), -entry["epoch"]) for entry in history]
     scored = [(value, epoch) for value, epoch in scored if value is not None]
     if scored:
         value, epoch = max(scored)  # the first of equals, as in training
-        counts |= {"best_by": config.best_by, "best": value, "best_epoch": -epoch}
+        counts |= {"best_by": by, "best": value, "best_epoch": -epoch}
     last_s = [entry["seconds"] for entry in history[-_LAST_EPOCHS:]]
     if last_s:
         counts["epoch_s"] = round(sum(last_s) / len(last_s), 3)

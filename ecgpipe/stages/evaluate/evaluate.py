@@ -9,6 +9,7 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.file import config_as_dict
 from ecgpipe.errors import CheckpointError, SourceError, StoreError
 from ecgpipe.evaluate.analyses.registry import chosen_analyses
+from ecgpipe.evaluate.analyses.retrieval import AT
 from ecgpipe.evaluate.evaluation import Evaluation, EvaluationInputs, evaluate
 from ecgpipe.evaluate.results import (
     DataFacts,
@@ -221,6 +222,12 @@ def _text_facts(experiment: Experiment) -> TextFacts:
 
 
 def _line(results: Results, did_work: bool) -> str:
+    if not results["tasks"] and (found := results["analyses"].get("retrieval")):
+        found = found["text_to_ecg"] | {"n": found["n"]}
+        recalls = ", ".join(f"R@{k} {written('R', found[f'R@{k}'])}" for k in AT)
+        nothing = "" if did_work else "nothing to do: "
+        rank = f"median rank {found['median_rank']:g}"
+        return f"{nothing}text to ECG on {found['n']:,} ECGs: {recalls}, {rank}"
     if not results["tasks"]:
         why = "; ".join(f"{name}: {why}" for name, why in results["tasks_left_out"].items())
         return f"no task could be scored ({why})"

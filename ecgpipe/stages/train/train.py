@@ -7,7 +7,7 @@ one continued.
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from ecgpipe.apply_model.export.model_folder import PATIENTS
@@ -144,6 +144,7 @@ def run_folder(experiment: Experiment, key: str) -> RunFolder:
         *(f"eval.{field.name}" for field in fields(config.eval)),
         *("name", "work_dir", "notice"),
     }
+    config = replace(config, train=experiment.train_config)
     return RunFolder(experiment.workspace, config, key, frozenset(names - {in_key}))
 
 
@@ -162,7 +163,10 @@ def run_key(experiment: Experiment) -> str:
     return digest_of(
         {
             "version": _VERSION,
-            "train": experiment.settings("train", "init_from", *_not_in_key(train)),
+            "train": {
+                **experiment.settings("train", "init_from", *_not_in_key(train)),
+                "best_by": experiment.train_config.best_by,
+            },
             **({"init_from": begins_with.sha256} if begins_with else {}),
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),

@@ -1,10 +1,17 @@
 """ECG to text and back: by hand, and against the plainest definition there is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from ecgpipe.evaluate.analyses import retrieval
-from ecgpipe.evaluate.analyses.retrieval import recalls, retrieval_ranks
+from ecgpipe.evaluate.analyses.retrieval import (
+    Vectors,
+    mean_reciprocal_rank,
+    recalls,
+    retrieval_ranks,
+)
 
 
 def unit(rows: list[list[float]]) -> np.ndarray:
@@ -71,3 +78,15 @@ def test_recalls_worked_by_hand_with_weights() -> None:
     assert found["R@1"].tolist() == [0.25, 1, 0]
     assert found["R@5"].tolist() == [0.5, 1, 0.25]
     assert found["R@10"].tolist() == [0.75, 1, 0.5]
+
+
+def test_the_mean_reciprocal_rank_is_worked_out_by_hand() -> None:
+    """Two ECGs of text a, one of b: a's best ECG is first, b's is second behind one of a."""
+    ecgs = np.array([[1, 0], [0.6, 0.8], [0.8, 0.6]], np.float32)
+    texts = {"a": [1, 0], "b": [0, 1]}
+
+    def encode(distinct: Sequence[str]) -> Vectors:
+        return np.array([texts[text] for text in distinct], np.float32)
+
+    assert mean_reciprocal_rank(ecgs, ["a", "a", "b"], encode) == pytest.approx((1 + 1 + 1 / 2) / 3)
+    assert np.isnan(mean_reciprocal_rank(ecgs, ["a", "a", "a"], encode))
