@@ -228,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = [options.records // RATIO**back for back in reversed(range(SIZES))]
     if options.miniature:
         asked = [400]
+    options.folder.mkdir(parents=True, exist_ok=True)
     check_disk(options.folder, asked[-1], options.seconds)
     found = conditions(["pyarrow", "scikit-learn"], seconds_per_ecg=options.seconds)
     print(as_lines(found), flush=True)
