@@ -45,6 +45,29 @@ def test_every_link_leads_somewhere(document: Document) -> None:
             assert anchor in read_document(target).anchors, f"{document.name}: {link}"
 
 
+def without_comments(text: str) -> list[str]:
+    """The lines of a block without what is said about them."""
+    lines = (re.sub(r"(^|\s)#.*", "", line).rstrip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize("japanese", [name for name in DOCUMENTS if name.endswith(".ja.md")])
+def test_a_japanese_document_has_the_sections_tables_and_code_of_its_english_one(
+    japanese: str,
+) -> None:
+    ja, en = DOCUMENTS[japanese], DOCUMENTS[japanese.replace(".ja.md", ".md")]
+    assert [level for level, _ in ja.outline] == [level for level, _ in en.outline]
+    assert ja.n_table_rows == en.n_table_rows
+    for (language, ours), (their_language, theirs) in zip(ja.blocks, en.blocks, strict=True):
+        assert language == their_language
+        if language in ("sh", "yaml", "python", "json"):
+            for our_line, their_line in zip(
+                without_comments(ours), without_comments(theirs), strict=True
+            ):
+                if our_line.isascii():  # names and wordings may be in the page's language
+                    assert our_line.replace('"ja"', '"en"') == their_line
+
+
 # Commands ---------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,12 @@ class Document:
     """One Markdown file."""
 
     path: Path
-    headings: list[str] = field(default_factory=list)
+    outline: list[tuple[int, str]] = field(default_factory=list)
+    """(level, heading)."""
+
+    n_table_rows: list[int] = field(default_factory=list)
+    """Rows of tables below each heading."""
+
     links: list[str] = field(default_factory=list)
     spans: list[str] = field(default_factory=list)
     """What is written between single backticks."""
@@ -34,6 +39,10 @@ class Document:
     @property
     def name(self) -> str:
         return str(self.path.relative_to(ROOT))
+
+    @property
+    def headings(self) -> list[str]:
+        return [heading for _, heading in self.outline]
 
     @property
     def anchors(self) -> set[str]:
@@ -70,9 +79,13 @@ def read_document(path: Path) -> Document:
         if fence := _FENCE.match(line):
             document.blocks.append((fence[1], "\n".join(_until_fence(lines))))
         elif line.startswith("#"):
-            document.headings.append(line.lstrip("#").strip())
+            text = line.lstrip("#")
+            document.outline.append((len(line) - len(text), text.strip()))
+            document.n_table_rows.append(0)
             prose.append(line)
         else:
+            if document.n_table_rows:
+                document.n_table_rows[-1] += line.lstrip().startswith("|")
             prose.append(line)
     text = "\n".join(prose)
     document.spans = _SPAN.findall(text)
