@@ -80,7 +80,8 @@ def inputs_of(names: Sequence[str]) -> Iterator[Input]:
             or patterns with * ? [...] that no shell has expanded.
 
     Raises:
-        SourceError: a folder or a pattern holds nothing; the message says what was looked for.
+        SourceError: a folder or a pattern holds nothing; the message says what was looked for. Or a
+            name is empty.
     """
     return each_once(itertools.chain.from_iterable(map(_named, names)))
 
@@ -121,6 +122,11 @@ def each_once(inputs: Iterable[Input]) -> Iterator[Input]:
 
 
 def _named(name: str) -> Iterator[Input]:
+    if not name:  # Path("") would be the current folder
+        raise SourceError(
+            "The name of an input is empty, perhaps that of a shell variable that is not set. Name"
+            " recordings or folders."
+        )
     path = Path(name)
     if os.path.isdir(path):
         yield from _at_least_one(_of_folder(path, frozenset()), f"The folder {name} holds")

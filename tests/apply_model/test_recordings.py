@@ -117,6 +117,11 @@ def test_an_ecg_named_twice_is_answered_once(ward: Path) -> None:
     ]
 
 
+def test_an_unset_shell_variable_does_not_mean_the_current_folder() -> None:
+    with pytest.raises(SourceError, match="name of an input is empty"):
+        list(inputs_of([""]))
+
+
 def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     with pytest.raises(SourceError, match=r"no recording, at any depth.*WFDB.*DICOM"):
