@@ -17,7 +17,7 @@ from ecgpipe.errors import EcgpipeError
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="Also write the comparison to a file ending in .md or .json.",
+    help="Also write the comparison to a file ending in .md, .csv, .xlsx or .json.",
 )
 @click.option("--paper", is_flag=True, help="Add published results, which are of different data.")
 @click.option("--each", is_flag=True, help="Do not average runs that differ only in train.seed.")
@@ -35,13 +35,14 @@ def compare(
     """Compare evaluated runs, each with the first.
 
     RUN is a run's name in work_dir/runs, or a folder, of a run or of one of its evaluations
-    (RUN/evals/KEY); * matches anything: 'name+*'. Differences are on the same ECGs and the same
-    draws of patients. Runs that differ only in their seed share one column, with their mean.
+    (RUN/evals/KEY). RUN.old-1 was set aside. * matches anything: 'name+*'. Differences are on the
+    same ECGs and the same draws of patients. Runs that differ only in their seed share one
+    column, with their mean.
     """
     from ecgpipe.stages.evaluate.compare import run_compare
 
-    if out is not None and out.suffix.casefold() not in (".md", ".json"):
-        raise click.UsageError(f"--out must end in .md or .json, not {out}.")
+    if out is not None and out.suffix.casefold() not in (".md", ".csv", ".xlsx", ".json"):
+        raise click.UsageError(f"--out must end in .md, .csv, .xlsx or .json, not {out}.")
     opener = launch.experiment_opener()
     comparison = run_compare(runs, opener, draws=draws, average_seeds=not each)
     print_comparison(comparison, paper, out)

@@ -52,20 +52,25 @@ def report(results: "Sequence[StageResult]", as_json: bool) -> None:
 
 
 def print_comparison(comparison: dict[str, Any], paper: bool, out: Path | None = None) -> None:
-    """Print runs side by side, and write them to a .md or .json file as well."""
+    """Print runs side by side, and write them to a file as well."""
     from rich.console import Console
 
     from ecgpipe.evaluate.compare import report
     from ecgpipe.evaluate.compare.published import publications
     from ecgpipe.files import write_atomic, write_json_atomic
+    from ecgpipe.spreadsheet import csv_bytes, xlsx_bytes
 
     papers, language = publications() if paper else (), comparison["language"]
     width = None if sys.stdout.isatty() else 160
     report.print_comparison(comparison, papers, language, Console(width=width))
     if out is None:
         return
-    if out.suffix.casefold() == ".json":
+    ending = out.suffix.casefold()
+    if ending == ".json":
         write_json_atomic(out, comparison)
+    elif ending in (".csv", ".xlsx"):
+        write = csv_bytes if ending == ".csv" else xlsx_bytes
+        write_atomic(out, write(report.LIST_COLUMNS, report.list_rows(comparison, language)))
     else:
         write_atomic(out, report.render_comparison(comparison, papers, language).encode())
     say(f"compare: wrote {out}")

@@ -13,5 +13,6 @@ cluster       `cluster:`, how the stages are queued
 presets       named sets of training settings
 pipeline      one experiment, complete
 places        settings without the place in which things lie on this machine
+yaml_mistakes tabs and full-width characters, in plain words                       (pure)
 file          pipeline.yaml -> PipelineConfig, or an error that says what to do
 """

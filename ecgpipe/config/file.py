@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from ecgpipe.config.cluster import ClusterConfig
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.presets import kept_over_preset, merged, with_preset
+from ecgpipe.config.yaml_mistakes import explain_yaml, value_hint
 from ecgpipe.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -172,8 +173,10 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        settings = load_yaml(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        settings = load_yaml(text)
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist. Name your pipeline file with -c, or write one with"
@@ -184,9 +187,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {_one_line(error)}.") from None
+        raise ConfigError(f"{path} is not valid YAML: {explain_yaml(text, error)}.") from None
     if not isinstance(settings, dict):
-        raise ConfigError(f"{path} has no settings: it must be a mapping such as `name: ...`.")
+        raise ConfigError(
+            f"{path} has no settings: it must be a mapping such as `name: ...`.{value_hint(text)}"
+        )
     return settings
 
 
@@ -204,10 +209,6 @@ def load_yaml(text: str) -> Any:
         raise yaml.YAMLError("it is nested too deeply") from None
 
 
-def _one_line(error: yaml.YAMLError) -> str:
-    return " ".join(str(error).split())
-
-
 def _apply_override(settings: dict[str, Any], override: str) -> None:
     """Set `a.b.0.c=value` in nested settings; the value is read as YAML."""
     key, equals, text = override.partition("=")
@@ -216,7 +217,9 @@ def _apply_override(settings: dict[str, Any], override: str) -> None:
     try:
         value = load_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not YAML: {_one_line(error)}.") from None
+        raise ConfigError(
+            f"--set {override}: the value is not YAML: {explain_yaml(text, error)}."
+        ) from None
     *parents, last = key.split(".")
     place: Any = settings
     for part in parents:
@@ -308,7 +311,7 @@ def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: st
     met: Any = mistake.get("input")
     if kind == "unexpected_keyword_argument":
         near = _nearest_setting(inside, known, prefix, _kind(mistake["loc"]))
-        return f"{place} is not a setting.{near}"
+        return f"{place} is not a setting.{value_hint(str(mistake['loc'][-1])) or near}"
     if kind in ("missing", "union_tag_not_found"):
         missing = place + ".kind" if kind == "union_tag_not_found" else place
         return f"{missing} is missing."
@@ -317,8 +320,8 @@ def _explain_one(mistake: dict[str, Any], settings: Any, known: type, prefix: st
     if kind == "value_error":
         return f"{place}: {message}." if place else f"{message}."
     if kind == "dataclass_type":
-        return f"{place} must hold settings (`key: value` lines), not {met!r}."
-    return f"{place} is {met!r}: {message[0].lower()}{message[1:]}."
+        return f"{place} must hold settings (`key: value` lines), not {met!r}.{value_hint(met)}"
+    return f"{place} is {met!r}: {message[0].lower()}{message[1:]}.{value_hint(met)}"
 
 
 def _written_place(location: Sequence[int | str], settings: Any) -> str:

@@ -3,7 +3,7 @@
 Owns its order and wording. Knows only the comparison's JSON.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from ecgpipe.evaluate.report.markdown import document, markdown_lines
 from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.table import written
 from ecgpipe.evaluate.words import metric_words
+from ecgpipe.spreadsheet import Cell
 
 Comparison = dict[str, Any]
 
@@ -25,6 +26,10 @@ _DIFFERENCES = (
 _SEEDS = (
     "A column of several seeds is their mean; ± is the standard deviation between seeds, which is"
     " not in the intervals."
+)
+LIST_COLUMNS = (
+    *("task", "class", "class name", "ECGs", "metric", "run", "value", "low", "high"),
+    *("difference", "difference low", "difference high", "p", "p (Holm)"),
 )
 OTHER_DATA = "other data"
 
@@ -101,6 +106,24 @@ def class_rows(
             )
         )
     return rows
+
+
+def list_rows(comparison: Comparison, language: str) -> Iterator[tuple[Cell, ...]]:
+    """One row for each task or class, metric and column, with exact numbers (`LIST_COLUMNS`)."""
+    names = [entry["name"] for entry in comparison["contenders"]]
+    for task_name, task in comparison["tasks"].items():
+        parts = [(("", "", task["n"], name), metric) for name, metric in task["summary"].items()]
+        for class_id, entry in task["classes"].items():
+            about = (class_id, task["names"][class_id][language], entry["n"])
+            parts += [((*about, name), entry[name]) for name in ("auroc", "hit@1") if name in entry]
+        for labels, metric in parts:
+            changes = [None, *metric["differences"]]
+            for run, value, change in zip(names, metric["values"], changes, strict=False):
+                yield (
+                    *(task_name, *labels, run),
+                    *((value or {}).get(key) for key in ("value", "low", "high")),
+                    *((change or {}).get(key) for key in ("value", "low", "high", "p", "p_holm")),
+                )
 
 
 def render_comparison(comparison: Comparison, papers: Sequence[Publication], language: str) -> str:

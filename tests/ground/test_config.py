@@ -305,6 +305,30 @@ def test_a_file_without_an_experiment_is_refused(tmp_path: Path, text: str, mess
     assert message in refusal(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\ndata:\n\tsources: []\n", "line 3 is indented with a tab"),
+        ("name: a\ntrain:\n  epochs：5\n  lr: 0.1\n", "line 3 has a full-width colon"),
+        ("name：a\n", "line 1 has a full-width colon"),
+        ("name: a\ntrain:\n  epochs: 5\n\u3000\u3000lr: 0.1\n", "It has a full-width space"),
+        ("name: a\ndata:\n  sources:\n  － kind: table\n", "It begins with a full-width dash"),
+        (SMALL + "train:\n  epochs：5\n", "not 'epochs：5'. It has a full-width colon"),
+        (SMALL + "train: {epochs: ２００}\n", "It is in full-width characters: write 200."),
+    ],
+)
+def test_tabs_and_full_width_characters_are_told_in_plain_words(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert message in refusal(tmp_path, text)
+
+
+def test_full_width_characters_where_they_belong_are_not_spoken_of(tmp_path: Path) -> None:
+    text = SMALL + "notice: 模擬：\u3000試験\n"
+    assert load(tmp_path, text).notice == "模擬：\u3000試験"
+    assert "full-width" not in refusal(tmp_path, text + "train: [\n")
+
+
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="write one with `ecgpipe init`"):
         load_config(tmp_path / "none.yaml")

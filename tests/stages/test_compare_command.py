@@ -1,10 +1,12 @@
 """`ecgpipe compare`: which runs are laid side by side, and what is said where that cannot be."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from toy_experiment import Experiment
 
@@ -72,6 +74,48 @@ def test_seeds_of_one_setting_alone_are_summed_up(compared: Experiment) -> None:
         assert ours["differences"] == []
         assert ours["values"] == theirs["values"][1:]
         assert ours["between_runs"] == theirs["between_runs"][1:]
+
+
+def test_a_run_that_was_set_aside_is_compared_if_it_is_named(compared: Experiment) -> None:
+    runs = compared.folder / "work" / "runs"
+    shutil.copytree(runs / "fast+seed=1", runs / "toy.old-1")
+    try:
+        code, out, err = compared.run("compare", "--json", "toy", "toy.old-1")
+        assert code == 0, err
+        found = json.loads(out.splitlines()[-1])["compare"]
+        assert [c["runs"] for c in found["contenders"]] == [["toy"], ["toy.old-1"]]
+        assert "toy.old-1" not in compared.run("compare", "toy*", "fast+*")[1]
+    finally:
+        shutil.rmtree(runs / "toy.old-1")
+
+
+def test_a_comparison_opens_in_a_spreadsheet_with_exact_numbers(compared: Experiment) -> None:
+    files = {ending: compared.folder / f"comparison.{ending}" for ending in ("json", "csv", "xlsx")}
+    for file in files.values():
+        assert compared.run("compare", "-o", str(file), "toy", "fast+*")[0] == 0
+    found = json.loads(files["json"].read_text())["tasks"]["findings"]["summary"]["macro_auroc"]
+    with files["csv"].open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    [change] = [
+        row for row in rows
+        if (row["task"], row["class"], row["metric"], row["run"])
+        == ("findings", "", "macro_auroc", "fast")
+    ]  # fmt: skip
+    assert float(change["value"]) == found["values"][1]["value"]
+    assert float(change["difference low"]) == found["differences"][0]["low"]
+    assert float(change["p (Holm)"]) == found["differences"][0]["p_holm"]
+    sheet = openpyxl.load_workbook(files["xlsx"]).active
+    assert sheet is not None
+    header, *cells = sheet.iter_rows(values_only=True)
+    assert list(header) == list(rows[0])
+    assert len(cells) == len(rows)
+    assert [["" if cell is None else str(cell) for cell in row[:6]] for row in cells] == [
+        list(row.values())[:6] for row in rows
+    ]
+    for row, of_csv in zip(cells, rows, strict=True):
+        for key, cell in list(zip(header, row, strict=True))[6:]:
+            # Excel's files hold 16 digits.
+            assert cell == (pytest.approx(float(of_csv[key]), rel=1e-14) if of_csv[key] else None)
 
 
 def test_what_cannot_be_compared_says_why(compared: Experiment) -> None:

@@ -184,7 +184,9 @@ def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> 
         folder
         for folder in runs.glob("*")
         if fnmatch.fnmatchcase(folder.name, name)
-        and not (is_old_run(folder) or folder.name.startswith("."))
+        # A run that was set aside has to be meant.
+        and not (is_old_run(folder) and ".old-" not in name)
+        and not folder.name.startswith(".")
     )
     evaluated = [folder for folder in found if results_path(evaluation_of(folder)).exists()]
     if not evaluated:
