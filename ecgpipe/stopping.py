@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from ecgpipe.errors import StoppedEarly
+
 # What schedulers send before they kill: Slurm and PBS TERM, Slurm's --signal and Grid Engine's
 # soft limit USR1 and USR2, Fujitsu's PJM XCPU. INT is a person at the keyboard, HUP a terminal that
 # was closed.
@@ -29,6 +31,7 @@ class Stop:
     def __init__(self, max_minutes: float | None = None) -> None:
         """Start the clock; without `max_minutes`, only a request stops."""
         self.cause = ""
+        self.is_at_once = False
         self._max_minutes = max_minutes
         self._end = None if max_minutes is None else time.monotonic() + 60 * max_minutes
 
@@ -40,6 +43,22 @@ class Stop:
     def request(self, cause: str) -> None:
         """Request a stop at the next safe point."""
         self.cause = cause
+
+    @contextlib.contextmanager
+    def at_once(self, doing: str) -> Iterator[None]:
+        """Raise StoppedEarly as soon as a signal comes, in a block that has nothing to save.
+
+        For what runs long without a safe point, such as loading a model. `doing` says what it is.
+        """
+        self.is_at_once = True
+        try:
+            yield
+        except KeyboardInterrupt:  # what libraries do not take for an error of theirs
+            raise StoppedEarly(
+                f"Stopped by {self.cause} while {doing}. Run the same command again."
+            ) from None
+        finally:
+            self.is_at_once = False
 
 
 @contextlib.contextmanager
@@ -58,6 +77,8 @@ def stop_on_signals(max_minutes: float | None = None) -> Iterator[Stop]:
         if stop and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.request(signal.Signals(number).name)
+        if stop.is_at_once:
+            raise KeyboardInterrupt
 
     previous = {
         number: signal.signal(number, on_signal)

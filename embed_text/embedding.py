@@ -124,17 +124,19 @@ def owners(keys: Keys, share: Share) -> npt.NDArray[np.bool_]:
 
 
 def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:
-    # Imported here because transformers takes seconds to import, and most runs embed nothing.
-    from ecgpipe.embed_text.language_model import LanguageModel
-    from ecgpipe.embed_text.tokens import TextTokenizer
-    from ecgpipe.torch_device import own_device
+    # An 8B model loads for minutes, without a safe point.
+    with stop.at_once("the language model was loading"):
+        # Imported here because transformers takes seconds to import, and most runs embed nothing.
+        from ecgpipe.embed_text.language_model import LanguageModel
+        from ecgpipe.embed_text.tokens import TextTokenizer
+        from ecgpipe.torch_device import own_device
 
-    device = own_device()
-    tokenizer = TextTokenizer(job.files, job.config.max_tokens)
-    with ThreadPoolExecutor(1) as beside:
-        tokens = beside.submit(tokenizer.tokenize, sentences)
-        model = LanguageModel(job.files, job.config, device)
-        table = tokens.result()
+        device = own_device()
+        tokenizer = TextTokenizer(job.files, job.config.max_tokens)
+        with ThreadPoolExecutor(1) as beside:
+            tokens = beside.submit(tokenizer.tokenize, sentences)
+            model = LanguageModel(job.files, job.config, device)
+            table = tokens.result()
     budget = job.config.max_tokens_per_batch or _BUDGET[device.type]
     made_by = _made_by(job, model, budget)
     writers = [VectorWriter(job.root, f, made_by) for f in job.fingerprints]

@@ -7,6 +7,7 @@ from typing import Any
 
 import make_ecgs
 import pytest
+import skips
 import tiny_models
 import torch
 from slurm_cluster import SlurmCluster, running_cluster, why_not
@@ -44,6 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in LONG_FILES or PIPELINES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.pipeline)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped."""
+    skips.pytest_terminal_summary(terminalreporter)
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,15 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import ecgpipe
 from ecgpipe import files
-from ecgpipe.errors import StoreError
+from ecgpipe.errors import StoppedEarly, StoreError
 from ecgpipe.files import (
     canonical_json,
     digest_of,
@@ -58,7 +60,7 @@ def test_a_disk_that_fills_up_is_a_clean_error(tmp_path: Path, limit_bytes: int)
     program = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from ecgpipe.errors import StoreError\n"
+        "from ecgpipe.errors import StoppedEarly, StoreError\n"
         "from ecgpipe.files import write_atomic\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))\n"
@@ -180,6 +182,23 @@ def test_work_goes_on_when_the_terminal_that_shows_it_is_closed() -> None:
             done.append(number)
     assert done == [0, 1, 2]
     say("a line", stream)
+
+
+def test_an_interrupt_ends_at_once_what_has_nothing_to_save() -> None:
+    def load() -> None:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with stop_on_signals() as stop, stop.at_once("the model was loading"):
+            time.sleep(30)
+
+    began = time.monotonic()
+    with pytest.raises(StoppedEarly, match="Stopped by SIGINT while the model was loading"):
+        load()
+    assert time.monotonic() - began < 2
+    with stop_on_signals() as stop:
+        with stop.at_once("loading"):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)  # as ever: a flag
+        assert stop.cause == "SIGINT"
 
 
 def test_a_second_interrupt_is_obeyed_at_once() -> None:

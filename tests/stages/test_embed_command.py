@@ -1,9 +1,12 @@
 """`ecgpipe embed`, `verify` and `vectors` on a command line, as a batch job meets them."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import h5py
@@ -180,3 +183,20 @@ def test_a_fetch_without_a_commit_is_refused(experiment: Experiment) -> None:
     done = subprocess.run(command, cwd=experiment.folder, capture_output=True, text=True)
     assert done.returncode == 2
     assert "40 hex digits" in done.stderr
+
+
+def test_an_interrupt_while_the_language_model_loads_is_answered_within_two_seconds(
+    fresh: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fresh.run("prepare")[0] == 0
+
+    def load(*_: object) -> None:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        time.sleep(30)
+
+    monkeypatch.setattr("ecgpipe.embed_text.language_model._load", load)
+    began = time.monotonic()
+    code, _, err = fresh.run("embed")
+    assert code == 75, err
+    assert "Stopped by SIGINT while the language model was loading" in err
+    assert time.monotonic() - began < 15  # with the imports
