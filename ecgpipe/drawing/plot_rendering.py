@@ -130,10 +130,17 @@ class _Renderer:
                     column, row, f"{counts[row, column]:.0f}", ha="center", va="center",
                     fontsize=size, color="white" if dark else _INK,
                 )  # fmt: skip
-        for place, words in enumerate((grid.title, grid.rows, grid.columns)):
+        middle = axes.get_position().corners().mean(axis=0)
+        # Rows are named at the left, columns above.
+        for x, y, words, angle in (
+            (0.5, 0.985, grid.title, 0),
+            (float(middle[0]), 0.94, grid.columns, 0),
+            (0.012, float(middle[1]), grid.rows, 90),
+        ):
             axes.figure.text(
-                0.5, 0.985 - 0.04 * place, self._text(words), ha="center", va="top",
-                fontproperties=self._font(words, 8.5 if place else 10, not place),
+                x, y, self._text(words), rotation=angle,
+                ha="left" if angle else "center", va="center" if angle else "top",
+                fontproperties=self._font(words, 10 if y > 0.95 else 8.5, y > 0.95),
             )  # fmt: skip
 
     def _draw_series(self, axes: "Axes", series: Series) -> None:

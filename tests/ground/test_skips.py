@@ -30,5 +30,5 @@ def test_what_is_skipped_is_said_in_one_line(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "helpers")},
     )
-    assert "Skipped 6 tests: 5 no Slurm here; 1 no Chromium on this machine\n" in done.stdout
+    assert "Skipped: 5 no Slurm here; 1 no Chromium on this machine\n" in done.stdout
     assert done.stdout.count("no Slurm here") == 1  # and no line for each place

@@ -14,7 +14,7 @@ def skipped_in_one_line(reports: Sequence[pytest.TestReport | pytest.CollectRepo
         if isinstance(report.longrepr, tuple)
     )
     told = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-    return f"Skipped {reasons.total()} tests: {told}" if reasons else ""
+    return f"Skipped: {told}" if reasons else ""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from matplotlib.ft2font import FT2Font
+from matplotlib.image import imread
 from results_example import NOTHING, PIXEL, SCHEMA, check_schema, check_words, example_results
 from rich.console import Console
 from sklearn.decomposition import PCA
 
 from ecgpipe.drawing.fonts import find_fonts
+from ecgpipe.drawing.plot import CountGrid
 from ecgpipe.drawing.plot_rendering import render_plot
 from ecgpipe.drawing.web_font import embedded_font
 from ecgpipe.errors import StoreError
@@ -416,3 +419,24 @@ def test_a_large_split_is_mapped_in_part_and_in_the_same_part() -> None:
     assert given.chosen_N[first].all()
     assert (first == mapped_records(given, seed=1, most=50)).all()
     assert len(mapped_records(given, seed=1)) == 200
+
+
+def test_the_axis_titles_of_the_confusion_matrix_stand_where_rows_and_columns_are() -> None:
+    """That of the rows is turned and at the left of the matrix, that of the columns above it."""
+    names = tuple(same(name) for name in "abc")
+    title = {"ja": "表", "en": "m"}
+    grid = CountGrid("g", title, same(""), same(""), same(""), names, np.eye(3, dtype=np.int64))
+
+    def ink(rows: str, columns: str) -> tuple[int, int]:
+        """Dark pixels in the strip at the left, and in the lines above the columns' names."""
+        drawn = replace(grid, rows=same(rows), columns=same(columns))
+        png = render_plot(drawn, find_fonts(), "en", "png")
+        dark = imread(io.BytesIO(png), format="png")[..., :3].mean(axis=2) < 0.5
+        high, wide = dark.shape
+        return int(dark[:, : wide // 20].sum()), int(dark[high // 25 : high // 10].sum())
+
+    left, above = ink("", "")
+    assert ink("ROWS", "")[0] > left == 0
+    assert ink("ROWS", "")[1] == above
+    assert ink("", "COLUMNS")[1] > above
+    assert ink("", "COLUMNS")[0] == 0
