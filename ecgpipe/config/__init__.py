@@ -14,5 +14,6 @@ presets       named sets of training settings
 pipeline      one experiment, complete
 places        settings without the place in which things lie on this machine
 yaml_mistakes tabs and full-width characters, in plain words                       (pure)
+mistakes      what is wrong with settings, and which known one a misspelt one may be  (pure)
 file          pipeline.yaml -> PipelineConfig, or an error that says what to do
 """
