@@ -297,7 +297,7 @@ def test_wrong_settings_are_the_only_error(fresh: Experiment) -> None:
 
 
 def test_watching_ends_when_everything_is_done(experiment: Experiment) -> None:
-    shutil.rmtree(experiment.folder / "work" / "runs" / "toy" / "eval")
+    shutil.rmtree(experiment.folder / "work" / "runs" / "toy" / "evals")
     process = experiment.start("status", "--watch", "--every", "0.1", "--json")
     assert process.stdout is not None
     assert not json.loads(process.stdout.readline())["status"]["done"]

@@ -150,11 +150,11 @@ def test_check_names_the_rows_and_its_list_their_records(
     code, out, _ = experiment.run("check", "--list", str(tmp_path / "list.csv"), *_from(source))
     assert code == 1
     assert out.count("of 3 patients: in the") == 2
-    with (tmp_path / "list.csv").open(encoding="utf-8") as file:
+    with (tmp_path / "list.csv").open(encoding="utf-8-sig") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "init_from"]
     theirs = {record.record_id for record in _records(experiment) if record.patient_id in leaked}
     assert {row["record_id"] for row in rows} == theirs
-    assert all(row["place"].endswith("records.csv") for row in rows)
+    assert all(row["place"].endswith(" of records") for row in rows)
     code, out, _ = experiment.run("check", *SECOND)
     assert code == 0
 
