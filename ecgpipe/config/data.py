@@ -36,11 +36,6 @@ class SourceSettings(Settings):
         """Its name."""
         return self.name or self.kind
 
-    @property
-    def location(self) -> Path:
-        """The file or folder it is read from."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFolder(SourceSettings):
