@@ -6,6 +6,7 @@ The meaning and limits of a setting belong to its own module, presets to theirs.
 pydantic checks types in strict JSON mode: a string is not a number, true is not 1.
 """
 
+import copy
 import dataclasses
 import json
 import os
@@ -67,13 +68,13 @@ def tell_kept_over_preset(path: Path, overrides: Sequence[str]) -> str:
     Empty if `overrides` name no preset, or none of the file's values stands against it. The file
     and the overrides must be valid, as `load_config` found them.
     """
-    own = _expand(_read_yaml(path), str(path))
-    changed = _expand(_read_yaml(path), str(path))
-    for override in overrides:
-        _apply_override(changed, override)
     named = {override.partition("=")[0] for override in overrides}
     if "train.preset" not in named:
         return ""
+    own = _expand(_read_yaml(path), str(path))
+    changed = copy.deepcopy(own)
+    for override in overrides:
+        _apply_override(changed, override)
     kept, is_all = kept_over_preset(own, changed, named)
     if not kept:
         return ""
