@@ -5,8 +5,9 @@ Owns which record has a usable text, and what is counted. Must not know findings
 """
 
 import contextlib
+import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,10 +68,19 @@ class ChosenFindings:
     """Suspected findings that were left out."""
 
 
-def choose_findings(
-    names: Sequence[str], findings: FindingList, config: DataConfig
-) -> ChosenFindings:
-    """What a row's names mean under the settings; never raises for a name."""
+def finding_chooser(
+    findings: FindingList, config: DataConfig
+) -> Callable[[tuple[str, ...]], ChosenFindings]:
+    """Says what a row's names mean under the settings; never raises for a name."""
+
+    @functools.lru_cache(4096)  # many rows have the same findings
+    def choose(names: tuple[str, ...]) -> ChosenFindings:
+        return _choose(names, findings, config)
+
+    return choose
+
+
+def _choose(names: Sequence[str], findings: FindingList, config: DataConfig) -> ChosenFindings:
     read = findings.read(names)
     if not read.doubtful:
         return ChosenFindings(read.certain, read.unknown, 0)
@@ -108,7 +118,8 @@ class RecordRows:
         self._plan = plan
         self._without_signal = {rejection.record_id: rejection for rejection in without_signal}
         self._findings = findings
-        self._config = config
+        self._choose = finding_chooser(findings, config)
+        self._rejects_unknown = config.unknown_findings == "reject"
         self._n_left_out: Counter[str] = Counter()
         self._codes = plan.public_codes()
         self._known = {code for code in self._codes if self._is_known(code)}
@@ -178,9 +189,9 @@ class RecordRows:
             recorded_at=row.recorded_at,
         )
 
-    def _chosen(self, names: Sequence[str]) -> tuple[str, ...]:
-        chosen = choose_findings(names, self._findings, self._config)
-        if chosen.unknown and self._config.unknown_findings == "reject":
+    def _chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = self._choose(names)
+        if chosen.unknown and self._rejects_unknown:
             try:
                 self._findings.resolve_all(chosen.unknown)
             except TaxonomyError as error:

@@ -4,7 +4,6 @@ Owns the mistakes of tables: unusable rows, repeated ids, patients in two splits
 rare findings, equal texts in a batch. Checks every row.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_path
 from ecgpipe.read_ecg.datasets.splits import patients_in_two_splits
 from ecgpipe.read_ecg.formats.recording import recording_state
-from ecgpipe.read_ecg.prepare.record_rows import ChosenFindings, choose_findings
+from ecgpipe.read_ecg.prepare.record_rows import ChosenFindings, finding_chooser
 from ecgpipe.read_ecg.signal.record import Reason
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
 from ecgpipe.stages.texts import with_sentence
@@ -63,12 +62,10 @@ def checked_rows(
         config: what to do with unknown and uncertain findings.
     """
 
-    @functools.lru_cache(4096)  # many rows have the same findings
-    def chosen(names: tuple[str, ...]) -> ChosenFindings:
-        if taxonomy is None:
-            return ChosenFindings(names, (), 0)
-        return choose_findings(names, taxonomy, config)
+    def known(names: tuple[str, ...]) -> ChosenFindings:
+        return ChosenFindings(names, (), 0)
 
+    chosen = known if taxonomy is None else finding_chooser(taxonomy, config)
     rejects = config.unknown_findings == "reject"
     return [
         _checked(row, source, split, chosen(row.findings), rejects)
