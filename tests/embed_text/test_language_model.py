@@ -192,11 +192,7 @@ def save_mistral(folder: Path) -> Path:
     tiny_models.save_llama(folder)
     torch.manual_seed(0)
     config = MistralConfig(
-        vocab_size=300,
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
+        **tiny_models.SIZES,
         num_key_value_heads=2,
         sliding_window=32,
     )

@@ -6,16 +6,20 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
+SIZES = {
+    "vocab_size": 300,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+
 
 def save_llama(folder: Path, seed: int = 0, pad_token: bool = False) -> Path:
     """A Llama whose tokenizer adds a BOS and, like Llama-3's, has no pad token."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=300,
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
+        **SIZES,
         num_key_value_heads=2,
         max_position_embeddings=512,
         bos_token_id=256,
@@ -30,11 +34,7 @@ def save_bert(folder: Path) -> Path:
     """A BERT without the pooler's weights, as masked-language-model checkpoints come."""
     torch.manual_seed(1)
     config = BertConfig(
-        vocab_size=300,
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
+        **SIZES,
         max_position_embeddings=512,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
