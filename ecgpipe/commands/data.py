@@ -86,13 +86,13 @@ def findings(launch: Launch, word: str, name: str | None) -> None:
         name = opener().config.data.taxonomy if opener else "findings98"
     taxonomy = load_taxonomy(name)
     found = taxonomy.matching(word)
-    if not found:
-        say(f"ecgpipe: no finding of {name} has {word!r} in its names; {taxonomy.advice(word)}")
-    table = Table("id", "japanese", "english", "synonyms", box=None, pad_edge=False)
-    for finding in found:
-        table.add_row(finding.id, finding.japanese, finding.english, ", ".join(finding.synonyms))
     if found:
+        table = Table("id", "japanese", "english", "synonyms", box=None, pad_edge=False)
+        for each in found:
+            table.add_row(each.id, each.japanese, each.english, ", ".join(each.synonyms))
         Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)
+    else:
+        say(f"ecgpipe: no finding of {name} has {word!r} in its names; {taxonomy.advice(word)}")
     if launch.as_json:
         rows = [{"id": f.id, "japanese": f.japanese, "english": f.english,
                  "synonyms": f.synonyms, "ambiguous": f.ambiguous} for f in found]  # fmt: skip

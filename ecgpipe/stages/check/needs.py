@@ -117,7 +117,9 @@ def estimate_needs(
         numbers["embed_s"] = loading_s + gpu_s
         time_line = f"embed {_about(numbers['embed_s'])}, {time_line}"
         if model.width:
-            numbers["embed_cpu_s"], line = _embed_on_cpu(model, config, tokens, loading_s)
+            numbers["embed_cpu_s"], line = _embed_on_cpu(
+                model, model.width, config, tokens, loading_s
+            )
             times["CPU time"] = line
     overview = {
         "model": model_line,
@@ -151,16 +153,15 @@ def _count_tokens(
 
 
 def _embed_on_cpu(
-    model: ModelFacts, config: PipelineConfig, tokens: Tokens, loading_s: float
+    model: ModelFacts, width: int, config: PipelineConfig, tokens: Tokens, loading_s: float
 ) -> tuple[float, str]:
     """Seconds to embed everything on this machine's processor, and a line that says so."""
     from ecgpipe.embed_text.processor import product_flops  # imports torch
 
-    assert model.width is not None
-    inner = model.inner or 4 * model.width
+    inner = model.inner or 4 * width
 
     def seconds(dtype: str) -> float:
-        flops = product_flops(model.width or 0, inner, dtype)
+        flops = product_flops(width, inner, dtype)
         return loading_s + 2 * model.multiplied * tokens.padded / flops
 
     taken_s = seconds(config.text.dtype)

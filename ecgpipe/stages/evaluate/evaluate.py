@@ -120,11 +120,10 @@ def _file_away(experiment: Experiment) -> None:
     if folder.is_symlink() or not folder.is_dir():
         return
     try:
-        proper = experiment.workspace.evaluation_with(
-            str(read_results(results_path(folder))["key"])
-        )
+        key = str(read_results(results_path(folder))["key"])
     except StoreError:
-        proper = experiment.workspace.evaluation_with("unreadable")
+        key = "unreadable"
+    proper = experiment.workspace.evaluation_with(key)
     with storing(folder):
         if proper.exists():
             shutil.rmtree(proper)
@@ -222,21 +221,21 @@ def _text_facts(experiment: Experiment) -> TextFacts:
 
 
 def _line(results: Results, did_work: bool) -> str:
-    if not results["tasks"] and (found := results["analyses"].get("retrieval")):
-        found = found["text_to_ecg"] | {"n": found["n"]}
-        recalls = ", ".join(f"R@{k} {written('R', found[f'R@{k}'])}" for k in AT)
-        nothing = "" if did_work else "nothing to do: "
-        rank = f"median rank {found['median_rank']:g}"
+    nothing = "" if did_work else "nothing to do: "
+    if results["tasks"]:
+        name, task = next(iter(results["tasks"].items()))
+        metrics = ", ".join(
+            f"{metric} {written(metric, task['summary'][metric])}"
+            for metric in ("hit@1_any", "hit@1_macro", "macro_auroc")
+        )
+        return f"{nothing}{name} on {task['n']:,} ECGs: {metrics}"
+    if found := results["analyses"].get("retrieval"):
+        ranks = found["text_to_ecg"]
+        recalls = ", ".join(f"R@{k} {written('R', ranks[f'R@{k}'])}" for k in AT)
+        rank = f"median rank {ranks['median_rank']:g}"
         return f"{nothing}text to ECG on {found['n']:,} ECGs: {recalls}, {rank}"
-    if not results["tasks"]:
-        why = "; ".join(f"{name}: {why}" for name, why in results["tasks_left_out"].items())
-        return f"no task could be scored ({why})"
-    name, task = next(iter(results["tasks"].items()))
-    metrics = ", ".join(
-        f"{metric} {written(metric, task['summary'][metric])}"
-        for metric in ("hit@1_any", "hit@1_macro", "macro_auroc")
-    )
-    return f"{'' if did_work else 'nothing to do: '}{name} on {task['n']:,} ECGs: {metrics}"
+    why = "; ".join(f"{name}: {why}" for name, why in results["tasks_left_out"].items())
+    return f"no task could be scored ({why})"
 
 
 def _summary(experiment: Experiment, results: Results) -> dict[str, Any]:
