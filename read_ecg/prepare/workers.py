@@ -13,6 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from ecgpipe.errors import StoppedEarly, StoreError
 from ecgpipe.pool_worker import begin_worker
 from ecgpipe.read_ecg.prepare.shard_job import ShardJob, do_job
@@ -45,7 +47,8 @@ def do_jobs(
     if n_workers > 1:
         all_written = _do_in_processes(jobs, n_workers, stop, tick)
     else:
-        all_written = all(_is_written(job, lambda: bool(stop), tick) for job in jobs)
+        with threadpool_limits(1, user_api="blas"):
+            all_written = all(_is_written(job, lambda: bool(stop), tick) for job in jobs)
     if not all_written:
         raise StoppedEarly(
             f"Stopped by {stop.cause} while preparing. Finished shards are kept: run the same"
