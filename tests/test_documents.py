@@ -303,11 +303,16 @@ def test_every_analysis_is_described_for_readers_and_for_programs() -> None:
 
 # The architecture -------------------------------------------------------------------------------
 
-ARCHITECTURE = DOCUMENTS["docs/architecture.md"]
+both_architectures = pytest.mark.parametrize(
+    "page",
+    [DOCUMENTS["docs/architecture.md"], DOCUMENTS["docs/architecture.ja.md"]],
+    ids=["en", "ja"],
+)
 
 
-def test_the_architecture_names_every_folder() -> None:
-    table = [line for line in ARCHITECTURE.path.read_text("utf-8").splitlines() if line[0:1] == "|"]
+@both_architectures
+def test_the_architecture_names_every_folder(page: Document) -> None:
+    table = [line for line in page.path.read_text("utf-8").splitlines() if line[0:1] == "|"]
     first_cells = "\n".join(line.split("|")[1] for line in table)
     for folder in FOLDERS:
         name = str(folder.relative_to(ROOT))
@@ -315,8 +320,9 @@ def test_the_architecture_names_every_folder() -> None:
         assert inner in first_cells or name == "ecgpipe", name
 
 
-def test_the_picture_of_the_architecture_shows_the_imports() -> None:
-    (picture,) = (text for language, text in ARCHITECTURE.blocks if language == "mermaid")
+@both_architectures
+def test_the_picture_of_the_architecture_shows_the_imports(page: Document) -> None:
+    (picture,) = (text for language, text in page.blocks if language == "mermaid")
     nodes = set(re.findall(r"^\s*(\w+)\[", picture, re.MULTILINE))
     assert nodes == {*ROOMS, *PARTS, "ground"}
     drawn = {node: set[str]() for node in nodes}

@@ -1,0 +1,69 @@
+"""What the documents tell a reader to write works as written, in both languages."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wfdb
+from documents import ROOT, read_document
+from wfdb_files import ecg_like, write_wfdb
+
+from ecgpipe.config import data
+from ecgpipe.errors import SourceError
+from ecgpipe.evaluate.tasks.task import load_task
+from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.read_ecg.datasets import adapters
+
+LANGUAGES = ("", ".ja")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a page in one language of programs."""
+    return [text for name, text in read_document(ROOT / page).blocks if name == language]
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_task_fits_the_pages_list_of_findings(language: str, tmp_path: Path) -> None:
+    page = f"docs/tasks{language}.md"
+    (findings,) = blocks(page, "csv")
+    _, task = blocks(page, "yaml")
+    (tmp_path / "own.csv").write_text(findings, encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(task, encoding="utf-8")
+    read = load_task(str(tmp_path / "own.yaml"), load_taxonomy(str(tmp_path / "own.csv")), None)
+    members = {each.id: list(each.members) for each in read.classes}
+    assert members == {"A": ["73"], "I": ["78"], "O": ["82"]}
+    assert read.wordings("ja")[1] == ["下壁梗塞", "下壁心筋梗塞"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_adapter_reads_what_the_pages_test_expects(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, adapter, line, _, test = blocks(f"docs/adapters{language}.md", "python")
+    names: dict[str, Any] = {**vars(data), "__name__": data.__name__}
+    exec(settings, names)  # as if it stood in ecgpipe/config/data.py
+    monkeypatch.setattr(data, "LudbSource", names["LudbSource"], raising=False)
+    exec(adapter, names)
+    registered = eval(f"{{{line}}}", {**names, "_Adapter": adapters._Adapter})
+    for kind, how in registered.items():
+        monkeypatch.setitem(adapters._ADAPTERS, kind, how)
+    kit = {"TAXONOMY": load_taxonomy("findings98"), "read_source": adapters.read_source,
+           "SourceError": SourceError, "Path": Path, "pytest": pytest}  # fmt: skip
+    exec(test, names | kit, tests := dict[str, Any]())
+    for name, run in tests.items():
+        (tmp_path / name).mkdir()
+        run(tmp_path / name)
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_program_puts_right_the_gains_of_ludb(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "ludb-true" / "data"
+    write_wfdb(folder, "1", ecg_like(), gain="437(-12)/mV")
+    stored = wfdb.rdrecord(str(folder / "1"), physical=False).d_signal
+    monkeypatch.chdir(tmp_path)
+    exec(blocks(f"docs/adapters{language}.md", "python")[3], {})
+    record = wfdb.rdrecord(str(folder / "1"))
+    assert record.adc_gain == [1000.0] * record.n_sig
+    assert (record.p_signal * 1000).round().tolist() == stored.tolist()
