@@ -175,7 +175,7 @@ class Taxonomy:
         """The findings of every ambiguous name, as `plain_name` writes it."""
         found: dict[str, tuple[Finding, ...]] = {}
         for finding in self.findings:
-            for name in map(plain_name, finding.ambiguous):
+            for name in dict.fromkeys(map(plain_name, finding.ambiguous)):
                 found[name] = (*found.get(name, ()), finding)
         return found
 
