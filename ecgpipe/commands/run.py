@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("pipeline.yaml"))
-def init(path: Path) -> None:
+@click.option(
+    "--lang",
+    "language",
+    type=click.Choice(["ja", "en"]),
+    default="en",
+    show_default=True,
+    help="Language of the comments.",
+)
+def init(path: Path, language: str) -> None:
     """Write a commented pipeline.yaml to start from."""
     from importlib import resources
 
@@ -26,7 +34,8 @@ def init(path: Path) -> None:
 
     if path.exists():
         raise StoreError(f"{path} already exists; it was not overwritten.")
-    write_atomic(path, (resources.files("ecgpipe") / "pipeline.yaml").read_bytes())
+    shipped = "pipeline.ja.yaml" if language == "ja" else "pipeline.yaml"
+    write_atomic(path, (resources.files("ecgpipe") / shipped).read_bytes())
     click.echo(f"Wrote {path}. Edit data.sources and text.model, then: ecgpipe run -c {path}")
 
 
