@@ -5,7 +5,7 @@ run      init, run, prepare, embed, train, eval
 data     check, verify
 text     fetch-model and vectors
 cluster  submit, status, stage-in
-look     compare, show
+look     compare, figures, show
 export   a run's model as a folder that travels
 apply    predict, search, serve
 answers  how an ECG's answer looks on a terminal

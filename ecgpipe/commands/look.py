@@ -1,4 +1,4 @@
-"""compare and show: runs side by side, and ECGs as pictures."""
+"""compare, figures and show: runs side by side, their charts, and ECGs as pictures."""
 
 import sys
 from pathlib import Path
@@ -48,6 +48,58 @@ def compare(
     print_comparison(comparison, paper, out)
     if launch.as_json:
         print_json("compare", comparison)
+
+
+@click.command()
+@click.argument("run", required=False, metavar="[RUN]")
+@click.option(
+    "-o",
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("figures"),
+    show_default=True,
+    help="The folder to write into.",
+)
+@click.option(
+    "--language", type=click.Choice(["ja", "en"]), help="[default: text.language of the run]"
+)
+@click.option(
+    "--columns",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="The width: one column of a journal (85 mm) or two (170 mm).",
+)
+@click.option(
+    "--dpi",
+    type=click.IntRange(72, 1200),
+    default=300,
+    show_default=True,
+    help="Resolution of the PNG files.",
+)
+@launch_options()
+def figures(
+    launch: Launch,
+    run: str | None,
+    folder: Path,
+    language: Literal["ja", "en"] | None,
+    columns: int,
+    dpi: int,
+) -> None:
+    """Draw the charts of a report for a paper, as PNG and SVG.
+
+    RUN is a run's name in work_dir/runs, or a folder, as `compare` takes it; by default
+    pipeline.yaml's own run. Letters have the same size in both widths; titles are left to the text
+    under a figure. Existing files of the same names are replaced.
+    """
+    from ecgpipe.stages.evaluate.figures import FigureStyle, run_figures
+
+    style = FigureStyle(columns, dpi, language)
+    files = run_figures(run, launch.experiment_opener(), folder, style)
+    say(f"figures: wrote {len(files)} files into {folder}")
+    if launch.as_json:
+        print_json("figures", {"files": [str(file) for file in files]})
 
 
 @click.command()

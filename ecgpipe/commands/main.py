@@ -59,6 +59,7 @@ for command in (
     run.train,
     run.eval_command,
     look.compare,
+    look.figures,
     export.export,
     look.show,
     apply.predict,

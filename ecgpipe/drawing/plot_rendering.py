@@ -4,6 +4,9 @@ Owns the chart's size and the matplotlib calls; colours, dashes and text are the
 plot gives the same bytes.
 """
 
+import math
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,25 +15,64 @@ import numpy as np
 from ecgpipe.drawing.fonts import Fonts, find_fonts
 from ecgpipe.drawing.plot import CountGrid, Label, Plot, Series, Words
 from ecgpipe.drawing.rendering import Format, encode_figure, open_figure
+from ecgpipe.drawing.shapes import truncate, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.font_manager import FontProperties
 
-_WIDTH_INCH, _DPI = 4.48, 200  # small, so that text stays legible on a phone
-_GRID_INCH, _GRID_DPI = 5.6, 160
-_PLOT_INCH = 0.83 * _WIDTH_INCH
-_LEGEND_INCH = 0.24
+_MM_PER_INCH = 25.4
+_MM_PER_POINT = _MM_PER_INCH / 72
+_LEFT_INCH, _RIGHT_INCH = 0.58, 0.18
+_LEGEND_INCH, _LINE_INCH = 0.17, 0.13
+_LEGEND_POINTS, _HANDLE_POINTS, _LABEL_POINTS = 8, 50, 8
+_WIDE_MM = 120.0
+"""From this width on, the legend is beside the chart."""
+
+_GRID_LEFT, _GRID_BOTTOM, _GRID_WIDTH, _GRID_HEIGHT, _GRID_ANGLE = 0.27, 0.05, 0.56, 0.62, 40
+_LEAST_POINTS = 6
+"""Below it, a name cannot be read in print."""
+
+# What stays in one line: a word with the blanks behind it; a run of katakana, or another Japanese
+# letter, with the brackets around it.
+_PARTS = re.compile(r"[（「]*(?:[ァ-ヿ]+|[\u3000-\uffff])[）」、。：]*|[^\s\u3000-\uffff]+\s*|\s+")
+
 _INK, _RULE, _FAINT, _PALE = "#1b1f23", "#8a929a", "#c3c8ce", "#e6e9ec"
 _SYMBOLS = {
     "circle": "o", "square": "s", "triangle": "^", "diamond": "D", "wedge": "v",
     "pentagon": "p",
 }  # fmt: skip
+_FEW = 10
+"""A larger grid of counts has one line for a name, in smaller letters."""
+
 _MAX_GRID_NUMBERS = 40
-"""A larger grid of counts has no room for the numbers."""
+"""A larger one has no room for the numbers."""
 
 
-def render_plot(plot: Plot | CountGrid, fonts: Fonts, language: str, format: Format) -> bytes:
+@dataclass(frozen=True)
+class Size:
+    """How large a chart is drawn; its letters keep their size."""
+
+    width_mm: float
+    dpi: int
+    """Resolution of a PNG."""
+
+    titled: bool = True
+    """Journals set the title under the figure instead."""
+
+    @property
+    def width_inch(self) -> float:
+        """A whole number of pixels, and what is lost when matplotlib rounds down."""
+        return (round(self.width_mm / _MM_PER_INCH * self.dpi) + 0.01) / self.dpi
+
+
+# Small, so that text stays legible on a phone.
+_REPORT, _REPORT_GRID = Size(113.8, 200), Size(142.2, 160)
+
+
+def render_plot(
+    plot: Plot | CountGrid, fonts: Fonts, language: str, format: Format, size: Size | None = None
+) -> bytes:
     """Draw a chart and return the file's bytes.
 
     Args:
@@ -38,18 +80,26 @@ def render_plot(plot: Plot | CountGrid, fonts: Fonts, language: str, format: For
         fonts: the fonts to use.
         language: of the text, ja or en.
         format: png or svg.
+        size: None: as in the report.
     """
-    renderer = _Renderer(fonts, language)
     if isinstance(plot, CountGrid):
-        with open_figure(_GRID_INCH, _GRID_INCH) as figure:
-            renderer.draw_grid(figure.add_axes((0.27, 0.05, 0.56, 0.62)), plot)
-            return encode_figure(figure, format, _GRID_DPI)
-    high = _PLOT_INCH * plot.aspect
-    below = 0.68 + _LEGEND_INCH * sum(series.named for series in plot.series)
-    height = high + below + 0.42
-    with open_figure(_WIDTH_INCH, height) as figure:
-        renderer.draw_plot(figure.add_axes((0.13, below / height, 0.83, high / height)), plot)
-        return encode_figure(figure, format, _DPI)
+        size = size or _REPORT_GRID
+        with open_figure(size.width_inch, size.width_inch) as figure:
+            _Renderer(fonts, language, size).draw_grid(
+                figure.add_axes((_GRID_LEFT, _GRID_BOTTOM, _GRID_WIDTH, _GRID_HEIGHT)), plot
+            )
+            return encode_figure(figure, format, size.dpi)
+    size = size or _REPORT
+    renderer = _Renderer(fonts, language, size)
+    wide, high = renderer.plot_inches(plot)
+    below = 0.68 + renderer.legend_inch(plot)
+    height = high + below + (0.42 if size.titled else 0.12)
+    box = (
+        _LEFT_INCH / size.width_inch, below / height, wide / size.width_inch, high / height
+    )  # fmt: skip
+    with open_figure(size.width_inch, height) as figure:
+        renderer.draw_plot(figure.add_axes(box), plot)
+        return encode_figure(figure, format, size.dpi)
 
 
 class DrawnPlots:
@@ -71,11 +121,38 @@ class DrawnPlots:
 
 
 class _Renderer:
-    """Draws with one set of fonts, in one language."""
+    """Draws with one set of fonts, in one language and size."""
 
-    def __init__(self, fonts: Fonts, language: str) -> None:
+    def __init__(self, fonts: Fonts, language: str, size: Size) -> None:
         self._fonts = fonts
         self._language = language
+        self._size = size
+
+    def plot_inches(self, plot: Plot) -> tuple[float, float]:
+        """Width and height of the area between the axes."""
+        wide = self._size.width_inch - _LEFT_INCH - _RIGHT_INCH
+        if self._is_beside(plot):
+            wide *= 0.6
+        return wide, wide * plot.aspect
+
+    def legend_inch(self, plot: Plot) -> float:
+        """Height of the legend below the chart."""
+        if self._is_beside(plot):
+            return 0.0
+        lines = [name.count("\n") for name in self._legend(plot)]
+        return _LEGEND_INCH * len(lines) + _LINE_INCH * sum(lines)
+
+    def _is_beside(self, plot: Plot) -> bool:
+        return self._size.width_mm >= _WIDE_MM and any(series.named for series in plot.series)
+
+    def _legend(self, plot: Plot) -> list[str]:
+        """The names of series, in lines that are not wider than the legend."""
+        room_mm = (self._size.width_inch - _LEFT_INCH - _RIGHT_INCH) * _MM_PER_INCH
+        room_mm *= 0.36 if self._is_beside(plot) else 1.0
+        room_mm -= _HANDLE_POINTS * _MM_PER_POINT
+        names = [self._text(series.name) for series in plot.series if series.named]
+        lines = [_lines(name, _LEGEND_POINTS * _MM_PER_POINT, room_mm, 5) for name in names]
+        return ["\n".join(each) for each in lines]
 
     def draw_plot(self, axes: "Axes", plot: Plot) -> None:
         axes.set_xlim(plot.x.low, plot.x.high)
@@ -97,14 +174,17 @@ class _Renderer:
         for series in plot.series:
             self._draw_series(axes, series)
         self._draw_labels(axes, plot.labels)
-        axes.set_title(self._text(plot.title), fontproperties=self._font(plot.title, 10, True))
+        if self._size.titled:
+            axes.set_title(self._text(plot.title), fontproperties=self._font(plot.title, 10, True))
         axes.set_xlabel(self._text(plot.x.label), fontproperties=self._font(plot.x.label, 8.5))
         axes.set_ylabel(self._text(plot.y.label), fontproperties=self._font(plot.y.label, 8.5))
-        if names := [series.name[self._language] for series in plot.series if series.named]:
+        if names := self._legend(plot):
+            beside = self._is_beside(plot)
             axes.legend(
-                loc="upper left", bbox_to_anchor=(0.0, -0.55 / (_PLOT_INCH * plot.aspect)),
+                axes.get_legend_handles_labels()[0], names, loc="upper left",
+                bbox_to_anchor=(1.04, 1.0) if beside else (0.0, -0.55 / self.plot_inches(plot)[1]),
                 frameon=False, borderaxespad=0, handlelength=4,
-                prop=self._font({self._language: "".join(names)}, 8),
+                prop=self._font({self._language: "".join(names)}, _LEGEND_POINTS),
             )  # fmt: skip
 
     def draw_grid(self, axes: "Axes", grid: CountGrid) -> None:
@@ -112,17 +192,13 @@ class _Renderer:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(shares, cmap="Greys", vmin=0, vmax=1.6, aspect="auto")
         n = len(grid.names)
-        size = 8.5 if n <= 10 else 5.5 if n <= _MAX_GRID_NUMBERS else 3.5
+        size = 8.5 if n <= _FEW else 5.5 if n <= _MAX_GRID_NUMBERS else 3.5
+        size = min(size * self._size.width_mm / _REPORT_GRID.width_mm, 8.5)
+        size = max(size, _LEAST_POINTS) if n <= _FEW else size
         axes.set_xticks(range(n), [""] * n)
         axes.set_yticks(range(n), [""] * n)
         axes.tick_params(length=0)
-        for number, name in enumerate(grid.names):
-            text, font = self._text(name), self._font(name, size)
-            axes.text(-0.62, number, text, fontproperties=font, ha="right", va="center")
-            axes.text(
-                number, -0.62, text, fontproperties=font, ha="left", va="bottom",
-                rotation=40, rotation_mode="anchor",
-            )  # fmt: skip
+        self._draw_names(axes, grid.names, size)
         if n <= _MAX_GRID_NUMBERS:
             for row, column in zip(*np.nonzero(counts), strict=True):
                 dark = shares[row, column] > 0.8
@@ -132,8 +208,9 @@ class _Renderer:
                 )  # fmt: skip
         middle = axes.get_position().corners().mean(axis=0)
         # Rows are named at the left, columns above.
+        titles = [(0.5, 0.985, grid.title, 0)] if self._size.titled else []
         for x, y, words, angle in (
-            (0.5, 0.985, grid.title, 0),
+            *titles,
             (float(middle[0]), 0.94, grid.columns, 0),
             (0.012, float(middle[1]), grid.rows, 90),
         ):
@@ -141,6 +218,25 @@ class _Renderer:
                 x, y, self._text(words), rotation=angle,
                 ha="left" if angle else "center", va="center" if angle else "top",
                 fontproperties=self._font(words, 10 if y > 0.95 else 8.5, y > 0.95),
+            )  # fmt: skip
+
+    def _draw_names(self, axes: "Axes", names: tuple[Words, ...], points: float) -> None:
+        """The names of a grid's rows, at their left, and of its columns, above them."""
+        size_mm = points * _MM_PER_POINT
+        for number, name in enumerate(names):
+            text, font = self._text(name), self._font(name, points)
+            row_mm, column_mm = (
+                share * self._size.width_mm for share in _rooms(number, len(names))
+            )
+            row = _lines(text, size_mm, row_mm, 2 if len(names) <= _FEW else 1)
+            (column,) = _lines(text, size_mm, column_mm, 1)
+            axes.text(
+                -0.62, number, "\n".join(row), fontproperties=font, ha="right", va="center",
+                linespacing=1.0,
+            )  # fmt: skip
+            axes.text(
+                number, -0.62, column, fontproperties=font, ha="left", va="bottom",
+                rotation=_GRID_ANGLE, rotation_mode="anchor",
             )  # fmt: skip
 
     def _draw_series(self, axes: "Axes", series: Series) -> None:
@@ -166,12 +262,15 @@ class _Renderer:
             axes.plot([label.x], [label.y], "+", color=_INK, markersize=8, zorder=7)
         points = axes.transData.transform([(label.x, label.y) for label in labels] or [(0, 0)])
         taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+        room_mm = axes.get_position().width * self._size.width_mm / 2
         for label in labels:
+            lines = _lines(self._text(label.text), _LABEL_POINTS * _MM_PER_POINT, room_mm, 2)
+            font = self._font(label.text, _LABEL_POINTS, True)
             notes = [
                 axes.annotate(
-                    self._text(label.text), (label.x, label.y), xytext=(right, up),
+                    "\n".join(lines), (label.x, label.y), xytext=(right, up),
                     ha="left" if right > 0 else "right", va="bottom" if up > 0 else "top",
-                    textcoords="offset points", fontproperties=self._font(label.text, 8, True),
+                    textcoords="offset points", fontproperties=font,
                     color=_INK, zorder=6,
                     bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
                 )
@@ -198,3 +297,25 @@ class _Renderer:
 
     def _printable(self, words: Words, bold: bool = False) -> tuple[str, Path]:
         return self._fonts.printable(words[self._language], bold)
+
+
+def _rooms(number: int, n: int) -> tuple[float, float]:
+    """How long the name of a grid's row and that of its column may be, in widths of the figure."""
+    cell, angle = _GRID_WIDTH / n, math.radians(_GRID_ANGLE)
+    to_edge = 1 - _GRID_LEFT - (number + 0.5) * cell
+    to_title = 0.88 - _GRID_BOTTOM - _GRID_HEIGHT
+    return (
+        _GRID_LEFT - 0.12 * cell - 0.05,
+        min(to_edge / math.cos(angle), to_title / math.sin(angle)) - 0.02,
+    )
+
+
+def _lines(text: str, size_mm: float, width_mm: float, most: int) -> list[str]:
+    """A text in lines, broken where `_PARTS` meet; the last of `most` is cut."""
+    lines = [""]
+    for part in _PARTS.findall(text):
+        wide = width_of(lines[-1] + part.rstrip(), size_mm) > width_mm
+        if wide and lines[-1] and len(lines) < most:
+            lines.append("")
+        lines[-1] += part
+    return [truncate(line.rstrip(), size_mm, width_mm) for line in lines]

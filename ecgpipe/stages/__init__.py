@@ -5,7 +5,7 @@ here findings become sentences, sentences become keys and keys become vectors.
 
 check/        `ecgpipe check`: everything that can be checked before a run -> one report
 train/        `ecgpipe train`: signals and vectors -> a model, in a run folder
-evaluate/     `ecgpipe eval` and `compare`: model and records -> results and report
+evaluate/     `ecgpipe eval`, `compare` and `figures`: model and records -> results and report
 apply/        `ecgpipe export`: a run's model -> answers
 show/         `ecgpipe show`: ECGs -> pictures
 cluster/      `ecgpipe submit`, `status` and `stage-in`: the stages on a cluster

@@ -150,7 +150,7 @@ def _evaluated_runs(
 ) -> list[EvaluatedRun]:
     folders: dict[Path, str] = {}
     for name in names:
-        for folder in _folders_of(name, open_experiment):
+        for folder in evaluated_folders(name, open_experiment):
             folders.setdefault(evaluation_of(folder).resolve(), _name_of(folder))
     runs = []
     for evaluation, name in folders.items():
@@ -171,13 +171,23 @@ def _name_of(folder: Path) -> str:
     )
 
 
-def _folders_of(name: str, open_experiment: Callable[[], Experiment] | None) -> list[Path]:
+def evaluated_folders(name: str, open_experiment: Callable[[], Experiment] | None) -> list[Path]:
+    """The folders of evaluated runs that a name means.
+
+    Args:
+        name: a folder, of a run or of one of its evaluations, or a run's name in the experiment's
+            work_dir, where `*` matches anything.
+        open_experiment: opens that experiment; None if there is none.
+
+    Raises:
+        ComparisonError: no evaluated run is meant.
+    """
     if results_path(evaluation_of(Path(name))).exists():
         return [Path(name)]
     if open_experiment is None:
         raise ComparisonError(
             f"{name} is not the folder of an evaluated run (it has no eval/results.json). To"
-            " compare runs by name, give their pipeline.yaml with -c."
+            " name a run only, give its pipeline.yaml with -c."
         )
     runs = open_experiment().workspace.runs
     found = sorted(

@@ -34,7 +34,7 @@ def write_report_files(folder: Path, results: Results, pictures: Mapping[str, by
     Raises:
         StoreError: a file cannot be written.
     """
-    tables = dict(_named(((t.name, table_csv(t)) for t in all_tables(results)), "csv"))
+    tables = dict(named_files(((t.name, table_csv(t)) for t in all_tables(results)), "csv"))
     _replace(folder / "tables", tables)
     drawn = DrawnPlots()
     _replace(folder / "figures", dict(_chart_files(results, drawn)))
@@ -48,10 +48,10 @@ def _chart_files(results: Results, drawn: DrawnPlots) -> Iterator[tuple[str, byt
     formats: tuple[Format, ...] = ("png", "svg")
     for format in formats:
         contents = ((chart.name, drawn.bytes_of(chart, language, format)) for chart in charts)
-        yield from _named(contents, format)
+        yield from named_files(contents, format)
 
 
-def _named(contents: Iterator[tuple[str, bytes]], suffix: str) -> Iterator[tuple[str, bytes]]:
+def named_files(contents: Iterator[tuple[str, bytes]], suffix: str) -> Iterator[tuple[str, bytes]]:
     """With file names that every disk accepts, since a task may be called anything."""
     taken: set[str] = set()
     for name, content in contents:
