@@ -1,5 +1,8 @@
 """What the documents tell a reader to write works as written, in both languages."""
 
+import dataclasses
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,10 @@ from ecgpipe.errors import SourceError
 from ecgpipe.evaluate.tasks.task import load_task
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.read_ecg.datasets import adapters
+from ecgpipe.read_ecg.datasets.person import parse_age, understand_sexes
+from ecgpipe.read_ecg.formats.bare_array import Facts, check_facts
+from ecgpipe.read_ecg.formats.recording import FORMATS, read_recording
+from ecgpipe.read_ecg.signal.record import LEADS
 
 LANGUAGES = ("", ".ja")
 
@@ -67,3 +74,49 @@ def test_the_pages_program_puts_right_the_gains_of_ludb(
     record = wfdb.rdrecord(str(folder / "1"))
     assert record.adc_gain == [1000.0] * record.n_sig
     assert (record.p_signal * 1000).round().tolist() == stored.tolist()
+
+
+# The guide to one's own ECGs --------------------------------------------------------------------
+
+both_guides = pytest.mark.parametrize("page", ["docs/own-ecgs.md", "docs/own-ecgs.ja.md"])
+
+
+def rows(page: str) -> Iterator[list[str]]:
+    """The cells of every row of every table."""
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        if line.startswith("|"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@both_guides
+def test_the_guide_has_every_column_format_and_fact(page: str) -> None:
+    first = [row[0] for row in rows(page)]
+    named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    assert named >= {each.name for each in dataclasses.fields(data.TableColumns)}
+    assert named >= {*Facts.model_fields, "units"} - {"mv_per_unit"}
+    assert set(first) >= {"WFDB", *(each.name for each in FORMATS)}
+
+
+@both_guides
+def test_the_guides_ages_and_sexes_are_understood_as_it_says(page: str) -> None:
+    ages, *sexes = [row for row in rows(page) if re.match("(age|sex|年齢|性別)(:|：|$)", row[0])]
+    for age in re.findall("`([^`]+)`", ages[1]):
+        assert parse_age(age) is not None, age
+    for age in re.split("[,、] *", ages[2])[:-1]:  # the last is a birth date, in words
+        with pytest.raises(ValueError, match="no"):
+            parse_age(age)
+    for row, meaning in zip(sexes, ("male", "female", "other", None), strict=True):
+        for word in re.split("[,、] *", row[1].replace("`", "")):
+            assert understand_sexes([word, "2"])[word] == meaning, word
+
+
+@both_guides
+def test_the_guides_program_writes_a_recording_that_is_read(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (program,), (facts,) = blocks(page, "python"), blocks(page, "json")
+    exec(program, {})
+    record = read_recording(tmp_path / "data" / "ecg" / "0001.npy")
+    assert (record.rate_hz, record.signal_mv.shape) == (500, (12, 5000))
+    assert check_facts(facts, "arrays.json").leads == LEADS
