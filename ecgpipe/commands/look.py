@@ -123,6 +123,13 @@ def figures(
     help="Language of a RECORD's sheet. [default: text.language, else en]",
 )
 @click.option(
+    "--dpi",
+    type=click.IntRange(72, 1200),
+    default=254,
+    show_default=True,
+    help="Resolution of a PNG; at the default all grid lines are equally sharp.",
+)
+@click.option(
     "--font",
     type=click.Path(path_type=Path),
     help="A font file with Japanese characters; $ECGPIPE_FONT does the same.",
@@ -154,6 +161,7 @@ def show(
     file_format: Literal["png", "svg"] | None,
     start_s: float | None,
     language: Literal["ja", "en"] | None,
+    dpi: int,
     font: Path | None,
     suspects: bool,
     most: int,
@@ -171,7 +179,7 @@ def show(
 
     if bool(records) == suspects:
         raise click.UsageError("Name one or more records, or use --suspects.")
-    style = Style(file_format, start_s, font, language)
+    style = Style(file_format, start_s, font, language, dpi)
     if suspects:
         shown = run_show_suspects(launch.config(), most, None if every else sample, out, style)
     else:

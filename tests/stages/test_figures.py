@@ -2,13 +2,13 @@
 
 import io
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from matplotlib.image import imread
+from png_files import png_facts
 from results_example import example_results
 
 from ecgpipe.commands.main import main
@@ -38,15 +38,6 @@ def invoke(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["figures", *map(str, arguments)])
 
 
-def png_facts(path: Path) -> tuple[int, float]:
-    """The width in pixels (IHDR) and the dots per inch (pHYs), read from the file's chunks."""
-    content = path.read_bytes()
-    width = struct.unpack(">I", content[16:20])[0]
-    per_metre, _, unit = struct.unpack(">IIB", content.partition(b"pHYs")[2][:9])
-    assert unit == 1  # metre
-    return width, per_metre * 0.0254
-
-
 @pytest.mark.parametrize(
     ("arguments", "pixels", "dpi"),
     [
@@ -64,7 +55,7 @@ def test_a_figure_is_as_wide_as_a_journal_asks_for(
     names = {f"findings-{what}" for what in ("roc", "pr", "confusion", "reliability")}
     assert {path.stem for path in pngs} == names | {"training"}
     for path in pngs:
-        width, resolution = png_facts(path)
+        width, resolution = png_facts(path.read_bytes())
         assert width == pixels
         assert resolution == pytest.approx(dpi, abs=0.02)
     svg = (tmp_path / "paper" / "training.svg").read_text(encoding="utf-8")

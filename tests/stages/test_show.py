@@ -13,6 +13,7 @@ import pytest
 import wfdb
 import yaml
 from click.testing import CliRunner, Result
+from png_files import png_facts
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.commands.main import main
@@ -125,6 +126,20 @@ def test_a_prepared_record_is_drawn_from_the_store_with_its_findings(ward: Ward)
     lead_mv = ecg_like(seed=3)[1] / 1000
     drawn_mv = (strip(sheet).traces[0][:, 1] - 34) / 10
     np.testing.assert_allclose(drawn_mv, lead_mv - np.median(lead_mv), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("ecg-003",), ("--suspects", "-n", "1")], ids=["sheet", "suspects"]
+)
+def test_a_sheet_has_the_resolution_that_is_asked_for(
+    ward: Ward, arguments: tuple[str, ...]
+) -> None:
+    ward.write_settings()
+    result = ward.run("show", *arguments, "-o", "drawn.png", "--dpi", "100")
+    assert result.exit_code == 0, result.stderr
+    width, dpi = png_facts((ward.folder / "drawn.png").read_bytes())
+    assert width == pytest.approx(297 / 25.4 * 100, abs=1)  # A4 is 297 mm wide
+    assert dpi == pytest.approx(100, abs=0.02)
 
 
 def test_what_is_not_prepared_is_drawn_from_its_source(ward: Ward) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 from ecgpipe.drawing.ecg_chart import SHOWN_S, Ecg
 from ecgpipe.drawing.ecg_sheet import Captions, ecg_sheet
 from ecgpipe.drawing.fonts import Fonts, find_fonts
-from ecgpipe.drawing.rendering import render
+from ecgpipe.drawing.rendering import PNG_DPI, render
 from ecgpipe.drawing.shapes import Sheet
 from ecgpipe.errors import ConfigError, EcgpipeError
 from ecgpipe.files import write_atomic
@@ -41,6 +41,9 @@ class Style:
     font: Path | None = None
     language: Literal["ja", "en"] | None = None
     """None: text.language, or en without an experiment."""
+
+    dpi: int = PNG_DPI
+    """Resolution of a PNG."""
 
 
 @dataclass
@@ -124,7 +127,7 @@ def draw_sheet(
     )
     sheet = ecg_sheet(ecg, captions, language)
     fonts = find_fonts(style.font)
-    return render(sheet, fonts, format), _missing_letters(sheet, fonts)
+    return render(sheet, fonts, format, style.dpi), _missing_letters(sheet, fonts)
 
 
 def choose_output(

@@ -49,7 +49,7 @@ def run_show_suspects(
         sample: how many recordings to open, as in `check`; None for all.
         out: a file name ending in .png or .svg, or a folder; None: this folder. Several pages are
             numbered.
-        style: format and font; the text is English, like that of `check`.
+        style: format, font and resolution; the text is English, like that of `check`.
 
     Raises:
         SourceError: a table cannot be read.
@@ -76,7 +76,7 @@ def run_show_suspects(
     name = file or folder / f"suspects.{format}"
     for number, page in enumerate(pages, 1):
         path = name.with_stem(f"{name.stem}-{number}") if len(pages) > 1 else name
-        write_atomic(path, render(page, fonts, format))
+        write_atomic(path, render(page, fonts, format, style.dpi))
         shown.files.append(path)
     unreadable = sum(look.facts is None for look in looked_at)
     shown.remark(
