@@ -87,7 +87,8 @@ def write_hospital(folder: Path) -> None:
     for patient in range(PATIENTS):
         ecg = simulate_record(0, patient, find_patient(0, patient).n_records - 1)
         name = f"{patient + 1:04}"
-        write_wfdb(folder / name, FAULTS.get(patient, lambda signal_uv: signal_uv)(ecg.signal_uv))
+        fault = FAULTS.get(patient)
+        write_wfdb(folder / name, fault(ecg.signal_uv) if fault else ecg.signal_uv)
         findings = "、".join(JAPANESE[finding] for finding in ecg.findings)
         rows.append((name, f"p{patient}", name, findings, ecg.age, ecg.sex))
     with (folder / "records.csv").open("w", encoding="utf-8", newline="") as file:
