@@ -68,6 +68,32 @@ def test_a_japanese_document_has_the_sections_tables_and_code_of_its_english_one
                     assert our_line.replace('"ja"', '"en"') == their_line
 
 
+def twin(name: str) -> str:
+    """The same document in the other language."""
+    plain = name.removesuffix(".md").removesuffix(".ja")
+    return f"{plain}.md" if name.endswith(".ja.md") else f"{plain}.ja.md"
+
+
+FOR_USERS = [name for name in DOCUMENTS if re.match("docs/|README", name) and name not in HISTORY]
+
+
+@pytest.mark.parametrize("name", FOR_USERS)
+def test_a_document_for_users_exists_in_both_languages_and_begins_with_a_link_to_the_other(
+    name: str,
+) -> None:
+    assert twin(name) in DOCUMENTS
+    assert DOCUMENTS[name].links[0] == Path(twin(name)).name
+
+
+@pytest.mark.parametrize("name", [name for name in FOR_USERS if name.endswith(".ja.md")])
+def test_a_japanese_document_leads_to_japanese_ones(name: str) -> None:
+    links = [link.partition("#")[0] for link in DOCUMENTS[name].links[1:]]
+    folder = DOCUMENTS[name].path.parent
+    for link in links:
+        if link.endswith(".md") and not link.endswith(".ja.md") and (folder / twin(link)).exists():
+            assert twin(link) in links, f"{name}: {link}"
+
+
 # Commands ---------------------------------------------------------------------------------------
 
 
