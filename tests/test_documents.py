@@ -94,6 +94,14 @@ def test_a_japanese_document_leads_to_japanese_ones(name: str) -> None:
             assert twin(link) in links, f"{name}: {link}"
 
 
+@pytest.mark.parametrize("name", [name for name in FOR_USERS if name.endswith(".ja.md")])
+def test_a_japanese_document_names_every_setting_file_and_option_of_its_english_one(
+    name: str,
+) -> None:
+    english, japanese = DOCUMENTS[twin(name)], DOCUMENTS[name]
+    assert {s for s in english.spans if " " not in s} <= set(japanese.spans)
+
+
 # Commands ---------------------------------------------------------------------------------------
 
 
