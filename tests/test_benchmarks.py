@@ -260,3 +260,11 @@ def test_memory_and_time_of_children_count_and_mapped_files_are_apart(tmp_path: 
 def test_a_stage_that_fails_ends_the_rehearsal_with_its_message() -> None:
     with pytest.raises(SystemExit, match="ended with 3:\nno such"):
         measured([sys.executable, "-c", "print('no such table'); exit(3)"], os.environ)
+
+
+def test_predict_is_measured_beside_what_it_is_made_of(exported: Path) -> None:
+    table = printed("predict", str(exported))
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line[:1] == "|"]
+    assert rows[2:] == ["prepare", "encode", "predict"]
+    assert "predict / (prepare, then encode)" in table
+    assert "memory, ten times / once" in table
