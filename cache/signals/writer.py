@@ -7,7 +7,6 @@ same bytes, however often the work was interrupted.
 """
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,9 +18,9 @@ import numpy.typing as npt
 import xxhash
 
 from ecgpipe.cache.signals import format as fmt
+from ecgpipe.cache.signals.finished import FinishedShard
 from ecgpipe.errors import StoreError
 from ecgpipe.files import (
-    fsync_file,
     fsync_folder,
     make_folder,
     open_atomic,
@@ -29,6 +28,7 @@ from ecgpipe.files import (
     read_json_object,
     remove_leftovers,
     storing,
+    temporary_beside,
     write_json_atomic,
 )
 
@@ -49,6 +49,9 @@ class SignalResult:
 
     recording: tuple[str, str] = ("", "")
     """Its identity, kept in the done file: `seen` and `content` as in a `Rejection`."""
+
+    request: str = ""
+    """A digest of what was to be read: path, part and reader. Kept in the done file."""
 
 
 @dataclass(frozen=True)
@@ -155,27 +158,6 @@ class SignalStoreWriter:
             path.unlink(missing_ok=True)
             fsync_folder(path.parent)
 
-    def adopt_shard(self, shard: int, other: Path) -> None:
-        """Take over a finished shard of another store with the same plan and settings.
-
-        Raises:
-            StoreError: it cannot be linked or copied.
-        """
-        done = read_json(fmt.done_path(other, shard))
-        source, target = fmt.shard_path(other, shard), fmt.shard_path(self.folder, shard)
-        with storing(target):
-            make_folder(target.parent)
-            target.unlink(missing_ok=True)
-            try:
-                target.hardlink_to(source)  # safe: a finished shard never changes
-            except OSError:  # another file system, or one without hard links
-                shutil.copyfile(source, target)
-            fsync_file(target)
-            fsync_folder(target.parent)
-        adopted = {key: value for key, value in done.items() if key != "sum"}
-        adopted |= {"digest": self._attributes["digest"], "origin": self._origin}
-        write_json_atomic(fmt.done_path(self.folder, shard), fmt.with_checksum(adopted))
-
     def seal(self, made_by: dict[str, Any]) -> dict[str, Any]:
         """Write the manifest, which makes the store complete; returns it.
 
@@ -279,19 +261,51 @@ def write_shard(plan: ShardPlan, results: Iterable[SignalResult]) -> None:
         tail = fmt.index_bytes(index)
         hasher.update(tail)
         file.write(tail)
-    write_json_atomic(
-        fmt.done_path(plan.folder, plan.shard),
-        fmt.with_checksum(
-            {
-                "shard": plan.shard,
-                "digest": plan.digest,
-                "origin": dict(plan.origin),
-                "bytes": offset + len(tail),
-                "xxh3_128": hasher.hexdigest(),
-                "records": outcomes,
-            }
-        ),
-    )
+    _write_done(plan, offset + len(tail), hasher.hexdigest(), outcomes)
+
+
+def link_shard(plan: ShardPlan, finished: FinishedShard, results: Iterable[SignalResult]) -> bool:
+    """Take over the whole file of another store's shard, as a hard link, and write its done file.
+
+    Args:
+        plan: of the shard.
+        finished: with the same records in the same order, all of them checked.
+        results: one for each planned slot, as `write_shard` would get them.
+
+    Returns:
+        False, with nothing written, where the disk has no hard links or the file is gone.
+
+    Raises:
+        StoreError: the disk is full or not writable.
+    """
+    target = fmt.shard_path(plan.folder, plan.shard)
+    temporary = temporary_beside(target)
+    with storing(target):
+        make_folder(target.parent)
+        try:
+            temporary.hardlink_to(finished.path)  # safe: a finished shard never changes
+        except OSError:
+            return False
+        temporary.replace(target)
+        temporary.unlink(missing_ok=True)  # stays where `target` was this very file
+        fsync_folder(target.parent)
+    outcomes = [_outcome(result) for result in results]
+    _write_done(plan, finished.n_bytes, finished.xxh3_128, outcomes)
+    return True
+
+
+def _write_done(
+    plan: ShardPlan, n_bytes: int, xxh3_128: str, outcomes: Sequence[dict[str, Any]]
+) -> None:
+    done = {
+        "shard": plan.shard,
+        "digest": plan.digest,
+        "origin": dict(plan.origin),
+        "bytes": n_bytes,
+        "xxh3_128": xxh3_128,
+        "records": list(outcomes),
+    }
+    write_json_atomic(fmt.done_path(plan.folder, plan.shard), fmt.with_checksum(done))
 
 
 def _outcome(result: SignalResult) -> dict[str, Any]:
@@ -300,6 +314,8 @@ def _outcome(result: SignalResult) -> dict[str, Any]:
         outcome["notes"] = list(result.notes)
     if any(result.recording):
         outcome["recording"] = list(result.recording)
+    if result.request:
+        outcome["request"] = result.request
     if result.rejected is not None:
         outcome["rejected"] = asdict(result.rejected)
     return outcome

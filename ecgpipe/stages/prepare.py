@@ -1,10 +1,11 @@
 """prepare: recordings to signals and records, unless they are up to date."""
 
+from dataclasses import asdict
 from typing import Any
 
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share
-from ecgpipe.read_ecg.prepare.preparation import Prepared, ShareDone, prepare_share
+from ecgpipe.read_ecg.prepare.preparation import Prepared, ShareDone, Work, prepare_share
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stopping import Stop
@@ -37,6 +38,7 @@ def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> StageRes
             return _left_to_others(found, share)
         prepared = found
     summary = prepared.counts | {
+        **asdict(prepared.work),
         "signals": str(experiment.workspace.signals(prepared.signals_digest)),
         "records": str(experiment.workspace.records(prepared.digest)),
         "rejected_list": str(experiment.workspace.rejected(prepared.digest)),
@@ -46,10 +48,17 @@ def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> StageRes
 
 def _left_to_others(done: ShareDone, share: Share) -> StageResult:
     line = (
-        f"share {share} is done; {done.left_to_others:,} shards of other shares are unfinished, and"
-        " the process that finishes last completes the data"
+        f"share {share} is done{_work(done.work)}; {done.left_to_others:,} shards of other shares"
+        " are unfinished, and the process that finishes last completes the data"
     )
-    return StageResult("prepare", True, line, {"left_to_others": done.left_to_others})
+    summary = {"left_to_others": done.left_to_others, **asdict(done.work)}
+    return StageResult("prepare", True, line, summary)
+
+
+def _work(work: Work) -> str:
+    """How many recordings were read, if any was needed."""
+    reused = f", {work.reused:,} reused from earlier signals" if work.reused else ""
+    return f"; {work.read:,} recordings read{reused}" if work.read or work.reused else ""
 
 
 def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
@@ -57,7 +66,7 @@ def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
     splits = ", ".join(f"{name} {n:,}" for name, n in counts["splits"].items())
     line = (
         f"{'' if did_work else 'nothing to do: '}{counts['prepared']:,} records of"
-        f" {counts['patients']:,} patients prepared ({splits})"
+        f" {counts['patients']:,} patients prepared ({splits}){_work(prepared.work)}"
     )
     if counts["rejected"]:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in counts["rejected_by_reason"].items())

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from ecgpipe.cache.records_table import SPLITS
 from ecgpipe.config.data import DataConfig
@@ -119,6 +120,15 @@ class Plan:
         )
 
 
+def request_digest(planned: Planned) -> str:
+    """A digest of what is to be read: path, part and reader.
+
+    With the recording's content and the settings of the window, a signal depends on nothing else.
+    """
+    request = _request(planned.row, planned.source).encode()
+    return xxhash.xxh3_128(request).hexdigest()
+
+
 class _Texts(Sequence[str]):
     """A column of texts, each decoded when it is read."""
 
@@ -162,9 +172,13 @@ def _source_table(number: int, rows: Sequence[SourceRow], splits: Sequence[str])
 
 
 def _line(row: SourceRow, source: SourceRows) -> str:
-    line = f"{row.record_id}\0{source.label}\0{row.path}"
+    return f"{row.record_id}\0{source.label}\0{_request(row, source)}\n"
+
+
+def _request(row: SourceRow, source: SourceRows) -> str:
+    request = row.path
     if row.start_s is not None:
-        line += f"\0{row.start_s!r}\0{row.length_s!r}"
+        request += f"\0{row.start_s!r}\0{row.length_s!r}"
     if source.read is not None:
-        line += f"\0{source.kind}"
-    return f"{line}\n"
+        request += f"\0{source.kind}"
+    return request

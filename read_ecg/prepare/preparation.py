@@ -7,7 +7,7 @@ and the list of rejected records. Works shard by shard and row by row, so that m
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ecgpipe.read_ecg.datasets.adapters import source_digest, source_roots
 from ecgpipe.read_ecg.datasets.splits import check_patients
 from ecgpipe.read_ecg.prepare.plan import Plan, read_plan
 from ecgpipe.read_ecg.prepare.record_rows import FindingList, RecordRows, Refused
+from ecgpipe.read_ecg.prepare.reuse import EarlierShard, find_earlier_shards, overlapping
 from ecgpipe.read_ecg.prepare.sameness import (
     changed_recordings,
     changed_rejections,
@@ -40,8 +41,8 @@ from ecgpipe.spreadsheet import csv_bytes
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
 
-# Increased when the same recordings and settings give different samples or notes, or the same table
-# different records.
+# Increased when the same recordings and settings give different samples, notes or rejections, or
+# the same table different records.
 _SIGNAL_VERSION = 2
 _RECORDS_VERSION = 3
 
@@ -57,6 +58,17 @@ _SIGNAL_SETTINGS = (
 
 
 @dataclass(frozen=True)
+class Work:
+    """What one process did for the signals."""
+
+    read: int = 0
+    """Recordings, whether they could be used or not."""
+
+    reused: int = 0
+    """Recordings that were not read, because an earlier store holds them."""
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Complete prepared data: where they are and what was counted."""
 
@@ -66,6 +78,9 @@ class Prepared:
     signals_digest: str
     counts: dict[str, Any]
     """planned, prepared, rejected by reason, left out, notes, and records by split."""
+
+    work: Work = field(default=Work(), compare=False)
+    """By this process."""
 
 
 def inputs_digest(config: DataConfig, findings: FindingList, workspace: Workspace) -> str:
@@ -116,6 +131,16 @@ def find_signals(config: DataConfig, digest: str, workspace: Workspace) -> Path:
         about = read_about(workspace.records(digest))
         if about is not None:
             return workspace.signals(about["signals"])
+    return planned_signals(config, workspace)
+
+
+def planned_signals(config: DataConfig, workspace: Workspace) -> Path:
+    """The path of the store that is named after the plan. If recordings have changed since it was
+    made, another one holds them, which is named after it: without it, that would be made anew.
+
+    Raises:
+        SourceError: a source is unusable.
+    """
     return workspace.signals(_signals_digest(config, read_plan(config)))
 
 
@@ -145,6 +170,9 @@ class ShareDone:
     left_to_others: int
     """Shards that were unfinished at that time."""
 
+    work: Work = field(default=Work(), compare=False)
+    """By this process."""
+
 
 def prepare_share(
     config: DataConfig, findings: FindingList, workspace: Workspace, stop: Stop, share: Share
@@ -159,9 +187,10 @@ def prepare_share(
     """
     digest = inputs_digest(config, findings, workspace)
     plan = read_plan(config)
-    manifest = _store_signals(config, plan, workspace, stop, share)
-    if isinstance(manifest, ShareDone):
-        return manifest
+    stored = _store_signals(config, plan, workspace, stop, share)
+    if isinstance(stored, ShareDone):
+        return stored
+    manifest, work = stored
     check_patients((leaking.row, leaking.split) for leaking in plan.in_several_splits())
     without_signal = [Rejection(**entry) for entry in manifest["rejected"]]
     records = RecordRows(plan, without_signal, findings, config)
@@ -181,21 +210,19 @@ def prepare_share(
         }
 
     write_records(workspace.records(digest), records, about)
-    return Prepared(digest, manifest["digest"], counts)
+    return Prepared(digest, manifest["digest"], counts, work)
 
 
 def _store_signals(
     config: DataConfig, plan: Plan, workspace: Workspace, stop: Stop, share: Share
-) -> dict[str, Any] | ShareDone:
+) -> tuple[dict[str, Any], Work] | ShareDone:
     """The manifest of this plan's sealed store, or of a new one if recordings have changed;
     ShareDone while other workers have shards to do."""
     roots, digest = source_roots(config), _signals_digest(config, plan)
-    first, changed = workspace.signals(digest), []
-    if _is_sealed(first):
-        changed = changed_recordings(first, roots, plan)
-        if changed:
-            now = [(record_id, found.content or found.seen) for record_id, found in changed]
-            digest = digest_of([digest, now])
+    first, work = workspace.signals(digest), Work()
+    if _is_sealed(first) and (changed := changed_recordings(first, roots, plan)):
+        now = [(record_id, found.content or found.seen) for record_id, found in changed]
+        digest = digest_of([digest, now])
     folder = workspace.signals(digest)
     if not _is_sealed(folder):
         writer = SignalStoreWriter(
@@ -203,24 +230,26 @@ def _store_signals(
             record_ids=plan.record_ids,
             leads=LEADS,
             samples=config.samples,
-            attributes={"digest": digest, "settings": _signal_settings(config)},
+            attributes={
+                "digest": digest,
+                "version": _SIGNAL_VERSION,
+                "settings": _signal_settings(config),
+            },
             origin={label: str(root) for label, root in roots.items()},
         )
         for shard in foreign_shards(folder, roots, plan):
             writer.drop_shard(shard)
-        if changed:
-            _adopt_shards(writer, first, plan, {record_id for record_id, _ in changed}, share)
-        _write_shards(writer, config, plan, stop, share)
+        work = _write_shards(writer, config, plan, stop, share)
         # The last of several workers to rename its done file sees those of all others, even over
         # NFS, where changing a folder refreshes the client's view.
         if share.count > 1 and (left := writer.shards_to_do()):
-            return ShareDone(len(left))
+            return ShareDone(len(left), work)
         if not _is_sealed(folder):
             _refuse_foreign(folder, config, plan)
             remember(folder, roots)
             writer.seal(provenance())
     remember(folder, roots)
-    return SignalStore.open(folder).manifest
+    return SignalStore.open(folder).manifest, work
 
 
 def _refuse_foreign(folder: Path, config: DataConfig, plan: Plan) -> None:
@@ -259,32 +288,31 @@ def _shards_of(share: Share, writer: SignalStoreWriter) -> list[int]:
     return [k for k in writer.shards_to_do() if k % share.count == share.index]
 
 
-def _adopt_shards(
-    writer: SignalStoreWriter, first: Path, plan: Plan, changed: set[str], share: Share
-) -> None:
-    """Take over the shards without a changed recording; only the others are read again."""
-    for shard in _shards_of(share, writer):
-        if not any(plan.record_ids[slot] in changed for slot in writer.planned(shard)):
-            writer.adopt_shard(shard, first)
-
-
 def _write_shards(
     writer: SignalStoreWriter, config: DataConfig, plan: Plan, stop: Stop, share: Share
-) -> None:
+) -> Work:
     shards = _shards_of(share, writer)
     n_records = sum(len(writer.planned(shard)) for shard in shards)
     n_workers = min(config.workers or available_cores(), len(shards))
+    earlier = find_earlier_shards(writer.folder) if shards else []
     jobs = (
-        _shard_job(shard, writer, config, plan) for shard in shards
+        _shard_job(shard, writer, config, plan, earlier) for shard in shards
     )  # one at a time: each is large
     with progress("prepare", n_records, "records") as tick:
-        do_jobs(jobs, n_workers, stop, tick)
+        n_reused = do_jobs(jobs, n_workers, stop, tick)
+    return Work(n_records - n_reused, n_reused)
 
 
-def _shard_job(shard: int, writer: SignalStoreWriter, config: DataConfig, plan: Plan) -> ShardJob:
-    slots = writer.planned(shard)
-    recordings = tuple(plan.of_slots(slots))
-    return ShardJob(writer.shard_plan(shard), recordings, config)
+def _shard_job(
+    shard: int,
+    writer: SignalStoreWriter,
+    config: DataConfig,
+    plan: Plan,
+    earlier: Sequence[EarlierShard],
+) -> ShardJob:
+    recordings = tuple(plan.of_slots(writer.planned(shard)))
+    shard_plan = writer.shard_plan(shard)
+    return ShardJob(shard_plan, recordings, config, overlapping(earlier, shard_plan.record_ids))
 
 
 def _write_rejected(path: Path, rejected: Sequence[Refused]) -> None:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import xxhash
 
 from ecgpipe.cache.signals import format as fmt
+from ecgpipe.cache.signals.finished import read_done
 from ecgpipe.cache.signals.reader import read_manifest
 from ecgpipe.cache.signals.writer import Rejection
 from ecgpipe.errors import RecordError, StoreError
@@ -60,13 +61,25 @@ def identity_of(path: Path) -> Identity:
 
 def is_same(path: Path, known: Identity) -> bool:
     """Whether the recording at a path is the known one; reads it only if it must."""
+    return identity_if_same(path, known) is not None
+
+
+def identity_if_same(path: Path | None, known: Identity) -> Identity | None:
+    """The identity of the recording at a path as it is now, if it is the known one.
+
+    Reads the recording only if its size or time differs. None as path is one that may not be
+    followed, where nothing is and was.
+    """
     try:
-        files = _with_states(path)
-        if _seen(files) == known.seen:
-            return True
-        return known.content != "" and _content(files) == known.content
+        files = [] if path is None else _with_states(path)
+        if (seen := _seen(files)) == known.seen:
+            return known
+        if known.content and _content(files) == known.content:
+            return Identity(seen, known.content)
     except OSError:
-        return known == NOTHING
+        if known == NOTHING:
+            return NOTHING
+    return None
 
 
 def changed_recordings(store: Path, roots: Roots, plan: Plan) -> list[tuple[str, Identity]]:
@@ -129,7 +142,7 @@ def foreign_shards(store: Path, roots: Roots, plan: Plan) -> list[int]:
     these roots. None of them may stay in a store that is completed at these roots."""
     found = []
     for shard in range(fmt.n_shards(len(plan))):
-        done = _done(store, shard)
+        done = read_done(store, shard)
         if done is not None and done.get("origin") != _plain(roots):
             if _changed_in_shard(store, shard, plan):
                 found.append(shard)
@@ -139,14 +152,13 @@ def foreign_shards(store: Path, roots: Roots, plan: Plan) -> list[int]:
 def _changed_in_shard(store: Path, shard: int, plan: Plan) -> list[tuple[str, Identity]]:
     """Without its done file, all of a shard count as changed."""
     planned = plan.of_slots(fmt.slots_of(shard, len(plan)))
-    outcomes: Sequence[Any] = (_done(store, shard) or {}).get("records", ())
+    outcomes: Sequence[Any] = (read_done(store, shard) or {}).get("records", ())
     if [o["record_id"] for o in outcomes] != [p.row.record_id for p in planned]:
         return [(p.row.record_id, identity_of_planned(p)) for p in planned]
     changed = []
     for one, outcome in zip(planned, outcomes, strict=True):
         known = Identity(*outcome.get("recording", NOTHING))
-        path = planned_path(one)
-        if (known != NOTHING) if path is None else not is_same(path, known):
+        if identity_if_same(planned_path(one), known) is None:
             changed.append((one.row.record_id, identity_of_planned(one)))
     return changed
 
@@ -163,14 +175,6 @@ def identity_of_planned(planned: Planned) -> Identity:
     """The identity of a planned recording as it is now."""
     path = planned_path(planned)
     return NOTHING if path is None else identity_of(path)
-
-
-def _done(store: Path, shard: int) -> dict[str, Any] | None:
-    with contextlib.suppress(StoreError, AttributeError):
-        done = read_json(fmt.done_path(store, shard))
-        if fmt.matches_checksum(done):
-            return dict(done)
-    return None
 
 
 def _remembered(store: Path) -> list[Any]:

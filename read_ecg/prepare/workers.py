@@ -37,38 +37,53 @@ def available_cores() -> int:
 
 def do_jobs(
     jobs: Iterable[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
-) -> None:
+) -> int:
     """Write all shards; with one worker, in this process.
+
+    Returns:
+        How many recordings were not read, because an earlier store holds them.
 
     Raises:
         StoreError: the disk is full or not writable, or a worker was killed.
         StoppedEarly: `stop` was requested; finished shards are kept.
     """
-    if n_workers > 1:
-        all_written = _do_in_processes(jobs, n_workers, stop, tick)
-    else:
-        with threadpool_limits(1, user_api="blas"):
-            all_written = all(_is_written(job, lambda: bool(stop), tick) for job in jobs)
-    if not all_written:
+    do_all = _do_in_processes if n_workers > 1 else _do_here
+    n_reused = do_all(jobs, n_workers, stop, tick)
+    if n_reused is None:
         raise StoppedEarly(
             f"Stopped by {stop.cause} while preparing. Finished shards are kept: run the same"
             " command again to continue."
         )
+    return n_reused
 
 
-def _is_written(job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object]) -> bool:
-    """Do a job; False if it was stopped."""
+def _reused_in(
+    job: ShardJob, stop: Callable[[], bool], tick: Callable[[int], object]
+) -> int | None:
+    """Do a job; how many recordings were not read, or None if it was stopped."""
     try:
-        do_job(job, stop, tick)
+        return do_job(job, stop, tick)
     except StoppedEarly:
-        return False
-    return True
+        return None
+
+
+def _do_here(
+    jobs: Iterable[ShardJob], _: int, stop: Stop, tick: Callable[[int], object]
+) -> int | None:
+    """How many recordings were not read; None after a stop."""
+    total = 0
+    with threadpool_limits(1, user_api="blas"):
+        for job in jobs:
+            if (reused := _reused_in(job, lambda: bool(stop), tick)) is None:
+                return None
+            total += reused
+    return total
 
 
 def _do_in_processes(
     jobs: Iterable[ShardJob], n_workers: int, stop: Stop, tick: Callable[[int], object]
-) -> bool:
-    """Whether all shards were written; False after a stop."""
+) -> int | None:
+    """How many recordings were not read; None after a stop."""
     # Spawned, not forked: the threads of numpy and torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
     command, count = context.RawValue("b", _GO_ON), context.Value("q", 0)
@@ -78,7 +93,7 @@ def _do_in_processes(
     except (BrokenProcessPool, BrokenPipeError) as error:
         command.value = _EXIT
         if stop:
-            return False
+            return None
         raise StoreError(
             "A worker of prepare was killed, perhaps for lack of memory. Finished shards are kept:"
             " run the same command again, or with a smaller data.workers."
@@ -96,19 +111,19 @@ def _hand_out(
     count: Any,
     stop: Stop,
     tick: Callable[[int], object],
-) -> bool:
+) -> int | None:
     """Submit jobs, few at a time because each names a thousand recordings.
 
     Returns:
-        Whether all shards were written; False after a stop.
+        How many recordings were not read; None after a stop.
 
     Raises:
         BrokenProcessPool, BrokenPipeError: a worker was killed.
         Others as `do_job`.
     """
     remaining = iter(jobs)
-    pending: set[Future[bool]] = set()
-    all_written, n_ticked = True, 0
+    pending: set[Future[int | None]] = set()
+    all_written, n_reused, n_ticked = True, 0, 0
     while True:
         if stop:
             command.value = _STOP
@@ -117,9 +132,11 @@ def _hand_out(
             for job in itertools.islice(remaining, n_workers + 1 - len(pending)):
                 pending.add(pool.submit(_do_in_worker, job))
         if not pending:
-            return all_written and next(remaining, None) is None
+            return n_reused if all_written and next(remaining, None) is None else None
         finished, pending = wait(pending, _POLL_S, FIRST_COMPLETED)
-        all_written &= all(future.result() for future in finished)
+        for reused in (future.result() for future in finished):
+            all_written &= reused is not None
+            n_reused += reused or 0
         n_done = count.get_obj().value  # without its lock, which a killed worker may hold
         tick(n_done - n_ticked)
         n_ticked = n_done
@@ -139,9 +156,9 @@ def _begin_worker(command: Any, count: Any) -> None:
     begin_worker(lambda: bool(command.value == _EXIT))
 
 
-def _do_in_worker(job: ShardJob) -> bool:
+def _do_in_worker(job: ShardJob) -> int | None:
     def tick(n: int) -> None:
         with _Shared.count.get_lock():
             _Shared.count.value += n
 
-    return _is_written(job, lambda: bool(_Shared.command.value), tick)
+    return _reused_in(job, lambda: bool(_Shared.command.value), tick)

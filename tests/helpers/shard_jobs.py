@@ -17,12 +17,17 @@ CONFIG = DataConfig(
 
 def jobs(store: Path, root: Path) -> tuple[SignalStoreWriter, list[ShardJob]]:
     """Four shards over sixteen recordings, of which four are there."""
+    source = SourceRows(name="t", kind="table", root=root, table=root / "t.csv", rows=())
     ids = [f"id{number:05}" for number in range(N_RECORDS)]
     writer = SignalStoreWriter(
-        store, record_ids=ids, leads=LEADS, samples=CONFIG.samples, attributes={"digest": "d"}
+        store,
+        record_ids=ids,
+        leads=LEADS,
+        samples=CONFIG.samples,
+        attributes={"digest": "d", "version": 1, "settings": {}},
+        origin={source.label: str(root)},
     )
     config = dataclasses.replace(CONFIG)
-    source = SourceRows(name="t", kind="table", root=root, table=root / "t.csv", rows=())
     planned = [
         Planned(
             SourceRow(record_id=name, patient_id=name, path=f"r{number % 16}", findings=()), source

@@ -585,3 +585,32 @@ def test_a_stage_with_incomplete_input_fails_at_once(fresh: Experiment) -> None:
     code, _, err = fresh.run("eval")
     assert code == 1
     assert "Run `ecgpipe" in err
+
+
+def test_rows_that_are_added_are_read_and_embedded_alone(fresh: Experiment, ecgs: Path) -> None:
+    head, *rows = (ecgs / "records.csv").read_text(encoding="utf-8").splitlines()
+    table = fresh.folder / "records.csv"
+
+    def made(rows: list[str], stage: str) -> dict[str, Any]:
+        table.write_text("\n".join([head, *rows]), encoding="utf-8")
+        code, out, err = fresh.run(stage, "--json")
+        assert code == 0, err
+        done: dict[str, Any] = json.loads(out)[stage]
+        return done
+
+    settings = yaml.safe_load(fresh.path.read_text())
+    source = {"kind": "table", "table": str(table), "root": str(ecgs)}
+    settings["data"]["sources"] = [source]
+    fresh.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+    first = made(rows[:-10], "prepare")
+    assert (first["read"], first["reused"]) == (len(rows) - 10, 0)
+    before = made(rows[:-10], "embed")
+    second = made(rows, "prepare")
+    assert (second["read"], second["reused"]) == (10, len(rows) - 10)
+    after = made(rows, "embed")
+    assert before["embedded"] == before["distinct"]
+    assert after["embedded"] == after["distinct"] - before["distinct"]
+    code, _, err = fresh.run("prepare")
+    assert code == 0
+    assert "nothing to do" in err
+    assert "recordings read" not in err

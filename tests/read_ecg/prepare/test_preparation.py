@@ -320,7 +320,7 @@ def test_repaired_recordings_are_read_and_the_rest_is_not_read_again(
     )
     second = hospital.prepare()
     assert second.counts["rejected"] == 1
-    assert sorted(set(read)) == ["r04", "r05", "r06", "r07"]  # the shard of the mended record
+    assert read == ["r05"]
     files[1].with_suffix(".away").rename(files[1])
     third = hospital.prepare()
     assert third.counts["rejected"] == 0

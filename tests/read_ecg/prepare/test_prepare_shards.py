@@ -147,7 +147,7 @@ def test_a_repaired_recording_is_read_by_its_worker_and_the_rest_is_taken_over(
     assert read == []  # shard 1 holds it, which is the other worker's
     prepared = work(hospital, "work", Share(1, 2))
     assert isinstance(prepared, Prepared)
-    assert sorted(read) == ["nowhere", "r03", "r05"]
+    assert read == ["nowhere"]
     path = Workspace(hospital.folder / "work", "x").signals(prepared.signals_digest)
     monkeypatch.setattr(signal_format, "RECORDS_PER_SHARD", 3)
     monkeypatch.setattr(signal_format, "_INDEX_BYTES", 3 * 16 + 4)

@@ -122,7 +122,8 @@ def test_a_changed_recording_is_noticed_after_moving(
     assert moved.find() is None
     after = moved.prepare()
     assert after.signals_digest != before.signals_digest
-    assert set(read) <= {"nowhere", "r05", "r06", "r07"}  # its shard
+    # A rejected one is read again at another root: the message on it may name its path.
+    assert set(read) <= {"nowhere", "r06"}
     assert moved.find() == after
     if damage is other_bytes:
         assert (moved.folder / "ecg" / "r06.dat").stat().st_size == size

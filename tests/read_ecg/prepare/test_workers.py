@@ -18,6 +18,7 @@ from ecgpipe.cache.signals import writer as signal_writer
 from ecgpipe.cache.signals.format import shard_path
 from ecgpipe.errors import StoppedEarly, StoreError
 from ecgpipe.read_ecg.prepare import workers
+from ecgpipe.read_ecg.prepare.reuse import find_earlier_shards, overlapping
 from ecgpipe.read_ecg.prepare.workers import available_cores, do_jobs
 from ecgpipe.stopping import Stop
 
@@ -40,10 +41,16 @@ def shard_bytes(store: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def earlier(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store written by one process."""
     store = tmp_path_factory.mktemp("one") / "s.zarr"
     do_jobs(jobs(store, recordings)[1], 1, Stop(), lambda n: None)
-    return shard_bytes(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def undisturbed(earlier: Path) -> dict[str, bytes]:
+    return shard_bytes(earlier)
 
 
 def test_two_processes_write_the_bytes_of_one(
@@ -57,6 +64,24 @@ def test_two_processes_write_the_bytes_of_one(
     manifest = writer.seal({})
     assert manifest["stored"] + len(manifest["rejected"]) == N_RECORDS
     assert {r["reason"] for r in manifest["rejected"]} == {"missing file"}
+
+
+def test_two_processes_count_what_they_take_over(
+    recordings: Path, earlier: Path, undisturbed: dict[str, bytes]
+) -> None:
+    store = earlier.with_name("new.zarr")
+    _, planned = jobs(store, recordings)
+    shards = find_earlier_shards(store)
+    assert {shard.store for shard in shards} == {earlier}
+    taken = [
+        dataclasses.replace(job, earlier=overlapping(shards, job.plan.record_ids))
+        for job in planned[:3]
+    ]
+    assert [len(job.earlier) for job in taken] == [1, 1, 1]
+    counted: list[int] = []
+    assert do_jobs([*taken, planned[3]], 2, Stop(), counted.append) == 3 * 1024
+    assert sum(counted) == N_RECORDS
+    assert shard_bytes(store) == undisturbed
 
 
 def test_a_stop_ends_all_processes_and_the_rest_is_done_later(
@@ -160,7 +185,12 @@ def test_arithmetic_on_a_recording_waits_for_no_second_thread(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[set[int]] = []
-    monkeypatch.setattr(workers, "do_job", lambda *_: used.append(blas_threads()))
+
+    def note(*_: object) -> int:
+        used.append(blas_threads())
+        return 0
+
+    monkeypatch.setattr(workers, "do_job", note)
     with threadpool_limits(2, user_api="blas"):
         do_jobs(jobs(tmp_path / "s.zarr", recordings)[1], 1, Stop(), lambda n: None)
         assert blas_threads() == {2}
