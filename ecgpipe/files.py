@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Collection, Iterator
@@ -24,7 +25,12 @@ from ecgpipe.errors import BusyError, StoreError
 
 USER_BLOCK_BYTES = 512
 _READ_BYTES = 1 << 20
-_LEFTOVER_AFTER_S = 24 * 3600.0
+
+LEFTOVER_AFTER_S = 24 * 3600.0
+"""From this age on, a temporary file's writer is taken for dead."""
+
+TEMPORARY = re.compile(r"\..+\.\d+(-[0-9a-f]{8})?\.tmp")
+"""The names of temporary files."""
 
 
 @contextlib.contextmanager
@@ -77,7 +83,7 @@ def remove_leftovers(folder: Path) -> tuple[int, int]:
     for path in folder.rglob(".*.tmp"):
         with storing(path), contextlib.suppress(FileNotFoundError):
             status = path.stat()
-            if time.time() - status.st_mtime > _LEFTOVER_AFTER_S:
+            if time.time() - status.st_mtime > LEFTOVER_AFTER_S:
                 path.unlink()
                 n_files, n_bytes = n_files + 1, n_bytes + status.st_size
     return n_files, n_bytes

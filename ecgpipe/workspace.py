@@ -20,22 +20,32 @@ class Workspace:
     work_dir: Path
     name: str
 
+    @property
+    def all_signals(self) -> Path:
+        """The folder of all signal stores."""
+        return self.work_dir / "signals"
+
     def signals(self, digest: str) -> Path:
         """The signal store made under `digest`."""
-        return self.work_dir / "signals" / f"{digest[:_SHORT]}.zarr"
+        return self.all_signals / f"{digest[:_SHORT]}.zarr"
+
+    @property
+    def all_records(self) -> Path:
+        """The folder of all records tables."""
+        return self.work_dir / "records"
 
     def records(self, digest: str) -> Path:
         """The records table made from the inputs of `digest`."""
-        return self.work_dir / "records" / f"{digest[:_SHORT]}.parquet"
+        return self.all_records / f"{digest[:_SHORT]}.parquet"
 
     def rejected(self, digest: str) -> Path:
         """The list of rejected records beside the table."""
-        return self.work_dir / "records" / f"{digest[:_SHORT]}.rejected.csv"
+        return self.all_records / f"{digest[:_SHORT]}.rejected.csv"
 
     @property
     def table_digests(self) -> Path:
         """A memo of digests of what the rows of sources come from."""
-        return self.work_dir / "records" / "table-digests.json"
+        return self.all_records / "table-digests.json"
 
     @property
     def embeddings(self) -> Path:
@@ -94,7 +104,7 @@ class Workspace:
 
     def evaluation_with(self, key: str) -> Path:
         """Results and report of one evaluation; those with other tasks or settings stay beside."""
-        return self.run / "evals" / key[:12]
+        return evaluations_of(self.run) / key[:12]
 
 
 def run_key_path(run: Path) -> Path:
@@ -110,6 +120,11 @@ def run_config_path(run: Path) -> Path:
 def evaluation_of(run: Path) -> Path:
     """Results and report of the run in the folder `run`, or of the evaluation in it."""
     return run if results_path(run).exists() else run / "eval"
+
+
+def evaluations_of(run: Path) -> Path:
+    """The folder of all evaluations of the run in the folder `run`."""
+    return run / "evals"
 
 
 def results_path(evaluation: Path) -> Path:

@@ -2,7 +2,7 @@
 
 main     the group of all commands, and the exit codes
 run      init, run, prepare, embed, train, eval
-data     check, verify
+data     check, findings, verify, gc
 text     fetch-model and vectors
 cluster  submit, status, stage-in
 look     compare, figures, show

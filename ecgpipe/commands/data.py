@@ -1,4 +1,4 @@
-"""check, findings and verify: the input before a run, its words, and the stored data after one."""
+"""check, findings, verify and gc: the input before a run, its words, the stored data after one."""
 
 import sys
 from pathlib import Path
@@ -61,6 +61,50 @@ def verify(launch: Launch, dry_run: bool) -> None:
     from ecgpipe.stages.verify import run_verify
 
     finish(run_verify(launch.experiment(), not dry_run), launch.as_json)
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--config",
+    "paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=(Path("pipeline.yaml"),),
+    show_default="pipeline.yaml",
+    help="An experiment's settings. Repeat it for every file that shares the work_dir: what none"
+    " of the GIVEN files needs is listed.",
+)
+@click.option(
+    "--remove",
+    is_flag=True,
+    help="Remove what is listed and can be made again: everything but trained runs.",
+)
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="NAME",
+    help="With --remove: also this run of the list. Repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a one-line JSON summary last.")
+def gc(paths: tuple[Path, ...], remove: bool, runs: tuple[str, ...], as_json: bool) -> None:
+    """List what no pipeline.yaml needs any more, with sizes; remove it on request.
+
+    Earlier signals and records tables, runs that were set aside or that no file names, evaluations
+    of other settings, and what killed processes left. Files count as they are written, without the
+    --set of earlier commands. Text vectors, exported models and files that ecgpipe did not write
+    are never touched, nor anything that a process works on.
+    """
+    from ecgpipe.config.file import load_config
+    from ecgpipe.stages.clean_up.clean_up import as_text, run_clean_up
+
+    if runs and not remove:
+        raise click.UsageError("--run says what --remove removes; give both.")
+    found, result = run_clean_up([load_config(path) for path in paths], remove, runs)
+    if text := as_text(found):
+        click.echo(text)
+    finish(result, as_json)
 
 
 @click.command()

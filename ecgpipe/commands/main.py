@@ -69,6 +69,7 @@ for command in (
     cluster.status,
     cluster.stage_in,
     data.verify,
+    data.gc,
     text.vectors,
     text.fetch_model,
 ):

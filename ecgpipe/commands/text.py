@@ -36,15 +36,6 @@ def vectors() -> None:
 
 @vectors.command()
 @launch_options()
-def gc(launch: Launch) -> None:
-    """Remove temporary files of killed writers that are older than a day."""
-    from ecgpipe.stages.vectors import collect_vector_garbage
-
-    finish(collect_vector_garbage(launch.experiment()), launch.as_json)
-
-
-@vectors.command()
-@launch_options()
 def compact(launch: Launch) -> None:
     """Merge small part files into a few large ones, each text once."""
     from ecgpipe.stages.vectors import compact_vectors

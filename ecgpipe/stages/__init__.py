@@ -7,6 +7,7 @@ check/        `ecgpipe check`: everything that can be checked before a run -> on
 train/        `ecgpipe train`: signals and vectors -> a model, in a run folder
 evaluate/     `ecgpipe eval`, `compare` and `figures`: model and records -> results and report
 apply/        `ecgpipe export`: a run's model -> answers
+clean_up/     `ecgpipe gc`: what no pipeline.yaml needs any more -> a list, removed on request
 show/         `ecgpipe show`: ECGs -> pictures
 cluster/      `ecgpipe submit`, `status` and `stage-in`: the stages on a cluster
 embed         sentences -> vectors
@@ -18,6 +19,6 @@ model_bridge  connects torch with the other packages
 prepare       recordings -> signals and records
 stage_result  what a stage returns; how a sweep ends
 texts         records and tasks -> the sentences the language model reads
-vectors       maintain vectors: verify, gc, compact, export, import
+vectors       maintain vectors: verify, compact, export, import
 verify        whether signals, records and vectors are undamaged
 """

@@ -32,6 +32,7 @@ from ecgpipe.read_ecg.prepare.preparation import (
     find_prepared,
     find_signals,
     inputs_digest,
+    planned_signals,
 )
 from ecgpipe.stages.local_inputs import local_signals
 from ecgpipe.stages.texts import all_sentences
@@ -81,6 +82,14 @@ class Experiment:
             SourceError: no records table names the store and no source can be read.
         """
         return find_signals(self.config.data, self.inputs_digest, self.workspace)
+
+    def planned_signals(self) -> Path:
+        """Return where the signal store named after the plan is or would be.
+
+        Raises:
+            SourceError: a source cannot be read.
+        """
+        return planned_signals(self.config.data, self.workspace)
 
     @cached_property
     def prepared(self) -> Prepared:

@@ -1,4 +1,4 @@
-"""Maintain an experiment's text vectors: verify, gc, compact, export, import."""
+"""Maintain an experiment's text vectors: verify, compact, export, import."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ecgpipe.cache.vectors.upkeep import Verified, compact, verify
 from ecgpipe.cache.vectors.writer import VectorWriter
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import StoreError
-from ecgpipe.files import canonical_json, remove_leftovers
+from ecgpipe.files import canonical_json
 from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
@@ -43,13 +43,6 @@ def verify_vectors(experiment: Experiment, quarantine: bool) -> StageResult:
     rows, parts = sum(check.rows for check in found), sum(check.parts for check in found)
     line = f"{rows:,} vectors in {parts:,} parts are as they were written; every text has one"
     return StageResult("verify", False, line, {"vectors": rows, "parts": parts})
-
-
-def collect_vector_garbage(experiment: Experiment) -> StageResult:
-    """Remove what killed writers left behind, in all caches of work_dir."""
-    n_files, n_bytes = remove_leftovers(experiment.workspace.embeddings)
-    line = f"{n_files:,} files of killed writers removed ({n_bytes / 1e6:,.1f} MB)"
-    return StageResult("gc", n_files > 0, line, {"files": n_files, "bytes": n_bytes})
 
 
 def compact_vectors(experiment: Experiment) -> StageResult:

@@ -135,7 +135,6 @@ def test_compacting_changes_nothing_but_the_number_of_parts(fresh: Experiment) -
         said(fresh, "embed", "--shard", f"{i}/3")
     assert "3 parts became 1" in said(fresh, "vectors", "compact")
     assert "nothing to do" in said(fresh, "embed")
-    assert "0 files of killed writers removed" in said(fresh, "vectors", "gc")
 
 
 def test_exported_vectors_can_be_imported_again(experiment: Experiment, tmp_path: Path) -> None:
