@@ -145,3 +145,20 @@ def test_the_first_lease_runs_in_miniature_and_all_its_checks_hold(tmp_path: Pat
     assert {(line["preset"], line["graph"]) for line in steps} == {
         (preset, graph) for preset in ("paper", "recommended") for graph in (True, False)
     }
+
+
+@pytest.mark.slow
+def test_the_second_lease_runs_in_miniature_and_leaves_its_figures(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "benchmarks/gpu/run_rest.sh", "--miniature", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHON": sys.executable},
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("all sections ended well\n")
+    for section in PLANS["rest"]:
+        (written,) = tmp_path.glob(f"gpu-{section.name}-*.json")
+        assert json.loads(written.read_text())

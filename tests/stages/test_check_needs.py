@@ -18,12 +18,13 @@ MULTIPLIED = 2 * (2 * 48 * 48 + 2 * 48 * 24 + 3 * 48 * 96 + 2 * 48) + 48
 SENTENCES = ["a" * 6, "a" * 8]
 
 
-def config(model: Path, dtype: str = "bfloat16") -> PipelineConfig:
+def config(model: Path, dtype: str = "bfloat16", **more: object) -> PipelineConfig:
     settings = {
         "name": "toy",
         "work_dir": "work",
         "data": {"sources": [{"kind": "ptbxl", "root": "."}]},
         "text": {"model": str(model), "dtype": dtype},
+        **more,
     }
     return parse_config(settings, model, "test")
 
@@ -82,3 +83,18 @@ def test_the_speed_is_that_of_the_better_of_two_products(monkeypatch: pytest.Mon
     # 256 tokens, each 8 x 32 multiplications and as many additions, in half a second.
     assert processor.product_flops(8, 32, "bfloat16") == 256 * 8 * 32 * 2 / 0.5
     assert shapes == [(256, 8, 32, 8, torch.bfloat16)] * 2
+
+
+def test_several_gpus_are_asked_for_only_after_a_word_of_what_they_lose(tiny_llama: Path) -> None:
+    def said(nodes: int, gpus: int, cuda_graph: bool = True) -> list[str]:
+        job = {"train": {"nodes": nodes, "gpus": gpus}}
+        settings = config(tiny_llama, cluster=job, train={"cuda_graph": cuda_graph})
+        problems: list[Problem] = []
+        estimate_needs(settings, 0, 100, [], problems)
+        assert {problem.severity for problem in problems} <= {Severity.LOOK}
+        return [problem.summary for problem in problems if problem.kind == "several_gpus"]
+
+    assert said(1, 1) == said(2, 0) == said(2, 2, cuda_graph=False) == []
+    (found,) = said(2, 2)
+    assert "asks for 4 GPUs" in found
+    assert "global_batch_size 32 one GPU may be faster" in found

@@ -81,16 +81,7 @@ def estimate_needs(
         problems: of the whole check.
     """
     batch = config.train.global_batch_size
-    if 0 < n_train < batch:  # an empty split is reported elsewhere
-        problems.append(
-            Problem(
-                Severity.STOPS,
-                "batch",
-                f"the train split has {n_train:,} usable ECGs, but train.global_batch_size is"
-                f" {batch:,}",
-                f"Set train.global_batch_size to {n_train:,} or less, or add records.",
-            )
-        )
+    problems += _training_problems(config, n_train)
     files, model, model_line = _model(config, problems)
     width = (model.width if model else None) or _UNKNOWN_WIDTH
     n_views, n_bytes = len(config.text.all_views), 2 if config.text.dtype == "bfloat16" else 4
@@ -130,6 +121,26 @@ def estimate_needs(
         **times,
     }
     return overview, numbers
+
+
+def _training_problems(config: PipelineConfig, n_train: int) -> Iterator[Problem]:
+    batch, job = config.train.global_batch_size, config.cluster.train
+    if 0 < n_train < batch:  # an empty split is reported elsewhere
+        yield Problem(
+            Severity.STOPS,
+            "batch",
+            f"the train split has {n_train:,} usable ECGs, but train.global_batch_size is"
+            f" {batch:,}",
+            f"Set train.global_batch_size to {n_train:,} or less, or add records.",
+        )
+    if (n_gpus := job.nodes * job.gpus) > 1 and config.train.cuda_graph:
+        yield Problem(
+            Severity.LOOK,
+            "several_gpus",
+            f"cluster.train asks for {n_gpus:,} GPUs. The steps of several are not captured as a"
+            f" CUDA graph, so with train.global_batch_size {batch:,} one GPU may be faster",
+            "Time an epoch on one GPU first.",
+        )
 
 
 def _count_tokens(
