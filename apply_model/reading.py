@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from ecgpipe.apply_model.contract import Contract
 from ecgpipe.apply_model.ecg import ecg_of
@@ -58,7 +57,7 @@ def read_windows(inputs: Iterable[Input], contract: Contract, n_workers: int) ->
         Others as the iteration of `inputs`.
     """
     if n_workers == 1:
-        return _read_here(inputs, contract)
+        return (window_of(given, contract) for given in inputs)
     return _read_in_processes(inputs, contract, n_workers)
 
 
@@ -73,12 +72,6 @@ def window_of(given: Input, contract: Contract) -> Window:
         return Window(given.record_id, given.path, None, refusal=reason)
     remarks = remarks_on(ecg.quality, contract)
     return Window(given.record_id, given.path, ecg.signal_uv, remarks)
-
-
-def _read_here(inputs: Iterable[Input], contract: Contract) -> Generator[Window]:
-    with threadpool_limits(1, user_api="blas"):
-        for given in inputs:
-            yield window_of(given, contract)
 
 
 def _read_in_processes(

@@ -10,24 +10,18 @@ import threading
 from collections.abc import Callable
 from multiprocessing import connection
 
-from threadpoolctl import threadpool_limits
-
 from ecgpipe.stopping import STOP_SIGNALS
 
 _POLL_S = 0.2
 
 
 def begin_worker(must_exit: Callable[[], bool]) -> None:
-    """Leave signals to the parent, exit with it, however it ends, and do arithmetic in one thread.
-
-    The pool has a process for each core already. The BLAS threads of each would wait for one
-    another by spinning: on two cores that took `prepare` 2 to 5 times the processor time.
+    """Leave signals to the parent, and exit with it, however it ends.
 
     Args:
         must_exit: becomes true when another worker was killed. That one may hold a lock of the
             pool's queues for which this one waits, and the pool's own signal to end is ignored.
     """
-    threadpool_limits(1, user_api="blas")
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, args=(must_exit,), daemon=True).start()

@@ -13,8 +13,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from ecgpipe.errors import StoppedEarly, StoreError
 from ecgpipe.pool_worker import begin_worker
 from ecgpipe.read_ecg.prepare.shard_job import ShardJob, do_job
@@ -72,11 +70,10 @@ def _do_here(
 ) -> int | None:
     """How many recordings were not read; None after a stop."""
     total = 0
-    with threadpool_limits(1, user_api="blas"):
-        for job in jobs:
-            if (reused := _reused_in(job, lambda: bool(stop), tick)) is None:
-                return None
-            total += reused
+    for job in jobs:
+        if (reused := _reused_in(job, lambda: bool(stop), tick)) is None:
+            return None
+        total += reused
     return total
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blas_threads import refuse_with_threads
 from synthetic_ecg import Signal, ecg
-from threadpoolctl import threadpool_limits
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.apply_model.applied_task import AppliedClass, AppliedTask
@@ -125,14 +123,6 @@ def test_a_killed_reader_is_told_and_not_waited_for(tmp_path: Path) -> None:
     inputs = [Input(f"r{n}", "", os.abort if n == 40 else good) for n in range(200)]
     with pytest.raises(StoreError, match="run the same command again"):
         list(read_windows(inputs, Contract(), 2))
-
-
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_no_reader_does_its_arithmetic_in_several_threads(n_workers: int) -> None:
-    given = Input("a", "a", refuse_with_threads)
-    with threadpool_limits(2, user_api="blas"):
-        (window,) = read_windows([given], Contract(), n_workers)
-    assert window.refusal == "BLAS threads: [1]"
 
 
 def test_a_reader_without_memory_refuses_one_ecg_only() -> None:

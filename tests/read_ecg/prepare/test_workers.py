@@ -9,15 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from blas_threads import blas_threads
 from shard_jobs import N_RECORDS, jobs
-from threadpoolctl import threadpool_limits
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.signals import writer as signal_writer
 from ecgpipe.cache.signals.format import shard_path
 from ecgpipe.errors import StoppedEarly, StoreError
-from ecgpipe.read_ecg.prepare import workers
 from ecgpipe.read_ecg.prepare.reuse import find_earlier_shards, overlapping
 from ecgpipe.read_ecg.prepare.workers import available_cores, do_jobs
 from ecgpipe.stopping import Stop
@@ -106,7 +103,6 @@ import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3].split(":")
 from shard_jobs import jobs
-from ecgpipe.read_ecg.prepare import workers
 from ecgpipe.read_ecg.prepare.workers import do_jobs
 from ecgpipe.stopping import Stop
 if __name__ == "__main__":
@@ -179,22 +175,6 @@ def test_a_full_disk_in_a_worker_is_the_parents_error(recordings: Path, tmp_path
     (tmp_path / "s.zarr" / "signal" / "c").write_text("in the way")
     with pytest.raises(StoreError, match="Cannot write"):
         do_jobs(planned, 2, Stop(), lambda n: None)
-
-
-def test_arithmetic_on_a_recording_waits_for_no_second_thread(
-    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: list[set[int]] = []
-
-    def note(*_: object) -> int:
-        used.append(blas_threads())
-        return 0
-
-    monkeypatch.setattr(workers, "do_job", note)
-    with threadpool_limits(2, user_api="blas"):
-        do_jobs(jobs(tmp_path / "s.zarr", recordings)[1], 1, Stop(), lambda n: None)
-        assert blas_threads() == {2}
-    assert used[0] == {1}
 
 
 def test_the_cores_are_those_that_a_scheduler_leaves_us() -> None:

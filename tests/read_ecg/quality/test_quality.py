@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from hospital import Hospital
 from synthetic_ecg import ecg
+from threadpoolctl import threadpool_info, threadpool_limits
 from wfdb_files import write_wfdb
 
 from ecgpipe.cache.signals.reader import SignalStore
 from ecgpipe.config.data import DataConfig, TableSource
 from ecgpipe.read_ecg.formats.recording import read_recording
+from ecgpipe.read_ecg.quality import measures
 from ecgpipe.read_ecg.quality.inspection import inspect
 from ecgpipe.read_ecg.quality.measures import (
     extremes,
@@ -195,3 +197,20 @@ def gains_of(header: Path) -> list[float]:
     said = wfdb.rdheader(str(header.with_suffix("")))
     by_name = dict(zip(map(str.casefold, said.sig_name), said.adc_gain, strict=True))
     return [by_name[lead.casefold()] for lead in LEADS]
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_no_recording_waits_for_threads_that_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def counting(*_: object) -> None:
+        used.append(blas_threads())
+
+    monkeypatch.setattr(measures, "check_limb_leads", counting)
+    with threadpool_limits(2, user_api="blas"):
+        quality_notes(EcgRecord(ecg(), 500))
+        assert blas_threads() == {2}
+    assert used == [{1}]
