@@ -58,7 +58,8 @@ def _left_to_others(done: ShareDone, share: Share) -> StageResult:
 def _work(work: Work) -> str:
     """How many recordings were read, if any was needed."""
     reused = f", {work.reused:,} reused from earlier signals" if work.reused else ""
-    return f"; {work.read:,} recordings read{reused}" if work.read or work.reused else ""
+    recordings = "recording" if work.read == 1 else "recordings"
+    return f"; {work.read:,} {recordings} read{reused}" if work.read or work.reused else ""
 
 
 def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
