@@ -4,6 +4,7 @@ Owns how a task is written and its truth for given records. Must not know scores
 
 finding_names  how a finding's name is written, and which are apart  (pure)
 taxonomy       a list of findings, and which one a name means
+wordings       the bank: other ways to say each finding, a third of them held out
 task           a task for a taxonomy, and its truth for given records
 task_file      what a task file may say
 named_file     a list or task that ships, or your own file
