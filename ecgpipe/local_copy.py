@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from ecgpipe.files import (
     write_json_atomic,
 )
 from ecgpipe.processes import is_first
+from ecgpipe.progress import say
 
 VARIABLE = "ECGPIPE_SCRATCH"
 _MANIFEST = "ecgpipe-copy.json"
@@ -107,7 +107,7 @@ def find_local_copy(name: str, what: str) -> Path | None:
     why = _why_unusable(folder)
     if is_first():
         line = f"read from {folder}" if why is None else f"not read from {disk}: {why}"
-        print(f"local copy: {what} are {line}", file=sys.stderr, flush=True)
+        say(f"local copy: {what} are {line}")
     return folder if why is None else None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO, cast
 
 from ecgpipe.heartbeat import track_progress
+from ecgpipe.language.translation import shown
 from ecgpipe.processes import is_first
 
 LINE_EVERY_S = 30.0
@@ -24,9 +25,9 @@ class Tick(Protocol):
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Write one line to stderr, in one write."""
+    """Write one line to stderr, in one write, in the language of the person who reads it."""
     lasting = _Lasting(sys.stderr if stream is None else stream)
-    lasting.write(f"{line}\n")
+    lasting.write(f"{shown(line)}\n")
     lasting.flush()
 
 
@@ -75,7 +76,9 @@ def progress(
         return progress_line(label, done, total, unit, clock() - start, shown_note)
 
     with (
-        _bar(total, stream) if is_shown and stream.isatty() else contextlib.nullcontext() as update
+        _bar(total, stream, line)
+        if is_shown and stream.isatty()
+        else contextlib.nullcontext() as update
     ):
 
         def tick(n: int = 1, note: str = "") -> None:
@@ -84,7 +87,7 @@ def progress(
             done += n
             shown_note = note or shown_note
             if update is not None:
-                update(done, line())
+                update(done)
             elif is_shown and clock() - last >= LINE_EVERY_S:
                 last = clock()
                 say(line(), stream)
@@ -121,12 +124,19 @@ def duration_text(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _bar(total: int, stream: TextIO) -> Iterator[Callable[[int, str], None]]:
-    """A bar; the block receives the function that moves it and replaces the text after it."""
+def _bar(total: int, stream: TextIO, line: Callable[[], str]) -> Iterator[Callable[[int], None]]:
+    """A bar with a line behind it; the block receives the function that moves it."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task
+    from rich.text import Text
 
-    columns = BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)
+    class Line(ProgressColumn):
+        """Makes the line when the bar is drawn, which is far less often than it moves."""
+
+        def render(self, task: Task) -> Text:
+            return Text(shown(line()))
+
+    columns = BarColumn(bar_width=20), Line()
     with Progress(*columns, console=Console(file=cast(TextIO, _Lasting(stream)))) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done, line: bar.update(task, completed=done, description=line)
+        yield lambda done: bar.update(task, completed=done)

@@ -21,6 +21,9 @@ from ecgpipe.stages.experiment import Experiment as OpenedExperiment
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# Tests compare English; whoever runs them may have a Japanese locale.
+os.environ["ECGPIPE_LANG"] = "en"
+
 # In every test, whichever ran before: there is a process of tests for each core.
 torch.set_num_threads(1)
 

@@ -10,6 +10,7 @@ export   a run's model as a folder that travels
 apply    predict, search, serve
 answers  how an ECG's answer looks on a terminal
 sweep    stages for every variant of a sweep
+help     help and usage errors in the reader's language
 output   what a stage or a comparison prints
 options  the options that commands share
 """

@@ -15,16 +15,13 @@ import click
 
 from ecgpipe import __version__
 from ecgpipe.commands import apply, cluster, data, export, look, run, text
+from ecgpipe.commands.help import Group
 from ecgpipe.commands.output import say
 from ecgpipe.errors import EcgpipeError
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Shows an EcgpipeError as one paragraph with its exit code; anything else is our bug."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they are used, not in the alphabet's."""
-        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgpipe.language.translation import shown
+
 if TYPE_CHECKING:
     from ecgpipe.stages.stage_result import StageResult
 
@@ -45,7 +47,7 @@ def report(results: "Sequence[StageResult]", as_json: bool) -> None:
 
         width = None if sys.stdout.isatty() else 120
         print_results(read_results(Path(results[-1].summary["results"])), Console(width=width))
-        click.echo(f"Report: {results[-1].summary['report']}")
+        click.echo(shown(f"Report: {results[-1].summary['report']}"))
     if as_json:
         done = {o.stage: {"did_work": o.did_work, **o.summary} for o in results}
         click.echo(json.dumps(done, ensure_ascii=False))

@@ -8,6 +8,7 @@ import click
 from ecgpipe.commands.options import Launch, launch_options, shard_option
 from ecgpipe.commands.output import print_json
 from ecgpipe.commands.sweep import run_sweep
+from ecgpipe.language.translation import shown
 
 if TYPE_CHECKING:
     from ecgpipe.stages.experiment import Experiment
@@ -36,7 +37,8 @@ def init(path: Path, language: str) -> None:
         raise StoreError(f"{path} already exists; it was not overwritten.")
     shipped = "pipeline.ja.yaml" if language == "ja" else "pipeline.yaml"
     write_atomic(path, (resources.files("ecgpipe") / shipped).read_bytes())
-    click.echo(f"Wrote {path}. Edit data.sources and text.model, then: ecgpipe run -c {path}")
+    wrote = f"Wrote {path}. Edit data.sources and text.model, then: ecgpipe run -c {path}"
+    click.echo(shown(wrote))
 
 
 @click.command()
@@ -77,7 +79,7 @@ def embed(launch: Launch, shard: str | None, explain: bool) -> None:
     from ecgpipe.stages import embed as embed_stage
 
     if explain:
-        click.echo(embed_stage.explain(launch.experiment()))
+        click.echo(shown(embed_stage.explain(launch.experiment())))
         return
     share = share_of_work(shard)
 
@@ -111,7 +113,7 @@ def train(launch: Launch, profile: int | None) -> None:
     from ecgpipe.stages.model_bridge import profile_training
 
     found = profile_training(launch.experiment(), profile)
-    click.echo(found.table())
+    click.echo(shown(found.table()))
     if launch.as_json:
         print_json("profile", asdict(found))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ecgpipe.commands.help import Group
 from ecgpipe.commands.options import Launch, launch_options
 from ecgpipe.commands.output import finish
 
@@ -29,7 +30,7 @@ def fetch_model(name: str, revision: str, folder: Path) -> None:
     finish(run_fetch(name, revision, folder), as_json=False)
 
 
-@click.group()
+@click.group(cls=Group)
 def vectors() -> None:
     """Maintain the stored text vectors."""
 

@@ -5,15 +5,14 @@ are named by place, never by id, report or the text of an unknown finding. Only 
 those.
 """
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
-
+from ecgpipe.language.layout import padded, width_of, wrapped
+from ecgpipe.language.translation import shown, shown_word
 from ecgpipe.spreadsheet import csv_bytes
 
 _EXAMPLES = 3
@@ -104,17 +103,19 @@ def counted(n: int, noun: str) -> str:
 def render(report: Report) -> str:
     """The report as text."""
     lines = [report.title, ""]
-    width = max(map(len, report.overview), default=0)
+    names = {name: shown_word(name) for name in report.overview}
+    width = max(map(width_of, names.values()), default=0)
     for name, text in report.overview.items():
-        lines += _wrapped(text, f"  {name:<{width}}  ", " " * (width + 4))
+        start = f"  {padded(names[name], width)}  "
+        lines += _wrapped(shown(text), start, " " * (width + 4))
     number = 0
     for severity, heading in _HEADINGS.items():
         chosen = [p for p in _ordered(report.problems) if p.severity == severity]
-        lines += ["", heading] if chosen else []
+        lines += ["", shown(heading)] if chosen else []
         for problem in chosen:
             number += 1
             lines += _problem_lines(problem, number)
-    return "\n".join([*lines, "", _verdict(report)])
+    return "\n".join([*lines, "", shown(_verdict(report))])
 
 
 def as_list(report: Report) -> bytes:
@@ -164,35 +165,28 @@ def _ordered(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _problem_lines(problem: Problem, number: int) -> Iterator[str]:
-    yield from _wrapped(problem.summary, f"{number:>4}  ", " " * 6)
+    yield from _wrapped(shown(problem.summary), f"{number:>4}  ", " " * 6)
     if problem.fix:
-        yield from _wrapped(problem.fix, "      → ", " " * 8)
-    shown = problem.examples[:_EXAMPLES]
-    width = max((cell_len(example.place) for example in shown), default=0)
-    for example in shown:
-        start = f"      {set_cell_size(example.place, width)}  "
-        yield from _wrapped(example.detail, start, " " * cell_len(start))
-    if more := len(problem.examples) - len(shown):
-        yield f"      and {more:,} more"
+        yield from _wrapped(shown(problem.fix), "      → ", " " * 8)
+    examples = problem.examples[:_EXAMPLES]
+    places = [shown(example.place) for example in examples]
+    width = max(map(width_of, places), default=0)
+    for place, example in zip(places, examples, strict=True):
+        start = f"      {padded(place, width)}  "
+        yield from _wrapped(shown(example.detail), start, " " * width_of(start))
+    if more := len(problem.examples) - len(examples):
+        yield "      " + shown(f"and {more:,} more")
 
 
 def _wrapped(text: str, first: str, then: str) -> list[str]:
-    lines = textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=then,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return lines or [first.rstrip()]
+    return wrapped(text, _WIDTH, first, then) or [first.rstrip()]
 
 
 def _verdict(report: Report) -> str:
     n = Counter(problem.severity for problem in report.problems)
-    look = [f"{n[Severity.LOOK]} worth a look"] if n[Severity.LOOK] else []
+    look = [f"{n[Severity.LOOK]:,} worth a look"] if n[Severity.LOOK] else []
     if report.ready:
         return "ready" + "".join(f" ({part})" for part in look)
-    stop = [f"{n[Severity.STOPS]} to fix before it runs"] if n[Severity.STOPS] else []
-    wrong = [f"{n[Severity.WRONG]} to fix for correct results"] if n[Severity.WRONG] else []
+    stop = [f"{n[Severity.STOPS]:,} to fix before it runs"] if n[Severity.STOPS] else []
+    wrong = [f"{n[Severity.WRONG]:,} to fix for correct results"] if n[Severity.WRONG] else []
     return f"not ready: {', '.join(stop + wrong + look)}"

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ecgpipe.heartbeat import ProcessStatus
+from ecgpipe.language.layout import padded
+from ecgpipe.language.translation import shown, shown_word
 from ecgpipe.stages.cluster.status import ExperimentStatus, StageStatus
 
 _WORDS = {"none": "-", "partly": "partly", "done": "done", "stale": "stale", "unknown": "?"}
@@ -21,7 +23,7 @@ _CONTINUES = "the same command continues where it stopped"
 def render(status: ExperimentStatus, now: float | None = None) -> str:
     """Render a few lines: each stage, and below it who works on it or failed."""
     now = time.time() if now is None else now
-    lines = [f"{status.name} in {status.work_dir}"]
+    lines = [shown(f"{status.name} in {status.work_dir}")]
     for stage in (status.prepare, status.embed):
         lines += _stage_lines(stage, "", now)
     for run in status.runs:
@@ -62,14 +64,16 @@ def span_text(seconds: float) -> str:
 def _stage_lines(stage: StageStatus, indent: str, now: float) -> Iterator[str]:
     # On one line: the lines of a longer message would look like stages.
     line = " ".join(stage.line.split())
-    yield f"{indent}{stage.stage:<8} {_WORDS[stage.state]:<6}  {line}"
-    shown = _shown_processes(stage)
-    for process in shown[:_MOST_PROCESSES]:
-        yield f"{indent}{'':<17}{_process_line(process, now)}"
-    if len(shown) > _MOST_PROCESSES:
-        yield f"{indent}{'':<17}and {len(shown) - _MOST_PROCESSES:,} more"
+    state = padded(shown_word(_WORDS[stage.state]), 6)
+    yield f"{indent}{stage.stage:<8} {state}  {shown(line)}"
+    processes = _shown_processes(stage)
+    lines = [_process_line(process, now) for process in processes[:_MOST_PROCESSES]]
+    if len(processes) > _MOST_PROCESSES:
+        lines.append(f"and {len(processes) - _MOST_PROCESSES:,} more")
     if len(stage.running) > 1:
-        yield f"{indent}{'':<17}{_total_line(stage)}"
+        lines.append(_total_line(stage))
+    for line in lines:
+        yield f"{indent}{'':<17}{shown(line)}"
 
 
 def _shown_processes(stage: StageStatus) -> list[ProcessStatus]:
@@ -85,11 +89,12 @@ def _process_line(process: ProcessStatus, now: float) -> str:
     where = f"on {process.host}, {job}"
     past = span_text(now - process.updated)
     work = _work(process, now)
+    at_work = where + work
     match process.state:
         case "running":
-            line = f"running for {span_text(now - process.began)} {where}{work}"
+            line = f"running for {span_text(now - process.began)} {at_work}"
         case "silent":
-            line = f"no heartbeat for {past} {where}{work}; if it was killed, {_CONTINUES}"
+            line = f"no heartbeat for {past} {at_work}; if it was killed, {_CONTINUES}"
         case "gone":
             line = f"killed {where}, last heartbeat {past} ago{work}; {_CONTINUES}"
         case state:

@@ -29,6 +29,7 @@ from ecgpipe.embed_text.embedding import missing_texts
 from ecgpipe.embed_text.model_files import find_model
 from ecgpipe.errors import ConfigError
 from ecgpipe.files import make_folder, sha256_text, storing, write_atomic
+from ecgpipe.language.translation import shown
 from ecgpipe.processes import Share
 from ecgpipe.stages.embed import embed_job
 from ecgpipe.stages.evaluate.evaluate import finished_results
@@ -197,22 +198,23 @@ def as_text(submission: Submission, dry_run: bool) -> str:
     """Return the commands, ready to paste; with a dry run also the scripts."""
     lines: list[str] = []
     if not submission.queued:
-        return "Everything is up to date; nothing is queued."
+        return shown("Everything is up to date; nothing is queued.")
     if dry_run:
         for name, script in submission.scripts.items():
             lines += [f"# ---- {name}", script]
-        lines.append("# ---- what would be queued")
+        lines.append(shown("# ---- what would be queued"))
     lines.append(f"cd {shlex.quote(str(submission.folder))}")
     for q in submission.queued:
         comment = "" if dry_run else f"    # {q.stage} of {q.run}: {q.job_id}"
-        lines.append(shlex.join(q.command) + comment)
+        lines.append(shlex.join(q.command) + shown(comment))
     if not dry_run:
-        lines.append(f"# To cancel: {submission.cancel}")
+        lines.append(shown(f"# To cancel: {submission.cancel}"))
     if submission.left_for_later:
-        lines.append(
+        left = (
             "# This scheduler cannot make the rest wait for these jobs. When they have ended, queue"
             f" {', '.join(submission.left_for_later)} by adding --resume to the same command."
         )
+        lines.append(shown(left))
     return "\n".join(lines)
 
 
