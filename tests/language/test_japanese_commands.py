@@ -30,7 +30,7 @@ def commands() -> list[tuple[str, ...]]:
     return [
         (),
         *((name,) for name in main.commands),
-        *(("vectors", name) for name in ("gc", "import")),
+        *(("vectors", name) for name in ("compact", "import")),
     ]
 
 

@@ -38,7 +38,7 @@ def test_the_language_is_ours_then_that_of_the_locale(
 
 def test_an_unknown_language_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECGPIPE_LANG", "jp")
-    with pytest.raises(ConfigError, match="ECGPIPE_LANG is 'jp'. Set it to ja or en"):
+    with pytest.raises(ConfigError, match=r"ECGPIPE_LANG is 'jp'. Set it to ja or en"):
         chosen_language()
 
 
