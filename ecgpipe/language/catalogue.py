@@ -20,9 +20,12 @@ def japanese() -> dict[str, str]:
 def read_catalogue(text: str) -> Iterator[tuple[str, str]]:
     """Message and translation of each entry of a .po file that has both.
 
-    It may have neither plural forms nor contexts; ours has none.
+    What is marked as fuzzy is a guess, and left out. There may be neither plural forms nor
+    contexts; ours has none.
     """
     for block in text.split("\n\n"):
+        if "\n#, fuzzy" in f"\n{block}":
+            continue
         parts: dict[str, str] = {}
         name = ""
         for line in block.splitlines():
