@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ecgpipe.drawing.ecg_chart import HALF, Ecg, ecg_chart
-from ecgpipe.drawing.shapes import A4_LANDSCAPE_MM, Chart, Sheet, Text, truncate, wrap
+from ecgpipe.drawing.shapes import A4_LANDSCAPE_MM, Chart, Sheet, Text, break_lines, truncate
 from ecgpipe.drawing.words import Words, words_in
 
 _COLUMNS, _ROWS = 2, 3
@@ -61,7 +61,7 @@ def _page(thumbnails: Sequence[Thumbnail], heading: str, notice: str, words: Wor
         top_mm = _TOP_MM - (place // _COLUMNS) * _CELL_HEIGHT_MM
         chart = ecg_chart(thumbnail.ecg, left_mm, top_mm - 11.5 - HALF.height_mm, HALF, words)
         charts.append(chart)
-        texts += _captions(thumbnail, left_mm, top_mm, chart)
+        texts += _captions(thumbnail, left_mm, top_mm, chart, words["separator"])
     return Sheet(*A4_LANDSCAPE_MM, tuple(charts), tuple(texts))
 
 
@@ -78,12 +78,14 @@ def _heading_and_footer(heading: str, notice: str, words: Words) -> Iterator[Tex
     yield Text(right_mm, 4.0, f"ecgpipe. {words['research']}", _SMALL_MM, "right", faint=True)
 
 
-def _captions(thumbnail: Thumbnail, left_mm: float, top_mm: float, chart: Chart) -> Iterator[Text]:
+def _captions(
+    thumbnail: Thumbnail, left_mm: float, top_mm: float, chart: Chart, separator: str
+) -> Iterator[Text]:
     width_mm = chart.box.width_mm
     title = f"{thumbnail.title}   {thumbnail.ecg.rate_hz:g} Hz"
     title = truncate(title, _TITLE_MM, width_mm, bold=True)
     yield Text(left_mm, top_mm - 4.0, title, _TITLE_MM, bold=True)
-    words = "; ".join(thumbnail.reasons).split()
-    lines = wrap(words, " ", _REASON_MM, width_mm, _REASON_LINES, counted=False)
+    reasons = separator.join(thumbnail.reasons)
+    lines = break_lines(reasons, _REASON_MM, width_mm, _REASON_LINES)
     for number, line in enumerate(lines):
         yield Text(left_mm, top_mm - 7.4 - number * 3.2, line, _REASON_MM)

@@ -5,7 +5,6 @@ plot gives the same bytes.
 """
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ import numpy as np
 from ecgpipe.drawing.fonts import Fonts, find_fonts
 from ecgpipe.drawing.plot import CountGrid, Label, Plot, Series, Words
 from ecgpipe.drawing.rendering import Format, encode_figure, open_figure
-from ecgpipe.drawing.shapes import truncate, width_of
+from ecgpipe.drawing.shapes import break_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,10 +31,6 @@ _WIDE_MM = 120.0
 _GRID_LEFT, _GRID_BOTTOM, _GRID_WIDTH, _GRID_HEIGHT, _GRID_ANGLE = 0.27, 0.05, 0.56, 0.62, 40
 _LEAST_POINTS = 6
 """Below it, a name cannot be read in print."""
-
-# What stays in one line: a word with the blanks behind it; a run of katakana, or another Japanese
-# letter, with the brackets around it.
-_PARTS = re.compile(r"[（「]*(?:[ァ-ヿ]+|[\u3000-\uffff])[）」、。：]*|[^\s\u3000-\uffff]+\s*|\s+")
 
 _INK, _RULE, _FAINT, _PALE = "#1b1f23", "#8a929a", "#c3c8ce", "#e6e9ec"
 _SYMBOLS = {
@@ -151,7 +146,7 @@ class _Renderer:
         room_mm *= 0.36 if self._is_beside(plot) else 1.0
         room_mm -= _HANDLE_POINTS * _MM_PER_POINT
         names = [self._text(series.name) for series in plot.series if series.named]
-        lines = [_lines(name, _LEGEND_POINTS * _MM_PER_POINT, room_mm, 5) for name in names]
+        lines = [break_lines(name, _LEGEND_POINTS * _MM_PER_POINT, room_mm, 5) for name in names]
         return ["\n".join(each) for each in lines]
 
     def draw_plot(self, axes: "Axes", plot: Plot) -> None:
@@ -228,8 +223,8 @@ class _Renderer:
             row_mm, column_mm = (
                 share * self._size.width_mm for share in _rooms(number, len(names))
             )
-            row = _lines(text, size_mm, row_mm, 2 if len(names) <= _FEW else 1)
-            (column,) = _lines(text, size_mm, column_mm, 1)
+            row = break_lines(text, size_mm, row_mm, 2 if len(names) <= _FEW else 1)
+            (column,) = break_lines(text, size_mm, column_mm, 1)
             axes.text(
                 -0.62, number, "\n".join(row), fontproperties=font, ha="right", va="center",
                 linespacing=1.0,
@@ -264,7 +259,7 @@ class _Renderer:
         taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
         room_mm = axes.get_position().width * self._size.width_mm / 2
         for label in labels:
-            lines = _lines(self._text(label.text), _LABEL_POINTS * _MM_PER_POINT, room_mm, 2)
+            lines = break_lines(self._text(label.text), _LABEL_POINTS * _MM_PER_POINT, room_mm, 2)
             font = self._font(label.text, _LABEL_POINTS, True)
             notes = [
                 axes.annotate(
@@ -308,14 +303,3 @@ def _rooms(number: int, n: int) -> tuple[float, float]:
         _GRID_LEFT - 0.12 * cell - 0.05,
         min(to_edge / math.cos(angle), to_title / math.sin(angle)) - 0.02,
     )
-
-
-def _lines(text: str, size_mm: float, width_mm: float, most: int) -> list[str]:
-    """A text in lines, broken where `_PARTS` meet; the last of `most` is cut."""
-    lines = [""]
-    for part in _PARTS.findall(text):
-        wide = width_of(lines[-1] + part.rstrip(), size_mm) > width_mm
-        if wide and lines[-1] and len(lines) < most:
-            lines.append("")
-        lines[-1] += part
-    return [truncate(line.rstrip(), size_mm, width_mm) for line in lines]

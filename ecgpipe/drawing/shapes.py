@@ -4,6 +4,7 @@ Owns the shapes that the layout modules produce and `rendering` draws, and estim
 Knows neither ECGs nor matplotlib.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -152,23 +153,38 @@ def truncate(text: str, size_mm: float, width_mm: float, bold: bool = False) -> 
     return f"{text.rstrip()}…"
 
 
+# What stays in one line: a word with the blanks behind it; a run of katakana, or another Japanese
+# letter, with the brackets and marks beside it.
+_UNBROKEN = re.compile(
+    r"[（「]*(?:[ァ-ヿ]+|[\u3000-\uffff])[）」、。：]*|[^\s\u3000-\uffff]+\s*|\s+"
+)
+
+
+def break_lines(text: str, size_mm: float, width_mm: float, n_lines: int) -> list[str]:
+    """Break a text between words, or between Japanese letters but not within a run of katakana.
+
+    What does not fit into `n_lines` lines is cut, and the last ends with an ellipsis.
+    """
+    lines = [""]
+    for part in _UNBROKEN.findall(text):
+        wide = width_of(lines[-1] + part.rstrip(), size_mm) > width_mm
+        if wide and lines[-1] and len(lines) < n_lines:
+            lines.append("")
+        lines[-1] += part
+    return [truncate(line.rstrip(), size_mm, width_mm) for line in lines]
+
+
 def wrap(
-    parts: Sequence[str],
-    separator: str,
-    size_mm: float,
-    width_mm: float,
-    n_lines: int,
-    counted: bool = True,
+    parts: Sequence[str], separator: str, size_mm: float, width_mm: float, n_lines: int
 ) -> list[str]:
     """Join parts into at most `n_lines` lines, breaking lines only between parts.
 
-    With `counted`, parts that do not fit are counted, as in 'Sinus rhythm (+3)'; otherwise the last
-    line ends with an ellipsis.
+    Parts that do not fit are counted, as in 'Sinus rhythm (+3)'.
     """
     lines: list[str] = []
     for number, part in enumerate(parts):
         left = len(parts) - number
-        more = f" (+{left - 1})" if counted and left > 1 and len(lines) == n_lines else ""
+        more = f" (+{left - 1})" if left > 1 and len(lines) == n_lines else ""
         joined = f"{lines[-1]}{separator}{part}" if lines else part
         if lines and width_of(joined + more, size_mm) <= width_mm:
             lines[-1] = joined
@@ -176,6 +192,6 @@ def wrap(
             lines[-1:] = [lines[-1] + separator.rstrip()] if lines else []
             lines.append(part)
         else:
-            lines[-1] += f" (+{left})" if counted else f" {' '.join(parts[number:])}"
+            lines[-1] += f" (+{left})"
             break
     return [truncate(line, size_mm, width_mm) for line in lines]

@@ -5,6 +5,8 @@ Owns the small hospital that is drawn: its ECGs and their faults. What is drawn,
 """
 
 import csv
+import itertools
+import os
 import subprocess
 import sys
 import tempfile
@@ -74,11 +76,10 @@ FAULTS: Mapping[int, Callable[[Signal], Signal]] = {
 """By the number of the patient."""
 
 PICTURES = (
-    ("suspects.png", ("--suspects", "-n", "6")),
-    ("sheet.en.png", ("0001", "--language", "en")),
-    ("sheet.ja.png", ("0001", "--language", "ja")),
+    ("suspects", ("--suspects", "-n", "6")),
+    ("sheet", ("0001",)),
 )
-"""Names, and what `ecgpipe show` is asked for."""
+"""Names, and what `ecgpipe show` is asked for; each is drawn in both languages."""
 
 
 def write_hospital(folder: Path) -> None:
@@ -104,9 +105,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_hospital(folder)
-        for picture, arguments in PICTURES:
+        for language, (picture, arguments) in itertools.product(("en", "ja"), PICTURES):
             show = [sys.executable, "-m", "ecgpipe", "show", *arguments, "--dpi", "80"]
-            subprocess.run([*show, "-o", str(out / picture)], cwd=folder, check=True)
+            show += ["--language", language, "-o", str(out / f"{picture}.{language}.png")]
+            own = os.environ | {"ECGPIPE_LANG": language}
+            subprocess.run(show, cwd=folder, check=True, env=own)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from ecgpipe.drawing.ecg_chart import FULL, HALF, Ecg, column_starts, ecg_chart
 from ecgpipe.drawing.ecg_sheet import Captions, ecg_sheet
 from ecgpipe.drawing.fonts import bundled_font, find_fonts, missing_glyphs
 from ecgpipe.drawing.rendering import render
-from ecgpipe.drawing.shapes import Chart, Panel, Sheet, width_of, wrap
+from ecgpipe.drawing.shapes import Chart, Panel, Sheet, break_lines, width_of, wrap
 from ecgpipe.drawing.words import words_in
 from ecgpipe.errors import ConfigError
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
@@ -465,6 +465,23 @@ def test_rendering_does_not_change_matplotlibs_settings() -> None:
     before = dict(matplotlib.rcParams)
     render(ecg_sheet(ecg_with_a_step(), Captions("x")), find_fonts(), "svg")
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "lines"),
+    [
+        ("Left ventricular hypertrophy", "Left ventricular", ["Left ventricular", "hypertrophy"]),
+        ("第1度房室ブロック", "第1度房室ブロ", ["第1度房室", "ブロック"]),  # katakana is one word
+        (
+            "左脚前枝（完全）",
+            "左脚前枝（",
+            ["左脚前枝", "（完全）"],
+        ),  # no bracket at the end of a line
+        ("one two three", "two", ["one", "tw…"]),  # two lines at most
+    ],
+)
+def test_a_line_is_broken_where_a_reader_expects_it(text: str, room: str, lines: list[str]) -> None:
+    assert break_lines(text, 3.0, width_of(room, 3.0) + 0.1, 2) == lines
 
 
 def test_a_contact_sheet_has_six_ecgs_per_page_each_with_its_reason() -> None:

@@ -17,7 +17,7 @@ def test_exactly_the_ecgs_with_a_fault_are_suspicious_each_for_its_fault(tmp_pat
     make_pictures.write_hospital(tmp_path)
     config = load_config(tmp_path / "pipeline.yaml")
     rows, _ = read_all_rows(config, [])
-    found = suspects(look_at_recordings(rows, config.data), config)
+    found = suspects(look_at_recordings(rows, config.data), config, "en")
     assert {
         suspect.row.row.record_id: suspect.reasons[0].partition(":")[0] for suspect in found
     } == {
@@ -34,5 +34,6 @@ def test_every_picture_is_made_by_the_command_is_small_and_is_shown() -> None:
     pages = [read_document(ROOT / f"docs/own-ecgs{language}.md") for language in ("", ".ja")]
     shown = {link for page in pages for link in page.links if link.startswith("pictures/")}
     assert {f"pictures/{path.name}" for path in PICTURES.iterdir()} == shown
-    assert {Path(link).name for link in shown} == {name for name, _ in make_pictures.PICTURES}
+    made = {f"{name}.{each}.png" for name, _ in make_pictures.PICTURES for each in ("en", "ja")}
+    assert {Path(link).name for link in shown} == made
     assert all(path.stat().st_size < 200_000 for path in PICTURES.iterdir())

@@ -451,6 +451,19 @@ def test_suspects_are_shown_with_their_reasons_the_grave_ones_first(ward: Ward) 
     assert (ward.folder / "s.svg").exists()
 
 
+def test_suspects_are_named_in_the_language_of_messages(ward: Ward) -> None:
+    for number in range(12):
+        ward.write(number, limbs(number))
+    plant(ward, lambda adc: adc[7].fill(0), 6)
+    ward.monkeypatch.setenv("ECGPIPE_LANG", "ja")
+    result, (page,) = ward.show("--suspects")
+    assert result.exit_code == 0, result.stderr
+    words = said(page)
+    assert "平坦な誘導がある：V2" in words
+    assert "疑わしいもの 1 件のうち 1 件、12 件のうち 12 件を開いた" in words
+    assert "研究用。診断ではありません。" in words
+
+
 def test_pages_of_suspects_are_numbered(ward: Ward) -> None:
     for number in range(8):
         plant(ward, lambda adc: adc[7].fill(0), number)
