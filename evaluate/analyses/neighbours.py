@@ -2,6 +2,7 @@
 
 Owns the vote. It is taken in the joint space, because the question is whether ECGs that are close
 there share their findings; the probe looks at the encoder's features.
+The voters are the ECGs that the probe learns from.
 N = ECGs, M = training ECGs, C = classes, D = width of the joint space.
 
 Source: k = 20 and weights of exp(cosine / 0.07) are those of Wu et al. 2018 (arXiv 1805.01978)
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
+from ecgpipe.evaluate.analyses.probe import MOST_ECGS, at_most
 from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.words import Words, both, metric_words, word
@@ -22,62 +24,50 @@ from ecgpipe.evaluate.words import Words, both, metric_words, word
 K = 20
 _TEMPERATURE = 0.07
 _SIMILARITIES_AT_ONCE = 4_000_000
-_KNOWN_AT_ONCE = 65_536
 
 
-def neighbour_votes(
-    ecg_ND: npt.NDArray[np.float32],
-    known_MD: npt.NDArray[np.float32],
-    truth_MC: npt.NDArray[np.bool_],
-    k: int = K,
-) -> npt.NDArray[np.float32]:
-    """The share of the weighted votes of the k nearest that each class gets.
+def nearest(
+    ecg_ND: npt.NDArray[np.float32], known_MD: npt.NDArray[np.float32], k: int = K
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Who votes for each ECG, and with which weight.
 
     Args:
         ecg_ND: unit vectors of the ECGs.
         known_MD: unit vectors of the voting ECGs, at least one; all vote if there are fewer than k.
-        truth_MC: which classes these show; one may show several or none.
         k: how many vote.
 
     Returns:
-        (N, C), between 0 and 1.
+        Places among the voting ECGs, and weights that sum to 1; (N, k) each, in any order.
     """
     k = min(k, len(known_MD))
-    votes_NC = np.empty((len(ecg_ND), truth_MC.shape[1]), np.float32)
-    step = max(1, _SIMILARITIES_AT_ONCE // min(len(known_MD), _KNOWN_AT_ONCE))
+    places_NK = np.empty((len(ecg_ND), k), np.int64)
+    cosines_NK = np.empty((len(ecg_ND), k), np.float32)
+    step = max(1, _SIMILARITIES_AT_ONCE // len(known_MD))
     for start in range(0, len(ecg_ND), step):
         rows = slice(start, start + step)
-        nearest, near = _nearest(ecg_ND[rows], known_MD, k)
-        weights = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
-        weights /= weights.sum(axis=1, keepdims=True)
-        votes_NC[rows] = np.einsum("nk,nkc->nc", weights, truth_MC[nearest].astype(np.float32))
-    return votes_NC
+        cosine = ecg_ND[rows] @ known_MD.T
+        places_NK[rows] = np.argpartition(cosine, -k, axis=1)[:, -k:]
+        cosines_NK[rows] = np.take_along_axis(cosine, places_NK[rows], axis=1)
+    weights_NK = np.exp((cosines_NK - cosines_NK.max(axis=1, keepdims=True)) / _TEMPERATURE)
+    return places_NK, weights_NK / weights_NK.sum(axis=1, keepdims=True)
 
 
-def _nearest(
-    ecg_ND: npt.NDArray[np.float32], known_MD: npt.NDArray[np.float32], k: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The places and the cosines of the k nearest, (N, k) each, in any order.
+def votes(
+    places_NK: npt.NDArray[np.int64],
+    weights_NK: npt.NDArray[np.float32],
+    truth_MC: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float32]:
+    """The share of the weighted votes that each class gets, (N, C), between 0 and 1.
 
-    A part of the known at a time: with a million, a product of few rows would only read vectors.
+    Args:
+        places_NK: from `nearest`.
+        weights_NK: from `nearest`.
+        truth_MC: which classes the voting ECGs show; one may show several or none.
     """
-    places, cosines, first = [], [], 0
-    for part in np.array_split(known_MD, -(-len(known_MD) // _KNOWN_AT_ONCE)):
-        cosine = ecg_ND @ part.T
-        best = _places_of_greatest(cosine, k)
-        places.append(best + first)
-        first += len(part)
-        cosines.append(np.take_along_axis(cosine, best, axis=1))
-    if len(places) == 1:
-        return places[0], cosines[0]
-    place, cosine = np.concatenate(places, axis=1), np.concatenate(cosines, axis=1)
-    best = _places_of_greatest(cosine, k)
-    return np.take_along_axis(place, best, axis=1), np.take_along_axis(cosine, best, axis=1)
-
-
-def _places_of_greatest(values_NM: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    k = min(k, values_NM.shape[1])
-    return np.argpartition(-values_NM, k - 1, axis=1)[:, :k]
+    votes_NC = np.zeros((len(places_NK), truth_MC.shape[1]), np.float32)
+    for places_N, weights_N in zip(places_NK.T, weights_NK.T, strict=True):
+        votes_NC += weights_N[:, None] * truth_MC[places_N]
+    return votes_NC
 
 
 def compute(context: AnalysisContext) -> dict[str, Any]:
@@ -86,22 +76,20 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     tasks = context.scorable_tasks
     if not len(context.train):
         raise LeftOutError("no training record has a text")
-    vectors = []
+    known = at_most(context.train, [task.task for task in tasks], MOST_ECGS, context.config.seed)
+    voters = []
     for model in (context.model, context.untrained[0]):
         context.check_stop()
-        vectors.append(
-            (model.encode_ecg(context.scored.slots), model.encode_ecg(context.train.slots))
+        voters.append(
+            nearest(model.encode_ecg(context.scored.slots), model.encode_ecg(known.slots))
         )
-    findings = [record.findings for record in context.train.records]
+    findings = [record.findings for record in known.records]
     block: dict[str, Any] = {}
     for task in tasks:
         truth_MC = task.task.truth(findings)
-        trained, untrained = [
-            context.summary(task, neighbour_votes(ecg_ND, known_MD, truth_MC))
-            for ecg_ND, known_MD in vectors
-        ]
+        trained, untrained = [context.summary(task, votes(*each, truth_MC)) for each in voters]
         block[task.task.name] = {"summary": trained, "random_encoder": {"summary": untrained}}
-    return {"k": min(K, len(context.train)), "tasks": block}
+    return {"k": min(K, len(known)), "tasks": block}
 
 
 def about(block: Any, tasks: Tasks) -> Words:
