@@ -4,6 +4,7 @@ Owns findings, tasks, scores, intervals and the results file. Must not know how 
 nor torch or a language model: it is given something that encodes ECGs and texts.
 
 tasks/       what is scored: lists of findings and tasks, as files
+statements/  what a report in free text asserts, denies and leaves uncertain
 metrics/     scores and truth -> metrics, intervals, thresholds, calibration, baselines
 analyses/    what is looked at beside the tasks, one module each
 report/      results -> tables, charts, HTML, Markdown, CSV, terminal

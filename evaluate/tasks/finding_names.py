@@ -7,7 +7,7 @@ knows no list of findings.
 import re
 import unicodedata
 
-_DEGREE = re.compile("第?(iii|ii|i|[1-3]|[一二三])度|(first|1st|second|2nd|third|3rd)-?degree")
+_DEGREE = re.compile("第?(iii|ii|i|[1-3]|[一二三])度|(first|1st|second|2nd|third|3rd)[- ]?degree")
 _DIGITS = {
     "1": ("i", "1", "一", "first", "1st"),
     "2": ("ii", "2", "二", "second", "2nd"),
@@ -47,7 +47,12 @@ def plain_name(name: str) -> str:
     (第一度, I度 and First-degree are 1度) and of an AV block."""
     plain = "".join(unicodedata.normalize("NFKC", name).casefold().split())
     plain = plain.replace("avブロック", "房室ブロック").replace("avblock", "atrioventricularblock")
-    return _DEGREE.sub(lambda found: f"{_DIGIT_OF[found[1] or found[2]]}度", plain)
+    return one_degree(plain)
+
+
+def one_degree(text: str) -> str:
+    """A text in lower case with one spelling of degrees: 1度 for 第一度, i度 and first-degree."""
+    return _DEGREE.sub(lambda found: f"{_DIGIT_OF[found[1] or found[2]]}度", text)
 
 
 def without_doubt(plain: str) -> str:
