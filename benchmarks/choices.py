@@ -172,7 +172,7 @@ class Bench:
             texts=RecordTexts(
                 texts_NK=pad_rows([[row_of[s] for s in own] for own in texts]),
                 labels_NL=pad_rows(self.train.findings),
-                vectors_FW=self.vectors.vectors(keys_of(distinct)),
+                vectors_RW=self.vectors.vectors(keys_of(distinct)),
             ),
             read_signals=lambda slots: self.val.signals[slots],
             record_ids=[f"simulated {number}" for number in range(n)],
@@ -210,7 +210,7 @@ def run_choice(bench: Bench, settings: Mapping[str, Any], seed: int) -> dict[str
     """Train one choice with one seed; its metrics on the test records, and how long it took."""
     config = TrainConfig(**{**BASE, **settings, "seed": seed})
     data = bench.training_data(config)
-    signals, width = data.signals, data.texts.vectors_FW.shape[1]
+    signals, width = data.signals, data.texts.vectors_RW.shape[1]
     shape = ModelShape.of(config, signals.n_leads, signals.samples, RATE_HZ, width)
 
     def on_validate(encoder: ModelEncoder) -> dict[str, float]:

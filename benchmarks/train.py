@@ -77,7 +77,7 @@ def training_data(store: SignalStore) -> TrainingData:
         texts=RecordTexts(
             texts_NK=texts,
             labels_NL=texts,
-            vectors_FW=random.normal(0, 1, (N_TEXTS, TEXT_WIDTH)).astype(np.float32),
+            vectors_RW=random.normal(0, 1, (N_TEXTS, TEXT_WIDTH)).astype(np.float32),
         ),
         read_signals=store.read,
         record_ids=[str(slot) for slot in range(n)],

@@ -15,6 +15,7 @@ from ecgpipe.config import data
 from ecgpipe.errors import SourceError
 from ecgpipe.evaluate.tasks.task import load_task
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.read_ecg.datasets import adapters
 from ecgpipe.read_ecg.datasets.person import parse_age, understand_sexes
 from ecgpipe.read_ecg.formats.bare_array import Facts, check_facts
@@ -32,7 +33,7 @@ def blocks(page: str, language: str) -> list[str]:
 @pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
 def test_the_pages_task_fits_the_pages_list_of_findings(language: str, tmp_path: Path) -> None:
     page = f"docs/tasks{language}.md"
-    (findings,) = blocks(page, "csv")
+    findings, wordings = blocks(page, "csv")
     _, task = blocks(page, "yaml")
     (tmp_path / "own.csv").write_text(findings, encoding="utf-8")
     (tmp_path / "own.yaml").write_text(task, encoding="utf-8")
@@ -40,6 +41,11 @@ def test_the_pages_task_fits_the_pages_list_of_findings(language: str, tmp_path:
     members = {each.id: list(each.members) for each in read.classes}
     assert members == {"A": ["73"], "I": ["78"], "O": ["82"]}
     assert read.wordings("ja")[1] == ["下壁梗塞", "下壁心筋梗塞"]
+    (tmp_path / "own.wordings.csv").write_text(wordings, encoding="utf-8")
+    bank = load_bank(load_taxonomy(str(tmp_path / "own.csv")))
+    assert [len(bank.trained[each] + bank.held_out[each]) for each in ("73", "78", "82")] == [
+        2, 1, 1,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])

@@ -142,11 +142,11 @@ def _texts(sizes: Sizes, text: Text, n_records: int) -> RecordTexts:
     sentences_N1 = _zipf(rng, sizes.sentences, (n_records, 1))
     n_texts = sizes.sentences if text == "sentence" else sizes.findings
     # Vectors of one language model share a large common part.
-    vectors_FW = rng.normal(0, 1, (n_texts, sizes.text_width)) + rng.normal(0, 3, sizes.text_width)
+    vectors_RW = rng.normal(0, 1, (n_texts, sizes.text_width)) + rng.normal(0, 3, sizes.text_width)
     return RecordTexts(
         texts_NK=sentences_N1 if text == "sentence" else findings_NK,
         labels_NL=findings_NK,
-        vectors_FW=vectors_FW.astype(np.float32),
+        vectors_RW=vectors_RW.astype(np.float32),
     )
 
 

@@ -44,6 +44,11 @@ class PipelineConfig(Settings):
         )
         need(len(self.name.encode()) <= 200, "name must be at most 200 bytes long")
         self._check_scored_sources()
+        need(
+            self.text.wordings == "name" or self.train.text != "sentence",
+            "text.wordings: bank words single findings, but train.text: sentence joins all findings"
+            " of an ECG. Set train.text to all_findings or sampled_finding (preset: recommended)",
+        )
         augment = self.train.augment
         need(
             augment.mains_mv == 0 or self.data.rate_hz > 120,

@@ -12,6 +12,12 @@ _PROMPTS: dict[Language, str] = {
     "en": "This ECG shows {text}.",
 }
 
+# Other sentences around a wording, so that training learns no sentence by heart.
+_FRAMES: dict[Language, tuple[str, ...]] = {
+    "ja": ("心電図の所見：{text}", "この心電図には{text}が認められます。"),
+    "en": ("ECG findings: {text}", "There is {text} on this ECG."),
+}
+
 
 Pooling = Literal["last_token", "mean"]
 
@@ -55,6 +61,11 @@ class TextConfig(Settings):
     source: Literal["findings", "report"] = "findings"
     """The text of an ECG: its findings, or its report."""
 
+    wordings: Literal["name", "bank"] = "name"
+    """How training words a finding. name: by its name in the prompt. bank: by its name or another
+    wording of the taxonomy's bank, in one of several sentences, drawn again for each ECG in each
+    epoch. A third of the bank is held out. Scores are by names either way."""
+
     pooling: Pooling = "last_token"
     """The view used in training; see `TextView`."""
 
@@ -85,11 +96,21 @@ class TextConfig(Settings):
             "other_prompt must be null or contain {text} exactly once",
         )
 
+        need(
+            self.wordings == "name" or self.source == "findings",
+            "wordings: bank words findings in other ways, so it needs source: findings, not"
+            f" {self.source}",
+        )
+
     def prompt_in(self, language: Language | None) -> str:
         """The sentence for labels in `language`; None means the language of the texts."""
         if language in (None, self.language):
             return self.prompt
         return self.other_prompt or _PROMPTS[language]
+
+    def frames(self, language: Language) -> tuple[str, ...]:
+        """The sentences in which a bank's wordings of a language stand; the first is the prompt."""
+        return tuple(dict.fromkeys((self.prompt_in(language), *_FRAMES[language])))
 
     @property
     def view(self) -> TextView:

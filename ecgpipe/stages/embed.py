@@ -16,6 +16,7 @@ from ecgpipe.spreadsheet import csv_bytes
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.local_inputs import local_model
 from ecgpipe.stages.stage_result import StageResult
+from ecgpipe.stages.texts import bank_sentences
 from ecgpipe.stopping import Stop
 
 _LOOK_EVERY_S = 2.0
@@ -52,6 +53,9 @@ def _embed_share(experiment: Experiment, stop: Stop, share: Share) -> StageResul
         "folder": str(folder),
     }
     line = _line(done, share)
+    if experiment.config.text.wordings == "bank":
+        summary["from_bank"] = n = len(_from_bank(experiment))
+        line += f"; {n:,} of the texts word findings in other ways (text.wordings: bank)"
     if len(done.cut):
         path = folder / "cut-texts.csv"
         write_atomic(path, _cut_list(done.cut, experiment.open_vectors()))
@@ -90,6 +94,13 @@ def embed_job(experiment: Experiment, share: Share) -> EmbedJob:
         fingerprints=tuple(map(experiment.fingerprint_of, experiment.config.text.all_views)),
         share=share,
     )
+
+
+def _from_bank(experiment: Experiment) -> set[str]:
+    """The texts that only the bank of wordings asks for."""
+    said = bank_sentences(experiment.taxonomy, experiment.config.text)
+    others = {sentence for sentences in said.values() for sentence in sentences[1:]}
+    return others & set(experiment.texts)
 
 
 def _line(done: Embedded, share: Share) -> str:

@@ -27,6 +27,7 @@ from ecgpipe.errors import SourceError, StoreError, TaxonomyError
 from ecgpipe.evaluate.analyses.registry import chosen_analyses
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
+from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.read_ecg.prepare.preparation import (
     Prepared,
     find_prepared,
@@ -49,7 +50,10 @@ class Experiment:
     """Whether a missing language model may be downloaded."""
 
     def __post_init__(self) -> None:
-        chosen_analyses(self.config.eval.analyses)  # a wrong name is refused before hours of work
+        # What is wrong here is refused before hours of work.
+        chosen_analyses(self.config.eval.analyses)
+        if self.config.text.wordings == "bank":
+            load_bank(self.taxonomy)
 
     @cached_property
     def workspace(self) -> Workspace:

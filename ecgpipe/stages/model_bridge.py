@@ -25,7 +25,7 @@ from ecgpipe.progress import say
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.init_from import SourceModel
-from ecgpipe.stages.texts import class_sentences, with_sentence, with_texts
+from ecgpipe.stages.texts import bank_sentences, class_sentences, with_sentence, with_texts
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import pad_rows
 from ecgpipe.train_ecg.data.placement import TrainSignals
@@ -143,7 +143,7 @@ def train_model(
 
     by = experiment.train_config.best_by
 
-    shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
+    shape = model_shape(experiment, data.texts.vectors_RW.shape[1])
     return train(
         TrainInputs(
             config=experiment.train_config,
@@ -172,7 +172,7 @@ def profile_training(experiment: Experiment, n_steps: int) -> StepProfile:
     Raises as `train_model`; nothing is written.
     """
     data = training_data(experiment, experiment.open_vectors())
-    shape = model_shape(experiment, data.texts.vectors_FW.shape[1])
+    shape = model_shape(experiment, data.texts.vectors_RW.shape[1])
     return profile_step(experiment.config.train, shape, data, n_steps)
 
 
@@ -195,27 +195,40 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
             f"No record of the training split has {text.source}, so there is nothing to learn from."
             " Check data.split and text.source."
         )
-    distinct = list(dict.fromkeys(sentence for sentences in texts for sentence in sentences))
+    distinct = list(dict.fromkeys(sentence for single in texts for sentence in single))
     if len(distinct) == 1 and is_first():
         say(
             f"train: all {len(texts)} records of the training split have the same text, so"
             " there is nothing to learn. Check their findings, and text.source."
         )
-    row_of = {sentence: row for row, sentence in enumerate(distinct)}
+    number_of_text = {sentence: number for number, sentence in enumerate(distinct)}
+    sentences, wordings_FV = distinct, None
+    if text.wordings == "bank":
+        sentences, wordings_FV = _worded(distinct, bank_sentences(experiment.taxonomy, text))
     number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
     store = experiment.signals
     return TrainingData(
         signals=TrainSignals(store.read, records.slots, len(store.leads), store.samples),
         texts=RecordTexts(
             texts_NK=pad_rows(
-                [[row_of[sentence] for sentence in sentences] for sentences in texts]
+                [[number_of_text[sentence] for sentence in single] for single in texts]
             ),
             labels_NL=pad_rows([[number_of[f] for f in r.findings] for r in records.records]),
-            vectors_FW=vectors.vectors(keys_of(distinct)),
+            vectors_RW=vectors.vectors(keys_of(sentences)),
+            wordings_FV=wordings_FV,
         ),
         read_signals=store.read,
         record_ids=[record.record_id for record in records.records],
     )
+
+
+def _worded(
+    texts: Sequence[str], said: Mapping[str, Sequence[str]]
+) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """All sentences that may stand for these texts, and which of them do for each."""
+    sentences = list(dict.fromkeys(sentence for text in texts for sentence in said[text]))
+    row_of = {sentence: row for row, sentence in enumerate(sentences)}
+    return sentences, pad_rows([[row_of[sentence] for sentence in said[text]] for text in texts])
 
 
 def model_shape(experiment: Experiment, text_width: int) -> ModelShape:

@@ -18,6 +18,7 @@ from ecgpipe.evaluate.tasks.ensemble import flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
+from ecgpipe.evaluate.tasks.wordings import load_bank
 
 T = TypeVar("T")
 
@@ -122,11 +123,33 @@ def all_sentences(
     if style != "sentence":
         _, texts = with_texts(records, taxonomy, config, style)
         sentences += [sentence for single in texts for sentence in single]
+    if config.wordings == "bank":
+        said = dict.fromkeys(sentences)
+        for name, others in bank_sentences(taxonomy, config).items():
+            sentences += others if name in said else ()
     for task in tasks:
         for language in LANGUAGES:
             for wordings in prompt_wordings(task, language):
                 sentences += class_sentences(wordings, config, language)
     return sentences
+
+
+def bank_sentences(taxonomy: Taxonomy, config: TextConfig) -> dict[str, list[str]]:
+    """Return the sentences that may stand for each finding in training, by that of its name: first
+    that one, then name and wordings in every frame of their language.
+
+    Raises:
+        TaxonomyError: the taxonomy has no bank, or a wrong one.
+    """
+    bank, found = load_bank(taxonomy), {}
+    for finding in taxonomy.findings:
+        said = [(config.language, finding.name(config.language))]
+        said += [(wording.language, wording.text) for wording in bank.trained[finding.id]]
+        sentences = [
+            fill_prompt(frame, text) for language, text in said for frame in config.frames(language)
+        ]
+        found[sentences[0]] = list(dict.fromkeys(sentences))
+    return found
 
 
 def prompt_wordings(task: Task, language: Language) -> tuple[list[str], list[str]]:

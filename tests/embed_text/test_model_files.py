@@ -128,6 +128,7 @@ def test_what_changes_a_vector_changes_the_fingerprint(
         {"prompt": "{text}."},
         {"revision": "0" * 40},
         {"separator": ","},
+        {"wordings": "bank"},
         {"source": "report"},
         {"max_tokens_per_batch": 512},
         {"attention": "eager"},

@@ -45,7 +45,7 @@ def toy(name: str) -> tuple[TrainConfig, TwoTowers, RecordTexts, torch.Tensor]:
     texts = RecordTexts(
         texts_NK=pad_rows(findings),
         labels_NL=pad_rows(findings),
-        vectors_FW=random.normal(3, 1, (6, 10)).astype(np.float32),
+        vectors_RW=random.normal(3, 1, (6, 10)).astype(np.float32),
     )
     signal = torch.from_numpy(random.normal(0, 500, (BATCH, 12, 100)).astype(np.int16))
     model = initialised(ModelShape.of(config, 12, 100, 100, 10), 0).train()

@@ -78,7 +78,7 @@ def train_toy(
     data = TrainingData(
         signals=TrainSignals(lambda slots: stored[slots], np.arange(n), 12, 100),
         texts=RecordTexts(
-            texts_NK=pad_rows(texts), labels_NL=pad_rows(findings), vectors_FW=vectors
+            texts_NK=pad_rows(texts), labels_NL=pad_rows(findings), vectors_RW=vectors
         ),
         read_signals=lambda slots: stored[slots],
         record_ids=[str(number) for number in range(n)],

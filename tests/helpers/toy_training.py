@@ -45,7 +45,7 @@ def toy_data(n: int = 40) -> tuple[TrainingData, np.ndarray]:
     data = TrainingData(
         signals=TrainSignals(lambda slots: stored[slots], np.arange(n), 12, 64),
         texts=RecordTexts(
-            texts_NK=classes[:, None], labels_NL=classes[:, None], vectors_FW=vectors
+            texts_NK=classes[:, None], labels_NL=classes[:, None], vectors_RW=vectors
         ),
         read_signals=lambda slots: stored[slots],
         record_ids=[f"ecg {number}" for number in range(n)],
@@ -58,7 +58,7 @@ ALL = np.arange(len(CLASSES))
 
 
 def accuracy(encoder: ModelEncoder) -> Mapping[str, float]:
-    scores = encoder.encode_ecg(ALL) @ encoder.encode_vectors(DATA.texts.vectors_FW).T
+    scores = encoder.encode_ecg(ALL) @ encoder.encode_vectors(DATA.texts.vectors_RW).T
     return {"macro_auroc": float((scores.argmax(axis=1) == CLASSES).mean())}
 
 

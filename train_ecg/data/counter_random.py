@@ -65,8 +65,9 @@ def normal_pairs(bits: torch.Tensor, uniform: torch.Tensor) -> tuple[torch.Tenso
     return radius * angle.cos(), radius * angle.sin()
 
 
-def integers(bits: torch.Tensor, least: int, most: int) -> torch.Tensor:
-    """int64 from `least` to `most`, both included and less than 2^31 apart, from `hashes`."""
+def integers(bits: torch.Tensor, least: int, most: int | torch.Tensor) -> torch.Tensor:
+    """int64 from `least` to `most`, both included and less than 2^31 apart, from `hashes`; a tensor
+    gives each place its own most."""
     return least + (_shift_right(bits, 32) * (most - least + 1) >> 32)
 
 

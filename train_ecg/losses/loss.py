@@ -4,7 +4,7 @@ Knows no model and no processes: it is given unit vectors, those of one part of 
 process's rows) and those of all. The mean of a loss over equal parts is the loss of the global
 batch; so are the gradients, if those of each part flow back to the vectors of all.
 
-b = rows of a part, B = rows of the global batch, D = joint width, F = findings.
+b = rows of a part, B = rows of the global batch, D = joint width, F = findings, R = their prompts.
 A matrix over pairs has ECGs in its rows and texts in its columns.
 """
 
@@ -189,11 +189,12 @@ def siglip_loss(
 
 def findings_loss(
     ecg_bD: torch.Tensor,
-    prompt_FD: torch.Tensor,
+    prompt_RD: torch.Tensor,
     truth_bF: torch.Tensor,
     scale: torch.Tensor,
     bias: torch.Tensor,
     positive_weight_F: torch.Tensor | None = None,
+    said_bF: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Every ECG against every finding's prompt: does the ECG have it?
 
@@ -206,16 +207,19 @@ def findings_loss(
 
     Args:
         ecg_bD: the part's ECGs, unit vectors.
-        prompt_FD: the findings' prompts, unit vectors.
+        prompt_RD: the findings' prompts, unit vectors.
         truth_bF: 1 or true where the ECG has the finding.
         scale: 1/temperature.
         bias: added to every pair; negative, since most findings are absent.
         positive_weight_F: see `positive_weights`; 1 by default.
+        said_bF: int64, the prompt that words each finding for each ECG; by default prompt f does.
 
     Returns:
         A scalar; its mean over parts is the loss of the global batch.
     """
-    logits_bF = scale * ecg_bD @ prompt_FD.T + bias
+    logits_bF = scale * ecg_bD @ prompt_RD.T + bias
+    if said_bF is not None:
+        logits_bF = logits_bF.gather(1, said_bF)
     return functional.binary_cross_entropy_with_logits(
         logits_bF, truth_bF.to(logits_bF.dtype), pos_weight=positive_weight_F
     )

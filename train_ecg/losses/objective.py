@@ -4,8 +4,8 @@ Owns which texts a batch needs and which pairs are true. Every process knows the
 global batch, so only ECG vectors are ever gathered, and a device that holds the tables never waits.
 Knows no processes: it computes the loss of one part of the batch against the whole.
 N = records, K = texts of one record, L = labels of one record, G = labels in all, F = texts in all,
-W = width of a text vector, B = global batch, b = rows of a part, T = texts of a step, D = joint
-width.
+R = sentences in all, V = most wordings of one text, W = width of a text vector, B = global batch,
+b = rows of a part, T = texts of a step, D = joint width.
 """
 
 import math
@@ -17,6 +17,7 @@ import torch
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.pairing import Rows, also_true, draw_texts, truth_of
+from ecgpipe.train_ecg.data.wording_draws import WordingDraws
 from ecgpipe.train_ecg.losses.loss import (
     Pairs,
     clip_loss,
@@ -38,22 +39,37 @@ class RecordTexts:
     """The texts and labels of the training records."""
 
     texts_NK: Rows
-    """Rows of `vectors_FW`; -1 where a record has fewer."""
+    """Numbers of texts; -1 where a record has fewer."""
 
     labels_NL: Rows
     """Numbers of findings; -1 where a record has fewer. Only `duplicates: soft` uses them."""
 
-    vectors_FW: npt.NDArray[np.float32]
-    """The language model's vectors of the distinct texts."""
+    vectors_RW: npt.NDArray[np.float32]
+    """The language model's vectors of the distinct sentences."""
+
+    wordings_FV: Rows | None = None
+    """Rows of `vectors_RW` that may word each text; -1 where one has fewer. None: each text is one
+    sentence, so row f words text f."""
+
+    @property
+    def n_texts(self) -> int:
+        """F."""
+        return len(self.vectors_RW if self.wordings_FV is None else self.wordings_FV)
 
     def counts(self) -> npt.NDArray[np.int64]:
         """(F,) how many records have each text."""
-        return np.bincount(self.texts_NK[self.texts_NK >= 0], minlength=len(self.vectors_FW))
+        return np.bincount(self.texts_NK[self.texts_NK >= 0], minlength=self.n_texts)
 
     def mean_vector(self) -> npt.NDArray[np.float32]:
-        """(W,) the mean over records and their texts: the part that all texts share."""
-        counts_F = self.counts().astype(np.float64)
-        mean: npt.NDArray[np.float32] = (counts_F @ self.vectors_FW / counts_F.sum()).astype("f4")
+        """(W,) the mean over records, their texts and the wordings of these: the part that all
+        texts share."""
+        counts_R = self.counts().astype(np.float64)
+        if self.wordings_FV is not None:
+            n_F = (self.wordings_FV >= 0).sum(axis=1)
+            shares = np.repeat(counts_R / n_F, n_F)
+            counts_R = np.zeros(len(self.vectors_RW))
+            np.add.at(counts_R, self.wordings_FV[self.wordings_FV >= 0], shares)
+        mean: npt.NDArray[np.float32] = (counts_R @ self.vectors_RW / counts_R.sum()).astype("f4")
         return mean
 
 
@@ -66,8 +82,13 @@ class Objective:
         self._texts_NK = torch.from_numpy(texts.texts_NK).to(device)
         self._labels_NL = torch.from_numpy(texts.labels_NL).to(device)
         self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
-        self._vectors_FW = torch.from_numpy(texts.vectors_FW).to(device, torch.get_default_dtype())
+        self._vectors_RW = torch.from_numpy(texts.vectors_RW).to(device, torch.get_default_dtype())
+        self._n_texts = texts.n_texts
         self._drawn_N = self._texts_NK[:, 0].clone()
+        self._wordings: WordingDraws | None = None
+        if texts.wordings_FV is not None:
+            self._wordings = WordingDraws(texts.wordings_FV, self.n_records, config.seed, device)
+        self._sentences_N = self._drawn_N.clone()
         self._positive_weight_F: torch.Tensor | None = None
         if config.balance == "sqrt":
             counts_F = torch.from_numpy(texts.counts())
@@ -79,10 +100,15 @@ class Objective:
         return len(self._texts_NK)
 
     def draw(self, epoch: int) -> None:
-        """Draw the text of each record for this epoch, counted from 0."""
+        """Draw each record's text, and its wording, for this epoch, counted from 0."""
         drawn_N = draw_texts(self._texts_NK_host, self._config.seed, epoch)
         # Into the same memory, which a captured CUDA graph reads.
         self._drawn_N.copy_(torch.from_numpy(drawn_N))
+        if self._wordings is None:
+            self._sentences_N.copy_(self._drawn_N)
+        else:
+            self._wordings.begin_epoch(epoch)
+            self._sentences_N.copy_(self._wordings.of_one_text(self._drawn_N))
 
     def duplicates_of_epoch(self, places_nB: Rows) -> dict[str, float | None]:
         """How often equal texts meet in the batches of the current epoch, and what it costs.
@@ -106,7 +132,7 @@ class Objective:
         The source's -10 is for batches of 32,768; leaving it takes thousands of steps.
         """
         if self._config.text == "all_findings":
-            share = float((self._texts_NK_host >= 0).sum(axis=1).mean()) / len(self._vectors_FW)
+            share = float((self._texts_NK_host >= 0).sum(axis=1).mean()) / self._n_texts
         else:
             share = 1 / self._config.global_batch_size
         share = min(max(share, 1e-4), 1 - 1e-4)
@@ -117,10 +143,10 @@ class Objective:
         return self._drawn_N[places]
 
     def text_vectors(self, places_B: torch.Tensor) -> torch.Tensor:
-        """(T, W) text vectors of the whole global batch, or of all findings."""
+        """(T, W) text vectors of the whole global batch, or of all sentences of all findings."""
         if self._config.text == "all_findings":
-            return self._vectors_FW
-        return self._vectors_FW[self.text_ids(places_B)]
+            return self._vectors_RW
+        return self._vectors_RW[self._sentences_N[places_B]]
 
     @property
     def compares_all_ecgs(self) -> bool:
@@ -145,17 +171,28 @@ class Objective:
         Returns:
             Two scalars; their means over equal parts are those of the global batch.
         """
-        texts_bK = self._texts_NK[places_B[part]]
+        texts_bK, said_bF = self._texts_NK[places_B[part]], None
         if self._config.text == "all_findings":
-            true_bT = truth_of(texts_bK, len(own.text_TD))
+            true_bT = truth_of(texts_bK, self._n_texts)
+            if self._wordings is not None:
+                said_bF = self._wordings.of_every_text(places_B[part])
             loss = findings_loss(
-                own.ecg_BD, own.text_TD, true_bT, own.scale, own.bias, self._positive_weight_F
+                own.ecg_BD,
+                own.text_TD,
+                true_bT,
+                own.scale,
+                own.bias,
+                self._positive_weight_F,
+                said_bF,
             )
         else:
             true_bT = also_true(texts_bK, self.text_ids(places_B))
             loss = self._pair_loss(own, ecg_BD, places_B, part, true_bT)
         with torch.no_grad():
-            nearest_b = (own.ecg_BD @ own.text_TD.T).argmax(dim=1, keepdim=True)
+            cosine_bT = own.ecg_BD @ own.text_TD.T
+            if said_bF is not None:
+                cosine_bT = cosine_bT.gather(1, said_bF)
+            nearest_b = cosine_bT.argmax(dim=1, keepdim=True)
             accuracy = true_bT.gather(1, nearest_b).float().mean()
         return loss, accuracy
 

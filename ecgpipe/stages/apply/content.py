@@ -25,7 +25,7 @@ from ecgpipe.evaluate.tasks.taxonomy import taxonomy_csv
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import class_sentences, prompt_wordings, with_texts
+from ecgpipe.stages.texts import bank_sentences, class_sentences, prompt_wordings, with_texts
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import TwoTowers
 
@@ -130,6 +130,9 @@ def _trained_texts(
     shared = [sentence for sentence, who in patients.items() if len(who) >= SHARED_BY]
     if not shared:
         return np.empty((0, vectors.dim), np.float16)
+    if text.wordings == "bank":
+        said = bank_sentences(experiment.taxonomy, text)
+        shared = [sentence for name in shared for sentence in said[name]]
     keys = keys_of(shared)
     order = np.argsort(keys.view("V32").reshape(-1))[:_MOST_TEXTS]
     centred = vectors.vectors(keys[order]) - encoder.text_mean

@@ -11,6 +11,7 @@ from ecgpipe.config.data import Source, TableSource
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import EcgpipeError, SourceError, TaxonomyError
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
+from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.files import text_encoding
 from ecgpipe.read_ecg.datasets.adapters import planned_rows, read_source
 from ecgpipe.read_ecg.datasets.hospital_table import TableFaults, read_hospital_table
@@ -101,7 +102,10 @@ def read_all_rows(
     """All readable rows, and the taxonomy; what cannot be read is added to `problems`."""
     taxonomy = None
     try:
-        taxonomy = load_taxonomy(config.data.taxonomy)
+        found = load_taxonomy(config.data.taxonomy)
+        if config.text.wordings == "bank":
+            load_bank(found)
+        taxonomy = found
     except TaxonomyError as error:
         problems.append(Problem(Severity.STOPS, "taxonomy", str(error)))
     return checked_rows(list(_sources(config, problems)), taxonomy, config.data), taxonomy

@@ -22,7 +22,7 @@ from ecgpipe.processes import is_first, share_of_work, world
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.init_from import SourceModel, find_source, refuse_leaks
 from ecgpipe.stages.stage_result import StageResult
-from ecgpipe.stages.texts import task_sentences, with_texts
+from ecgpipe.stages.texts import bank_sentences, task_sentences, with_texts
 from ecgpipe.stages.train.run_folder import RunFolder
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.loop.early_stopping import last_epoch
@@ -170,6 +170,7 @@ def run_key(experiment: Experiment) -> str:
             **({"init_from": begins_with.sha256} if begins_with else {}),
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),
+            **({"bank": _bank_digest(experiment)} if text.wordings == "bank" else {}),
             "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
             "vectors": experiment.fingerprint.digest,
             "validation": [
@@ -179,6 +180,11 @@ def run_key(experiment: Experiment) -> str:
             ],
         }
     )
+
+
+def _bank_digest(experiment: Experiment) -> str:
+    said = bank_sentences(experiment.taxonomy, experiment.config.text).values()
+    return digest_of([keys_of(sentences).tobytes().hex() for sentences in said])
 
 
 def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:

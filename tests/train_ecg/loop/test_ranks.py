@@ -74,7 +74,7 @@ def test_the_gradients_are_those_of_the_loss_over_the_whole_batch(
     try:
         config, model, texts, signal = toy(name)
         ids = torch.from_numpy(texts.texts_NK[:, 0])
-        text_BW = torch.from_numpy(texts.vectors_FW).double()[ids]
+        text_BW = torch.from_numpy(texts.vectors_RW).double()[ids]
         ecg, text, scale, _ = model(to_model_input(signal, "fixed", torch.float64), text_BW)
         loss = clip_loss(ecg, text, ecg, text, scale, duplicates=config.duplicates, text_ids_B=ids)
         loss.backward()

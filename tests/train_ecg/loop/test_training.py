@@ -90,6 +90,28 @@ def test_a_stop_anywhere_loses_no_step(tmp_path: Path, n: int) -> None:
     assert logged(tmp_path / "stopped", "log") == logged(tmp_path / "whole", "log")
 
 
+@pytest.mark.parametrize("text", ["all_findings", "sampled_finding"])
+def test_a_stop_leaves_the_wordings_that_are_drawn_as_they_would_be(
+    tmp_path: Path, text: str
+) -> None:
+    random = np.random.default_rng(1)
+    texts = dataclasses.replace(
+        DATA.texts,
+        vectors_RW=random.normal(5, 1, (12, 10)).astype(np.float32),
+        wordings_FV=np.arange(12).reshape(3, 4).T.copy(),
+    )
+    settings: dict[str, Any] = {"text": text, "loss": "siglip", "duplicates": "mask"}
+    settings["data"] = dataclasses.replace(DATA, texts=texts)
+    settings["shape"] = dataclasses.replace(SHAPE, pair_bias=True)
+    run(tmp_path / "whole", **settings)
+    with pytest.raises(StoppedEarly):
+        run(tmp_path / "stopped", StopAfter(7), **settings)
+    assert run(tmp_path / "stopped", **settings).resumed_from == 7
+    assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
+    run(tmp_path / "other", **settings | {"data": DATA})
+    assert weights_hash(tmp_path / "other") != weights_hash(tmp_path / "whole")
+
+
 def logged(folder: Path, name: str) -> list[dict[str, Any]]:
     """The lines of a log, but for what differs between any two runs."""
     lines = (folder / f"{name}.jsonl").read_text().splitlines()
@@ -277,9 +299,9 @@ def test_without_any_validation_figure_the_last_epoch_is_kept(tmp_path: Path) ->
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    vectors = DATA.texts.vectors_FW.copy()
+    vectors = DATA.texts.vectors_RW.copy()
     vectors[2] = np.nan
-    texts = dataclasses.replace(DATA.texts, vectors_FW=vectors)
+    texts = dataclasses.replace(DATA.texts, vectors_RW=vectors)
     broken = dataclasses.replace(DATA, texts=texts)
     with pytest.raises(EcgpipeError, match=r"step 0 in epoch 1 is not finite.*not-finite\.json"):
         run(tmp_path, data=broken)
@@ -287,9 +309,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_a_gradient_that_is_not_finite_names_the_records_of_its_batch(tmp_path: Path) -> None:
-    vectors = DATA.texts.vectors_FW.copy()
+    vectors = DATA.texts.vectors_RW.copy()
     vectors[1] = np.inf
-    texts = dataclasses.replace(DATA.texts, vectors_FW=vectors)
+    texts = dataclasses.replace(DATA.texts, vectors_RW=vectors)
     with pytest.raises(EcgpipeError, match="names the 8 records of its batch"):
         run(tmp_path, data=dataclasses.replace(DATA, texts=texts), log_every=3)
     found = json.loads((tmp_path / "not-finite.json").read_text())
@@ -344,7 +366,7 @@ def test_a_fixed_temperature_stays_fixed(tmp_path: Path) -> None:
 def test_the_text_mean_is_that_of_the_training_records(tmp_path: Path) -> None:
     run(tmp_path, epochs=1)
     model, _ = load_model(tmp_path / "model")
-    expected = DATA.texts.vectors_FW[CLASSES].mean(axis=0)
+    expected = DATA.texts.vectors_RW[CLASSES].mean(axis=0)
     np.testing.assert_allclose(model.text_mean_W.numpy(), expected, rtol=1e-5)
 
 

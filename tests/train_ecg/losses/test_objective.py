@@ -1,5 +1,6 @@
 """What a step makes small: every combination of the settings learns, and says how well."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,22 @@ from ecgpipe.train_ecg.two_towers import TowerOutputs
 FINDINGS = [[0, 1], [1], [2], [0, 1], [2, 3], [3]]
 VECTORS = np.eye(4, dtype=np.float32)
 SENTENCES = [[0], [1], [2], [0], [3], [4]]
+WORDINGS = [[0, 4], [1], [2, 5, 6], [3]]
 PLACES = torch.arange(6)
 CPU = torch.device("cpu")
 ONE, ZERO = torch.tensor(5.0), torch.tensor(0.0)
 
 
-def objective(**settings: Any) -> Objective:
+def objective(*, bank: Sequence[Sequence[int]] | None = None, **settings: Any) -> Objective:
+    """`bank`: the rows that word each finding; each row is a direction of its own."""
     config = TrainConfig(global_batch_size=6, **settings)
     single = config.text != "sentence"
+    n_sentences = max(map(max, bank)) + 1 if bank else 4
     texts = RecordTexts(
         texts_NK=pad_rows(FINDINGS if single else SENTENCES),
         labels_NL=pad_rows(FINDINGS),
-        vectors_FW=VECTORS if single else np.eye(5, dtype=np.float32),
+        vectors_RW=np.eye(n_sentences if single else 5, dtype=np.float32),
+        wordings_FV=pad_rows(bank) if bank else None,
     )
     built = Objective(config, texts, CPU)
     built.draw(0)
@@ -53,9 +58,17 @@ ALL = [
     )
     for duplicates in modes
 ] + [{"text": "all_findings", "loss": "siglip", "balance": balance} for balance in ("none", "sqrt")]
+BANKS = [
+    each | {"bank": WORDINGS}
+    for each in (ALL[-1], {"text": "sampled_finding", "loss": "clip", "duplicates": "mask"})
+]
 
 
-@pytest.mark.parametrize("settings", ALL, ids=lambda s: "-".join(s.values()))
+def names_of(settings: dict[str, Any]) -> str:
+    return "-".join("bank" if name == "bank" else value for name, value in settings.items())
+
+
+@pytest.mark.parametrize("settings", ALL + BANKS, ids=names_of)
 def test_every_combination_can_be_learnt(settings: dict[str, Any]) -> None:
     """Free vectors on the sphere: what remains of the loss is what the settings leave."""
     torch.manual_seed(0)
@@ -117,7 +130,7 @@ def test_all_findings_compare_every_ecg_with_every_prompt() -> None:
     assert accuracy.item() == pytest.approx(2 / 6)
 
 
-@pytest.mark.parametrize("settings", ALL, ids=lambda s: "-".join(s.values()))
+@pytest.mark.parametrize("settings", ALL + BANKS, ids=names_of)
 def test_the_mean_over_parts_is_the_loss_of_the_whole(settings: dict[str, Any]) -> None:
     torch.manual_seed(1)
     target = objective(**settings)
@@ -131,6 +144,62 @@ def test_the_mean_over_parts_is_the_loss_of_the_whole(settings: dict[str, Any]) 
         parts.append(target(own, ecg_BD, PLACES, part))
     for figure, expected in zip(zip(*parts, strict=True), whole, strict=True):
         assert torch.stack(figure).mean().item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_all_findings_of_a_bank_compare_every_ecg_with_the_wordings_it_drew() -> None:
+    """Against the definition, with the draws read off the loss's own gradient: a prompt that an ECG
+    did not draw has none."""
+    target = objective(text="all_findings", loss="siglip", bank=WORDINGS)
+    sentences = target.text_vectors(PLACES)
+    assert sentences.shape == (7, 7)
+    torch.manual_seed(4)
+    ecg = functional.normalize(torch.randn(6, 7), dim=1)
+    said = []
+    for record in range(6):
+        text = sentences.clone().requires_grad_()
+        outputs = TowerOutputs(ecg[record : record + 1], text, ONE, ZERO)
+        loss, _ = target(outputs, ecg, PLACES, slice(record, record + 1))
+        loss.backward()
+        assert text.grad is not None
+        drawn = torch.nonzero(text.grad.abs().sum(dim=1)).flatten().tolist()
+        assert [sum(row in own for row in drawn) for own in WORDINGS] == [1, 1, 1, 1]
+        said.append([next(row for row in drawn if row in own) for own in WORDINGS])
+        logits = 5 * (ecg[record] @ sentences.T).double().numpy()[said[-1]]
+        true = np.isin(np.arange(4), FINDINGS[record])
+        by_hand = np.mean(np.log1p(np.exp(np.where(true, -logits, logits))))
+        assert loss.item() == pytest.approx(by_hand, rel=1e-5)
+    assert len(set(map(tuple, said))) > 1  # each ECG draws for itself
+
+
+def test_a_paired_text_is_one_of_the_wordings_of_a_finding_of_the_ecg() -> None:
+    target = objective(text="sampled_finding", duplicates="mask", bank=WORDINGS)
+    seen: set[int] = set()
+    for epoch in range(20):
+        target.draw(epoch)
+        rows = target.text_vectors(PLACES).argmax(dim=1).tolist()
+        for row, finding in zip(rows, target.text_ids(PLACES).tolist(), strict=True):
+            assert row in WORDINGS[finding]
+        seen |= set(rows)
+    assert seen == set(range(7))
+
+
+@pytest.mark.parametrize(
+    "settings", [each for each in ALL if each["text"] != "sentence"], ids=names_of
+)
+def test_a_bank_of_names_alone_changes_no_bit(settings: dict[str, Any]) -> None:
+    torch.manual_seed(3)
+    ecg = functional.normalize(torch.randn(6, 4), dim=1)
+    plain, bank = (objective(bank=each, **settings) for each in (None, [[0], [1], [2], [3]]))
+    for epoch in range(3):
+        plain.draw(epoch)
+        bank.draw(epoch)
+        text = plain.text_vectors(PLACES)
+        assert torch.equal(text, bank.text_vectors(PLACES))
+        for one, other in zip(
+            of_whole_batch(plain, ecg, text), of_whole_batch(bank, ecg, text), strict=True
+        ):
+            assert torch.equal(one, other)
+    assert plain.start_bias() == bank.start_bias()
 
 
 def test_the_bias_begins_at_the_log_odds_of_a_true_pair() -> None:
@@ -151,6 +220,15 @@ def test_equal_texts_of_an_epoch_are_counted_with_the_floor_they_set() -> None:
 
 def test_the_mean_text_is_that_of_what_is_said() -> None:
     texts = RecordTexts(
-        texts_NK=pad_rows(FINDINGS), labels_NL=pad_rows(FINDINGS), vectors_FW=VECTORS
+        texts_NK=pad_rows(FINDINGS), labels_NL=pad_rows(FINDINGS), vectors_RW=VECTORS
     )
     np.testing.assert_allclose(texts.mean_vector(), np.array([2, 3, 2, 2]) / 9, rtol=1e-6)
+    worded = RecordTexts(
+        texts_NK=pad_rows(FINDINGS),
+        labels_NL=pad_rows(FINDINGS),
+        vectors_RW=np.eye(7, dtype=np.float32),
+        wordings_FV=pad_rows(WORDINGS),
+    )
+    # Finding 0 is said twice over six records, each time by one of two sentences, and so on.
+    expected = np.array([1, 3, 2 / 3, 2, 1, 2 / 3, 2 / 3]) / 9
+    np.testing.assert_allclose(worded.mean_vector(), expected, rtol=1e-6)
