@@ -15,7 +15,7 @@ from ecgpipe.language.choice import Language, chosen_language
 from ecgpipe.language.recognition import matches, names_in, parts
 
 # Holes for one word out of a list that the catalogue has; other single words are names.
-_WORDS = ("reason", "unit", "state", "source", "more")
+_WORDS = ("reason", "unit", "state", "source", "more", "what")
 
 # Between messages in a row, widest first, and what stands there in Japanese.
 _BORDERS = (

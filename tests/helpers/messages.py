@@ -89,7 +89,8 @@ WORDS = (
     "rows", "durations", "leads", "amplitude", "findings", "texts", "tasks", "model", "disk",
     "time", "memory", "sampling rates", "heart rate", "recordings", "ready", "partly", "done",
     "stale", "failed", "stopped", "running", "report", "clipping", "large", "small", "undefined",
-    "none", "GPU time", "japanese", "english", "synonyms",
+    "none", "GPU time", "metric", "class", "column", "runs",
+    "Task", "Analysis", "japanese", "english", "synonyms",
     "{rate:,.1f} {unit}/s",
 )  # fmt: skip
 
