@@ -31,7 +31,8 @@ class NamedFiles:
             return self._read_own(Path(name))
         shipped = resources.files("ecgpipe.evaluate") / self.folder
         suffix = self.suffixes[0]
-        names = sorted(entry.name.removesuffix(suffix) for entry in shipped.iterdir())
+        files = sorted(entry.name for entry in shipped.iterdir() if entry.name.endswith(suffix))
+        names = [file.removesuffix(suffix) for file in files]
         if name not in names:
             raise TaxonomyError(
                 f"There is no {self.what} {name!r}. {self.setting} takes {', '.join(names)}, or the"

@@ -89,9 +89,10 @@ WORDS = (
     "rows", "durations", "leads", "amplitude", "findings", "texts", "tasks", "model", "disk",
     "time", "memory", "sampling rates", "heart rate", "recordings", "ready", "partly", "done",
     "stale", "failed", "stopped", "running", "report", "clipping", "large", "small", "undefined",
-    "none", "GPU time", "metric", "class", "column", "runs",
-    "Task", "Analysis", "japanese", "english", "synonyms",
-    "{rate:,.1f} {unit}/s",
+    "none", "GPU time", "CPU time", "million", "billion", "gradients", "metric", "class", "column",
+    "runs", "Task", "Analysis", "task", "taxonomy", "signals", "{what}: {value:,.2f} GB {place}",
+    "japanese", "english", "synonyms", "{rate:,.1f} {unit}/s", "{n:,} more",
+    "{name}: {n:,} of {n2:,} suspects, {seen}", "ready ({n:,} worth a look)",
 )  # fmt: skip
 
 
@@ -304,7 +305,8 @@ def _name(node: ast.expr) -> str:
         left = node.left
         return "s" if isinstance(left, ast.Constant) and left.value in ("s", "es") else _name(left)
     if isinstance(node, ast.IfExp):
-        return "more"
+        ends = [each.value for each in (node.body, node.orelse) if isinstance(each, ast.Constant)]
+        return "s" if sorted(map(str, ends)) == ["", "s"] else "more"
     if isinstance(node, ast.Attribute | ast.Name):
         return _called(node)
     return "value"

@@ -44,7 +44,7 @@ def run_stage_in(
     parts, summary, did_work = [], {}, False
     for what, original in originals.items():
         copy, copied = make_local_copy(original, disk)
-        place = f"{'copied to' if copied else 'already in'} {copy}"
+        place = f"copied to {copy}" if copied else f"already in {copy}"
         parts.append(f"{what}: {original.n_bytes / 1e9:,.2f} GB {place}")
         summary[what] = str(copy)
         did_work |= copied
