@@ -27,9 +27,10 @@ ELSEWHERE = (
     "ecgpipe.evaluate.report.html",
 )
 
-# Of these only the errors are for people; the rest goes into scripts.
+# Of these only the errors are for people; the rest is scripts and patterns.
 SCRIPTS = (
     *(f"ecgpipe.cluster.{name}" for name in ("script", "slurm", "pbs", "pjm", "grid_engine")),
+    "ecgpipe.evaluate.statements",
     "ecgpipe.language.recognition",
     "ecgpipe.language.translation",
 )

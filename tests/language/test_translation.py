@@ -94,8 +94,8 @@ def test_in_english_a_text_stays_as_it_is() -> None:
             "`ecgpipe eval` を実行してください。",
         ),
         (
-            "shard 2/8: running for 12 min on h1, job 55: 300 of 1,024 recordings, 12.3 recordings/s,"
-            " 3 min left; no progress for 11 min",
+            "shard 2/8: running for 12 min on h1, job 55: 300 of 1,024 recordings, 12.3"
+            " recordings/s, 3 min left; no progress for 11 min",
             "シャード 2/8：実行中 12 分、h1、ジョブ 55：記録 1,024 中 300、12.3 記録/s、残り 3 分。"
             "11 分進みなし",
         ),
