@@ -39,7 +39,7 @@ def run_stage_in(
     originals: dict[str, Original] = {}
     if signals:
         originals["signals"] = signals_original(experiment)
-    if model and not experiment.model_files.imported:
+    if model and experiment.model_files.has_files:
         originals["model"] = model_original(experiment)
     parts, summary, did_work = [], {}, False
     for what, original in originals.items():
