@@ -28,6 +28,7 @@ _BORDERS = (
     (re.compile(r"( or )"), "か"),
     (re.compile(r"( and )(?=[\d,]+ more)"), "、"),
     (re.compile(r"( and )"), "と"),
+    (re.compile(r"( )(?=(?:has|is) )"), ""),
     (re.compile(r"( (?=\())"), ""),
 )
 _SENTENCES = 5  # the first borders: there one message may stay English beside a Japanese one
@@ -70,7 +71,7 @@ def told(text: str, language: Language) -> str:
             return speaker[1] + told(speaker[2], language)
     word = _plain().get(bare)
     made = word.between(before, after) if word else _joined(text, 0, 0)
-    return re.sub(r"。[。 ]+(?=[^\x00-\x7f])|。。+", "。", made.text)
+    return re.sub(r"。[。 ]+(?=[^\x00-\x7f]|`)|。。+", "。", made.text)
 
 
 @dataclass(frozen=True)
@@ -88,22 +89,27 @@ class _Found:
     message: str
     translation: str
 
+    is_whole: bool
+    """Whether its holes hold names and messages, and nothing else in English."""
+
     is_single: bool
-    """Whether nothing in its holes looks like a border between messages."""
+    """Whether, moreover, nothing in them looks like a border between messages."""
 
     def between(self, before: str, after: str) -> _Made:
         """The translation of the text that has this punctuation at its ends."""
         own_before, _, own_after = parts(self.message)
         first, bare, last = parts(self.translation)
         start = first if before == own_before else _punctuation(before)
-        return _Made(start + bare + (last if after == own_after else _punctuation(after)), True)
+        return _Made(
+            start + bare + (last if after == own_after else _punctuation(after)), self.is_whole
+        )
 
 
 @functools.cache
 def _plain() -> Mapping[str, _Found]:
     """Messages without holes, by what is between the punctuation at their ends."""
     return {
-        _unescaped(parts(message)[1]): _Found(_unescaped(message), _unescaped(other), True)
+        _unescaped(parts(message)[1]): _Found(_unescaped(message), _unescaped(other), True, True)
         for message, other in japanese().items()
         if not names_in(message)
     }
@@ -129,9 +135,11 @@ def _recognised(bare: str, depth: int) -> _Found | None:
         filled = {name: _filling(name, value, depth) for name, value in values.items()}
         if template.is_weak and not all(value.is_whole for value in filled.values()):
             continue
-        made = _filled(template.translation, {name: each.text for name, each in filled.items()})
-        return _Found(template.message, made, not any(map(_IN_TWO.search, inner)))
-    return None
+        made = _filled(template.translation, values, filled)
+        is_whole = all(filled[name].is_whole for name in values if name not in free)
+        is_single = is_whole and not any(map(_IN_TWO.search, inner))
+        return _Found(template.message, made, is_whole, is_single)
+    return _recognised(bare[0].lower() + bare[1:], depth) if bare[:1].isupper() else None
 
 
 def _is_one(value: str, depth: int) -> bool:
@@ -148,12 +156,18 @@ def _filling(name: str, value: str, depth: int) -> _Made:
     return _joined(value, 0, depth + 1)
 
 
-def _filled(translation: str, values: Mapping[str, str]) -> str:
-    made = ""
+def _filled(translation: str, values: Mapping[str, str], filled: Mapping[str, _Made]) -> str:
+    """A translation with its holes filled; names keep the spaces that it has around them."""
+    made, is_name = "", False
     for literal, name, *_ in Formatter().parse(translation):
-        made = _met(made, literal)
+        made = made + literal if is_name and literal.startswith(" ") else _met(made, literal)
         if name is not None:
-            made = _met(made, values[name])
+            is_name = filled[name].text == values[name]
+            made = (
+                made + values[name]
+                if is_name and made.endswith(" ")
+                else _met(made, filled[name].text)
+            )
     return made
 
 
@@ -202,8 +216,9 @@ def _joined(text: str, level: int, depth: int) -> _Made:
 
 
 def _is_name(text: str) -> bool:
-    """Whether a text without a message is a name or a number, such as `12 ms`, not a sentence."""
-    return len(re.findall(r"[A-Za-z]{2,}", text)) < 2
+    """Whether a text without a message is names or numbers, such as `12 ms`, not a sentence."""
+    pieces = re.split(r", |; | or | and ", text)
+    return all(len(re.findall(r"[A-Za-z]{2,}", piece)) < 2 for piece in pieces)
 
 
 def _row(pieces: list[str], instead: str | None, level: int, depth: int) -> _Made:

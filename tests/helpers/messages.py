@@ -61,7 +61,8 @@ CLICK = (
     "{value} is not in the range {range}.", "{value!r} is not one of {choices}.",
 )  # fmt: skip
 
-# Errors for whoever calls a function; `ecgpipe.config` turns its own into messages.
+# Errors for whoever calls a function. Of these modules they become part of a message.
+TOLD_ON = ("ecgpipe.config.", "ecgpipe.files", "ecgpipe.read_ecg.formats.", "ecgpipe.cache.")
 FOR_CALLERS = {"AssertionError", "AttributeError", "ImportError", "IndexError", "KeyError"}
 FOR_CALLERS |= {"NotImplementedError", "RuntimeError", "TypeError", "ValueError"}
 
@@ -74,7 +75,9 @@ NOT_SHOWN |= {"removesuffix", "removeprefix", "partition", "warn", "filterwarnin
 OTHERS = (
     "input should be a valid integer", "input should be a valid number",
     "input should be a valid string", "input should be a valid boolean",
-    "input should be a valid list", "input should be {choices} or {choice}",
+    "input should be a valid list", "input should be a valid array",
+    "input should be a finite number", "string should have at least {n:d} character{s}",
+    "input should be {choices} or {choice}",
     "input should be greater than {limit}", "input should be greater than or equal to {limit}",
     "input should be less than or equal to {limit}", "input should be less than {limit}",
     "input should be an object", "input should be a valid dictionary", "field required",
@@ -94,6 +97,8 @@ WORDS = (
     "runs", "Task", "Analysis", "task", "taxonomy", "signals", "{what}: {value:,.2f} GB {place}",
     "japanese", "english", "synonyms", "{rate:,.1f} {unit}/s", "{n:,} more",
     "{name}: {n:,} of {n2:,} suspects, {seen}", "ready ({n:,} worth a look)",
+    "The bank of wordings of {name}, row {number},", " It {what}.",
+    "{name} ends in the middle of XML", "{name} is not well-formed XML",
 )  # fmt: skip
 
 
@@ -122,7 +127,7 @@ class _Reader(ast.NodeVisitor):
     def __init__(self, module: str) -> None:
         self.found: list[str] = []
         self._is_command = module.startswith("ecgpipe.commands.")
-        self._is_config = module.startswith("ecgpipe.config.")
+        self._is_told_on = module.startswith(TOLD_ON)
         self._is_script = module.startswith(SCRIPTS)
         self._in_error = False
 
@@ -160,7 +165,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Raise(self, node: ast.Raise) -> None:
         name = _called(node.exc)
-        if self._is_config or name not in FOR_CALLERS:
+        if self._is_told_on or name not in FOR_CALLERS:
             self._in_error = True
             self.generic_visit(node)
             self._in_error = False
