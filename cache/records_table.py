@@ -22,12 +22,14 @@ from ecgpipe.cache.signals.format import matches_checksum, remake_hint, with_che
 from ecgpipe.errors import StoreError
 from ecgpipe.files import open_atomic, read_json_object, sha256_file, write_json_atomic
 
-FORMAT = "ecgpipe-records/1"
+FORMAT = "ecgpipe-records/2"
 SPLITS = ("train", "val", "test")
 
 _ROWS_AT_ONCE = 1024
 _REPEATED = ("patient_id", "source", "split", "report", "age", "sex", "site", "recorded_at")
-"""Columns in which many rows have the same value; findings is another."""
+"""Columns in which many rows have the same value, as they have in those of lists."""
+
+_LISTS = ("findings", "echo_shown", "echo_known")
 
 _SCHEMA = pa.schema(
     [
@@ -42,6 +44,8 @@ _SCHEMA = pa.schema(
         pa.field("sex", pa.string()),
         pa.field("site", pa.string()),
         pa.field("recorded_at", pa.string()),
+        pa.field("echo_shown", pa.list_(pa.string()), nullable=False),
+        pa.field("echo_known", pa.list_(pa.string()), nullable=False),
     ]
 )
 
@@ -63,6 +67,13 @@ class Record:
     sex: str | None = None
     site: str | None = None
     recorded_at: str | None = None
+
+    echo_shown: tuple[str, ...] = ()
+    """Ids of the findings that its echocardiogram shows, in the order of the definitions."""
+
+    echo_known: tuple[str, ...] = ()
+    """Ids of those that it shows or surely does not show. Any other is unknown, and all are if the
+    ECG has no echocardiogram."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +169,10 @@ def _read_rows(path: Path) -> Iterator[Record]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE):
             for row in batch.to_pylist():
-                findings = tuple(row.pop("findings"))
+                lists = {name: tuple(row[name]) for name in _LISTS}
                 once = {name: shared.setdefault(row[name], row[name]) for name in _REPEATED}
-                yield Record(**row | once, findings=shared.setdefault(findings, findings))
+                once |= {name: shared.setdefault(ids, ids) for name, ids in lists.items()}
+                yield Record(**row | once)
 
 
 def _about_path(path: Path) -> Path:

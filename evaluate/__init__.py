@@ -11,6 +11,7 @@ report/      results -> tables, charts, HTML, Markdown, CSV, terminal
 compare/     evaluated runs side by side, and beside published metrics
 taxonomies/  *.csv, lists of findings: id, names, synonyms, codes, coarse classes
 wordings/    *.csv, banks: other ways to say each finding of a taxonomy
+echo_definitions/  *.yaml: what an echocardiogram shows, as rules on its measurements
 findings_page  a list of findings -> a Markdown page of its names  (pure)
 evaluation   model and records -> the metrics of every task
 results      the results file, ecgpipe-results/3

@@ -94,7 +94,7 @@ def test_a_folder_says_what_each_of_its_children_is_and_of_no_other(folder: Path
     # Names, then their meaning; a long name may leave one space.
     heads = [re.match(r"(\S+, )*\S+", line) for line in table]
     listed = {name for head in heads if head for name in head[0].split(", ")}
-    folders = {f"{path.parent.name}/" for path in folder.glob("*/*.[pc]*")} - {"__pycache__/"}
+    folders = {f"{path.parent.name}/" for path in folder.glob("*/*.[pcy]*")} - {"__pycache__/"}
     assert listed == {path.stem for path in folder.glob("*.py")} - {"__init__"} | folders
 
 

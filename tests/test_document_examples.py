@@ -2,25 +2,33 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wfdb
+import yaml
 from documents import ROOT, read_document
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.config import data
+from ecgpipe.config.echo import EchoConfig
+from ecgpipe.config.file import parse_config
+from ecgpipe.echo_measurements import ABOUT, MEASUREMENTS
 from ecgpipe.errors import SourceError
+from ecgpipe.evaluate.tasks.echo_definitions import load_echo_definitions
 from ecgpipe.evaluate.tasks.task import load_task
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.read_ecg.datasets import adapters
 from ecgpipe.read_ecg.datasets.person import parse_age, understand_sexes
+from ecgpipe.read_ecg.echo.cells import parse_reading
+from ecgpipe.read_ecg.echo.moment import parse_moment
 from ecgpipe.read_ecg.formats.bare_array import Facts, check_facts
 from ecgpipe.read_ecg.formats.recording import FORMATS, read_recording
 from ecgpipe.read_ecg.signal.record import LEADS
+from ecgpipe.stages.check.check import run_check
 
 LANGUAGES = ("", ".ja")
 
@@ -80,6 +88,51 @@ def test_the_pages_program_puts_right_the_gains_of_ludb(
     record = wfdb.rdrecord(str(folder / "1"))
     assert record.adc_gain == [1000.0] * record.n_sig
     assert (record.p_signal * 1000).round().tolist() == stored.tolist()
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_echocardiograms_are_joined_as_the_page_says(
+    language: str, tmp_path: Path
+) -> None:
+    page = f"docs/echo{language}.md"
+    (settings,), (ecgs, echos) = blocks(page, "yaml"), blocks(page, "csv")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "records.csv").write_text(ecgs, encoding="utf-8")
+    (tmp_path / "data" / "echo.csv").write_text(echos, encoding="utf-8")
+    data_settings = {**yaml.safe_load(settings)["data"], "taxonomy": "findings98"}
+    whole = {"name": "x", "data": data_settings, "text": {"model": "./none"}}
+    report = run_check(parse_config(whole, tmp_path, page), 0)
+    (said,) = blocks(page, "text")
+    assert [f"{name:<13}  {report.overview[name]}" for name in ("echo", "echo findings")] == (
+        said.splitlines()
+    )
+    (row,) = [each for each in report.problems if each.kind == "echo rows"]
+    assert [example.place for example in row.examples] == ["row 6 of echo"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_cells_of_echocardiograms_are_understood_as_it_says(language: str) -> None:
+    page = f"docs/echo{language}.md"
+    times, numbers, grades = [row for row in rows(page) if len(row) == 3 and "`5" in row[2]]
+    readers: tuple[Callable[[str], object], ...] = (
+        parse_moment,
+        lambda cell: parse_reading(cell, MEASUREMENTS["lvef"]),
+        lambda cell: parse_reading(cell, MEASUREMENTS["mr_grade"]),
+    )
+    for row, read in zip((times, numbers, grades), readers, strict=True):
+        for cell in re.findall("`([^`]+)`", row[1]):
+            assert read(cell) is not None, cell
+        for cell in re.findall("`([^`]+)`", row[2]):
+            with pytest.raises(ValueError, match="no"):
+                read(cell)
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_page_of_echocardiograms_has_every_column_setting_and_finding(language: str) -> None:
+    first = [row[0] for row in rows(f"docs/echo{language}.md")]
+    named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    assert named >= {*ABOUT, *MEASUREMENTS, *load_echo_definitions("standard").ids}
+    assert named >= {each.name for each in dataclasses.fields(EchoConfig)}
 
 
 # The guide to one's own ECGs --------------------------------------------------------------------

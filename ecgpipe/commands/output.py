@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecgpipe.language.choice import chosen_language
 from ecgpipe.language.translation import shown
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ def report(results: "Sequence[StageResult]", as_json: bool) -> None:
         from ecgpipe.evaluate.results import read_results
 
         width = None if sys.stdout.isatty() else 120
-        read = read_results(Path(results[-1].summary["results"]))
-        print_results(read, Console(width=width), chosen_language())
+        print_results(read_results(Path(results[-1].summary["results"])), Console(width=width))
         click.echo(shown(f"Report: {results[-1].summary['report']}"))
     if as_json:
         done = {o.stage: {"did_work": o.did_work, **o.summary} for o in results}

@@ -5,6 +5,7 @@ a setting is used.
 
 settings      the base class of every block of settings
 data          `data:`, the sources and how each signal is prepared
+echo          `data.echo`, a table of echocardiograms
 source_names  what a source is called, so that every name means one
 text          `text:`, the language model and the texts it reads
 train         `train:`, the encoder and how it is trained

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ecgpipe.config.settings import Seed, Settings, need
+from ecgpipe.config.echo import EchoConfig
+from ecgpipe.config.settings import Seed, Settings, check_sheet, need
 from ecgpipe.config.source_names import distinct_names
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -126,14 +127,7 @@ class TableSource(SourceSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        need(
-            self.sheet not in ("", 0) and not (isinstance(self.sheet, int) and self.sheet < 0),
-            f"sheet must be a name or a number from 1, not {self.sheet!r}",
-        )
-        need(
-            self.sheet is None or self.table.suffix.casefold() in (".xlsx", ".xlsm"),
-            f"sheet is {self.sheet!r}, but {self.table.name} is no Excel workbook (.xlsx)",
-        )
+        check_sheet(self.sheet, self.table)
 
     @property
     def called(self) -> str:
@@ -289,6 +283,9 @@ class DataConfig(WindowConfig):
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """One or more data sets or tables, read into one store."""
+
+    echo: EchoConfig | None = None
+    """Echocardiograms of the same patients, as a second source of findings. Null: none."""
 
     taxonomy: str = "ptbxl"
     """The list of findings: ptbxl (71 statements), findings98, or the path of your own CSV."""

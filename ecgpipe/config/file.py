@@ -22,7 +22,6 @@ from ecgpipe.config.cluster import ClusterConfig
 from ecgpipe.config.mistakes import explain
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.presets import kept_over_preset, merged, with_preset
-from ecgpipe.config.text import CONTROLS
 from ecgpipe.config.yaml_mistakes import explain_yaml, value_hint
 from ecgpipe.errors import ConfigError
 
@@ -287,10 +286,14 @@ def _variable(match: re.Match[str], origin: str) -> str:
 def _with_absolute_paths(config: PipelineConfig, folder: Path) -> PipelineConfig:
     resolved: PipelineConfig = _resolve_paths(config, folder)
     taxonomy = _resolve_named_file(config.data.taxonomy, folder, (".csv",))
+    echo = resolved.data.echo
+    if echo is not None:
+        definitions = _resolve_named_file(echo.definitions, folder, (".yaml", ".yml"))
+        echo = dataclasses.replace(echo, definitions=definitions)
     tasks = tuple(_resolve_named_file(t, folder, (".yaml", ".yml")) for t in config.eval.tasks)
     return dataclasses.replace(
         resolved,
-        data=dataclasses.replace(resolved.data, taxonomy=taxonomy),
+        data=dataclasses.replace(resolved.data, taxonomy=taxonomy, echo=echo),
         text=dataclasses.replace(resolved.text, model=_resolve_model(config.text.model, folder)),
         eval=dataclasses.replace(resolved.eval, tasks=tasks),
     )
@@ -324,12 +327,12 @@ def _resolve_named_file(name: str, folder: Path, suffixes: tuple[str, ...]) -> s
 
 
 def _resolve_model(model: str, folder: Path) -> str:
-    """A path becomes absolute; a hub id, package:, imported: or a control stays as it is.
+    """A path becomes absolute; a hub id, package: or imported: stays as it is.
 
     A path is what exists, begins like one (./, ../, ~), ends in .gguf, or lies in a folder that
     exists: `models/llama` beside `models/` is a misspelt folder, not a hub id.
     """
-    if model.partition(":")[0] in ("package", "imported", *CONTROLS):
+    if model.partition(":")[0] in ("package", "imported"):
         return model
     path = _absolute(Path(model), folder)
     first = Path(model).parts[0] if model else ""

@@ -3,6 +3,7 @@
 Owns the base class and how a setting is refused. Knows no setting.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -21,6 +22,18 @@ def need(condition: bool, want: str) -> None:
     """Raise ValueError unless `condition`; `want` says what is required, and what was found."""
     if not condition:
         raise ValueError(want)
+
+
+def check_sheet(sheet: str | int | None, table: Path) -> None:
+    """Raise ValueError for a sheet that a table cannot have."""
+    need(
+        sheet not in ("", 0) and not (isinstance(sheet, int) and sheet < 0),
+        f"sheet must be a name or a number from 1, not {sheet!r}",
+    )
+    need(
+        sheet is None or table.suffix.casefold() in (".xlsx", ".xlsm"),
+        f"sheet is {sheet!r}, but {table.name} is no Excel workbook (.xlsx)",
+    )
 
 
 def check_seed(seed: int) -> None:

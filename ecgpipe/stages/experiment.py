@@ -25,6 +25,7 @@ from ecgpipe.embed_text.model_files import (
 )
 from ecgpipe.errors import SourceError, StoreError, TaxonomyError
 from ecgpipe.evaluate.analyses.registry import chosen_analyses
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions, load_echo_definitions
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.evaluate.tasks.wordings import load_bank
@@ -66,9 +67,15 @@ class Experiment:
         return load_taxonomy(self.config.data.taxonomy)
 
     @cached_property
+    def echo_definitions(self) -> EchoDefinitions | None:
+        """What an echocardiogram shows; None without data.echo."""
+        echo = self.config.data.echo
+        return None if echo is None else load_echo_definitions(echo.definitions)
+
+    @cached_property
     def inputs_digest(self) -> str:
         """Digest of what the prepared data depend on. Raises SourceError if a table is missing."""
-        return inputs_digest(self.config.data, self.taxonomy, self.workspace)
+        return inputs_digest(self.config.data, self.taxonomy, self.workspace, self.echo_definitions)
 
     def find_prepared(self) -> Prepared | None:
         """Find the prepared data of these settings; None if they are missing or out of date.
@@ -161,8 +168,7 @@ class Experiment:
 
     def fingerprint_of(self, view: TextView) -> Fingerprint:
         """What the text vectors of a view depend on."""
-        text, memo = self.config.text, self._digest_memo
-        return fingerprint_of(self.model_files, text, view, memo, lambda: self.texts)
+        return fingerprint_of(self.model_files, self.config.text, view, self._digest_memo)
 
     def known_fingerprint_of(self, view: TextView) -> Fingerprint | None:
         """The same without reading weights; None if they were never hashed for this work_dir."""

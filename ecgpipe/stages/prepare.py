@@ -5,6 +5,7 @@ from typing import Any
 
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share
+from ecgpipe.read_ecg.echo.echo_findings import within_words
 from ecgpipe.read_ecg.prepare.preparation import Prepared, ShareDone, Work, prepare_share
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
@@ -32,7 +33,12 @@ def _prepare_share(experiment: Experiment, stop: Stop, share: Share) -> StageRes
     did_work = prepared is None
     if prepared is None:
         found = prepare_share(
-            experiment.config.data, experiment.taxonomy, experiment.workspace, stop, share
+            experiment.config.data,
+            experiment.taxonomy,
+            experiment.workspace,
+            stop,
+            share,
+            experiment.echo_definitions,
         )
         if isinstance(found, ShareDone):
             return _left_to_others(found, share)
@@ -74,6 +80,8 @@ def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
         line += (
             f"; {counts['rejected']:,} rejected ({reasons}), listed in {summary['rejected_list']}"
         )
+    if "echo" in counts:
+        line += f"; {within_words(counts['echo'])}"
     if left_out := list(counts["left_out"].items()):
         most = ", ".join(f"{what} {n:,}" for what, n in left_out[:3])
         line += f"; left out: {most}{', ...' if len(left_out) > 3 else ''}"

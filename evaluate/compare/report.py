@@ -1,7 +1,6 @@
 """A comparison -> rows, Markdown and tables on the terminal.
 
-Owns its order and wording. Knows only the comparison's JSON. `language` is that of the classes'
-names; everything else is in the language of the person who reads it.
+Owns its order and wording. Knows only the comparison's JSON.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,6 @@ from ecgpipe.evaluate.report.markdown import document, markdown_lines
 from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.table import written
 from ecgpipe.evaluate.words import metric_words
-from ecgpipe.language.choice import chosen_language
-from ecgpipe.language.translation import shown, shown_word
 from ecgpipe.spreadsheet import Cell
 
 Comparison = dict[str, Any]
@@ -45,18 +42,17 @@ _SINGLE_LABEL_METRICS = ("hit@1_micro", "hit@1_macro", "macro_auroc", "macro_aup
 
 def legend(comparison: Comparison) -> str:
     """What the notation in the tables means."""
-    several = len(comparison["contenders"]) > 1
-    return (shown(_DIFFERENCES) if several else "") + shown(_SEEDS)
+    return _DIFFERENCES + _SEEDS if len(comparison["contenders"]) > 1 else _SEEDS
 
 
 def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tuple[str, ...]:
     """The header of `summary_rows`."""
     names = comparison["contenders"]
     return (
-        shown_word("metric"),
+        "metric",
         *(_column(entry) for entry in names),
         *(f"Δ {entry['name']}" for entry in names[1:]),
-        *(f"{paper.name} ({shown(OTHER_DATA)})" for paper in papers),
+        *(f"{paper.name} ({OTHER_DATA})" for paper in papers),
     )
 
 
@@ -68,7 +64,7 @@ def summary_rows(
     names = _SINGLE_LABEL_METRICS if entry["kind"] == "single_label" else _METRICS
     return [
         (
-            metric_words(entry["kind"], name)[chosen_language()],
+            metric_words(entry["kind"], name)["en"],
             *_values(name, entry["summary"][name]),
             *(_shown_difference(name, each) for each in entry["summary"][name]["differences"]),
             *(_published(name, paper.value(task, name)) for paper in papers),
@@ -80,7 +76,7 @@ def summary_rows(
 
 def class_columns(comparison: Comparison, papers: Sequence[Publication]) -> tuple[str, ...]:
     """The header of `class_rows`."""
-    return (shown_word("class"), "n", *summary_columns(comparison, papers))
+    return ("class", "n", *summary_columns(comparison, papers))
 
 
 def class_rows(
@@ -138,15 +134,14 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
         own = [paper for paper in papers if paper.covers(name)]
         parts += [
             f"## {name} ({task['title'][language]})",
-            shown(f"{task['n']:,} ECGs of {task['patients']:,} patients."),
+            f"{task['n']:,} ECGs of {task['patients']:,} patients.",
             markdown_lines(summary_columns(comparison, own), summary_rows(comparison, name, own)),
         ]
         for metric_name in ("auroc", "hit@1"):
             rows = class_rows(comparison, name, metric_name, own, language)
             parts.append(markdown_lines(class_columns(comparison, own), rows))
-    for name, why in comparison["left_out"].items():
-        parts.append(shown(f"Task {name} was left out: {why}"))
-    parts += [shown(f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}.") for p in papers]
+    parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
+    parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
     return document(parts)
 
 
@@ -156,19 +151,19 @@ def print_comparison(
     """Print every task's summary, and the classes that differ significantly."""
     for name, task in comparison["tasks"].items():
         own = [paper for paper in papers if paper.covers(name)]
-        ecgs = shown(f"{task['n']:,} ECGs")
-        title = f"{name} · {task['title'][language]} · {ecgs}"
+        title = f"{name} · {task['title'][language]} · {task['n']:,} ECGs"
         console.print(
             _table(title, summary_columns(comparison, own), summary_rows(comparison, name, own))
         )
         if len(comparison["contenders"]) > 1:
             differing = [task["names"][each][language] for each in _differing_classes(task)]
-            listed = ", ".join(differing) or "none"
-            console.print(shown(f"classes whose AUROC differs (p < .05 by Holm): {listed}"))
+            console.print(
+                f"classes whose AUROC differs (p < .05 by Holm): {', '.join(differing) or 'none'}"
+            )
     for name, why in comparison["left_out"].items():
-        console.print(shown(f"task {name} was left out: {why}"))
+        console.print(f"task {name} was left out: {why}")
     for paper in papers:
-        console.print(f"{paper.name}: {paper.source}; {shown(OTHER_DATA)}: {paper.data}")
+        console.print(f"{paper.name}: {paper.source}; {OTHER_DATA}: {paper.data}")
     console.print(legend(comparison))
 
 
@@ -185,13 +180,12 @@ def _contenders(comparison: Comparison) -> str:
         (entry["name"], str(len(entry["runs"])), ", ".join(entry["runs"]))
         for entry in comparison["contenders"]
     ]
-    head = (shown_word("column"), shown_word("runs"), shown("their names"))
-    return markdown_lines(head, rows)
+    return markdown_lines(("column", "runs", "their names"), rows)
 
 
 def _column(contender: dict[str, Any]) -> str:
     runs = len(contender["runs"])
-    return str(contender["name"]) + (shown(f" ({runs} runs)") if runs > 1 else "")
+    return str(contender["name"]) + (f" ({runs} runs)" if runs > 1 else "")
 
 
 def _values(name: str, entry: dict[str, Any]) -> list[str]:

@@ -31,8 +31,7 @@ class NamedFiles:
             return self._read_own(Path(name))
         shipped = resources.files("ecgpipe.evaluate") / self.folder
         suffix = self.suffixes[0]
-        files = sorted(entry.name for entry in shipped.iterdir() if entry.name.endswith(suffix))
-        names = [file.removesuffix(suffix) for file in files]
+        names = sorted(entry.name.removesuffix(suffix) for entry in shipped.iterdir())
         if name not in names:
             raise TaxonomyError(
                 f"There is no {self.what} {name!r}. {self.setting} takes {', '.join(names)}, or the"

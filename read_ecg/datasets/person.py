@@ -36,6 +36,11 @@ _CODES = {"0": None, "1": "male", "2": "female", "9": None}
 """Source: ISO/IEC 5218, which SCP-ECG uses as well."""
 
 
+def says_unknown(cell: str) -> bool:
+    """Whether a cell is empty or says that its value is not known."""
+    return _plain(cell) in _UNKNOWN
+
+
 @functools.lru_cache(4096)  # many rows have the same
 def parse_age(cell: str) -> float | None:
     """An age in years; None if the cell is empty or says that it is unknown.
@@ -46,9 +51,9 @@ def parse_age(cell: str) -> float | None:
     Raises:
         ValueError: it is anything else, such as a decade, or above 130.
     """
-    text = _plain(cell)
-    if text in _UNKNOWN:
+    if says_unknown(cell):
         return None
+    text = _plain(cell)
     if years := _YEARS.fullmatch(text):
         age = float(years[1]) + int(years[2] or 0) / 12
     elif younger := _YOUNGER.fullmatch(text):

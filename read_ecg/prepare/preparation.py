@@ -24,6 +24,13 @@ from ecgpipe.progress import progress
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.datasets.adapters import source_digest, source_roots
 from ecgpipe.read_ecg.datasets.splits import check_patients
+from ecgpipe.read_ecg.echo.echo_findings import (
+    PACED,
+    EchoJoin,
+    EchoJudge,
+    echo_digest,
+)
+from ecgpipe.read_ecg.echo.echo_table import read_echo_table
 from ecgpipe.read_ecg.prepare.plan import Plan, read_plan
 from ecgpipe.read_ecg.prepare.record_rows import FindingList, RecordRows, Refused
 from ecgpipe.read_ecg.prepare.reuse import EarlierShard, find_earlier_shards, overlapping
@@ -44,7 +51,7 @@ from ecgpipe.workspace import Workspace
 # Increased when the same recordings and settings give different samples, notes or rejections, or
 # the same table different records.
 _SIGNAL_VERSION = 2
-_RECORDS_VERSION = 3
+_RECORDS_VERSION = 4
 
 # The settings a stored signal depends on. The others only decide which records are in the table.
 _SIGNAL_SETTINGS = (
@@ -83,7 +90,12 @@ class Prepared:
     """By this process."""
 
 
-def inputs_digest(config: DataConfig, findings: FindingList, workspace: Workspace) -> str:
+def inputs_digest(
+    config: DataConfig,
+    findings: FindingList,
+    workspace: Workspace,
+    echo: EchoJudge | None = None,
+) -> str:
     """A digest of what the prepared data depend on: settings, tables by content, taxonomy.
 
     Neither the places of tables and roots nor the content of recordings are in it: see `sameness`.
@@ -99,6 +111,7 @@ def inputs_digest(config: DataConfig, findings: FindingList, workspace: Workspac
             "settings": without_places(settings),
             "tables": [source_digest(source, memo) for source in config.sources],
             "taxonomy": findings.digest,
+            "echo": echo_digest(config, echo),
             "versions": [_SIGNAL_VERSION, _RECORDS_VERSION],
         }
     )
@@ -145,7 +158,11 @@ def planned_signals(config: DataConfig, workspace: Workspace) -> Path:
 
 
 def prepare(
-    config: DataConfig, findings: FindingList, workspace: Workspace, stop: Stop
+    config: DataConfig,
+    findings: FindingList,
+    workspace: Workspace,
+    stop: Stop,
+    echo: EchoJudge | None = None,
 ) -> Prepared:
     """Read every source's recordings into the signal store and write the records table.
 
@@ -158,7 +175,7 @@ def prepare(
         StoreError: work_dir cannot be written.
         StoppedEarly: `stop` was requested; finished shards are kept.
     """
-    prepared = prepare_share(config, findings, workspace, stop, Share())
+    prepared = prepare_share(config, findings, workspace, stop, Share(), echo)
     assert isinstance(prepared, Prepared), "one process leaves nothing to others"
     return prepared
 
@@ -175,7 +192,12 @@ class ShareDone:
 
 
 def prepare_share(
-    config: DataConfig, findings: FindingList, workspace: Workspace, stop: Stop, share: Share
+    config: DataConfig,
+    findings: FindingList,
+    workspace: Workspace,
+    stop: Stop,
+    share: Share,
+    echo: EchoJudge | None = None,
 ) -> Prepared | ShareDone:
     """Prepare this worker's shards; a worker that finds all shards finished completes the data.
 
@@ -185,7 +207,8 @@ def prepare_share(
     Raises:
         As `prepare`. Only a worker that completes the data checks them as a whole.
     """
-    digest = inputs_digest(config, findings, workspace)
+    digest = inputs_digest(config, findings, workspace, echo)
+    echos = _echo_join(config, findings, echo)
     plan = read_plan(config)
     stored = _store_signals(config, plan, workspace, stop, share)
     if isinstance(stored, ShareDone):
@@ -193,7 +216,7 @@ def prepare_share(
     manifest, work = stored
     check_patients((leaking.row, leaking.split) for leaking in plan.in_several_splits())
     without_signal = [Rejection(**entry) for entry in manifest["rejected"]]
-    records = RecordRows(plan, without_signal, findings, config)
+    records = RecordRows(plan, without_signal, findings, config, echos)
     counts: dict[str, Any] = {}
 
     def about() -> dict[str, Any]:
@@ -211,6 +234,17 @@ def prepare_share(
 
     write_records(workspace.records(digest), records, about)
     return Prepared(digest, manifest["digest"], counts, work)
+
+
+def _echo_join(
+    config: DataConfig, findings: FindingList, echo: EchoJudge | None
+) -> EchoJoin | None:
+    """Read the echocardiograms before the recordings, so that a mistake is told at once."""
+    if config.echo is None:
+        return None
+    assert echo is not None, "data.echo needs something that judges measurements"
+    paced = findings.read(PACED).certain
+    return EchoJoin(read_echo_table(config.echo), config.echo, echo, paced)
 
 
 def _store_signals(

@@ -17,7 +17,8 @@ from ecgpipe.cache.records_table import SPLITS, Record
 from ecgpipe.cache.signals.writer import Rejection
 from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError, TaxonomyError
-from ecgpipe.read_ecg.datasets.source import Planned
+from ecgpipe.read_ecg.datasets.source import Planned, SourceRow
+from ecgpipe.read_ecg.echo.echo_findings import Ecg, EchoFindings, EchoJoin
 from ecgpipe.read_ecg.prepare.plan import Plan
 from ecgpipe.read_ecg.signal.record import Reason
 
@@ -94,6 +95,17 @@ def _choose(names: Sequence[str], findings: FindingList, config: DataConfig) -> 
             return ChosenFindings(read.certain, read.unknown, len(read.doubtful))
 
 
+def ecg_of(row: SourceRow, findings: tuple[str, ...]) -> Ecg:
+    """What of a row decides which echocardiogram belongs to it."""
+    return Ecg(
+        patient_id=row.patient_id,
+        recorded_at=row.recorded_at,
+        age=row.age,
+        sex=row.sex,
+        findings=findings,
+    )
+
+
 @dataclass(frozen=True)
 class Refused:
     """A record that is not in the table, the reason, and the place of its row."""
@@ -111,6 +123,7 @@ class RecordRows:
         without_signal: Sequence[Rejection],
         findings: FindingList,
         config: DataConfig,
+        echo: EchoJoin | None = None,
     ) -> None:
         self.refused: list[Refused] = []
         """In the order of the plan."""
@@ -118,6 +131,7 @@ class RecordRows:
         self._plan = plan
         self._without_signal = {rejection.record_id: rejection for rejection in without_signal}
         self._findings = findings
+        self._echo = echo
         self._choose = finding_chooser(findings, config)
         self._rejects_unknown = config.unknown_findings == "reject"
         self._n_left_out: Counter[str] = Counter()
@@ -154,6 +168,7 @@ class RecordRows:
             "patients": self._plan.count_patients(self._is_in),
             "splits": {name: self._splits[name] for name in SPLITS},
             "left_out": self._left_out(),
+            **({} if self._echo is None else {"echo": self._echo.counts()}),
         }
 
     def _refuse(self, rejection: Rejection, planned: Planned) -> None:
@@ -175,6 +190,7 @@ class RecordRows:
         ids = self._chosen(names)
         if row.findings and not ids and not row.report:
             raise RecordError(Reason.NO_TEXT, "all of its findings were left out")
+        echo = self._echo_of(row, ids)
         return Record(
             slot=slot,
             record_id=row.record_id,
@@ -187,7 +203,14 @@ class RecordRows:
             sex=row.sex,
             site=row.site,
             recorded_at=row.recorded_at,
+            echo_shown=echo.shown,
+            echo_known=echo.known,
         )
+
+    def _echo_of(self, row: SourceRow, findings: tuple[str, ...]) -> EchoFindings:
+        if self._echo is None:
+            return EchoFindings()
+        return self._echo.findings_of(ecg_of(row, findings))
 
     def _chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
         chosen = self._choose(names)
@@ -210,6 +233,7 @@ class RecordRows:
         """What was left out of the records on purpose, and how often."""
         counts = {what: n for s in self._plan.sources for what, n in s.left_out.items()}
         counts |= {what: n for what, n in self._n_left_out.items() if n}
+        counts |= {} if self._echo is None else self._echo.left_out()
         codes: Counter[str] = Counter()
         for code, n in self._codes.items():
             if code not in self._known:  # text is not shown: a cell may hold anything

@@ -8,6 +8,7 @@ from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.records_table import RecordsTable, read_records
 from ecgpipe.config.data import DataConfig, TableSource
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions, load_echo_definitions
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.read_ecg.prepare.preparation import Prepared, find_prepared, inputs_digest, prepare
 from ecgpipe.stopping import Stop
@@ -46,13 +47,18 @@ class Hospital:
             writer.writeheader()
             writer.writerows(self.rows)
 
+    @property
+    def echo_definitions(self) -> EchoDefinitions | None:
+        echo = self.config.echo
+        return None if echo is None else load_echo_definitions(echo.definitions)
+
     def prepare(self, **settings: object) -> Prepared:
         self.write_table()
         self.config = dataclasses.replace(self.config, **settings)
-        return prepare(self.config, TAXONOMY, self.workspace, Stop())
+        return prepare(self.config, TAXONOMY, self.workspace, Stop(), self.echo_definitions)
 
     def find(self) -> Prepared | None:
-        digest = inputs_digest(self.config, TAXONOMY, self.workspace)
+        digest = inputs_digest(self.config, TAXONOMY, self.workspace, self.echo_definitions)
         return find_prepared(self.config, digest, self.workspace)
 
     def records(self, prepared: Prepared) -> RecordsTable:

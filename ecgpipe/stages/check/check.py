@@ -5,6 +5,7 @@ problem, and the rest is checked without it. Writes nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.data import Source, TableSource
@@ -18,6 +19,7 @@ from ecgpipe.read_ecg.datasets.hospital_table import TableFaults, read_hospital_
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits, draw_split
 from ecgpipe.stages.check.begin import begin_problems
+from ecgpipe.stages.check.echo import check_echo
 from ecgpipe.stages.check.needs import estimate_needs
 from ecgpipe.stages.check.recordings import (
     LookedAt,
@@ -68,8 +70,10 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
     problems += _recording_problems(looked_at, rows, config)
     overview = {"rows": _count_rows(rows), **recording_overview(looked_at, rows, sample)}
-    records, sentences = RecordsTable(()), []
+    records, sentences, of_echo = RecordsTable(()), [], dict[str, Any]()
     if taxonomy is not None and rows:
+        lines_of_echo, of_echo = check_echo(rows, taxonomy, config.data, problems)
+        overview |= lines_of_echo
         records = usable_records(rows, taxonomy)
         problems += record_problems(records, taxonomy, config)
         tasks, lines = check_tasks(records, taxonomy, config, problems)
@@ -92,7 +96,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         f"ecgpipe check · {config.name}",
         overview | lines_of_needs,
         tuple(problems),
-        {"rows": len(rows), "splits": split_counts(rows), **numbers},
+        {"rows": len(rows), "splits": split_counts(rows), **numbers, **of_echo},
     )
 
 

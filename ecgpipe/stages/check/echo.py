@@ -1,0 +1,105 @@
+"""Check the table of echocardiograms, and how many ECGs it says something about.
+
+Owns that what is wrong with it is named by place. The join is that of `prepare`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ecgpipe.config.data import DataConfig
+from ecgpipe.config.echo import EchoConfig
+from ecgpipe.errors import EcgpipeError
+from ecgpipe.evaluate.tasks.echo_definitions import load_echo_definitions
+from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
+from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoJoin, within_words
+from ecgpipe.read_ecg.echo.echo_table import EchoTable, read_echo_table
+from ecgpipe.read_ecg.prepare.record_rows import ecg_of
+from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
+from ecgpipe.stages.check.rows import CheckedRow
+
+
+def check_echo(
+    rows: Sequence[CheckedRow],
+    taxonomy: Taxonomy,
+    config: DataConfig,
+    problems: list[Problem],
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Join the table of data.echo with the usable rows; what is wrong is added to `problems`.
+
+    Returns:
+        Lines for the overview, and the counts of `prepare`; both empty without data.echo.
+    """
+    if config.echo is None:
+        return {}, {}
+    try:
+        table = read_echo_table(config.echo)
+        definitions = load_echo_definitions(config.echo.definitions)
+    except EcgpipeError as error:
+        problems.append(Problem(Severity.STOPS, "echo", str(error)))
+        return {}, {}
+    join = EchoJoin(table, config.echo, definitions, taxonomy.read(PACED).certain)
+    for checked in rows:
+        if checked.reason is None:
+            join.findings_of(ecg_of(checked.row, taxonomy.resolve_all(checked.findings)))
+    counts = join.counts()
+    problems += _table_problems(table, join)
+    problems += _join_problems(counts, config.echo)
+    known = {
+        finding: (each["shown"], each["shown"] + each["not_shown"])
+        for finding, each in counts["findings"].items()
+    }
+    findings = ", ".join(f"{finding} {n:,}/{of:,}" for finding, (n, of) in known.items() if of)
+    lines = {"echo": within_words(counts)}
+    if findings:
+        lines["echo findings"] = f"shown/known: {findings}"
+    return lines, {"echo": counts}
+
+
+def _table_problems(table: EchoTable, join: EchoJoin) -> Iterator[Problem]:
+    for column, n in table.mixed.items():
+        yield Problem(
+            Severity.WRONG,
+            "two units",
+            f"the column {column} of {table.name} is left out: its {n:,} values are in two units",
+            "Name the column after its unit, such as ivsd_mm; then only the values that do not fit"
+            " are unknown.",
+        )
+    for what in dict.fromkeys(fault.what for fault in table.faults):
+        found = [fault for fault in table.faults if fault.what == what]
+        yield Problem(
+            Severity.LOOK,
+            "echo rows",
+            f"{len(found):,} in {table.name}: {what}",
+            "What they would say is unknown; the rest is read. docs/echo.md says what is"
+            " understood.",
+            tuple(Example(fault.place, private=fault.text) for fault in found),
+        )
+    yield from problem_at(
+        [Example(place) for place in join.before_birth],
+        Severity.LOOK,
+        "echo before birth",
+        "echocardiogram",
+        "made before the patient was born, so it is left out",
+        "Correct echo_at, or the age or recorded_at of the ECG.",
+    )
+
+
+def _join_problems(counts: dict[str, Any], config: EchoConfig) -> Iterator[Problem]:
+    if n := counts["ecgs_without_time"]:
+        yield Problem(
+            Severity.LOOK,
+            "no time",
+            f"{counted(n, 'ECG')} without a recorded_at that is understood, so without an"
+            " echocardiogram",
+            "Write the year first, such as 2024-03-05 09:08.",
+        )
+    if not counts["joined"]:
+        n_patients, window = counts["ecgs_of_patients_with_echo"], config.window_days
+        yield Problem(
+            Severity.WRONG,
+            "no echo joined",
+            f"no ECG gets an echocardiogram: {n_patients:,} of {counts['ecgs']:,} ECGs have one of"
+            f" the same patient, and none within {counted(window, 'day')} is usable",
+            "Compare how patient_id is written in both tables (007 is not 7), widen"
+            " data.echo.window_days, or look at data.echo.nearest and what is excluded.",
+        )
