@@ -21,11 +21,12 @@ ALLOWED = {
         "apply_model", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing", "cache",
         "ground",
     },
+    "write_report": {"write_report", "apply_model", "ground"},
     "drawing": {"drawing", "ground"},
     "cluster": {"cluster", "ground"},
     "stages": {
-        "stages", "apply_model", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing",
-        "cluster", "cache", "ground",
+        "stages", "write_report", "apply_model", "read_ecg", "embed_text", "train_ecg", "evaluate",
+        "drawing", "cluster", "cache", "ground",
     },
     "commands": {"commands", "stages", "evaluate", "ground"},
 }  # fmt: skip

@@ -17,6 +17,7 @@ from ecgpipe.config.echo import EchoConfig
 from ecgpipe.config.file import parse_config
 from ecgpipe.echo_measurements import ABOUT, MEASUREMENTS
 from ecgpipe.errors import SourceError
+from ecgpipe.evaluate.statements.report_parser import ReportParser
 from ecgpipe.evaluate.tasks.echo_definitions import load_echo_definitions
 from ecgpipe.evaluate.tasks.task import load_task
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
@@ -179,3 +180,30 @@ def test_the_guides_program_writes_a_recording_that_is_read(
     record = read_recording(tmp_path / "data" / "ecg" / "0001.npy")
     assert (record.rate_hz, record.signal_mv.shape) == (500, (12, 5000))
     assert check_facts(facts, "arrays.json").leads == LEADS
+
+
+# Reports ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_reports_are_read_as_it_says(language: str) -> None:
+    taxonomy = load_taxonomy("findings98")
+    parser, code = ReportParser(taxonomy), language.removeprefix(".") or "en"
+    page = (ROOT / f"docs/reports{language}.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+) \| *(.*?) *\| *(.*?) *\| *(.*?) *\|$", page, re.MULTILINE)
+    assert len(rows) == 9
+    for report, *wanted in rows[1:]:
+        said = parser.read(report)
+        found = (said.asserted, said.denied, said.uncertain)
+        assert [[taxonomy[i].name(code) for i in ids] for ids in found] == [
+            [name for name in cell.split("; ") if name] for cell in wanted
+        ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_program_prints_what_its_comment_says(
+    language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = blocks(f"docs/reports{language}.md", "python")
+    exec(program, {})
+    assert capsys.readouterr().out.strip() == program.strip().rsplit("# ids: ", 1)[1]

@@ -17,9 +17,10 @@ import importlib, importlib.util
 
 for room in ("read_ecg.prepare.preparation", "cache.vectors.reader", "embed_text.language_model",
              "train_ecg.loop.training", "evaluate.evaluation", "stages.model_bridge",
-             "drawing.rendering", "apply_model.applied_model", "apply_model.export.onnx_encoder"):
+             "drawing.rendering", "apply_model.applied_model", "apply_model.export.onnx_encoder",
+             "write_report.template"):
     importlib.import_module(f"ecgpipe.{room}")
-for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate", "apply_model"):
+for bare in ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate", "apply_model", "write_report"):
     assert importlib.util.find_spec(bare) is None, f"a bare {bare} was installed"
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.evaluate.tasks.task import load_task

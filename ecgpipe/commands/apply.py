@@ -1,4 +1,4 @@
-"""predict, search and serve: a trained model's answers."""
+"""predict, report, search and serve: a trained model's answers."""
 
 import os
 import sys
@@ -116,7 +116,8 @@ def predict(
     show = _shower(language or opened.content.text.language) if out is None else None
     with stop_on_signals(launch.max_minutes) as stop:
         result = run_predict(opened, chosen, options, stop, show)
-    _say_result(result, with_reasons=show is None)
+    _say_refusals(result, with_reasons=show is None)
+    _say_result(result)
     if launch.as_json:
         print_json("predict", _summary(result))
     if result.n_refused:
@@ -133,11 +134,72 @@ def _shower(language: Literal["ja", "en"]) -> "Callable[[Mapping[str, Any]], Non
     return lambda row: print_prediction(row, language, console)
 
 
-def _say_result(result: "PredictResult", with_reasons: bool) -> None:
+@click.command()
+@click.argument("model")
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.option("--table", type=_file, help="Rows instead of INPUT: columns record_id and path.")
+@click.option("--root", type=_file, help="What the table's paths start from. [default: its folder]")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the records of -c.")
+@click.option("-o", "--out", type=_file, help="A file ending in .csv or .jsonl; in both languages.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that read. [default: auto]")
+@click.option(
+    "--language",
+    type=click.Choice(["ja", "en"]),
+    help="Language of the reports shown. [default: the one the model was trained in]",
+)
+@launch_options(minutes=True)
+def report(
+    launch: Launch,
+    model: str,
+    inputs: tuple[str, ...],
+    table: Path | None,
+    root: Path | None,
+    split: str | None,
+    out: Path | None,
+    workers: int | None,
+    language: Literal["ja", "en"] | None,
+) -> None:
+    """Draft a report for each ECG: the findings above their thresholds, as a text.
+
+    MODEL and INPUT are as for `predict`, and so is what becomes of a bad recording. No language
+    model is needed. Every report says that it is a draft by a research model, and no diagnosis.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `predict`
+    from ecgpipe.stages.apply.inputs import choose_inputs
+    from ecgpipe.stages.apply.models import open_model
+    from ecgpipe.stages.apply.report import run_report
+    from ecgpipe.stopping import stop_on_signals
+
+    opener = launch.experiment_opener()
+    chosen = choose_inputs(inputs, table, root, split, opener)
+    opened = open_model(model, opener, None)
+    if opened.content.notice:
+        say(opened.content.notice)
+    spoken = language or opened.content.text.language
+
+    def show(row: "Mapping[str, Any]") -> None:
+        click.echo(f"{row['record_id']}\n  {row['reports'][spoken] or row['refused']}")
+
+    with stop_on_signals(launch.max_minutes) as stop:
+        result = run_report(opened, chosen, out, workers, stop, show if out is None else None)
+    _say_refusals(result, with_reasons=out is not None)
+    for file in result.files:
+        say(f"report: wrote {file}")
+    say(f"report: {result.n_answered:,} drafts, {result.n_refused:,} recordings refused")
+    if launch.as_json:
+        print_json("report", _summary(result))
+    if result.n_refused:
+        sys.exit(EcgpipeError.exit_code)
+
+
+def _say_refusals(result: "PredictResult", with_reasons: bool) -> None:
     for name, reason in result.refused.items() if with_reasons else ():
         say(f"ecgpipe: {name}: {reason}")
     if with_reasons and (more := result.n_refused_now - len(result.refused)) > 0:
         say(f"ecgpipe: {more:,} more were refused; the output has the reason of each.")
+
+
+def _say_result(result: "PredictResult") -> None:
     for row in result.prevalence:
         say(
             f"predict: {row['names']['en']}: {row['known']:.1%} where the model was validated,"

@@ -60,6 +60,7 @@ for command in (
     export.export,
     look.show,
     apply.predict,
+    apply.report,
     apply.search,
     apply.serve,
     cluster.submit,

@@ -34,7 +34,7 @@ _OF_ANYTHING = frozenset(
 
 _ONLY_THE_ECG = re.compile(
     r"(?:[\s:*はがに]|として|心電図|全体|所見|結果|診断|判定|今回|本日|特に|特記すべき|明らかな|概ね|"
-    r"おおむね|ecg|ekg|tracing|impression|the|this|is|an?|within|not|probabl[ey]|possibl[ey])*"
+    r"おおむね|ecg|ekg|tracing|impression|findings?|conclusion|diagnosis|the|this|is|an?|within|not|probabl[ey]|possibl[ey])*"
 )
 _BESIDES = re.compile(r"(?:他|以外|otherwise)[にはも]*[、,\s]*$")
 _END_OF_NORMAL = re.compile(

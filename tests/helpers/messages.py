@@ -25,6 +25,7 @@ ELSEWHERE = (
     "ecgpipe.drawing.plot_rendering",
     "ecgpipe.evaluate.report.charts",
     "ecgpipe.evaluate.report.html",
+    "ecgpipe.evaluate.statements",
     "ecgpipe.read_ecg.echo.cells",
 )
 

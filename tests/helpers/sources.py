@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate", "apply_model")
+ROOMS = ("read_ecg", "cache", "embed_text", "train_ecg", "evaluate", "apply_model", "write_report")
 PARTS = ("stages", "commands", "drawing", "cluster")  # of ecgpipe/ itself
 SOURCES = sorted(
     path

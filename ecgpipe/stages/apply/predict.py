@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.apply_model.applied_model import AppliedModel
-from ecgpipe.apply_model.applied_task import AppliedTask
+from ecgpipe.apply_model.applied_task import AppliedTask, FindingScore
 from ecgpipe.apply_model.archive import ArchiveOrigin, write_archive
 from ecgpipe.apply_model.prediction import Prediction, all_probabilities
 from ecgpipe.apply_model.prediction_files import (
     Layout,
     PartialPredictions,
+    Row,
     check_suffix,
     corrected_rows,
     open_partial,
@@ -50,10 +51,15 @@ _NAMED_REFUSALS = 10
 class PredictOptions:
     """What is asked of a model."""
 
+    command: Literal["predict", "report"] = "predict"
+    """Who asks; the progress line is under its name."""
+
     task: str | None = None
     """None: the model's first, `findings`."""
 
-    k: int = 5
+    k: int | None = 5
+    """How many findings of each ECG, the best; None: all that are above their thresholds."""
+
     questions: tuple[str, ...] = ()
     questions_file: Path | None = None
     """More of them, one a line."""
@@ -101,6 +107,7 @@ def run_predict(
     options: PredictOptions,
     stop: Stop,
     show: Callable[[Mapping[str, Any]], None] | None,
+    write: Callable[[Path, Iterable[Row]], None] | None = None,
 ) -> PredictResult:
     """Answer for every input.
 
@@ -110,6 +117,7 @@ def run_predict(
         options: what is asked.
         stop: checked between batches.
         show: called with each prediction, as a line of JSON Lines, as soon as it is known.
+        write: makes the output of all predictions; None: a table of them.
 
     Raises:
         SourceError: a folder or a table holds nothing.
@@ -140,7 +148,16 @@ def run_predict(
         )
         result.n_answered, result.n_refused = partial.n_answered, partial.n_refused
         result.n_earlier = n_earlier
-        _finish(model, task, questions, options, partial, result)
+        if options.out is not None:
+            if write is not None:
+                write(options.out, partial.rows())
+            else:
+                result.prevalence = _write_table(options.out, task, questions, options, partial)
+            result.files.append(options.out)
+        if options.vectors is not None:
+            _write_archive(options.vectors, model, partial)
+            result.files.append(options.vectors)
+        partial.remove()
         return result
 
 
@@ -166,7 +183,7 @@ def _stream(
             model, options.explain, options.sheets, options.task, options.language
         )
     n_workers = options.workers or (1 if total <= _FEW else available_cores())
-    shown = progress("predict", total, "ECGs") if partial else nullcontext()
+    shown = progress(options.command, total, "ECGs") if partial else nullcontext()
     with shown as tick, closing(read_windows(inputs, model.contract, n_workers)) as windows:
         while part := list(itertools.islice(windows, _BATCH)):
             predictions, vectors_ND = _answers(model, task, questions, options, part)
@@ -212,7 +229,7 @@ def _answers(
             Prediction(
                 record_id=window.record_id,
                 path=window.path,
-                findings=tuple(task.ranked(scores_C, chances_C, options.k)),
+                findings=_chosen(task, scores_C, chances_C, options.k),
                 remarks=window.remarks,
                 questions=questions.answers(vector_D) if questions.texts else (),
                 probabilities=all_probabilities(chances_C) if options.prevalence else (),
@@ -221,34 +238,40 @@ def _answers(
     return predictions, vectors_ND
 
 
-def _finish(
-    model: AppliedModel,
+def _chosen(
+    task: AppliedTask,
+    scores_C: npt.NDArray[np.float32],
+    chances_C: npt.NDArray[np.float64],
+    k: int | None,
+) -> tuple[FindingScore, ...]:
+    ranked = task.ranked(scores_C, chances_C, k)
+    return tuple(one for one in ranked if k is not None or one.above_threshold)
+
+
+def _write_table(
+    out: Path,
     task: AppliedTask,
     questions: Questions,
     options: PredictOptions,
     partial: PartialPredictions,
-    result: PredictResult,
-) -> None:
-    """Write the outputs from what is finished."""
-    if options.out is not None:
-        rows: Iterable[Mapping[str, Any]] = partial.rows()
-        prevalence = _prevalence(task, partial) if options.prevalence else None
-        if prevalence is not None:
-            ids = [c.id for c in task.classes]
-            rows = corrected_rows(partial.rows(), prevalence.corrected, ids)
-            result.prevalence = _prevalence_rows(task, prevalence)
-        k = min(options.k, len(task.classes))
-        layout = Layout(k, len(questions.texts), prevalence is not None)
-        write_predictions(options.out, rows, layout)
-        result.files.append(options.out)
-    if options.vectors is not None:
-        origin = ArchiveOrigin(
-            model.content.name, model.digest, model.contract.as_dict(), provenance()
-        )
-        shape = (partial.n_answered, partial.dim)
-        write_archive(options.vectors, origin, shape, partial.named, partial.vector_blocks())
-        result.files.append(options.vectors)
-    partial.remove()
+) -> list[dict[str, Any]]:
+    """Write a table of what is finished; the frequencies that it was corrected for, if it was."""
+    rows: Iterable[Mapping[str, Any]] = partial.rows()
+    prevalence = _prevalence(task, partial) if options.prevalence else None
+    if prevalence is not None:
+        ids = [c.id for c in task.classes]
+        rows = corrected_rows(partial.rows(), prevalence.corrected, ids)
+    k = min(options.k or len(task.classes), len(task.classes))
+    write_predictions(out, rows, Layout(k, len(questions.texts), prevalence is not None))
+    return [] if prevalence is None else _prevalence_rows(task, prevalence)
+
+
+def _write_archive(path: Path, model: AppliedModel, partial: PartialPredictions) -> None:
+    """Write the vectors of what is finished."""
+    contract = model.contract.as_dict()
+    origin = ArchiveOrigin(model.content.name, model.digest, contract, provenance())
+    shape = (partial.n_answered, partial.dim)
+    write_archive(path, origin, shape, partial.named, partial.vector_blocks())
 
 
 def _prevalence(task: AppliedTask, partial: PartialPredictions) -> Prevalence | None:

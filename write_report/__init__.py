@@ -1,0 +1,8 @@
+"""What a model has to say of an ECG, as the text of a report: a draft, in Japanese and English.
+
+Owns the wording of reports and the files they are written to. Must not know how an ECG is read or
+scored, nor pipeline.yaml: it is given a trained model's predictions.
+
+template      findings above their thresholds -> a report, in the words of words.yaml  (pure)
+report_files  reports of many ECGs as CSV or JSON Lines
+"""
