@@ -59,6 +59,19 @@ def test_each_seed_by_itself_and_a_run_by_its_folder(compared: Experiment, tmp_p
     assert "elsewhere" not in out or "toy" not in out
 
 
+def test_a_run_before_and_after_its_labels_changed_is_not_averaged(
+    compared: Experiment, tmp_path: Path
+) -> None:
+    """Only the data differ: the settings and the seed are equal."""
+    before = tmp_path / "before"
+    shutil.copytree(compared.folder / "work" / "runs" / "toy", before)
+    code, out, err = compared.run("compare", "--json", str(before), "toy")
+    assert code == 0, err
+    found = json.loads(out.splitlines()[-1])["compare"]
+    assert [len(contender["runs"]) for contender in found["contenders"]] == [1, 1]
+    assert len(found["tasks"]["findings"]["summary"]["macro_auroc"]["differences"]) == 1
+
+
 def test_seeds_of_one_setting_alone_are_summed_up(compared: Experiment) -> None:
     page = compared.folder / "seeds.md"
     code, out, err = compared.run("compare", "--json", "-o", str(page), "fast+*")

@@ -1,9 +1,10 @@
 """compare: evaluated runs side by side.
 
-Owns which runs a name selects, and which differ only by their seed and are averaged.
+Owns which runs a name selects, and that only runs of one setting, of different seeds, are averaged.
 """
 
 import fnmatch
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -209,17 +210,28 @@ def evaluated_folders(name: str, open_experiment: Callable[[], Experiment] | Non
 
 
 def _grouped(runs: Sequence[EvaluatedRun], average_seeds: bool) -> dict[str, list[EvaluatedRun]]:
-    """The runs by column: seeds of one setting are one column."""
+    """The runs by column: seeds of one setting are one column.
+
+    Two runs of one setting and one seed differ by their data, or by the version of ecgpipe. Their
+    mean would hide just that, so they are columns of their own.
+    """
     groups: dict[str, list[EvaluatedRun]] = {}
     for run in runs:
-        key = _without_seed(run[2]) if average_seeds else run[0] + str(run[1])
-        groups.setdefault(key, []).append(run)
+        groups.setdefault(_without_seed(run[2]), []).append(run)
     columns: dict[str, list[EvaluatedRun]] = {}
-    for members in groups.values():
+    for members in itertools.chain.from_iterable(
+        [group] if average_seeds and _are_seeds(group) else [[run] for run in group]
+        for group in groups.values()
+    ):
         name = _column_name(members)
         # Runs of one name in two work_dirs.
         columns[name if name not in columns else f"{name} ({len(columns) + 1})"] = members
     return dict(zip(_without_common_part(list(columns)), columns.values(), strict=True))
+
+
+def _are_seeds(runs: Sequence[EvaluatedRun]) -> bool:
+    seeds = [results["config"]["train"]["seed"] for _, _, results in runs]
+    return len(set(seeds)) == len(seeds)
 
 
 def _without_common_part(names: Sequence[str]) -> list[str]:
