@@ -280,8 +280,8 @@ def _joined(
             if name == "f1":
                 chosen &= ~np.isnan(layout.thresholds_C)
             full = (f"{name}_macro" if name.startswith("hit") else f"macro_{name}") + suffix
-            summary[full] = _mean_over(metrics, chosen)
-            summary_n_effective[full] = _n_effective_of_mean(
+            summary[full] = mean_over(metrics, chosen)
+            summary_n_effective[full] = n_effective_of_mean(
                 class_n_effective[name][chosen], n_patients
             )
     return TaskDraws(
@@ -308,7 +308,7 @@ def _n_effective(
     return {name: smaller if name == "auroc" else showing for name in names}, everybody
 
 
-def _n_effective_of_mean(n_effective_C: Floats, most: float) -> float:
+def n_effective_of_mean(n_effective_C: Floats, most: float) -> float:
     """C²/Σ(1/n): a mean over C classes with equal shares is as certain as a share of that many
     patients; at most `most`, since a patient may count in several classes.
     """
@@ -316,7 +316,7 @@ def _n_effective_of_mean(n_effective_C: Floats, most: float) -> float:
     return min(most, len(known) ** 2 / float(np.sum(1 / known))) if len(known) else 0.0
 
 
-def _mean_over(metrics: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
+def mean_over(metrics: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
     """The mean over the chosen classes that occur in a draw; NaN if none does."""
     if not chosen.any():
         return np.full(len(metrics), np.nan)

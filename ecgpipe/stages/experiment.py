@@ -28,7 +28,7 @@ from ecgpipe.evaluate.analyses.registry import chosen_analyses
 from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions, load_echo_definitions
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
-from ecgpipe.evaluate.tasks.wordings import load_bank
+from ecgpipe.evaluate.tasks.wordings import Bank, load_bank
 from ecgpipe.read_ecg.prepare.preparation import (
     Prepared,
     find_prepared,
@@ -37,7 +37,7 @@ from ecgpipe.read_ecg.prepare.preparation import (
     planned_signals,
 )
 from ecgpipe.stages.local_inputs import local_signals
-from ecgpipe.stages.texts import all_sentences
+from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank
 from ecgpipe.workspace import Workspace
 
 
@@ -53,7 +53,7 @@ class Experiment:
     def __post_init__(self) -> None:
         # What is wrong here is refused before hours of work.
         chosen_analyses(self.config.eval.analyses)
-        if self.config.text.wordings == "bank":
+        if needs_bank(self.config):
             load_bank(self.taxonomy)
 
     @cached_property
@@ -146,10 +146,17 @@ class Experiment:
     @cached_property
     def texts(self) -> list[str]:
         """Every distinct text that needs a vector: of all records, classes and class members."""
-        text, style = self.config.text, self.config.train.text
+        text, style, tried = self.config.text, self.config.train.text, tries_bank(self.config)
         return list(
-            dict.fromkeys(all_sentences(self.records, self.taxonomy, self.tasks, text, style))
+            dict.fromkeys(
+                all_sentences(self.records, self.taxonomy, self.tasks, text, style, tried)
+            )
         )
+
+    @cached_property
+    def tried_bank(self) -> Bank | None:
+        """The bank whose held-out wordings are scored; None if none are."""
+        return load_bank(self.taxonomy) if tries_bank(self.config) else None
 
     @cached_property
     def signals(self) -> SignalStore:

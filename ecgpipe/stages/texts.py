@@ -6,10 +6,11 @@ sentences, or its report.
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from ecgpipe.cache.records_table import Record, RecordsTable
+from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
 from ecgpipe.config.train import StepText
@@ -113,8 +114,10 @@ def all_sentences(
     tasks: Sequence[Task],
     config: TextConfig,
     style: StepText,
+    tried: bool = False,
 ) -> list[str]:
-    """Return every text that needs a vector: of records, and of classes and members.
+    """Return every text that needs a vector: of records, of classes and members, and of a bank if
+    it is trained on, or if its held-out wordings are `tried`.
 
     Prompts are in both languages, whatever the tasks score by: they are few, and an exported model
     answers in both.
@@ -127,6 +130,8 @@ def all_sentences(
         said = dict.fromkeys(sentences)
         for name, others in bank_sentences(taxonomy, config).items():
             sentences += others if name in said else ()
+    if tried:
+        sentences += _tried_sentences(records, taxonomy, config)
     for task in tasks:
         for language in LANGUAGES:
             for wordings in prompt_wordings(task, language):
@@ -150,6 +155,30 @@ def bank_sentences(taxonomy: Taxonomy, config: TextConfig) -> dict[str, list[str
         ]
         found[sentences[0]] = list(dict.fromkeys(sentences))
     return found
+
+
+def tries_bank(config: PipelineConfig) -> bool:
+    """Whether findings are scored by a bank's held-out wordings, which therefore need vectors."""
+    named, bank = config.eval.analyses, config.text.wordings == "bank"
+    chosen = bank if named is None else "wordings" in named
+    return chosen and config.text.source == "findings"
+
+
+def needs_bank(config: PipelineConfig) -> bool:
+    """Whether the taxonomy must have a bank."""
+    return config.text.wordings == "bank" or tries_bank(config)
+
+
+def _tried_sentences(
+    records: RecordsTable, taxonomy: Taxonomy, config: TextConfig
+) -> Iterator[str]:
+    """The prompts of the held-out wordings, and of both names, of the findings of records."""
+    bank = load_bank(taxonomy)
+    for finding_id in sorted(records.findings):
+        said = [(each, taxonomy[finding_id].name(each)) for each in LANGUAGES]
+        said += [(wording.language, wording.text) for wording in bank.held_out[finding_id]]
+        for language, text in said:
+            yield from class_sentences([text], config, language)
 
 
 def prompt_wordings(task: Task, language: Language) -> tuple[list[str], list[str]]:

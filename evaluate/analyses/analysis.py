@@ -26,6 +26,7 @@ from ecgpipe.evaluate.table import Table
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
+from ecgpipe.evaluate.tasks.wordings import Bank
 from ecgpipe.evaluate.words import Words
 from ecgpipe.stopping import Stop
 
@@ -81,6 +82,9 @@ class AnalysisContext:
     """(rows, samples), from Hz, to Hz."""
 
     taxonomy: Taxonomy
+    bank: Bank | None
+    """The taxonomy's other wordings; None if those that are held out have no vectors."""
+
     language: Language
     config: EvalConfig
     stop: Stop

@@ -18,6 +18,7 @@ from ecgpipe.evaluate.analyses import (
     robustness,
     subgroups,
     text_space,
+    wordings,
 )
 from ecgpipe.evaluate.analyses.analysis import Analysis
 
@@ -27,6 +28,7 @@ ANALYSES: Mapping[str, Analysis] = {
     "neighbours": neighbours.ANALYSIS,
     "robustness": robustness.ANALYSIS,
     "subgroups": subgroups.ANALYSIS,
+    "wordings": wordings.ANALYSIS,
     "measurements": measurements.ANALYSIS,
     "text_space": text_space.ANALYSIS,
     "failures": failures.ANALYSIS,

@@ -26,6 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _COLUMNS = ("id", "language", "kind", "text")
 _SHOWN = 5
+_WITHOUT = "Without one, set text.wordings=name and do not name wordings in eval.analyses."
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def load_bank(taxonomy: Taxonomy) -> Bank:
     shipped = {entry.name.removesuffix(".csv"): entry for entry in folder.iterdir()}
     if taxonomy.name not in shipped:
         raise TaxonomyError(
-            f"text.wordings is bank, but the taxonomy {taxonomy.name} has no bank of wordings; only"
-            f" {', '.join(sorted(shipped))} have. Set text.wordings=name."
+            f"The taxonomy {taxonomy.name} has no bank of wordings; only"
+            f" {', '.join(sorted(shipped))} have. {_WITHOUT}"
         )
     return parse_bank(shipped[taxonomy.name].read_text(encoding="utf-8"), taxonomy)
 
@@ -73,9 +74,8 @@ def _read_own(path: Path) -> str:
         return decode_text(path.read_bytes())
     except (OSError, ValueError) as error:
         raise TaxonomyError(
-            f"text.wordings is bank, but the bank of your taxonomy, {path}, cannot be read:"
-            f" {error}. Write it, with the columns {', '.join(_COLUMNS)}, or set"
-            " text.wordings=name."
+            f"The bank of wordings of your taxonomy, {path}, cannot be read: {error}. Write it,"
+            f" with the columns {', '.join(_COLUMNS)}. {_WITHOUT}"
         ) from None
 
 

@@ -90,6 +90,7 @@ def example_results() -> Any:
             },
             "robustness": _robustness(),
             "subgroups": _subgroups(),
+            "wordings": _wordings(),
             "measurements": _measurements(),
             "text_space": _text_space(),
             "failures": _failures(),
@@ -370,6 +371,24 @@ def _text_space() -> dict[str, Any]:
         "opposites": [pair("4", "92", 0.91)],
         "similarity": [[1.0] * len(FINDINGS)] * len(FINDINGS),
     }
+
+
+def _wordings() -> dict[str, Any]:
+    def group(name: str, n: int, auroc: float) -> dict[str, Any]:
+        return {"group": name, "findings": 6, "wordings": n, "macro_auroc": _metric(auroc),
+                "by_name": _metric(0.86), "random_encoder": _metric(0.51)}  # fmt: skip
+
+    names = {"ja": "左室肥大", "en": "Left ventricular hypertrophy"}
+    return {
+        "n": 205,
+        "groups": [group("held_out", 18, 0.8), group("ja", 9, 0.81), group("definition", 6, 0.74)],
+        "wordings": [
+            {"finding": "66", "names": names, "language": "ja", "kind": "name",
+             "text": "左室肥大", "auroc": _metric(0.9)},
+            {"finding": "66", "names": names, "language": "en", "kind": "synonym",
+             "text": "LV hypertrophy", "auroc": _metric(0.85)},
+        ],
+    }  # fmt: skip
 
 
 def _measurements() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from paths import REPOSITORY
+from results_example import check_schema, check_words
 from toy_experiment import Experiment, worked
 
 from ecgpipe.config.file import load_config
@@ -111,3 +112,47 @@ def test_a_taxonomy_without_a_bank_is_refused_before_any_work(fresh: Experiment)
     assert code != 0
     assert "has none for 1 of 98 findings: 98" in err
     assert not (fresh.folder / "work").exists()
+
+
+def test_held_out_wordings_are_embedded_and_scored_beside_the_names(
+    experiment: Experiment,
+) -> None:
+    scored = (*BANK, "--set", "eval.analyses=[wordings]")
+    assert worked(experiment.did(*scored)) == ["embed", "train", "eval"]
+    results = experiment.results()
+    assert results["analyses_left_out"] == {}
+    check_schema(results)
+    check_words(results)
+    block = results["analyses"]["wordings"]
+    by_group = {entry["group"]: entry for entry in block["groups"]}
+    assert (
+        by_group["ja"]["wordings"] + by_group["en"]["wordings"]
+        == (by_group["held_out"]["wordings"])
+    )
+    taxonomy = load_taxonomy("findings98")
+    trained = {each.text for wordings in load_bank(taxonomy).trained.values() for each in wordings}
+    texts = {each["text"] for each in block["wordings"] if each["kind"] != "name"}
+    assert texts
+    assert not texts & trained
+    # By name they have the AUROC of the findings task.
+    classes = results["tasks"]["findings"]["classes"]
+    for each in block["wordings"]:
+        if (each["kind"], each["language"]) == ("name", "ja"):
+            own = classes[each["finding"]]["auroc"]["value"]
+            assert each["auroc"]["value"] == pytest.approx(own, abs=1e-6)
+    assert "学習していない言い方" in experiment.report() or "Words never" in experiment.report()
+
+
+def test_without_a_bank_held_out_wordings_are_scored_only_on_request(
+    experiment: Experiment,
+) -> None:
+    assert worked(experiment.did("--set", "eval.analyses=[wordings]")) == ["embed", "eval"]
+    assert experiment.results()["analyses"]["wordings"]["groups"]
+    opened = Opened(load_config(experiment.path, ["eval.analyses=null"]))
+    assert opened.tried_bank is None
+    assert Opened(load_config(experiment.path, [*SETTINGS, "eval.analyses=null"])).tried_bank
+    code, _, err = experiment.run(
+        "eval", "--set", "data.taxonomy=csn", "--set", "eval.analyses=[wordings]"
+    )
+    assert code != 0
+    assert "The taxonomy csn has no bank of wordings; only findings98, ptbxl have" in err

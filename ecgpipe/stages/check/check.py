@@ -42,7 +42,7 @@ from ecgpipe.stages.check.rows import (
 )
 from ecgpipe.stages.check.tasks import check_tasks
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import all_sentences
+from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank
 
 DEFAULT_SAMPLE = 300
 
@@ -77,7 +77,8 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         records = usable_records(rows, taxonomy)
         problems += record_problems(records, taxonomy, config)
         tasks, lines = check_tasks(records, taxonomy, config, problems)
-        texts = all_sentences(records, taxonomy, tasks, config.text, config.train.text)
+        style, tried = config.train.text, tries_bank(config)
+        texts = all_sentences(records, taxonomy, tasks, config.text, style, tried)
         sentences = list(dict.fromkeys(texts))
         overview["findings"] = (
             f"{len(records.findings):,} of {len(taxonomy.findings):,} in {taxonomy.name} occur"
@@ -107,7 +108,7 @@ def read_all_rows(
     taxonomy = None
     try:
         found = load_taxonomy(config.data.taxonomy)
-        if config.text.wordings == "bank":
+        if needs_bank(config):
             load_bank(found)
         taxonomy = found
     except TaxonomyError as error:

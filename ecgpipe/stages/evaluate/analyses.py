@@ -38,6 +38,7 @@ def analysis_context(
         rate_hz=config.data.rate_hz,
         resample=resample,
         taxonomy=taxonomy,
+        bank=experiment.tried_bank,
         language=config.text.language,
         config=config.eval,
         stop=inputs.stop,

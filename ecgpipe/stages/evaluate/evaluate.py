@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from ecgpipe.stages.evaluate.analyses import analysis_context, run_analyses
 from ecgpipe.stages.evaluate.files import REPORTS, write_report_files
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
-from ecgpipe.stages.texts import all_sentences, with_sentence
+from ecgpipe.stages.texts import with_sentence
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import results_path, scores_path
@@ -98,6 +99,7 @@ def _key(experiment: Experiment, card: dict[str, Any]) -> str:
             "tasks": [task.digest for task in experiment.tasks],
             "training": card["training"],
             "records": experiment.prepared.digest,
+            **({"bank": digest_of(asdict(bank))} if (bank := experiment.tried_bank) else {}),
             "notice": experiment.config.notice,
         }
     )
@@ -204,10 +206,7 @@ def training_log(run: Path) -> list[Epoch]:
 
 
 def _text_facts(experiment: Experiment) -> TextFacts:
-    text, style = experiment.config.text, experiment.config.train.text
-    sentences = all_sentences(
-        experiment.records, experiment.taxonomy, experiment.tasks, text, style
-    )
+    text = experiment.config.text
     _, of_records = with_sentence(experiment.records, experiment.taxonomy, text)
     return {
         "model": experiment.model_files.named,
@@ -215,7 +214,7 @@ def _text_facts(experiment: Experiment) -> TextFacts:
         "fingerprint_fields": dict(experiment.fingerprint.fields),
         "width": experiment.open_vectors().dim,
         "prompt": text.prompt,
-        "distinct": len(set(sentences)),
+        "distinct": len(experiment.texts),
         "distinct_of_records": len(set(of_records)),
     }
 

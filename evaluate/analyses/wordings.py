@@ -1,0 +1,270 @@
+"""Each finding scored by words that training never saw, beside the name it was trained by.
+
+Owns the comparison. Every wording is scored by itself, in the prompt of its language; a group's
+AUROC is the mean over findings of the mean over the finding's wordings, so that a finding of many
+wordings counts once. N = records, F = findings, M = wordings, D = draws.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.config.settings import Language
+from ecgpipe.evaluate.analyses.analysis import (
+    AnalysedModel,
+    Analysis,
+    AnalysisContext,
+    LeftOutError,
+)
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.results import Metric, Tasks
+from ecgpipe.evaluate.scoring import (
+    TaskDraws,
+    bootstrap_metrics,
+    class_metrics,
+    mean_over,
+    n_effective_of_mean,
+    share_metric,
+)
+from ecgpipe.evaluate.table import Table, column
+from ecgpipe.evaluate.tasks.task_file import LANGUAGES
+from ecgpipe.evaluate.tasks.taxonomy import Finding
+from ecgpipe.evaluate.tasks.wordings import KINDS, Bank
+from ecgpipe.evaluate.words import Words, both, word
+
+Scores = npt.NDArray[np.float32]
+Truth = npt.NDArray[np.bool_]
+
+NAME = "name"
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One wording, or name, of a finding that is scored."""
+
+    finding: int
+    """Its number among the findings that are scored."""
+
+    language: Language
+    kind: str
+    """One of KINDS, or NAME."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class SpokenScores:
+    """What the wordings are worth: AUROCs and their draws."""
+
+    spoken: Sequence[Spoken]
+    found: TaskDraws
+    """A wording's AUROC is that of a class of its own."""
+
+    n_patients: float
+
+    @staticmethod
+    def of(
+        spoken: Sequence[Spoken], scores_NM: Scores, truth_NF: Truth, draws: PatientDraws
+    ) -> "SpokenScores":
+        """Score each wording against its finding."""
+        truth_NM = truth_NF[:, [each.finding for each in spoken]]
+        everybody = draws.n_patients(np.ones((len(truth_NF), 1), np.bool_))
+        return SpokenScores(
+            spoken, bootstrap_metrics(scores_NM, truth_NM, draws, 1), float(everybody[0])
+        )
+
+    def macro_auroc(self, places: Sequence[int]) -> Metric:
+        """The mean over findings of the mean over those of their wordings that are at `places`."""
+        of_finding: dict[int, list[int]] = {}
+        for place in places:
+            of_finding.setdefault(self.spoken[place].finding, []).append(place)
+        auroc_DM = self.found.by_class["auroc"]
+        # A draw without a finding lacks all its wordings.
+        means_DF = np.stack([auroc_DM[:, own].mean(axis=1) for own in of_finding.values()], axis=1)
+        behind_F = self.found.class_n_effective["auroc"][[own[0] for own in of_finding.values()]]
+        values_D = mean_over(means_DF, np.ones(len(of_finding), np.bool_))
+        return share_metric(values_D, n_effective_of_mean(behind_F, self.n_patients))
+
+
+def groups(spoken: Sequence[Spoken], own: Language) -> dict[str, list[int]]:
+    """The places of the wordings of each group that has any: all that are held out, by language, by
+    kind, and the names in the language that training does not name findings in."""
+    held_out = [place for place, each in enumerate(spoken) if each.kind != NAME]
+    found = {"held_out": held_out}
+    for language in LANGUAGES:
+        found[language] = [place for place in held_out if spoken[place].language == language]
+    for kind in KINDS:
+        found[kind] = [place for place in held_out if spoken[place].kind == kind]
+    found["other_name"] = [
+        place for place, each in enumerate(spoken) if each.kind == NAME and each.language != own
+    ]
+    return {group: places for group, places in found.items() if places}
+
+
+def spoken_of(findings: Sequence[Finding], bank: Bank) -> list[Spoken]:
+    """Both names and the held-out wordings of each finding."""
+    spoken = []
+    for number, finding in enumerate(findings):
+        spoken += [Spoken(number, each, NAME, finding.name(each)) for each in LANGUAGES]
+        for wording in bank.held_out[finding.id]:
+            spoken.append(Spoken(number, wording.language, wording.kind, wording.text))
+    return spoken
+
+
+def compute(context: AnalysisContext) -> dict[str, Any]:
+    """The groups' AUROCs, of the model and of one untrained encoder, and each wording's."""
+    if context.bank is None:
+        raise LeftOutError(
+            "text.wordings is name, so no wording is held out of training; eval.analyses may name"
+            " wordings to score the taxonomy's bank all the same"
+        )
+    findings, truth_NF = _scored_findings(context)
+    if not findings:
+        raise LeftOutError(f"no finding has {context.config.min_positives} ECGs")
+    spoken = spoken_of(findings, context.bank)
+    context.check_stop()
+    trained, untrained = (
+        SpokenScores.of(spoken, _scores(model, context, spoken), truth_NF, context.draws)
+        for model in (context.model, context.untrained[0])
+    )
+    name_of = {
+        each.finding: place
+        for place, each in enumerate(spoken)
+        if each.kind == NAME and each.language == context.language
+    }
+    return {
+        "n": len(context.scored),
+        "groups": [
+            _group(group, places, name_of, trained, untrained)
+            for group, places in groups(spoken, context.language).items()
+        ],
+        "wordings": [
+            {
+                "finding": findings[each.finding].id,
+                "names": _names(findings[each.finding]),
+                "language": each.language,
+                "kind": each.kind,
+                "text": each.text,
+                "auroc": class_metrics(trained.found, place)["auroc"],
+            }
+            for place, each in enumerate(spoken)
+        ],
+    }
+
+
+def _names(finding: Finding) -> Words:
+    return both(finding.japanese, finding.english)
+
+
+def _scored_findings(context: AnalysisContext) -> tuple[list[Finding], Truth]:
+    """The findings with enough ECGs, and (N, F) which records show them."""
+    records, least = context.scored.records, context.config.min_positives
+    shown = {
+        finding.id: np.array([finding.id in record.findings for record in records], np.bool_)
+        for finding in context.taxonomy.findings
+    }
+    chosen = [
+        finding
+        for finding in context.taxonomy.findings
+        if max(least, 1) <= shown[finding.id].sum() < len(records)
+    ]
+    if not chosen:
+        return [], np.zeros((len(records), 0), np.bool_)
+    return chosen, np.stack([shown[finding.id] for finding in chosen], axis=1)
+
+
+def _scores(model: AnalysedModel, context: AnalysisContext, spoken: Sequence[Spoken]) -> Scores:
+    ecg_ND = model.encode_ecg(context.scored.slots)
+    scores_NM = np.empty((len(ecg_ND), len(spoken)), np.float32)
+    for language in LANGUAGES:
+        places = [place for place, each in enumerate(spoken) if each.language == language]
+        text_MD = model.encode_text([spoken[place].text for place in places], language)
+        scores_NM[:, places] = ecg_ND @ text_MD.T
+    return scores_NM
+
+
+def _group(
+    group: str,
+    places: Sequence[int],
+    name_of: dict[int, int],
+    trained: SpokenScores,
+    untrained: SpokenScores,
+) -> dict[str, Any]:
+    findings = sorted({trained.spoken[place].finding for place in places})
+    return {
+        "group": group,
+        "findings": len(findings),
+        "wordings": len(places),
+        "macro_auroc": trained.macro_auroc(places),
+        "by_name": trained.macro_auroc([name_of[finding] for finding in findings]),
+        "random_encoder": untrained.macro_auroc(places),
+    }
+
+
+def about(block: Any, tasks: Tasks) -> Words:
+    """What the words are."""
+    return both(
+        "学習で一度も使っていない言い方で、各所見を採点します。言い方ごとに採点し、所見の中で、次に所見の間で平均します。「名前」は、同じ所見を学習で使った名前で採点した値です。",
+        "Each finding by words that training never used: each wording by itself, then the mean of a"
+        " finding's, then that of findings. “By name”: the same findings by the names they were"
+        " trained by.",
+    )
+
+
+def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
+    """The groups; and folded, every wording."""
+    yield _groups_table(block)
+    yield _each_table(block)
+
+
+def _groups_table(block: Any) -> Table:
+    columns = (
+        column("group", "words", both("言い方", "Wordings")),
+        column("findings", "count", both("所見数", "Findings")),
+        column("wordings", "count", both("言い方の数", "Number")),
+        column("macro_auroc", "area", word("metrics", "macro_auroc")),
+        column("by_name", "area", both("同じ所見の名前", "The same findings by name")),
+        column("random_encoder", "area", word("baselines", "random_encoder")),
+    )
+    rows = tuple(
+        (_WORDS[each["group"]], *(each[key.key] for key in columns[1:])) for each in block["groups"]
+    )
+    return Table("wordings", ANALYSIS.title, columns, rows)
+
+
+def _each_table(block: Any) -> Table:
+    columns = (
+        column("finding", "words", both("所見", "Finding")),
+        column("language", "words", both("言語", "Language")),
+        column("kind", "words", both("種類", "Kind")),
+        column("text", "text", both("言い方", "Wording")),
+        column("auroc", "area"),
+    )
+    rows = tuple(
+        (each["names"], _WORDS[each["language"]], _WORDS[each["kind"]], each["text"], each["auroc"])
+        for each in block["wordings"]
+    )
+    title = both("言い方ごとの AUROC", "AUROC of each wording")
+    return Table("wordings-each", title, columns, rows, place="folded")
+
+
+_WORDS = {
+    "held_out": both("学習で使っていないもの全部", "All that training never used"),
+    "ja": both("日本語", "Japanese"),
+    "en": both("英語", "English"),
+    "synonym": both("同義語", "synonym"),
+    "abbreviation": both("略語", "abbreviation"),
+    "definition": both("説明", "definition"),
+    "other_name": both("もう一方の言語の名前", "Names in the other language"),
+    NAME: both("名前", "name"),
+}
+
+ANALYSIS = Analysis(
+    title=both("学習していない言い方", "Words never trained on"),
+    compute=compute,
+    tables=tables,
+    about=about,
+)

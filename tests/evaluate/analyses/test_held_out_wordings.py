@@ -1,0 +1,83 @@
+"""Findings scored by words that training never saw: the arithmetic, on cases worked by hand."""
+
+import numpy as np
+import pytest
+
+from ecgpipe.evaluate.analyses.wordings import NAME, Spoken, SpokenScores, groups, spoken_of
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
+from ecgpipe.evaluate.tasks.taxonomy import parse_taxonomy
+from ecgpipe.evaluate.tasks.wordings import parse_bank
+
+# Two findings of four ECGs: A of the first two, B of the second alone.
+TRUTH = np.array([[1, 0], [1, 1], [0, 0], [0, 0]], np.bool_)
+SPOKEN = [
+    Spoken(0, "ja", NAME, "A"),
+    Spoken(0, "en", NAME, "A in English"),
+    Spoken(0, "ja", "synonym", "A1"),
+    Spoken(0, "en", "definition", "A2"),
+    Spoken(1, "ja", NAME, "B"),
+    Spoken(1, "en", NAME, "B in English"),
+    Spoken(1, "en", "synonym", "B1"),
+]
+SCORES = np.array(
+    [
+        [4, 3, 2, 1],  # A: both above both others, 1
+        [1, 1, 1, 1],  # all ties, 1/2
+        [4, 1, 2, 3],  # 2 of 4 pairs
+        [1, 2, 3, 4],  # none
+        [0, 1, 0, 0],  # B: above all three
+        [1, 0, 2, 2],  # below all
+        [1, 1, 0, 0],  # one tie and two above: 2.5 of 3
+    ],
+    np.float32,
+).T
+AUROCS = [1, 1 / 2, 1 / 2, 0, 1, 0, 2.5 / 3]
+
+
+def scored(draws: int = 100) -> SpokenScores:
+    return SpokenScores.of(SPOKEN, SCORES, TRUTH, PatientDraws.of(list("wxyz"), draws, 0))
+
+
+def test_each_wording_is_scored_by_itself() -> None:
+    assert scored().found.by_class["auroc"][0] == pytest.approx(AUROCS)
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("held_out", ((1 / 2 + 0) / 2 + 2.5 / 3) / 2),  # B's one wording weighs as much as A's two
+        ("ja", 1 / 2),
+        ("en", (0 + 2.5 / 3) / 2),
+        ("synonym", (1 / 2 + 2.5 / 3) / 2),
+        ("definition", 0),
+        ("other_name", (1 / 2 + 0) / 2),
+    ],
+)
+def test_a_groups_auroc_is_the_mean_over_findings(group: str, expected: float) -> None:
+    found = scored().macro_auroc(groups(SPOKEN, "ja")[group])
+    assert found["value"] == pytest.approx(expected)
+    assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_without_draws_there_is_a_value_and_no_interval() -> None:
+    found = scored(0).macro_auroc([2, 3, 6])
+    assert found["value"] == pytest.approx(((1 / 2 + 0) / 2 + 2.5 / 3) / 2)
+    assert (found["low"], found["high"]) == (None, None)
+
+
+def test_a_group_without_a_wording_is_left_out() -> None:
+    """No abbreviation was held out; and names are in no group but the other language's."""
+    found = groups(SPOKEN, "en")
+    assert set(found) == {"held_out", "ja", "en", "synonym", "definition", "other_name"}
+    assert found["other_name"] == [0, 4]
+    assert found["held_out"] == [2, 3, 6]
+
+
+def test_of_a_bank_only_what_is_held_out_is_scored() -> None:
+    taxonomy = parse_taxonomy("id,japanese,english\nA,左室肥大,LVH\n", "small")
+    rows = "".join(f"A,ja,synonym,言い方{number}\n" for number in range(6))
+    bank = parse_bank("id,language,kind,text\n" + rows, taxonomy)
+    spoken = spoken_of(taxonomy.findings, bank)
+    assert [(each.kind, each.text) for each in spoken[:2]] == [(NAME, "左室肥大"), (NAME, "LVH")]
+    assert {each.text for each in spoken[2:]} == {each.text for each in bank.held_out["A"]}
+    assert len(spoken) == 4
