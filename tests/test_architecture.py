@@ -21,7 +21,7 @@ ALLOWED = {
         "apply_model", "read_ecg", "embed_text", "train_ecg", "evaluate", "drawing", "cache",
         "ground",
     },
-    "write_report": {"write_report", "apply_model", "ground"},
+    "write_report": {"write_report", "apply_model", "evaluate", "ground"},
     "drawing": {"drawing", "ground"},
     "cluster": {"cluster", "ground"},
     "stages": {

@@ -1,8 +1,9 @@
 """What a model has to say of an ECG, as the text of a report: a draft, in Japanese and English.
 
-Owns the wording of reports and the files they are written to. Must not know how an ECG is read or
-scored, nor pipeline.yaml: it is given a trained model's predictions.
+Owns the wording of reports, the files they are written to, and how right they are. Must not know
+how an ECG is read or scored, nor pipeline.yaml: it is given a trained model's predictions.
 
-template      findings above their thresholds -> a report, in the words of words.yaml  (pure)
-report_files  reports of many ECGs as CSV or JSON Lines
+template         findings above their thresholds -> a report, in the words of words.yaml  (pure)
+report_files     reports of many ECGs as CSV or JSON Lines
+clinical_scores  F1 of the findings that written reports assert, against references       (pure)
 """
