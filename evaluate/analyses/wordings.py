@@ -207,7 +207,7 @@ def _group(
 def about(block: Any, tasks: Tasks) -> Words:
     """What the words are."""
     return both(
-        "学習で一度も使っていない言い方で、各所見を採点します。言い方ごとに採点し、所見の中で、次に所見の間で平均します。「名前」は、同じ所見を学習で使った名前で採点した値です。",
+        "学習で一度も使っていない言い回しで、各所見を採点します。言い回しごとに採点し、所見の中で、次に所見の間で平均します。「名前」は、同じ所見を学習で使った名前で採点した値です。",
         "Each finding by words that training never used: each wording by itself, then the mean of a"
         " finding's, then that of findings. “By name”: the same findings by the names they were"
         " trained by.",
@@ -222,9 +222,9 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
 
 def _groups_table(block: Any) -> Table:
     columns = (
-        column("group", "words", both("言い方", "Wordings")),
+        column("group", "words", both("言い回し", "Wordings")),
         column("findings", "count", both("所見数", "Findings")),
-        column("wordings", "count", both("言い方の数", "Number")),
+        column("wordings", "count", both("言い回しの数", "Number")),
         column("macro_auroc", "area", word("metrics", "macro_auroc")),
         column("by_name", "area", both("同じ所見の名前", "The same findings by name")),
         column("random_encoder", "area", word("baselines", "random_encoder")),
@@ -240,14 +240,14 @@ def _each_table(block: Any) -> Table:
         column("finding", "words", both("所見", "Finding")),
         column("language", "words", both("言語", "Language")),
         column("kind", "words", both("種類", "Kind")),
-        column("text", "text", both("言い方", "Wording")),
+        column("text", "text", both("言い回し", "Wording")),
         column("auroc", "area"),
     )
     rows = tuple(
         (each["names"], _WORDS[each["language"]], _WORDS[each["kind"]], each["text"], each["auroc"])
         for each in block["wordings"]
     )
-    title = both("言い方ごとの AUROC", "AUROC of each wording")
+    title = both("言い回しごとの AUROC", "AUROC of each wording")
     return Table("wordings-each", title, columns, rows, place="folded")
 
 
@@ -263,7 +263,7 @@ _WORDS = {
 }
 
 ANALYSIS = Analysis(
-    title=both("学習していない言い方", "Words never trained on"),
+    title=both("学習していない言い回し", "Words never trained on"),
     compute=compute,
     tables=tables,
     about=about,

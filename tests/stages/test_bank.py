@@ -140,7 +140,7 @@ def test_held_out_wordings_are_embedded_and_scored_beside_the_names(
         if (each["kind"], each["language"]) == ("name", "ja"):
             own = classes[each["finding"]]["auroc"]["value"]
             assert each["auroc"]["value"] == pytest.approx(own, abs=1e-6)
-    assert "学習していない言い方" in experiment.report() or "Words never" in experiment.report()
+    assert "学習していない言い回し" in experiment.report() or "Words never" in experiment.report()
 
 
 def test_without_a_bank_held_out_wordings_are_scored_only_on_request(
