@@ -286,6 +286,26 @@ def test_half_written_and_damaged_files_break_nothing(experiment: Experiment) ->
     assert part.name in shown(experiment)
 
 
+def test_after_the_table_was_corrected_nothing_is_lost_and_nothing_unknown(
+    experiment: Experiment, ecgs: Path, tmp_path: Path
+) -> None:
+    corrected = tmp_path / "records.csv"
+    head, first, *rest = (ecgs / "records.csv").read_text(encoding="utf-8").splitlines()
+    columns = head.split(",")
+    cells = first.split(",")
+    cells[columns.index("findings")] = "1"
+    corrected.write_text("\n".join([head, ",".join(cells), *rest]) + "\n", encoding="utf-8")
+    settings = yaml.safe_load(experiment.path.read_text())
+    source = {"kind": "table", "table": str(corrected), "root": str(ecgs)}
+    settings["data"]["sources"] = [source]
+    experiment.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+    assert states(status_of(experiment)) == ["stale", "none", "stale", "stale"]
+    text = shown(experiment)
+    assert "prepare makes it good without reading a recording" in text
+    assert "trained before its data changed" in text
+    assert "results of an earlier model" in text
+
+
 def test_a_language_model_missing_on_this_machine(experiment: Experiment) -> None:
     status = status_of(experiment, "--set", "text.model=Some/Model")
     assert states(status) == ["done", "unknown", "unknown", "unknown"]

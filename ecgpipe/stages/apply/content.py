@@ -53,8 +53,9 @@ def content_and_model(experiment: Experiment) -> tuple[ModelContent, TwoTowers]:
     if results is None:
         raise CheckpointError(
             f"{experiment.workspace.run} holds no model that was trained and evaluated with these"
-            " settings, so there are no thresholds and nothing to say how good it is. Run"
-            " `ecgpipe run`."
+            " settings and data, so there are no thresholds and nothing to say how good it is. Run"
+            " `ecgpipe run`, or name the folder to ask the model that is there, whatever its"
+            " settings."
         )
     model, card = load_model(experiment.workspace.model)
     vectors = experiment.open_vectors()

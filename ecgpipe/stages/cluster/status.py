@@ -191,7 +191,10 @@ def _half_prepared(folder: Path) -> StageStatus:
     if counts["rejected"]:
         line += f", {counts['rejected']:,} of them rejected"
     if fmt.manifest_path(folder).exists():
-        line += "; the records table is missing or out of date"
+        line = (
+            "the table or a setting has changed; prepare makes it good without reading a recording"
+        )
+        return StageStatus("prepare", "stale", line, counts)
     return StageStatus("prepare", "partly", line, counts)
 
 
@@ -244,6 +247,9 @@ def _train(experiment: Experiment) -> StageStatus:
     if not run_key_path(run).exists():
         return StageStatus("train", "none", "nothing yet", counts)
     line = _training_line(counts)
+    if experiment.find_prepared() is None:
+        line += "; trained before its data changed, and prepare comes first"
+        return StageStatus("train", "stale", line, counts)
     key = _find_run_key(experiment)
     if key is None:
         return StageStatus("train", "unknown", f"{line}; whether it is up to date is unknown")
@@ -296,12 +302,12 @@ def _training_line(counts: dict[str, Any]) -> str:
 
 
 def _find_run_key(experiment: Experiment) -> str | None:
-    """Return the run's key; None if data or vectors are unknown on this machine."""
+    """Return the run's key; None if its vectors are unknown on this machine."""
     if isinstance(_known_fingerprint(experiment, experiment.config.text.view), str):
         return None
     try:
         return run_key(experiment)
-    except StoreError:  # not prepared, or out of date
+    except StoreError:  # prepared anew by another process meanwhile
         return None
 
 
