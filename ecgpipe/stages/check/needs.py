@@ -1,6 +1,7 @@
 """Estimate what the run will need: language model, disk, memory, time.
 
-The estimates are rough, and say so. Uses no network, loads no model, writes nothing.
+The estimates are rough, and say so. Loads no model, writes nothing, and asks the hub only whether
+it would give a model that is not on this machine.
 """
 
 import json
@@ -14,7 +15,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.batches import padded_length
+from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, TRY_A_SMALL_ONE, why_not_on_hub
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline, nearest_here
 from ecgpipe.errors import EcgpipeError, ModelError
 from ecgpipe.progress import duration_text
@@ -199,7 +202,7 @@ def _model(
         files = find_model(config.text, download=False)
         facts = _model_facts(files)
     except (EcgpipeError, OSError, ValueError, SafetensorError) as error:
-        problems.append(_model_problem(name, error))
+        problems.append(_model_problem(config.text, error))
         return None, None, f"{name}: not usable yet"
     if files.imported:
         return files, facts, f"none: vectors of {name} come from `ecgpipe vectors import`"
@@ -210,11 +213,21 @@ def _model(
     return files, facts, f"{line}, {facts.parameters / unit:,.1f} {word} parameters"
 
 
-def _model_problem(name: str, error: Exception) -> Problem:
+def _model_problem(config: TextConfig, error: Exception) -> Problem:
+    name = config.model
     if not isinstance(error, ModelError):
         return Problem(Severity.STOPS, "model", f"text.model {name!r} cannot be read: {error}")
-    if "is not on this machine" not in str(error) or is_offline():
+    if "is not on this machine" not in str(error):
         return Problem(Severity.STOPS, "model", str(error))
+    why = "HF_HUB_OFFLINE is set" if is_offline() else why_not_on_hub(name, config.revision)
+    if why is not None:
+        return Problem(
+            Severity.STOPS,
+            "model",
+            f"text.model {name!r} (revision {config.revision or 'main'}) is not on this machine and"
+            f" cannot be downloaded: {why}.{nearest_here(name)}",
+            f"{FETCH_ELSEWHERE} {TRY_A_SMALL_ONE}",
+        )
     return Problem(
         Severity.LOOK,
         "model",
