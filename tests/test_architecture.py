@@ -193,6 +193,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
                 "ecgpipe.drawing.plot_rendering",
             ),
         ),
+        ("sacrebleu", ("ecgpipe.write_report.overlap_scores",)),
         ("jinja2", ("ecgpipe.evaluate.report.html",)),
         ("starlette", ("ecgpipe.apply_model.server.app", "ecgpipe.apply_model.server.uploads")),
         ("uvicorn", ("ecgpipe.stages.apply.serve",)),

@@ -6,4 +6,5 @@ how an ECG is read or scored, nor pipeline.yaml: it is given a trained model's p
 template         findings above their thresholds -> a report, in the words of words.yaml  (pure)
 report_files     reports of many ECGs as CSV or JSON Lines
 clinical_scores  F1 of the findings that written reports assert, against references       (pure)
+overlap_scores   how alike the letters of written reports and references are              (pure)
 """
