@@ -40,6 +40,7 @@ _APART: tuple[dict[str, str], ...] = (
     | {each: each for each in ("anterior", "posterior", "inferior", "lateral")},
 )
 _WORDS = [re.compile("|".join(sorted(axis, key=len, reverse=True))) for axis in _APART]
+_LEAST_LETTERS = 4
 
 
 def plain_name(name: str) -> str:
@@ -74,3 +75,19 @@ def contradict(one: str, *other: str) -> bool:
         if said and wanted and not (said <= wanted or wanted <= said):
             return True
     return False
+
+
+def is_one_edit_apart(one: str, other: str) -> bool:
+    """Whether one letter more, fewer or other, or two swapped, make one name the other.
+
+    Names of fewer than four letters are too like to tell, and a digit is never a slip.
+    """
+    least, most = sorted((len(one), len(other)))
+    if least < _LEAST_LETTERS or most - least > 1 or one == other:
+        return False
+    start = next((n for n in range(least) if one[n] != other[n]), least)
+    if any(map(str.isdigit, one[start : start + 1] + other[start : start + 1])):
+        return False
+    is_swapped = one[start : start + 2] == other[start : start + 2][::-1]
+    tails = [(1, 1), (2, 2)][: 1 + is_swapped] if least == most else [(1, 0), (0, 1)]
+    return any(one[start + left :] == other[start + right :] for left, right in tails)

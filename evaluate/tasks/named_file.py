@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from ecgpipe.errors import TaxonomyError
@@ -29,15 +30,21 @@ class NamedFiles:
         """
         if self.is_own(name):
             return self._read_own(Path(name))
-        shipped = resources.files("ecgpipe.evaluate") / self.folder
         suffix = self.suffixes[0]
-        names = sorted(entry.name.removesuffix(suffix) for entry in shipped.iterdir())
-        if name not in names:
+        if name not in (names := self.shipped()):
             raise TaxonomyError(
                 f"There is no {self.what} {name!r}. {self.setting} takes {', '.join(names)}, or the"
                 f" path of a {suffix} file."
             )
-        return (shipped / f"{name}{suffix}").read_text(encoding="utf-8")
+        return (self._shipped_folder() / f"{name}{suffix}").read_text(encoding="utf-8")
+
+    def shipped(self) -> list[str]:
+        """The names of all that ship with ecgpipe."""
+        suffix = self.suffixes[0]
+        return sorted(entry.name.removesuffix(suffix) for entry in self._shipped_folder().iterdir())
+
+    def _shipped_folder(self) -> Traversable:
+        return resources.files("ecgpipe.evaluate") / self.folder
 
     def is_own(self, name: str) -> bool:
         """Whether `name` is the path of your own file."""

@@ -13,9 +13,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from ecgpipe.errors import TaxonomyError
-from ecgpipe.evaluate.tasks.finding_names import contradict, plain_name, without_doubt
+from ecgpipe.evaluate.tasks.finding_names import (
+    contradict,
+    is_one_edit_apart,
+    plain_name,
+    without_doubt,
+)
 from ecgpipe.evaluate.tasks.named_file import NamedFiles
 from ecgpipe.files import digest_of
 
@@ -24,7 +30,11 @@ _NAME_COLUMNS = ("id", "japanese", "english", "synonyms", "ambiguous")
 _CANDIDATES = 3
 _ALIKE = 0.5
 """Of difflib: at less, names share little but 心 or ブロック."""
+_COMMAS = re.compile("[,，]")
+_OTHER_MARKS = re.compile(r"[,，・･/／+＋|｜\s]+")
 _TAXONOMIES = NamedFiles("taxonomies", (".csv",), "taxonomy", "data.taxonomy")
+
+UnknownKind = Literal["joined", "suspected", "misspelt", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -127,8 +137,10 @@ class Taxonomy:
     def advice(self, name: str) -> str:
         """What an unknown name may mean, and what to do."""
         plain = plain_name(name)
-        if any(plain_name(part) in self.by_name for part in re.split("[,，]", name)):
+        if self._knows_any(_COMMAS.split(name)):
             return "separate findings by 、 or ; instead of a comma"
+        if self._is_joined(name):
+            return "these are several findings: separate them by 、 or ;"
         if without_doubt(plain) in self.by_name:
             return "it is only suspected: data.uncertain_findings says what to do with those"
         if several := self.may_mean.get(plain):
@@ -136,6 +148,35 @@ class Taxonomy:
         near = self.similar(name)
         verb = "is" if len(near) == 1 else "are"
         return f"the nearest known {verb} {_listed(near)}" if near else "none is near"
+
+    def kind_of_unknown(self, name: str) -> UnknownKind:
+        """What is probably wrong with a name that `read` does not know."""
+        if self._is_joined(name):
+            return "joined"
+        if without_doubt(plain_name(name)) in self.by_name:
+            return "suspected"
+        return "misspelt" if self.meant(name) else "unknown"
+
+    def meant(self, name: str) -> str | None:
+        """The known name, with its id, of the one finding that an unknown name is a slip of."""
+        plain = plain_name(name)
+        found = {
+            finding.id: known
+            for known, finding in self.by_name.items()
+            if is_one_edit_apart(plain, known)
+            and not contradict(plain, known, plain_name(finding.japanese))
+        }
+        return self._spelt(next(iter(found.values()))) if len(found) == 1 else None
+
+    def _is_joined(self, name: str) -> bool:
+        """Whether a name is several findings with another mark between them than 、 or ;."""
+        parts = _OTHER_MARKS.split(name)
+        return self._knows_any(_COMMAS.split(name)) or (
+            len(parts) > 1 and all(plain_name(part) in self.by_name for part in parts)
+        )
+
+    def _knows_any(self, parts: Sequence[str]) -> bool:
+        return any(plain_name(part) in self.by_name for part in parts)
 
     def similar(self, name: str) -> list[str]:
         """Up to three known names of different findings that are like an unknown one, with ids.
@@ -191,6 +232,11 @@ def load_taxonomy(name: str) -> Taxonomy:
         TaxonomyError: it does not exist, lacks a column, or names are empty or ambiguous.
     """
     return parse_taxonomy(_TAXONOMIES.read(name), name)
+
+
+def shipped_taxonomies() -> list[str]:
+    """The names of the taxonomies that ship with ecgpipe."""
+    return _TAXONOMIES.shipped()
 
 
 def taxonomy_csv(name: str) -> bytes:

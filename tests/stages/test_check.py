@@ -127,7 +127,7 @@ def plant_ten_faults(clinic: Clinic) -> dict[str, str]:
         "limb leads": clinic.place(5),
         "patient in two splits": clinic.place(second),
         "duplicate waveform": "",
-        "unknown finding": clinic.place(11),
+        "misspelt finding": clinic.place(11),
         "encoding": "",
         "rate": clinic.place(14),
         "flat lead": clinic.place(17),
@@ -203,10 +203,56 @@ def test_findings_that_are_left_out_are_told_and_the_rows_stay(clinic: Clinic) -
     clinic.settings["data"] |= {"unknown_findings": "leave_out", "uncertain_findings": "leave_out"}
     result, summary = clinic.check()
     assert summary["ready"]
-    assert kinds(summary)["unknown finding"] == [clinic.place(3)]
+    assert kinds(summary)["misspelt finding"] == [clinic.place(3)]
     assert kinds(summary)["uncertain finding"] == [clinic.place(4)]
     assert "a finding is left out of 1 row" in result.stdout
     assert "1 finding left out as only suspected" in result.stdout
+
+
+def test_unknown_findings_are_told_by_what_is_wrong_and_counted_by_spelling(clinic: Clinic) -> None:
+    """T波の何か is in three rows, one of which has 何かの波 too; the rest is in a row each."""
+    for number in (3, 4, 5):
+        clinic.rows[number]["findings"] = "T波の何か"
+    clinic.rows[5]["findings"] += "、何かの波"
+    clinic.rows[6]["findings"] = "心房細動,左室肥大"
+    clinic.rows[7]["findings"] = "左室肥大・心房細動"
+    clinic.rows[8]["findings"] = "心房細道"
+    clinic.rows[9]["findings"] = "左室肥大の疑い"
+    listed = clinic.folder / "list.csv"
+    result, summary = clinic.check("--list", str(listed))
+    found = {p["kind"]: p["summary"] for p in summary["problems"]}
+    assert found["unknown finding"] == (
+        "3 rows left out because of a finding: a finding is not in the taxonomy (2 spellings)"
+    )
+    assert found["findings not separated"].startswith("2 rows")
+    assert found["misspelt finding"].startswith("1 row ")
+    assert found["suspected finding"].startswith("1 row ")
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line.startswith(f"      3 rows  first in {clinic.place(3)}")]
+    assert [line for line in lines if line.startswith(f"      1 row   first in {clinic.place(5)}")]
+    assert "the nearest known is '心房細動'" in result.stdout
+    rows = list(csv.DictReader(listed.read_text("utf-8-sig").splitlines()))
+    assert [row["text"] for row in rows if row["kind"] == "unknown finding"] == [
+        *["T波の何か"] * 3, "何かの波"
+    ]  # fmt: skip
+    for spelling in ("T波の何か", "何かの波", "心房細道"):
+        assert spelling not in result.stdout
+
+
+def test_another_list_that_knows_more_of_the_findings_is_named(clinic: Clinic) -> None:
+    for row in clinic.rows:
+        row["findings"] = "心房細動"  # both lists know it
+    for number in (3, 4):
+        clinic.rows[number]["findings"] = "非特異的T波異常"
+    clinic.rows[5]["findings"] = "前側壁虚血"  # a letter from 前壁虚血, but no slip of it
+    clinic.rows[6]["findings"] = "何かの波"
+    result, summary = clinic.check("--sample", "2")
+    said = " ".join(result.stdout.split())
+    assert "The list ptbxl knows 2 of the 3." in said
+    assert "an unknown finding is in 1 row instead of 4 rows." in said
+    assert "misspelt finding" not in kinds(summary)
+    clinic.rows[3]["findings"] = clinic.rows[4]["findings"] = clinic.rows[5]["findings"] = "x波"
+    assert "The list" not in clinic.check("--sample", "2")[0].stdout
 
 
 def test_the_known_findings_can_be_listed() -> None:

@@ -1,7 +1,9 @@
 """`ecgpipe check`: everything that can be checked before a run -> one report.
 
 check       the order of the checks
+table_rows  the rows of all tables, and why a row cannot be used
 rows        mistakes in the tables
+findings    findings that are unknown or in doubt
 recordings  what the recordings hold, all or a sample
 echo        the table of echocardiograms, and how many ECGs it says something about
 tasks       whether every task can be scored

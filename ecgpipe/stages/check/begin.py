@@ -9,7 +9,7 @@ from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import EcgpipeError
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stages.check.report import Problem, Severity, counted
-from ecgpipe.stages.check.rows import CheckedRow
+from ecgpipe.stages.check.table_rows import CheckedRow
 from ecgpipe.stages.init_from import SourceModel, find_leaks, find_source, leaks_in_words
 
 

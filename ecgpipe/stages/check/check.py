@@ -31,15 +31,12 @@ from ecgpipe.stages.check.recordings import (
 )
 from ecgpipe.stages.check.report import Example, Problem, Report, Severity, problem_at
 from ecgpipe.stages.check.rows import (
-    CheckedRow,
-    checked_rows,
     missing_files,
     own_text_share,
     record_problems,
     row_problems,
-    split_counts,
-    usable_records,
 )
+from ecgpipe.stages.check.table_rows import CheckedRow, checked_rows, split_counts, usable_records
 from ecgpipe.stages.check.tasks import check_tasks
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank

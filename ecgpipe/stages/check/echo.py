@@ -15,7 +15,7 @@ from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoJoin, within_words
 from ecgpipe.read_ecg.echo.echo_table import EchoTable, read_echo_table
 from ecgpipe.read_ecg.prepare.record_rows import ecg_of
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
-from ecgpipe.stages.check.rows import CheckedRow
+from ecgpipe.stages.check.table_rows import CheckedRow
 
 
 def check_echo(

@@ -23,7 +23,7 @@ from ecgpipe.read_ecg.quality.suspicion import duplicates, suspicions
 from ecgpipe.read_ecg.signal.record import Reason
 from ecgpipe.read_ecg.signal.window import to_window
 from ecgpipe.stages.check.report import Example, Problem, Severity, problem_at
-from ecgpipe.stages.check.rows import CheckedRow
+from ecgpipe.stages.check.table_rows import CheckedRow
 
 _SEED = 0
 

@@ -16,6 +16,7 @@ from ecgpipe.language.translation import shown, shown_word
 from ecgpipe.spreadsheet import csv_bytes
 
 _EXAMPLES = 3
+_GROUPS = 12
 _WIDTH = 100
 
 
@@ -66,6 +67,9 @@ class Problem:
     """What to do; '' where the summary says it."""
 
     examples: tuple[Example, ...] = ()
+
+    groups: tuple[Example, ...] = ()
+    """Shown instead of the examples, where counts of their kinds say more than some places."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +172,14 @@ def _problem_lines(problem: Problem, number: int) -> Iterator[str]:
     yield from _wrapped(shown(problem.summary), f"{number:>4}  ", " " * 6)
     if problem.fix:
         yield from _wrapped(shown(problem.fix), "      → ", " " * 8)
-    examples = problem.examples[:_EXAMPLES]
+    all_shown = problem.groups or problem.examples
+    examples = all_shown[: _GROUPS if problem.groups else _EXAMPLES]
     places = [shown(example.place) for example in examples]
     width = max(map(width_of, places), default=0)
     for place, example in zip(places, examples, strict=True):
         start = f"      {padded(place, width)}  "
         yield from _wrapped(shown(example.detail), start, " " * width_of(start))
-    if more := len(problem.examples) - len(examples):
+    if more := len(all_shown) - len(examples):
         yield "      " + shown(f"and {more:,} more")
 
 

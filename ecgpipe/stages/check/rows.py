@@ -6,91 +6,25 @@ rare findings, equal texts in a batch. Checks every row.
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 
-from ecgpipe.cache.records_table import SPLITS, Record, RecordsTable
+from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.data import DataConfig
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import RecordError
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
-from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_path
+from ecgpipe.read_ecg.datasets.source import recording_path
 from ecgpipe.read_ecg.datasets.splits import patients_in_two_splits
 from ecgpipe.read_ecg.formats.recording import recording_state
-from ecgpipe.read_ecg.prepare.record_rows import ChosenFindings, finding_chooser
 from ecgpipe.read_ecg.signal.record import Reason
+from ecgpipe.stages.check.findings import finding_problems
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
+from ecgpipe.stages.check.table_rows import CheckedRow
 from ecgpipe.stages.texts import with_sentence
 
 _LEAST_IN_TRAIN = 20
-_NAMED_FINDINGS = 12
 _SIMILAR_FOR = 200
 _MUCH_OWN_TEXT = 0.5
 _MOST_FILES_LOOKED_FOR = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedRow:
-    """A row, its source, and the reason why it cannot be used, if any."""
-
-    row: SourceRow
-    source: SourceRows
-    split: str
-    findings: tuple[str, ...]
-    """Ids in the taxonomy; () where the row is rejected for an unknown one."""
-
-    unknown: tuple[str, ...]
-    n_uncertain: int
-    """Findings that are only suspected and were left out."""
-
-    reason: Reason | None
-
-    def example(self, detail: str = "") -> Example:
-        """This row as a place of a problem."""
-        return Example(self.row.place, detail, self.row.record_id)
-
-
-def checked_rows(
-    sources: Sequence[tuple[SourceRows, Sequence[str]]],
-    taxonomy: Taxonomy | None,
-    config: DataConfig,
-) -> list[CheckedRow]:
-    """All rows of all sources.
-
-    Args:
-        sources: each with the split of every row.
-        taxonomy: None if it cannot be read: then every finding counts as known.
-        config: what to do with unknown and uncertain findings.
-    """
-
-    def known(names: tuple[str, ...]) -> ChosenFindings:
-        return ChosenFindings(names, (), 0)
-
-    chosen = known if taxonomy is None else finding_chooser(taxonomy, config)
-    rejects = config.unknown_findings == "reject"
-    return [
-        _checked(row, source, split, chosen(row.findings), rejects)
-        for source, splits in sources
-        for row, split in zip(source.rows, splits, strict=True)
-    ]
-
-
-def usable_records(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> RecordsTable:
-    """The rows without a problem so far, as the later stages will see them."""
-    return RecordsTable(
-        tuple(
-            Record(
-                slot=slot,
-                record_id=checked.row.record_id,
-                patient_id=checked.row.patient_id,
-                source=checked.source.name,
-                split=checked.split,
-                findings=taxonomy.resolve_all(checked.findings),
-                report=checked.row.report,
-            )
-            for slot, checked in enumerate(rows)
-            if checked.reason is None
-        )
-    )
 
 
 def row_problems(
@@ -100,8 +34,7 @@ def row_problems(
     yield from _ids_twice(rows)
     yield from _patients_in_two_splits(rows)
     if taxonomy is not None:
-        yield from _unknown_findings(rows, taxonomy, config)
-    yield from _uncertain_findings(rows)
+        yield from finding_problems(rows, taxonomy, config)
     yield from _unusable(rows)
     yield from _one_recording_twice(rows)
 
@@ -139,36 +72,6 @@ def own_text_share(records: RecordsTable, taxonomy: Taxonomy, config: PipelineCo
         for n in Counter(sentences).values()
     )
     return met / len(sentences)
-
-
-def split_counts(rows: Sequence[CheckedRow]) -> dict[str, int]:
-    """Rows by split."""
-    counts = Counter(row.split for row in rows)
-    return {name: counts[name] for name in SPLITS}
-
-
-def _checked(
-    row: SourceRow, source: SourceRows, split: str, chosen: ChosenFindings, rejects: bool
-) -> CheckedRow:
-    unknown = () if row.public_codes else chosen.unknown
-    is_unknown = bool(unknown) and rejects
-    known = () if is_unknown else chosen.ids
-    reason = _reason(row, source, known, is_unknown)
-    return CheckedRow(row, source, split, known, unknown, chosen.n_uncertain, reason)
-
-
-def _reason(
-    row: SourceRow, source: SourceRows, known: Sequence[str], is_unknown: bool
-) -> Reason | None:
-    try:
-        recording_path(source.root, row.path)
-    except RecordError:
-        return Reason.OUTSIDE_ROOT
-    if not row.patient_id:
-        return Reason.NO_PATIENT
-    if is_unknown:
-        return Reason.UNKNOWN_FINDING
-    return None if known or row.report else Reason.NO_TEXT
 
 
 def _ids_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
@@ -211,46 +114,6 @@ def _patients_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
         " trained on",
         "Put all ECGs of a patient into one split.",
     )
-
-
-def _unknown_findings(
-    rows: Sequence[CheckedRow], taxonomy: Taxonomy, config: DataConfig
-) -> Iterator[Problem]:
-    counts = Counter(name for checked in rows for name in checked.unknown)
-    if not counts:
-        return
-    # The search for similar names is slow, so only the commonest get one.
-    advice = {name: taxonomy.advice(name) for name, _ in counts.most_common(_SIMILAR_FOR)}
-    examples = [
-        Example(checked.row.place, advice.get(name, ""), checked.row.record_id, name)
-        for checked in rows
-        for name in checked.unknown
-    ]
-    n_rows = counted(sum(bool(checked.unknown) for checked in rows), "row")
-    spellings = counted(len(counts), "spelling")
-    yield Problem(
-        Severity.LOOK,
-        "unknown finding",
-        f"{n_rows} left out: a finding is not in the taxonomy ({spellings})"
-        if config.unknown_findings == "reject"
-        else f"a finding is left out of {n_rows}: it is not in the taxonomy ({spellings})",
-        "Correct the cells, or add the spellings as synonyms to a taxonomy of your own;"
-        " `ecgpipe findings WORD` shows what is known. --list FILE lists them all. Or leave out"
-        " only the findings: data.unknown_findings.",
-        tuple(examples),
-    )
-
-
-def _uncertain_findings(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    n = sum(checked.n_uncertain for checked in rows)
-    if n:
-        yield Problem(
-            Severity.LOOK,
-            "uncertain finding",
-            f"{counted(n, 'finding')} left out as only suspected, by data.uncertain_findings",
-            "",
-            tuple(checked.example() for checked in rows if checked.n_uncertain),
-        )
 
 
 _UNUSABLE = {
@@ -355,14 +218,13 @@ def _rare_findings(
         if finding.id in occurring and any(counts[s][finding.id] < n for s, n in least.items())
     ]
     if rare:
-        names = ", ".join(example.place for example in rare[:_NAMED_FINDINGS])
-        more = f" and {len(rare) - _NAMED_FINDINGS} more" if len(rare) > _NAMED_FINDINGS else ""
         limits = " or ".join(f"fewer than {n} {split} ECGs" for split, n in least.items())
         yield Problem(
             Severity.LOOK,
             "rare findings",
-            f"{len(rare)} of {len(occurring)} findings have {limits}: {names}{more}",
+            f"{len(rare)} of {len(occurring)} findings are rare: {limits}",
             "Their metrics will be uncertain, and those below eval.min_positives"
             f" ({config.eval.min_positives}) are left out of macro averages.",
+            tuple(rare),
             tuple(rare),
         )

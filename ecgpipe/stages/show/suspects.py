@@ -23,7 +23,7 @@ from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stages.check.check import read_all_rows
 from ecgpipe.stages.check.recordings import LookedAt, chosen_rows, look_at_recordings
 from ecgpipe.stages.check.report import Problem
-from ecgpipe.stages.check.rows import CheckedRow
+from ecgpipe.stages.check.table_rows import CheckedRow
 from ecgpipe.stages.show.records import cropped_start_s, shown_part
 from ecgpipe.stages.show.show import ShowResult, Style, choose_output
 

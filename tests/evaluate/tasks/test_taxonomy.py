@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ecgpipe.errors import TaxonomyError
-from ecgpipe.evaluate.tasks.finding_names import plain_name
+from ecgpipe.evaluate.tasks.finding_names import is_one_edit_apart, plain_name
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy, parse_taxonomy
 
 SMALL = """id,japanese,english,synonyms,superclass
@@ -200,3 +200,43 @@ def test_a_list_saved_by_japanese_excel_is_read_and_another_encoding_refused(
 def test_a_row_with_too_many_cells_is_named() -> None:
     with pytest.raises(TaxonomyError, match="row 3, has more cells"):
         parse_taxonomy("id,japanese,english\n1,a,b\n2,c,d,e\n", "own.csv")
+
+
+def test_what_is_wrong_with_an_unknown_name_is_told_apart() -> None:
+    findings98 = load_taxonomy("findings98")
+    for name, kind in {
+        "左室肥大,心房細動": "joined",
+        "心房細動 左室肥大": "joined",
+        "左室肥大・心房細動": "joined",
+        "T波の何か・心房細動": "unknown",
+        "心房細動？": "suspected",
+        "心房細道": "misspelt",
+        "心房動細": "misspelt",
+        "Atrial fibrilation": "misspelt",
+        "第9度房室ブロック": "unknown",  # a digit is no slip
+        "AFX": "unknown",
+    }.items():
+        assert findings98.kind_of_unknown(name) == kind, name
+    assert findings98.meant("心房細道") == findings98.similar("心房細動")[0]
+    # A letter from 左室肥大 too, but that is another chamber.
+    assert findings98.meant("左房肥大") == "'左房拡大' (id 71)"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_near"),
+    [
+        ("abcd", "abcd", False),
+        ("abcd", "abxd", True),
+        ("abcd", "abcde", True),
+        ("abcde", "acde", True),
+        ("abcd", "abdc", True),
+        ("abcd", "badc", False),
+        ("abcd", "abcdef", False),
+        ("abcd", "axxd", False),
+        ("abc", "abcd", False),
+        ("abc1", "abc2", False),
+    ],
+)
+def test_one_edit_is_one_letter_or_two_swapped(one: str, other: str, is_near: bool) -> None:
+    assert is_one_edit_apart(one, other) == is_near
+    assert is_one_edit_apart(other, one) == is_near
