@@ -25,7 +25,11 @@ from ecgpipe.embed_text.model_files import (
 )
 from ecgpipe.errors import SourceError, StoreError, TaxonomyError
 from ecgpipe.evaluate.analyses.registry import chosen_analyses
-from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions, load_echo_definitions
+from ecgpipe.evaluate.tasks.echo_definitions import (
+    EchoDefinitions,
+    check_other_names,
+    load_echo_definitions,
+)
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.evaluate.tasks.wordings import Bank, load_bank
@@ -70,7 +74,11 @@ class Experiment:
     def echo_definitions(self) -> EchoDefinitions | None:
         """What an echocardiogram shows; None without data.echo."""
         echo = self.config.data.echo
-        return None if echo is None else load_echo_definitions(echo.definitions)
+        if echo is None:
+            return None
+        definitions = load_echo_definitions(echo.definitions)
+        check_other_names(definitions, self.taxonomy)
+        return definitions
 
     @cached_property
     def inputs_digest(self) -> str:
@@ -149,7 +157,15 @@ class Experiment:
         text, style, tried = self.config.text, self.config.train.text, tries_bank(self.config)
         return list(
             dict.fromkeys(
-                all_sentences(self.records, self.taxonomy, self.tasks, text, style, tried)
+                all_sentences(
+                    self.records,
+                    self.taxonomy,
+                    self.tasks,
+                    text,
+                    style,
+                    tried,
+                    self.echo_definitions,
+                )
             )
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.cache.records_table import Record
 from ecgpipe.cache.vectors.reader import VectorCache
 from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
@@ -25,7 +26,13 @@ from ecgpipe.progress import say
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.init_from import SourceModel
-from ecgpipe.stages.texts import bank_sentences, class_sentences, with_sentence, with_texts
+from ecgpipe.stages.texts import (
+    bank_sentences,
+    class_sentences,
+    echo_sentences,
+    with_sentence,
+    with_texts,
+)
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import pad_rows
 from ecgpipe.train_ecg.data.placement import TrainSignals
@@ -189,7 +196,8 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
         raise SourceError(
             "The training split is empty. Check data.split and the table's split column."
         )
-    records, texts = with_texts(split, experiment.taxonomy, text, style)
+    echo = experiment.echo_definitions
+    records, texts = with_texts(split, experiment.taxonomy, text, style, echo)
     if not texts:
         raise SourceError(
             f"No record of the training split has {text.source}, so there is nothing to learn from."
@@ -205,6 +213,11 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
     sentences, wordings_FV = distinct, None
     if text.wordings == "bank":
         sentences, wordings_FV = _worded(distinct, bank_sentences(experiment.taxonomy, text))
+    unknown_NU = None
+    if echo is not None and style != "sentence":
+        of_echo = echo_sentences(echo, text)
+        numbers = {each: number_of_text.get(sentence) for each, sentence in of_echo.items()}
+        unknown_NU = pad_rows([unknown_texts(record, numbers) for record in records.records])
     number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
     store = experiment.signals
     return TrainingData(
@@ -215,6 +228,7 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
             ),
             labels_NL=pad_rows([[number_of[f] for f in r.findings] for r in records.records]),
             vectors_RW=vectors.vectors(keys_of(sentences)),
+            unknown_NU=unknown_NU,
             wordings_FV=wordings_FV,
         ),
         read_signals=store.read,
@@ -225,10 +239,28 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
 def _worded(
     texts: Sequence[str], said: Mapping[str, Sequence[str]]
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """All sentences that may stand for these texts, and which of them do for each."""
-    sentences = list(dict.fromkeys(sentence for text in texts for sentence in said[text]))
+    """All sentences that may stand for these texts, and which of them do for each: itself if no
+    others are known, as of a finding of echocardiography."""
+    worded = [said.get(text, (text,)) for text in texts]
+    sentences = list(dict.fromkeys(sentence for each in worded for sentence in each))
     row_of = {sentence: row for row, sentence in enumerate(sentences)}
-    return sentences, pad_rows([[row_of[sentence] for sentence in said[text]] for text in texts])
+    return sentences, pad_rows([[row_of[sentence] for sentence in each] for each in worded])
+
+
+def unknown_texts(record: Record, number_of: Mapping[str, int | None]) -> list[int]:
+    """The numbers of the texts of which an ECG's echocardiogram does not say whether they are true;
+    all if it has none.
+
+    Args:
+        record: the ECG.
+        number_of: by finding of echocardiography; None for one that no ECG shows, so it has no
+            text.
+    """
+    return [
+        number
+        for finding, number in number_of.items()
+        if number is not None and finding not in record.echo_known
+    ]
 
 
 def model_shape(experiment: Experiment, text_width: int) -> ModelShape:

@@ -15,6 +15,7 @@ from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
 from ecgpipe.config.train import StepText
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, normalise
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
 from ecgpipe.evaluate.tasks.ensemble import flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
@@ -66,20 +67,40 @@ def with_sentence(
 
 
 def with_texts(
-    records: RecordsTable, taxonomy: Taxonomy, config: TextConfig, style: StepText
+    records: RecordsTable,
+    taxonomy: Taxonomy,
+    config: TextConfig,
+    style: StepText,
+    echo: EchoDefinitions | None = None,
 ) -> tuple[RecordsTable, list[list[str]]]:
     """Return the records that have a text, and every text that a training step may use for each.
 
     With `style` "sentence" that is one sentence. Otherwise it is one for each finding, worded like
-    the label prompts, or for each sentence of the report.
+    the label prompts, or for each sentence of the report; and for each finding that an ECG's
+    echocardiogram shows, if there are definitions of these.
     """
     if style == "sentence":
         table, sentences = with_sentence(records, taxonomy, config)
         return table, [[sentence] for sentence in sentences]
     said = _remembered(lambda record: _single_sentences(record, taxonomy, config), config)
-    pairs = [(r, said(r)) for r in records.records]
+    of_echo = echo_sentences(echo, config)
+    pairs = [
+        (r, [*said(r), *(of_echo[finding] for finding in r.echo_shown)] if of_echo else said(r))
+        for r in records.records
+    ]
     table = RecordsTable(tuple(record for record, texts in pairs if texts), records.about)
     return table, [texts for _, texts in pairs if texts]
+
+
+def echo_sentences(
+    echo: EchoDefinitions | None, config: TextConfig, language: Language | None = None
+) -> dict[str, str]:
+    """Return the sentence of each finding of echocardiography, by id; none without definitions."""
+    spoken = language or config.language
+    definitions = () if echo is None else echo.definitions
+    names = [each.ja if spoken == "ja" else each.en for each in definitions]
+    sentences = class_sentences(names, config, language)
+    return {each.id: sentence for each, sentence in zip(definitions, sentences, strict=True)}
 
 
 def _remembered(say: Callable[[Record], T], config: TextConfig) -> Callable[[Record], T]:
@@ -115,9 +136,10 @@ def all_sentences(
     config: TextConfig,
     style: StepText,
     tried: bool = False,
+    echo: EchoDefinitions | None = None,
 ) -> list[str]:
-    """Return every text that needs a vector: of records, of classes and members, and of a bank if
-    it is trained on, or if its held-out wordings are `tried`.
+    """Return every text that needs a vector: of records, of classes and members, of a bank if it is
+    trained on, or if its held-out wordings are `tried`, and of the findings of echocardiography.
 
     Prompts are in both languages, whatever the tasks score by: they are few, and an exported model
     answers in both.
@@ -136,6 +158,8 @@ def all_sentences(
         for language in LANGUAGES:
             for wordings in prompt_wordings(task, language):
                 sentences += class_sentences(wordings, config, language)
+    for language in LANGUAGES:
+        sentences += echo_sentences(echo, config, language).values()
     return sentences
 
 

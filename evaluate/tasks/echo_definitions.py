@@ -21,6 +21,7 @@ from ecgpipe.config.settings import Settings, need
 from ecgpipe.echo_measurements import MEASUREMENTS, Interval, Measured
 from ecgpipe.errors import TaxonomyError
 from ecgpipe.evaluate.tasks.named_file import NamedFiles
+from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.files import digest_of
 
 _FILES = NamedFiles(
@@ -150,6 +151,21 @@ def load_echo_definitions(name: str) -> EchoDefinitions:
     except ValueError as error:
         raise TaxonomyError(f"{where}: {error}.") from None
     return EchoDefinitions(found)
+
+
+def check_other_names(echo: EchoDefinitions, taxonomy: Taxonomy) -> None:
+    """Refuse a finding that is called as one of the ECG's own: both would have one vector.
+
+    Raises:
+        TaxonomyError: there is one.
+    """
+    taken = {name for finding in taxonomy.findings for name in (finding.japanese, finding.english)}
+    for each in echo.definitions:
+        for name in {each.ja, each.en} & taken:
+            raise TaxonomyError(
+                f"The echo definition {each.id} is called {name!r}, as is a finding of the ECG in"
+                f" {taxonomy.name}. Say in its name that echocardiography shows it."
+            )
 
 
 def _check_ids(found: Sequence[EchoDefinition]) -> None:

@@ -195,12 +195,16 @@ def findings_loss(
     bias: torch.Tensor,
     positive_weight_F: torch.Tensor | None = None,
     said_bF: torch.Tensor | None = None,
+    unknown: "Unknown | None" = None,
 ) -> torch.Tensor:
     """Every ECG against every finding's prompt: does the ECG have it?
 
     With x_if = scale e_i . t_f + bias, truth y_if, and weights w_f:
 
         mean over i and f of  -w_f y_if log sigmoid(x_if) - (1 - y_if) log sigmoid(-x_if)
+
+    What is unknown is left out of the sum, and the mean divides by the findings that an ECG of the
+    whole training set has known on average: so the loss of a part depends on no other part.
 
     With the mean over findings, losses of different lists of findings are comparable. Nothing is
     gathered: an ECG's loss does not depend on other rows.
@@ -213,6 +217,7 @@ def findings_loss(
         bias: added to every pair; negative, since most findings are absent.
         positive_weight_F: see `positive_weights`; 1 by default.
         said_bF: int64, the prompt that words each finding for each ECG; by default prompt f does.
+        unknown: where the truth is not known; by default it is known everywhere.
 
     Returns:
         A scalar; its mean over parts is the loss of the global batch.
@@ -220,12 +225,28 @@ def findings_loss(
     logits_bF = scale * ecg_bD @ prompt_RD.T + bias
     if said_bF is not None:
         logits_bF = logits_bF.gather(1, said_bF)
-    return functional.binary_cross_entropy_with_logits(
-        logits_bF, truth_bF.to(logits_bF.dtype), pos_weight=positive_weight_F
+    target_bF = truth_bF.to(logits_bF.dtype)
+    if unknown is None:
+        return functional.binary_cross_entropy_with_logits(
+            logits_bF, target_bF, pos_weight=positive_weight_F
+        )
+    costs_bF = functional.binary_cross_entropy_with_logits(
+        logits_bF, target_bF, pos_weight=positive_weight_F, reduction="none"
     )
+    return costs_bF.masked_fill(unknown.where_bF, 0).sum() / (len(ecg_bD) * unknown.mean_known)
 
 
-def positive_weights(counts_F: torch.Tensor, n_records: int) -> torch.Tensor:
+class Unknown(NamedTuple):
+    """The findings of which an ECG is neither known to have them nor known not to."""
+
+    where_bF: torch.Tensor
+    """bool, of the part's ECGs."""
+
+    mean_known: float
+    """How many findings are known of an ECG, on average over the training set."""
+
+
+def positive_weights(counts_F: torch.Tensor, n_known: int | torch.Tensor) -> torch.Tensor:
     """The weight of an ECG that has a finding, against 1 for one that has not; (F,) float32.
 
     sqrt((N - n) / n). Without the root, a finding of one ECG in ten thousand would weigh 9,999, and
@@ -233,14 +254,14 @@ def positive_weights(counts_F: torch.Tensor, n_records: int) -> torch.Tensor:
 
     Args:
         counts_F: n, how many training records have each finding.
-        n_records: N, training records.
+        n_known: N, training records of which it is known; (F,) where that differs by finding.
 
     Raises:
         ValueError: a count is negative or greater than N.
     """
-    if bool(((counts_F < 0) | (counts_F > n_records)).any()):
-        raise ValueError(f"counts of findings must be 0 to {n_records}, the number of records")
-    odds_F = (n_records - counts_F).double() / counts_F.clamp(min=1)
+    if bool(((counts_F < 0) | (counts_F > n_known)).any()):
+        raise ValueError(f"counts of findings must be 0 to {n_known}, the number of records")
+    odds_F = (n_known - counts_F).double() / counts_F.clamp(min=1)
     return torch.where(counts_F > 0, odds_F.sqrt(), 1.0).float()
 
 

@@ -1,11 +1,12 @@
 """The loss of a step: texts, loss and duplicates combined as the settings say.
 
-Owns which texts a batch needs and which pairs are true. Every process knows the places of the whole
-global batch, so only ECG vectors are ever gathered, and a device that holds the tables never waits.
-Knows no processes: it computes the loss of one part of the batch against the whole.
-N = records, K = texts of one record, L = labels of one record, G = labels in all, F = texts in all,
-R = sentences in all, V = most wordings of one text, W = width of a text vector, B = global batch,
-b = rows of a part, T = texts of a step, D = joint width.
+Owns which texts a batch needs, which pairs are true, and of which that is unknown. Every process
+knows the places of the whole global batch, so only ECG vectors are ever gathered, and a device that
+holds the tables never waits. Knows no processes: it computes the loss of one part of the batch
+against the whole.
+N = records, K = texts of one record, U = unknown texts of one, L = labels of one, G = labels in
+all, F = texts in all, R = sentences in all, V = most wordings of one text, W = width of a text
+vector, B = global batch, b = rows of a part, T = texts of a step, D = joint width.
 """
 
 import math
@@ -20,6 +21,7 @@ from ecgpipe.train_ecg.data.pairing import Rows, also_true, draw_texts, truth_of
 from ecgpipe.train_ecg.data.wording_draws import WordingDraws
 from ecgpipe.train_ecg.losses.loss import (
     Pairs,
+    Unknown,
     clip_loss,
     findings_loss,
     positive_weights,
@@ -47,6 +49,10 @@ class RecordTexts:
     vectors_RW: npt.NDArray[np.float32]
     """The language model's vectors of the distinct sentences."""
 
+    unknown_NU: Rows | None = None
+    """Numbers of texts of which it is unknown whether they are true of a record; -1 where a record
+    has fewer. None: a text that a record does not have is not true of it."""
+
     wordings_FV: Rows | None = None
     """Rows of `vectors_RW` that may word each text; -1 where one has fewer. None: each text is one
     sentence, so row f words text f."""
@@ -59,6 +65,14 @@ class RecordTexts:
     def counts(self) -> npt.NDArray[np.int64]:
         """(F,) how many records have each text."""
         return np.bincount(self.texts_NK[self.texts_NK >= 0], minlength=self.n_texts)
+
+    def known_counts(self) -> npt.NDArray[np.int64]:
+        """(F,) of how many records it is known whether each text is true."""
+        n_records = np.full(self.n_texts, len(self.texts_NK))
+        if self.unknown_NU is None:
+            return n_records
+        unknown = self.unknown_NU[self.unknown_NU >= 0]
+        return n_records - np.bincount(unknown, minlength=self.n_texts)
 
     def mean_vector(self) -> npt.NDArray[np.float32]:
         """(W,) the mean over records, their texts and the wordings of these: the part that all
@@ -81,6 +95,10 @@ class Objective:
         self._texts_NK_host = texts.texts_NK
         self._texts_NK = torch.from_numpy(texts.texts_NK).to(device)
         self._labels_NL = torch.from_numpy(texts.labels_NL).to(device)
+        self._unknown_NU: torch.Tensor | None = None
+        if texts.unknown_NU is not None:
+            self._unknown_NU = torch.from_numpy(texts.unknown_NU).to(device)
+        self._mean_known = float(texts.known_counts().sum()) / len(texts.texts_NK)
         self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
         self._vectors_RW = torch.from_numpy(texts.vectors_RW).to(device, torch.get_default_dtype())
         self._n_texts = texts.n_texts
@@ -92,7 +110,8 @@ class Objective:
         self._positive_weight_F: torch.Tensor | None = None
         if config.balance == "sqrt":
             counts_F = torch.from_numpy(texts.counts())
-            self._positive_weight_F = positive_weights(counts_F, len(texts.texts_NK)).to(device)
+            n_known_F = torch.from_numpy(texts.known_counts())
+            self._positive_weight_F = positive_weights(counts_F, n_known_F).to(device)
 
     @property
     def n_records(self) -> int:
@@ -132,7 +151,7 @@ class Objective:
         The source's -10 is for batches of 32,768; leaving it takes thousands of steps.
         """
         if self._config.text == "all_findings":
-            share = float((self._texts_NK_host >= 0).sum(axis=1).mean()) / self._n_texts
+            share = float((self._texts_NK_host >= 0).sum(axis=1).mean()) / self._mean_known
         else:
             share = 1 / self._config.global_batch_size
         share = min(max(share, 1e-4), 1 - 1e-4)
@@ -172,6 +191,7 @@ class Objective:
             Two scalars; their means over equal parts are those of the global batch.
         """
         texts_bK, said_bF = self._texts_NK[places_B[part]], None
+        unknown_bT = self._unknown(places_B, part)
         if self._config.text == "all_findings":
             true_bT = truth_of(texts_bK, self._n_texts)
             if self._wordings is not None:
@@ -184,17 +204,29 @@ class Objective:
                 own.bias,
                 self._positive_weight_F,
                 said_bF,
+                None if unknown_bT is None else Unknown(unknown_bT, self._mean_known),
             )
         else:
             true_bT = also_true(texts_bK, self.text_ids(places_B))
-            loss = self._pair_loss(own, ecg_BD, places_B, part, true_bT)
+            loss = self._pair_loss(own, ecg_BD, places_B, part, (true_bT, unknown_bT))
         with torch.no_grad():
             cosine_bT = own.ecg_BD @ own.text_TD.T
             if said_bF is not None:
                 cosine_bT = cosine_bT.gather(1, said_bF)
+            if unknown_bT is not None:
+                cosine_bT = cosine_bT.masked_fill(unknown_bT, -math.inf)
             nearest_b = cosine_bT.argmax(dim=1, keepdim=True)
             accuracy = true_bT.gather(1, nearest_b).float().mean()
         return loss, accuracy
+
+    def _unknown(self, places_B: torch.Tensor, part: slice) -> torch.Tensor | None:
+        """(b, T) of which texts of the step it is unknown whether they are true; None of none."""
+        if self._unknown_NU is None:
+            return None
+        unknown_bU = self._unknown_NU[places_B[part]]
+        if self._config.text == "all_findings":
+            return truth_of(unknown_bU, self._n_texts)
+        return also_true(unknown_bU, self.text_ids(places_B))
 
     def _pair_loss(
         self,
@@ -202,8 +234,9 @@ class Objective:
         ecg_BD: torch.Tensor,
         places_B: torch.Tensor,
         part: slice,
-        true_bB: torch.Tensor,
+        true_and_unknown: tuple[torch.Tensor, torch.Tensor | None],
     ) -> torch.Tensor:
+        true_bB, unknown_bB = true_and_unknown
         config, (ecg_bD, text_BD, scale, bias) = self._config, own
         ids_B = self.text_ids(places_B)
         target_bB = None
@@ -215,13 +248,17 @@ class Objective:
             equal_bB = equal_texts(ids_B, part.start, len(ecg_bD))
             # With one text per record, only equal texts are true besides a row's own.
             out_bB = true_bB if config.duplicates == "mask" else true_bB & ~equal_bB
+            # A text of one's own is never unknown, and so neither is one that equals it.
+            out_bB = out_bB if unknown_bB is None else out_bB | unknown_bB
             return siglip_loss(
                 ecg_bD, text_BD, scale, bias, part.start, target_bB=target_bB, also_true_bB=out_bB
             )
         also = None
-        if several:
-            true_Bb = also_true(self._texts_NK[places_B], ids_B[part])
-            also = Pairs(true_bB, true_Bb)
+        if several or unknown_bB is not None:
+            left_out_Bb = also_true(self._texts_NK[places_B], ids_B[part])
+            if self._unknown_NU is not None:
+                left_out_Bb = left_out_Bb | also_true(self._unknown_NU[places_B], ids_B[part])
+            also = Pairs(true_bB if unknown_bB is None else true_bB | unknown_bB, left_out_Bb)
         return clip_loss(
             ecg_bD,
             text_BD[part],

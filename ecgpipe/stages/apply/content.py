@@ -123,7 +123,8 @@ def _trained_texts(
     """
     split = experiment.records.of_split("train")
     text, style = experiment.config.text, experiment.config.train.text
-    records, texts = with_texts(split, experiment.taxonomy, text, style)
+    echo = experiment.echo_definitions
+    records, texts = with_texts(split, experiment.taxonomy, text, style, echo)
     patients: dict[str, set[str]] = {}
     for patient, sentences in zip(records.patients, texts, strict=True):
         for sentence in sentences:
@@ -133,7 +134,7 @@ def _trained_texts(
         return np.empty((0, vectors.dim), np.float16)
     if text.wordings == "bank":
         said = bank_sentences(experiment.taxonomy, text)
-        shared = [sentence for name in shared for sentence in said[name]]
+        shared = [sentence for name in shared for sentence in said.get(name, [name])]
     keys = keys_of(shared)
     order = np.argsort(keys.view("V32").reshape(-1))[:_MOST_TEXTS]
     centred = vectors.vectors(keys[order]) - encoder.text_mean

@@ -5,7 +5,6 @@ problem, and the rest is checked without it. Writes nothing.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.data import Source, TableSource
@@ -19,7 +18,7 @@ from ecgpipe.read_ecg.datasets.hospital_table import TableFaults, read_hospital_
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits, draw_split
 from ecgpipe.stages.check.begin import begin_problems
-from ecgpipe.stages.check.echo import check_echo
+from ecgpipe.stages.check.echo import CheckedEcho, check_echo
 from ecgpipe.stages.check.needs import estimate_needs
 from ecgpipe.stages.check.recordings import (
     LookedAt,
@@ -67,15 +66,15 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
     problems += _recording_problems(looked_at, rows, config)
     overview = {"rows": _count_rows(rows), **recording_overview(looked_at, rows, sample)}
-    records, sentences, of_echo = RecordsTable(()), [], dict[str, Any]()
+    records, sentences, echo = RecordsTable(()), [], CheckedEcho()
     if taxonomy is not None and rows:
-        lines_of_echo, of_echo = check_echo(rows, taxonomy, config.data, problems)
-        overview |= lines_of_echo
+        echo = check_echo(rows, taxonomy, config.data, problems)
+        overview |= echo.lines
         records = usable_records(rows, taxonomy)
         problems += record_problems(records, taxonomy, config)
         tasks, lines = check_tasks(records, taxonomy, config, problems)
         style, tried = config.train.text, tries_bank(config)
-        texts = all_sentences(records, taxonomy, tasks, config.text, style, tried)
+        texts = all_sentences(records, taxonomy, tasks, config.text, style, tried, echo.definitions)
         sentences = list(dict.fromkeys(texts))
         overview["findings"] = (
             f"{len(records.findings):,} of {len(taxonomy.findings):,} in {taxonomy.name} occur"
@@ -94,7 +93,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         f"ecgpipe check · {config.name}",
         overview | lines_of_needs,
         tuple(problems),
-        {"rows": len(rows), "splits": split_counts(rows), **numbers, **of_echo},
+        {"rows": len(rows), "splits": split_counts(rows), **numbers, **echo.counts},
     )
 
 

@@ -4,12 +4,17 @@ Owns that what is wrong with it is named by place. The join is that of `prepare`
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ecgpipe.config.data import DataConfig
 from ecgpipe.config.echo import EchoConfig
 from ecgpipe.errors import EcgpipeError
-from ecgpipe.evaluate.tasks.echo_definitions import load_echo_definitions
+from ecgpipe.evaluate.tasks.echo_definitions import (
+    EchoDefinitions,
+    check_other_names,
+    load_echo_definitions,
+)
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoJoin, within_words
 from ecgpipe.read_ecg.echo.echo_table import EchoTable, read_echo_table
@@ -18,25 +23,35 @@ from ecgpipe.stages.check.report import Example, Problem, Severity, counted, pro
 from ecgpipe.stages.check.table_rows import CheckedRow
 
 
+@dataclass(frozen=True)
+class CheckedEcho:
+    """What is known of the table of echocardiograms; nothing without data.echo, or if it cannot be
+    used."""
+
+    definitions: EchoDefinitions | None = None
+    lines: dict[str, str] = field(default_factory=dict)
+    """For the overview."""
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    """Those of `prepare`, under echo."""
+
+
 def check_echo(
     rows: Sequence[CheckedRow],
     taxonomy: Taxonomy,
     config: DataConfig,
     problems: list[Problem],
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Join the table of data.echo with the usable rows; what is wrong is added to `problems`.
-
-    Returns:
-        Lines for the overview, and the counts of `prepare`; both empty without data.echo.
-    """
+) -> CheckedEcho:
+    """Join the table of data.echo with the usable rows; what is wrong is added to `problems`."""
     if config.echo is None:
-        return {}, {}
+        return CheckedEcho()
     try:
         table = read_echo_table(config.echo)
         definitions = load_echo_definitions(config.echo.definitions)
+        check_other_names(definitions, taxonomy)
     except EcgpipeError as error:
         problems.append(Problem(Severity.STOPS, "echo", str(error)))
-        return {}, {}
+        return CheckedEcho()
     join = EchoJoin(table, config.echo, definitions, taxonomy.read(PACED).certain)
     for checked in rows:
         if checked.reason is None:
@@ -52,7 +67,7 @@ def check_echo(
     lines = {"echo": within_words(counts)}
     if findings:
         lines["echo findings"] = f"shown/known: {findings}"
-    return lines, {"echo": counts}
+    return CheckedEcho(definitions, lines, {"echo": counts})
 
 
 def _table_problems(table: EchoTable, join: EchoJoin) -> Iterator[Problem]:

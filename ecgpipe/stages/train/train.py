@@ -12,9 +12,12 @@ from typing import Any
 
 from ecgpipe.apply_model.export.model_folder import PATIENTS
 from ecgpipe.apply_model.export.patients import write as write_patients
+from ecgpipe.cache.records_table import RecordsTable
+from ecgpipe.config.text import TextConfig
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import ConfigError, StoreError
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
 from ecgpipe.evaluate.tasks.task import Task, load_task
 from ecgpipe.files import digest_of, only_one, read_json_object, sha256_file
 from ecgpipe.heartbeat import heartbeat
@@ -22,7 +25,7 @@ from ecgpipe.processes import is_first, share_of_work, world
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.init_from import SourceModel, find_source, refuse_leaks
 from ecgpipe.stages.stage_result import StageResult
-from ecgpipe.stages.texts import bank_sentences, task_sentences, with_texts
+from ecgpipe.stages.texts import bank_sentences, echo_sentences, task_sentences, with_texts
 from ecgpipe.stages.train.run_folder import RunFolder
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.loop.early_stopping import last_epoch
@@ -158,7 +161,8 @@ def run_key(experiment: Experiment) -> str:
     text, train = experiment.config.text, experiment.config.train
     task = findings_task(experiment)
     begins_with = _begins_with(experiment)
-    records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text)
+    echo = experiment.echo_definitions if train.text != "sentence" else None
+    records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text, echo)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
     return digest_of(
         {
@@ -170,6 +174,7 @@ def run_key(experiment: Experiment) -> str:
             **({"init_from": begins_with.sha256} if begins_with else {}),
             "signals": experiment.prepared.signals_digest,
             "records": digest_of(rows),
+            **({"echo": _echo_digest(echo, records, text)} if echo else {}),
             **({"bank": _bank_digest(experiment)} if text.wordings == "bank" else {}),
             "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
             "vectors": experiment.fingerprint.digest,
@@ -180,6 +185,12 @@ def run_key(experiment: Experiment) -> str:
             ],
         }
     )
+
+
+def _echo_digest(echo: EchoDefinitions, records: RecordsTable, text: TextConfig) -> str:
+    """What training depends on of echocardiograms besides the texts: what is known, of whom."""
+    known = [list(record.echo_known) for record in records.records]
+    return digest_of([known, echo_sentences(echo, text)])
 
 
 def _bank_digest(experiment: Experiment) -> str:

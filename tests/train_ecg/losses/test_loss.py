@@ -11,6 +11,7 @@ from ecgpipe.train_ecg.losses.loss import (
     SIGLIP_BIAS,
     SIGLIP_LOG_SCALE,
     Pairs,
+    Unknown,
     clip_loss,
     findings_loss,
     positive_weights,
@@ -332,10 +333,23 @@ def test_findings_worked_by_hand() -> None:
     assert found.item() == pytest.approx(sum(weighted) / 6)
 
 
+def test_findings_of_which_nothing_is_known_cost_nothing_worked_by_hand() -> None:
+    ecg = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
+    prompts = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    truth = torch.tensor([[1, 0, 0], [0, 1, 0]])
+    unknown = Unknown(torch.tensor([[False, True, False], [False, False, True]]), 2.5)
+    # 10 e . p - 2:  [8, -2, -12], [4, 6, -8]
+    known = softplus(-8) + softplus(-12) + softplus(4) + softplus(-6)
+    found = findings_loss(ecg, prompts, truth, 10 * ONE, -2 * ONE, unknown=unknown)
+    assert found.item() == pytest.approx(known / (2 * 2.5))
+
+
 def test_positive_weights_worked_by_hand() -> None:
     counts = torch.tensor([500, 100, 10, 0])
     expected = [1, 3, math.sqrt(99), 1]
     assert positive_weights(counts, 1000).tolist() == pytest.approx(expected)
+    n_known = torch.tensor([1000, 200, 20, 0])  # of each finding
+    assert positive_weights(counts, n_known).tolist() == pytest.approx([1, 1, 1, 1])
 
 
 def test_impossible_counts_are_refused() -> None:

@@ -22,8 +22,14 @@ CPU = torch.device("cpu")
 ONE, ZERO = torch.tensor(5.0), torch.tensor(0.0)
 
 
-def objective(*, bank: Sequence[Sequence[int]] | None = None, **settings: Any) -> Objective:
-    """`bank`: the rows that word each finding; each row is a direction of its own."""
+def objective(
+    *,
+    bank: Sequence[Sequence[int]] | None = None,
+    unknown: Sequence[Sequence[int]] | None = None,
+    **settings: Any,
+) -> Objective:
+    """`bank`: the rows that word each finding; each row is a direction of its own. `unknown`: the
+    findings of each record of which nobody knows."""
     config = TrainConfig(global_batch_size=6, **settings)
     single = config.text != "sentence"
     n_sentences = max(map(max, bank)) + 1 if bank else 4
@@ -31,6 +37,7 @@ def objective(*, bank: Sequence[Sequence[int]] | None = None, **settings: Any) -
         texts_NK=pad_rows(FINDINGS if single else SENTENCES),
         labels_NL=pad_rows(FINDINGS),
         vectors_RW=np.eye(n_sentences if single else 5, dtype=np.float32),
+        unknown_NU=pad_rows(unknown) if unknown else None,
         wordings_FV=pad_rows(bank) if bank else None,
     )
     built = Objective(config, texts, CPU)
@@ -232,3 +239,75 @@ def test_the_mean_text_is_that_of_what_is_said() -> None:
     # Finding 0 is said twice over six records, each time by one of two sentences, and so on.
     expected = np.array([1, 3, 2 / 3, 2, 1, 2 / 3, 2 / 3]) / 9
     np.testing.assert_allclose(worded.mean_vector(), expected, rtol=1e-6)
+
+
+# Of findings 2 and 3 nothing is known but where they are shown, and of record 1, which has neither.
+UNKNOWN = [[2, 3], [], [3], [2, 3], [], [2]]
+SINGLE = [each for each in ALL if each["text"] != "sentence"]
+
+
+@pytest.mark.parametrize("settings", SINGLE, ids=names_of)
+def test_what_is_unknown_pushes_no_ecg_and_what_is_known_does(settings: dict[str, Any]) -> None:
+    """Texts are unit directions, so an ECG's gradient along one is what its pairs with it cost."""
+    torch.manual_seed(0)
+    target = objective(unknown=UNKNOWN, **settings)
+    text_TD = target.text_vectors(PLACES)
+    ecg_BD = functional.normalize(torch.randn(6, 4), dim=1).requires_grad_()
+    loss, _ = of_whole_batch(target, ecg_BD, text_TD)
+    (pushed_BD,) = torch.autograd.grad(loss, ecg_BD)
+    in_step = set(text_TD.argmax(dim=1).tolist())
+    for record, unknown in enumerate(UNKNOWN):
+        for finding in range(4):
+            push = pushed_BD[record, finding].abs().item()
+            if finding in unknown:
+                assert push == 0, (record, finding)
+            elif finding not in FINDINGS[record] and finding in in_step:
+                assert push > 1e-6, (record, finding)
+
+
+@pytest.mark.parametrize("settings", SINGLE, ids=names_of)
+def test_the_parts_of_a_batch_agree_on_what_is_unknown(settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    target = objective(unknown=UNKNOWN, **settings)
+    text_TD = target.text_vectors(PLACES)
+    ecg_BD = functional.normalize(torch.randn(6, 4), dim=1)
+    whole, accuracy = of_whole_batch(target, ecg_BD, text_TD)
+    parts = [
+        target(TowerOutputs(ecg_BD[own], text_TD, ONE, ZERO), ecg_BD, PLACES, own)
+        for own in (slice(0, 3), slice(3, 6))
+    ]
+    assert torch.stack([loss for loss, _ in parts]).mean().item() == pytest.approx(whole.item())
+    assert torch.stack([each for _, each in parts]).mean().item() == pytest.approx(accuracy.item())
+
+
+@pytest.mark.parametrize("settings", SINGLE, ids=names_of)
+def test_without_anything_unknown_the_loss_is_as_before(settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    ecg_BD = functional.normalize(torch.randn(6, 4), dim=1)
+    losses = []
+    for unknown in (None, [[]] * 6):
+        target = objective(unknown=unknown, **settings)
+        losses.append(of_whole_batch(target, ecg_BD, target.text_vectors(PLACES))[0].item())
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_an_unknown_text_is_no_wrong_answer() -> None:
+    target = objective(unknown=UNKNOWN, text="all_findings", loss="siglip")
+    # Record 0 is nearest to finding 2, of which nothing is known, then to 0, which it has.
+    ecg_BD = functional.one_hot(torch.tensor([2, 1, 2, 0, 2, 3]), 4).float()
+    ecg_BD[0, 0] = 0.5
+    _, accuracy = of_whole_batch(target, ecg_BD, torch.eye(4))
+    assert accuracy == 1
+
+
+def test_shares_are_of_what_is_known() -> None:
+    target = objective(unknown=UNKNOWN, text="all_findings", loss="siglip", balance="sqrt")
+    # 9 findings are shown, and 6 x 4 - 6 are known.
+    assert target.start_bias() == pytest.approx(np.log(9 / (18 - 9)))
+    texts = RecordTexts(
+        texts_NK=pad_rows(FINDINGS),
+        labels_NL=pad_rows(FINDINGS),
+        vectors_RW=VECTORS,
+        unknown_NU=pad_rows(UNKNOWN),
+    )
+    assert texts.known_counts().tolist() == [6, 6, 3, 3]

@@ -1,0 +1,159 @@
+"""Echocardiograms in training: what is shown is a text, and what is unknown is never negative."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from toy_experiment import Experiment
+
+from ecgpipe.config.file import load_config
+from ecgpipe.config.text import TextConfig
+from ecgpipe.embed_text.prompts import keys_of
+from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.tasks.echo_definitions import load_echo_definitions
+from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.stages.experiment import Experiment as OpenedExperiment
+from ecgpipe.stages.model_bridge import training_data
+from ecgpipe.stages.texts import echo_sentences
+from ecgpipe.stages.train.train import run_key
+
+STANDARD = load_echo_definitions("standard")
+
+
+def with_echos(experiment: Experiment, ecgs: Path, **settings: Any) -> Experiment:
+    """Every second patient has an echocardiogram, every fourth a poor heart, none a wall."""
+    with (ecgs / "records.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    patients = sorted({row["patient_id"] for row in rows})
+    with (experiment.folder / "records.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "recorded_at"])
+        writer.writeheader()
+        writer.writerows({**row, "recorded_at": "2024-03-05"} for row in rows)
+    echos = [f"{each},2024-03-06,{60 - n % 4 * 15}" for n, each in enumerate(patients[::2])]
+    (experiment.folder / "echo.csv").write_text(
+        "\n".join(["patient_id,echo_at,lvef", *echos]) + "\n"
+    )
+    plain = yaml.safe_load(experiment.path.read_text())
+    source = {"kind": "table", "table": "records.csv", "root": str(ecgs)}
+    plain["data"] |= {"sources": [source], "echo": {"table": "echo.csv"}}
+    plain["train"] |= {"text": "all_findings", "loss": "siglip"} | settings
+    experiment.path.write_text(yaml.safe_dump(plain, allow_unicode=True))
+    return experiment
+
+
+def opened(experiment: Experiment) -> OpenedExperiment:
+    return OpenedExperiment(load_config(experiment.path))
+
+
+def test_training_gets_what_is_shown_as_texts_and_the_rest_as_unknown(
+    fresh: Experiment, ecgs: Path
+) -> None:
+    with_echos(fresh, ecgs)
+    for command in ("prepare", "embed"):
+        code, _, err = fresh.run(command)
+        assert code == 0, err
+    experiment = opened(fresh)
+    data = training_data(experiment, experiment.open_vectors())
+    of_echo = echo_sentences(experiment.echo_definitions, experiment.config.text)
+    records = {each.record_id: each for each in experiment.records.of_split("train").records}
+    assert data.texts.unknown_NU is not None
+    of_sentences = experiment.open_vectors().vectors(keys_of(list(of_echo.values())))
+    echo_of = {row.tobytes(): each for row, each in zip(of_sentences, of_echo, strict=True)}
+    number_of = {
+        echo_of[row.tobytes()]: number
+        for number, row in enumerate(data.texts.vectors_RW)
+        if row.tobytes() in echo_of
+    }
+    assert set(number_of) == {"LVEF_LE_40", "LVEF_LE_45", "ANY"}  # what some training ECG shows
+    n_known = 0
+    for place, record_id in enumerate(data.record_ids):
+        record = records[record_id]
+        texts = set(data.texts.texts_NK[place]) & set(number_of.values())
+        unknown = set(data.texts.unknown_NU[place]) - {-1}
+        assert texts == {number_of[each] for each in record.echo_shown}
+        assert unknown == {n for each, n in number_of.items() if each not in record.echo_known}
+        n_known += bool(record.echo_known)
+    assert 0 < n_known < len(records)
+    # Normal by ejection fraction alone: the others are unknown, and so is whether there is any.
+    normal = next(r for r in records.values() if r.echo_known and not r.echo_shown)
+    assert normal.echo_known == ("LVEF_LE_40", "LVEF_LE_45")
+    code, _, err = fresh.run("train")
+    assert code == 0, err
+    # The bank words the ECG's own findings in other ways; those of echocardiography have one.
+    code, _, err = fresh.run("embed", "--set", "text.wordings=bank")
+    assert code == 0, err
+    experiment = OpenedExperiment(load_config(fresh.path, ["text.wordings=bank"]))
+    worded = training_data(experiment, experiment.open_vectors()).texts
+    assert worded.unknown_NU is not None
+    assert worded.wordings_FV is not None
+    assert (worded.unknown_NU == data.texts.unknown_NU).all()
+    ways = (worded.wordings_FV >= 0).sum(axis=1)
+    assert {number for number, n in enumerate(ways) if n == 1} == set(number_of.values())
+
+
+def test_what_an_echocardiogram_says_is_part_of_what_a_model_depends_on(
+    fresh: Experiment, ecgs: Path
+) -> None:
+    with_echos(fresh, ecgs)
+
+    def key(*settings: str) -> str:
+        experiment = OpenedExperiment(load_config(fresh.path, settings))
+        experiment.__dict__["fingerprint"] = Fingerprint()
+        return run_key(experiment)
+
+    sentence = ("train.text=sentence", "train.loss=clip")
+    found = []
+    for _ in range(2):
+        code, _, err = fresh.run("prepare")
+        assert code == 0, err
+        found.append((key(), key(*sentence)))
+        # Now nobody shows another finding, but fewer are known to have a good heart.
+        table = fresh.folder / "echo.csv"
+        rows = table.read_text().splitlines(keepends=True)
+        table.write_text("".join(row for row in rows if not row.endswith(",60\n")))
+    (first, first_sentence), (second, second_sentence) = found
+    assert first != second
+    assert first_sentence == second_sentence, "it says only the ECG's own findings"
+
+
+class Fingerprint:
+    """Of a language model that is not needed here."""
+
+    digest = "0"
+
+
+def test_a_definition_called_like_a_finding_of_the_ecg_is_refused(
+    fresh: Experiment, ecgs: Path
+) -> None:
+    with_echos(fresh, ecgs)
+    (fresh.folder / "own.yaml").write_text(
+        "definitions:\n  - {id: H, ja: 左室肥大, en: LVH by echo, source: x, rule: {lvmi: '> 1'}}\n"
+    )
+    code, _, err = fresh.run("prepare", "--set", "data.echo.definitions=own.yaml")
+    assert code == 1
+    assert "The echo definition H is called '左室肥大', as is a finding of the ECG" in err
+    with pytest.raises(TaxonomyError, match="is called"):
+        _ = OpenedExperiment(
+            load_config(fresh.path, ["data.echo.definitions=own.yaml"])
+        ).echo_definitions
+
+
+def test_no_shipped_definition_is_called_like_a_finding_that_ships() -> None:
+    names = {name for each in STANDARD.definitions for name in (each.ja, each.en)}
+    assert len(names) == 2 * len(STANDARD.definitions)
+    for taxonomy in ("findings98", "ptbxl", "csn"):
+        for finding in load_taxonomy(taxonomy).findings:
+            assert names.isdisjoint((finding.japanese, finding.english))
+
+
+def test_findings_of_echocardiography_are_said_in_the_prompt_of_each_language() -> None:
+    text = TextConfig(model="x", prompt="この心電図は{text}を示しています。")
+    assert echo_sentences(STANDARD, text)["EFFUSION"] == (
+        "この心電図は中等量以上の心嚢液貯留を示しています。"
+    )
+    assert echo_sentences(STANDARD, text, "en")["EFFUSION"] == (
+        "This ECG shows Pericardial effusion, moderate or large."
+    )
+    assert echo_sentences(None, text) == {}
