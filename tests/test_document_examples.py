@@ -201,9 +201,11 @@ def test_the_pages_reports_are_read_as_it_says(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
-def test_the_pages_program_prints_what_its_comment_says(
+def test_the_pages_programs_print_what_their_comments_say(
     language: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (program,) = blocks(f"docs/reports{language}.md", "python")
-    exec(program, {})
-    assert capsys.readouterr().out.strip() == program.strip().rsplit("# ids: ", 1)[1]
+    names: dict[str, Any] = {}
+    for program in blocks(f"docs/reports{language}.md", "python"):
+        exec(program, names)
+        (expected,) = re.findall(r"# (?:ids|prints): (.*)", program)
+        assert capsys.readouterr().out.strip() == expected
