@@ -121,8 +121,16 @@ def gc(paths: tuple[Path, ...], remove: bool, runs: tuple[str, ...], as_json: bo
     type=click.Choice(["ja", "en"]),
     help="Print the whole list as a Markdown page in this language.",
 )
+@click.option(
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    help="Print the list as its own file: add synonyms, and name yours in data.taxonomy.",
+)
 @launch_options()
-def findings(launch: Launch, word: str, name: str | None, page_language: str | None) -> None:
+def findings(
+    launch: Launch, word: str, name: str | None, page_language: str | None, as_csv: bool
+) -> None:
     """List the known findings with their synonyms.
 
     WORD: only those with a name that contains it, in either language.
@@ -131,16 +139,19 @@ def findings(launch: Launch, word: str, name: str | None, page_language: str | N
     from rich.table import Table
 
     from ecgpipe.evaluate.findings_page import findings_page
-    from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+    from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy, taxonomy_csv
 
     opener = launch.experiment_opener()
     if name is None:
         name = opener().config.data.taxonomy if opener else "findings98"
     taxonomy = load_taxonomy(name)
-    if page_language is not None:
-        if word or launch.as_json:
-            raise click.UsageError("--markdown prints the whole list: leave out WORD and --json.")
-        click.echo(findings_page(taxonomy, page_language), nl=False)
+    if page_language is not None or as_csv:
+        if (word or launch.as_json) or (page_language and as_csv):
+            raise click.UsageError(
+                "--markdown or --csv prints the whole list: leave out WORD, --json and the other."
+            )
+        whole = findings_page(taxonomy, page_language) if page_language else taxonomy_csv(name)
+        click.echo(whole, nl=False)
         return
     found = taxonomy.matching(word)
     if found:

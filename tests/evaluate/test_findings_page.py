@@ -74,3 +74,17 @@ def test_a_page_of_a_part_of_the_list_is_refused() -> None:
     result = CliRunner().invoke(main, ["findings", "梗塞", "--markdown", "ja"])
     assert result.exit_code == 2
     assert "leave out WORD" in result.stderr
+
+
+def test_the_list_becomes_a_hospitals_own_with_more_synonyms(tmp_path: Path) -> None:
+    printed = CliRunner().invoke(main, ["findings", "--taxonomy", "findings98", "--csv"])
+    assert printed.exit_code == 0
+    own = tmp_path / "own.csv"
+    own.write_bytes(printed.stdout_bytes)
+    assert load_taxonomy(str(own)).findings == load_taxonomy("findings98").findings
+    own.write_bytes(printed.stdout_bytes.replace(b"AF;AFib", "AF;AFib;アフ".encode()))
+    assert load_taxonomy(str(own)).resolve_all(["アフ"]) == ("6",)
+    for more in (["梗塞"], ["--json"], ["--markdown", "en"]):
+        refused = CliRunner().invoke(main, ["findings", "--csv", *more])
+        assert refused.exit_code == 2
+        assert "whole list" in refused.stderr
