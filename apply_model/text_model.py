@@ -39,6 +39,11 @@ def load_language_model(
             f" {text.model}, is not on this machine: {error} Fetch it with `ecgpipe fetch-model`,"
             " then name its folder as the text model (text_model=FOLDER, or --text-model FOLDER)."
         ) from error
+    if files.control is not None:
+        raise ModelError(
+            f"This text has no kept vector, and text.model {text.model} is a control, whose vectors"
+            " know no language. Ask in a wording of the model's own classes."
+        )
     if files.imported:
         raise ModelError(
             f"This text has no kept vector, and {text.model} only names vectors that were imported,"

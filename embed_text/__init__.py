@@ -7,6 +7,7 @@ and direct import torch or transformers, so everything else here imports quickly
 prompts          the exact text the model reads, and its key          (pure)
 tokens           sentences -> token ids
 batches          which texts are computed together, and in what shape (pure)
+controls         vectors that know no language: random, one-hot  (pure)
 model_files      finding a model's files, and their fingerprint
 hub              whether the hub would give a model
 model_fetch      downloading a model for machines without internet

@@ -21,9 +21,10 @@ import numpy.typing as npt
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.part import VectorRows, as_stored
 from ecgpipe.cache.vectors.reader import Keys, VectorCache
-from ecgpipe.cache.vectors.writer import BackgroundWriter, VectorWriter
-from ecgpipe.config.text import TextConfig
+from ecgpipe.cache.vectors.writer import SEAL_ROWS, BackgroundWriter, VectorWriter
+from ecgpipe.config.text import Control, TextConfig
 from ecgpipe.embed_text.batches import Batch, plan_batches
+from ecgpipe.embed_text.controls import control_vectors
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.embed_text.throughput import Throughput, peak_flops
@@ -105,7 +106,9 @@ def embed(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> Embedded:
             f"{len(mine):,} texts have no vector of {job.files.named}. Compute them with the model"
             " that made the others, and add them with `ecgpipe vectors import`."
         )
-    if mine:
+    if mine and job.files.control is not None:
+        _make_control(job.files.control, mine, distinct, job)
+    elif mine:
         _embed_all(mine, job, stop)
     cut = VectorCache.open(job.root, job.fingerprints[0]).was_cut(keys_of(distinct))
     return Embedded(
@@ -121,6 +124,19 @@ def owners(keys: Keys, share: Share) -> npt.NDArray[np.bool_]:
     first = np.ascontiguousarray(keys[:, :8]).view(">u8").reshape(-1)
     mine: npt.NDArray[np.bool_] = first % np.uint64(share.count) == np.uint64(share.index)
     return mine
+
+
+def _make_control(
+    control: Control, sentences: Sequence[str], distinct: Sequence[str], job: EmbedJob
+) -> None:
+    made_by = {"model": control, "provenance": canonical_json(provenance())}
+    writer = VectorWriter(job.root, job.fingerprints[0], made_by)
+    for start in range(0, len(sentences), SEAL_ROWS):
+        some = sentences[start : start + SEAL_ROWS]
+        vectors = as_stored(control_vectors(control, some, distinct), job.config.dtype)
+        none_read = np.zeros(len(some), np.uint32)
+        writer.add(VectorRows(vectors, keys_of(some), none_read, none_read > 0))
+    writer.seal()
 
 
 def _embed_all(sentences: Sequence[str], job: EmbedJob, stop: Stop) -> None:

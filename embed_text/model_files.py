@@ -1,6 +1,6 @@
 """Finding a language model's files, checking them, and computing their fingerprint.
 
-Owns the four ways to name a model, the refusal of anything that would be unpickled, and the
+Owns the ways to name a model, the refusal of anything that would be unpickled, and the
 digests. No torch, no transformers: a second run must see quickly that there is nothing to do.
 """
 
@@ -9,16 +9,18 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ecgpipe.cache.vectors.fingerprint import Fingerprint
 from ecgpipe.cache.vectors.part import FORMAT
-from ecgpipe.config.text import TextConfig, TextView
+from ecgpipe.config.text import CONTROLS, Control, TextConfig, TextView
 from ecgpipe.embed_text.batches import LENGTH_STEP
+from ecgpipe.embed_text.controls import RANDOM_WIDTH
 from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, TRY_A_SMALL_ONE, why_not_on_hub
+from ecgpipe.embed_text.prompts import key_of
 from ecgpipe.errors import ModelError, StoreError
 from ecgpipe.files import (
     digest_of,
@@ -67,6 +69,16 @@ class ModelFiles:
         """Whether its vectors are imported, so that there are no files."""
         return self.named.startswith(IMPORTED)
 
+    @property
+    def control(self) -> Control | None:
+        """Which control stands for a language model, so that there are no files."""
+        return next((control for control in CONTROLS if control == self.named), None)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is a language model that can read a text."""
+        return not self.imported and self.control is None
+
     def weight_files(self) -> list[Path]:
         """The files that hold the weights, in name order."""
         if self.gguf is not None:
@@ -85,7 +97,7 @@ def find_model(config: TextConfig, *, download: bool = True) -> ModelFiles:
         ModelError: there is no such model, or it holds no safetensors.
     """
     name = config.model
-    if name.startswith(IMPORTED):
+    if name.startswith(IMPORTED) or name in CONTROLS:
         return ModelFiles(Path(), None, name)
     if name.startswith("package:"):
         return _from_package(name)
@@ -113,7 +125,11 @@ def find_model(config: TextConfig, *, download: bool = True) -> ModelFiles:
 
 
 def fingerprint_of(
-    files: ModelFiles, config: TextConfig, view: TextView, memo: Path
+    files: ModelFiles,
+    config: TextConfig,
+    view: TextView,
+    memo: Path,
+    texts: Callable[[], Sequence[str]] = tuple,
 ) -> Fingerprint:
     """Everything that a vector depends on besides its text.
 
@@ -127,7 +143,10 @@ def fingerprint_of(
         view: layer and pooling.
         memo: a JSON file of digests by path, size and modification time, so that 16 GB are read
             only once.
+        texts: all distinct texts of the experiment; one-hot's axes depend on them.
     """
+    if files.control is not None:
+        return _control_fingerprint(files.control, config, texts)
     content = (
         {"imported": files.named.removeprefix(IMPORTED)}
         if files.imported
@@ -147,10 +166,21 @@ def fingerprint_of(
     )
 
 
+def _control_fingerprint(
+    control: Control, config: TextConfig, texts: Callable[[], Sequence[str]]
+) -> Fingerprint:
+    fields: dict[str, str | int] = {"format": FORMAT, "control": control, "dtype": config.dtype}
+    if control == "one-hot":
+        fields["axes"] = digest_of(sorted(key_of(text).hex() for text in texts()))
+    else:
+        fields["width"] = RANDOM_WIDTH
+    return Fingerprint(fields)
+
+
 def weights_are_known(files: ModelFiles, memo: Path) -> bool:
     """Whether the fingerprint can be computed without reading the weights, thanks to `memo`."""
     known = _read_memo(memo)
-    return files.imported or all(_known_sha256(path, known) for path in files.weight_files())
+    return not files.has_files or all(_known_sha256(path, known) for path in files.weight_files())
 
 
 def _content_digests(files: ModelFiles, memo: Path) -> dict[str, str]:

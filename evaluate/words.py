@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from ecgpipe.language.translation import told
+
 Words = Mapping[str, str]
 
 LANGUAGES = ("ja", "en")
@@ -79,6 +81,11 @@ def class_names(task: Mapping[str, Any], class_id: str) -> Words:
     """The names of a class; its id where the task has no such class."""
     entry = task["classes"].get(class_id)
     return entry["names"] if entry else same(class_id)
+
+
+def in_both(message: str) -> Words:
+    """A message of the program, and its translation."""
+    return {"ja": told(message, "ja"), "en": message}
 
 
 def both(ja: str, en: str) -> Words:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ecgpipe.language.choice import chosen_language
 from ecgpipe.language.translation import shown
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def report(results: "Sequence[StageResult]", as_json: bool) -> None:
         from ecgpipe.evaluate.results import read_results
 
         width = None if sys.stdout.isatty() else 120
-        print_results(read_results(Path(results[-1].summary["results"])), Console(width=width))
+        read = read_results(Path(results[-1].summary["results"]))
+        print_results(read, Console(width=width), chosen_language())
         click.echo(shown(f"Report: {results[-1].summary['report']}"))
     if as_json:
         done = {o.stage: {"did_work": o.did_work, **o.summary} for o in results}

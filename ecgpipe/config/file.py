@@ -22,6 +22,7 @@ from ecgpipe.config.cluster import ClusterConfig
 from ecgpipe.config.mistakes import explain
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.presets import kept_over_preset, merged, with_preset
+from ecgpipe.config.text import CONTROLS
 from ecgpipe.config.yaml_mistakes import explain_yaml, value_hint
 from ecgpipe.errors import ConfigError
 
@@ -327,12 +328,12 @@ def _resolve_named_file(name: str, folder: Path, suffixes: tuple[str, ...]) -> s
 
 
 def _resolve_model(model: str, folder: Path) -> str:
-    """A path becomes absolute; a hub id, package: or imported: stays as it is.
+    """A path becomes absolute; a hub id, package:, imported: or a control stays as it is.
 
     A path is what exists, begins like one (./, ../, ~), ends in .gguf, or lies in a folder that
     exists: `models/llama` beside `models/` is a misspelt folder, not a hub id.
     """
-    if model.partition(":")[0] in ("package", "imported"):
+    if model.partition(":")[0] in ("package", "imported", *CONTROLS):
         return model
     path = _absolute(Path(model), folder)
     first = Path(model).parts[0] if model else ""

@@ -1,7 +1,7 @@
 """Settings of `text:`: the frozen language model, and the texts it reads."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -18,6 +18,9 @@ _FRAMES: dict[Language, tuple[str, ...]] = {
     "en": ("ECG findings: {text}", "There is {text} on this ECG."),
 }
 
+
+Control = Literal["random", "one-hot"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
 
 Pooling = Literal["last_token", "mean"]
 
@@ -40,7 +43,8 @@ class TextConfig(Settings):
 
     model: str
     """A hub id, a local folder with safetensors, a .gguf file, or package:NAME/FILE.gguf for a file
-    in an installed Python package."""
+    in an installed Python package. random and one-hot are controls without a language model: a
+    random vector for each text, or an axis of its own; they have no layer and no pooling."""
 
     revision: str | None = None
     """The commit of a hub model. Pin it, so that nobody can change the weights under you."""
@@ -96,6 +100,10 @@ class TextConfig(Settings):
             "other_prompt must be null or contain {text} exactly once",
         )
 
+        need(
+            self.model not in CONTROLS or not self.views,
+            f"views are ways to read a language model, and {self.model} is none; leave them out",
+        )
         need(
             self.wordings == "name" or self.source == "findings",
             "wordings: bank words findings in other ways, so it needs source: findings, not"

@@ -70,6 +70,7 @@ def template_of(message: str, translation: str) -> Template:
     Each hole ends where what follows it comes first, and only the last is tried further: trying
     all ends of all holes would take minutes for a long text.
     """
+    plain = re.sub(r"(?<!{){(\w+)[!:][^{}]*}", r"{\1}", translation)
     pieces, names, segments, holes = [], [], [], ""
     for literal, name, form, conversion in Formatter().parse(parts(message)[1]):
         pieces.append(literal)
@@ -80,16 +81,19 @@ def template_of(message: str, translation: str) -> Template:
             names.append(name)
             hole = _pattern_of(name, form or "", conversion)
             if hole == _TEXT and holes.endswith(_TEXT):
-                holes = holes.removesuffix(_TEXT) + _UP_TO_BORDER
+                if f"{{{names[-2]}}}{{{name}}}" in plain:  # they stay together: take them as one
+                    hole = "()"
+                else:
+                    holes = holes.removesuffix(_TEXT) + _UP_TO_BORDER
             holes += hole
-    if holes and (end := re.fullmatch(r"(?s)(.*?)(\\?[.,;](?:\\ )?)", segments[-1])):
+    if holes and (end := re.fullmatch(r"(?s)(.*?)(\\\.(?:\\ )?)", segments[-1])):
         segments[-1:] = [f"{end[1]}(?:{end[2]}{holes})?"]  # such as a hint, which may be empty
     elif holes:
         segments.append(holes)
     *first, last = segments
     return Template(
         message,
-        re.sub(r"(?<!{){(\w+)[!:][^{}]*}", r"{\1}", translation),
+        plain,
         re.compile("".join(f"(?>{each})" for each in first) + last, re.DOTALL),
         max(pieces, key=len).rstrip(".,; "),
         tuple(names),

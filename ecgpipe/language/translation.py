@@ -15,7 +15,7 @@ from ecgpipe.language.choice import Language, chosen_language
 from ecgpipe.language.recognition import matches, names_in, parts
 
 # Holes for one word out of a list that the catalogue has; other single words are names.
-_WORDS = ("reason", "unit", "state", "source", "more")
+_WORDS = ("reason", "unit", "state", "source", "more", "what", "word", "meaning")
 
 # Between messages in a row, widest first, and what stands there in Japanese.
 _BORDERS = (
@@ -26,7 +26,9 @@ _BORDERS = (
     (re.compile(r"(: )"), "："),
     (re.compile(r"(, )"), "、"),
     (re.compile(r"( or )"), "か"),
+    (re.compile(r"( and )(?=[\d,]+ more)"), "、"),
     (re.compile(r"( and )"), "と"),
+    (re.compile(r"( )(?=(?:has|is) )"), ""),
     (re.compile(r"( (?=\())"), ""),
 )
 _SENTENCES = 5  # the first borders: there one message may stay English beside a Japanese one
@@ -34,11 +36,17 @@ _MOST_PIECES = 11  # texts and the borders between them
 _LONG = 200
 _DEEPEST = 4  # messages inside messages; deeper, a text is no message
 
+# Who speaks, at the beginning of a line.
+_SPEAKER = re.compile(
+    r"(?s)((?:ecgpipe|check|prepare|embed|train|eval|compare|export|show|figures|predict|search|serve"
+    r"|submit|stage-in|verify|gc|compact|fetch-model): )(.+)"
+)
 _PREFIX = re.compile(r"(?s)(\s*[^\s:]+: )(?=\S)(.*)")
-_IN_TWO = re.compile(r"; |[.?!] |\n| or | and ")
+_IN_TWO = re.compile(r"; |[.?!] |\n| · | or | and ")
 _BORDER = re.compile(r"[.,;:] |\n| · | or | and ")
 _MARKS = {".": "。", ",": "、", ";": "。", ":": "："}
 _JAPANESE = re.compile(r"[ぁ-んァ-ヶー々一-龠]")
+_WIDE = re.compile(r"[ぁ-んァ-ヶー々一-龠（）「」。、：]")
 _ASCII = re.compile(r"[0-9A-Za-z]")
 
 
@@ -56,9 +64,14 @@ def told(text: str, language: Language) -> str:
     """A finished English text in a language, as far as the catalogue goes."""
     if language == "en":
         return text
-    word = _plain().get(parts(text)[1])
-    made = word.between(*parts(text)[::2]) if word else _joined(text, 0, 0)
-    return re.sub(r"。[。 ]+(?=[^\x00-\x7f])|。。+", "。", made.text)
+    before, bare, after = parts(text)
+    if speaker := _SPEAKER.fullmatch(text):
+        found = _recognised(parts(text.partition(" · ")[0])[1], 0)
+        if not (found and found.message.startswith((speaker[1], "{label}: "))):
+            return speaker[1] + told(speaker[2], language)
+    word = _plain().get(bare)
+    made = word.between(before, after) if word else _joined(text, 0, 0)
+    return re.sub(r"。[。 ]+(?=[^\x00-\x7f]|`)|。。+", "。", made.text)
 
 
 @dataclass(frozen=True)
@@ -76,22 +89,27 @@ class _Found:
     message: str
     translation: str
 
+    is_whole: bool
+    """Whether its holes hold names and messages, and nothing else in English."""
+
     is_single: bool
-    """Whether nothing in its holes looks like a border between messages."""
+    """Whether, moreover, nothing in them looks like a border between messages."""
 
     def between(self, before: str, after: str) -> _Made:
         """The translation of the text that has this punctuation at its ends."""
         own_before, _, own_after = parts(self.message)
         first, bare, last = parts(self.translation)
         start = first if before == own_before else _punctuation(before)
-        return _Made(start + bare + (last if after == own_after else _punctuation(after)), True)
+        return _Made(
+            start + bare + (last if after == own_after else _punctuation(after)), self.is_whole
+        )
 
 
 @functools.cache
 def _plain() -> Mapping[str, _Found]:
     """Messages without holes, by what is between the punctuation at their ends."""
     return {
-        _unescaped(parts(message)[1]): _Found(_unescaped(message), _unescaped(other), True)
+        _unescaped(parts(message)[1]): _Found(_unescaped(message), _unescaped(other), True, True)
         for message, other in japanese().items()
         if not names_in(message)
     }
@@ -108,15 +126,20 @@ def _recognised(bare: str, depth: int) -> _Found | None:
         return _plain()[bare]
     for template, values in matches(bare):
         last = re.search(r": {(\w+)}$", template.message)  # what follows a colon may be anything
-        inner = [value for name, value in values.items() if not last or name != last[1]]
+        free = ("where", last[1] if last else "")
+        inner = [value for name, value in values.items() if name not in free]
         if template.is_weak and not all(_is_one(value, depth) for value in inner):
+            continue
+        if values.get("unit", "ECGs") not in japanese():
             continue
         filled = {name: _filling(name, value, depth) for name, value in values.items()}
         if template.is_weak and not all(value.is_whole for value in filled.values()):
             continue
-        made = _filled(template.translation, {name: each.text for name, each in filled.items()})
-        return _Found(template.message, made, not any(map(_IN_TWO.search, inner)))
-    return None
+        made = _filled(template.translation, values, filled)
+        is_whole = all(filled[name].is_whole for name in values if name not in free)
+        is_single = is_whole and not any(map(_IN_TWO.search, inner))
+        return _Found(template.message, made, is_whole, is_single)
+    return _recognised(bare[0].lower() + bare[1:], depth) if bare[:1].isupper() else None
 
 
 def _is_one(value: str, depth: int) -> bool:
@@ -133,19 +156,27 @@ def _filling(name: str, value: str, depth: int) -> _Made:
     return _joined(value, 0, depth + 1)
 
 
-def _filled(translation: str, values: Mapping[str, str]) -> str:
-    made = ""
+def _filled(translation: str, values: Mapping[str, str], filled: Mapping[str, _Made]) -> str:
+    """A translation with its holes filled; names keep the spaces that it has around them."""
+    made, is_name = "", False
     for literal, name, *_ in Formatter().parse(translation):
-        made = _met(made, literal)
+        made = made + literal if is_name and literal.startswith(" ") else _met(made, literal)
         if name is not None:
-            made = _met(made, values[name])
+            is_name = filled[name].text == values[name]
+            made = (
+                made + values[name]
+                if is_name and made.endswith(" ")
+                else _met(made, filled[name].text)
+            )
     return made
 
 
 def _met(left: str, right: str) -> str:
     """Two texts, with a space between them if just one is Japanese, and none if both are."""
     ends = left.rstrip(" ")[-1:], right.lstrip(" ")[:1]
-    if all(map(_JAPANESE.match, ends)):
+    if left.endswith("  ") or right.startswith("  "):  # a table's
+        return left + right
+    if all(map(_WIDE.match, ends)):
         return left.rstrip(" ") + right.lstrip(" ")
     if any(map(_JAPANESE.match, ends)) and any(map(_ASCII.match, ends)):
         return f"{left.rstrip(' ')} {right.lstrip(' ')}"
@@ -162,6 +193,10 @@ def _joined(text: str, level: int, depth: int) -> _Made:
     if found and found.is_single:
         return found.between(before, after)
     whole = found.between(before, after) if found else None
+    if not found and bare.startswith("(") and bare.endswith(")"):
+        inner = _joined(bare[1:-1], 0, depth + 1)
+        if inner.text != bare[1:-1]:
+            return _Made(f"{before}（{inner.text}）{_punctuation(after)}", inner.is_whole)
     partly: list[_Made] = []
     for number, (border, instead) in list(enumerate(_BORDERS))[level:]:
         pieces = border.split(text)
@@ -181,30 +216,42 @@ def _joined(text: str, level: int, depth: int) -> _Made:
 
 
 def _is_name(text: str) -> bool:
-    """Whether a text without a message is a name or a number, such as `12 ms`, not a sentence."""
-    return len(re.findall(r"[A-Za-z]{2,}", text)) < 2
+    """Whether a text without a message is names or numbers, such as `12 ms`, not a sentence."""
+    pieces = re.split(r", |; | or | and ", text)
+    return all(len(re.findall(r"[A-Za-z]{2,}", piece)) < 2 for piece in pieces)
 
 
 def _row(pieces: list[str], instead: str | None, level: int, depth: int) -> _Made:
     """Messages in a row: texts and, between them, borders."""
-    done, start, is_whole = "", 0, True
+    done, start, is_whole, was_changed = "", 0, True, False
     while start < len(pieces):
         end, made = _next(pieces, start, level, depth)
+        is_changed = made.text != "".join(pieces[start:end])
         if start:
-            is_translated = made.text != pieces[start] and instead is not None
-            border = _border(done, instead or "") if is_translated else pieces[start - 1]
-            done = _met(done, border)
+            before_bracket = not instead and not made.text.startswith("（")
+            is_ours = (
+                instead is not None
+                and not before_bracket
+                and (
+                    is_changed
+                    or was_changed
+                    or all(map(_JAPANESE.match, (done[-1:], made.text[:1])))
+                )
+            )
+            done = _met(done, _border(done, instead or "") if is_ours else pieces[start - 1])
         done = _met(done, made.text)
-        is_whole = is_whole and made.is_whole
+        is_whole, was_changed = is_whole and made.is_whole, is_changed
         start = end + 1
     return _Made(done, is_whole)
 
 
 def _next(pieces: list[str], start: int, level: int, depth: int) -> tuple[int, _Made]:
-    """Where the message that begins with a piece ends, and its translation: the shortest wins."""
-    for end in range(start + 1, min(start + _MOST_PIECES, len(pieces)) + 1, 2):
+    """Where the message that begins with a piece ends, and its translation: the longest wins."""
+    most = min(_MOST_PIECES, len(pieces) - start)
+    for end in range(start + most - (most % 2 == 0), start, -2):
         before, bare, after = parts("".join(pieces[start:end]))
-        if (found := _recognised(bare, depth)) and (found.is_single or end == start + 1):
+        found = _recognised(bare, depth) if " " in bare else None
+        if found and (found.is_single or end == start + 1):
             return end, found.between(before, after)
     return start + 1, _joined(pieces[start], level + 1, depth)
 

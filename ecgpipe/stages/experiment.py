@@ -191,7 +191,8 @@ class Experiment:
 
     def fingerprint_of(self, view: TextView) -> Fingerprint:
         """What the text vectors of a view depend on."""
-        return fingerprint_of(self.model_files, self.config.text, view, self._digest_memo)
+        text, memo = self.config.text, self._digest_memo
+        return fingerprint_of(self.model_files, text, view, memo, lambda: self.texts)
 
     def known_fingerprint_of(self, view: TextView) -> Fingerprint | None:
         """The same without reading weights; None if they were never hashed for this work_dir."""

@@ -35,7 +35,7 @@ def local_signals(folder: Path) -> Path:
 
 def local_model(files: ModelFiles, fingerprint: Fingerprint) -> ModelFiles:
     """Return the local copy of a model's files, or `files`; the model's name does not change."""
-    if local_disk() is None or files.imported:
+    if local_disk() is None or not files.has_files:
         return files
     folder = find_local_copy(model_name(fingerprint), "the language model's files")
     return files if folder is None else dataclasses.replace(files, folder=folder)

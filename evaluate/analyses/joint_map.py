@@ -16,7 +16,7 @@ from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOu
 from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.table import Table, column
-from ecgpipe.evaluate.words import Words, both, class_names
+from ecgpipe.evaluate.words import Words, both, class_names, in_both
 
 Vectors = npt.NDArray[np.float32]
 
@@ -110,10 +110,11 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
 def about(block: Any, tasks: Tasks) -> Words:
     """How much the axes explain, and the method."""
     share = f"{100 * sum(block['explained']):.0f} %"
+    method = in_both(block["method"])
     return both(
-        f"2軸で分散の {share} を説明。平面上の距離は目安です。方法：{block['method']}。",
+        f"2軸で分散の {share} を説明。平面上の距離は目安です。方法：{method['ja']}。",
         f"The two axes explain {share} of the variance; distances in the plane are a hint, no more."
-        f" Method: {block['method']}.",
+        f" Method: {method['en']}.",
     )
 
 

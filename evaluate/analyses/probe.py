@@ -22,7 +22,7 @@ from ecgpipe.evaluate.results import NO_METRIC, Metric, Tasks
 from ecgpipe.evaluate.scoring import bootstrap_metrics, scored_records
 from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.tasks.task import Task
-from ecgpipe.evaluate.words import Words, both, same, word
+from ecgpipe.evaluate.words import Words, both, in_both, joined, same, word
 
 Features = npt.NDArray[np.float32]
 Odds = npt.NDArray[np.float32]
@@ -273,7 +273,7 @@ def about(block: Any, tasks: Tasks) -> Words:
         "凍結したエンコーダの上に線形分類器だけを学習。",
         "Only a linear classifier is trained, on the frozen encoder.",
     )
-    return {language: f"{text} {block['protocol']}" for language, text in lead.items()}
+    return joined([lead, in_both(block["protocol"])], both("", " "))
 
 
 def tables(block: Any, tasks: Tasks) -> Iterator[Table]:

@@ -1,6 +1,7 @@
 """A comparison -> rows, Markdown and tables on the terminal.
 
-Owns its order and wording. Knows only the comparison's JSON.
+Owns its order and wording. Knows only the comparison's JSON. `language` is that of the classes'
+names; everything else is in the language of the person who reads it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from ecgpipe.evaluate.report.markdown import document, markdown_lines
 from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.table import written
 from ecgpipe.evaluate.words import metric_words
+from ecgpipe.language.choice import chosen_language
+from ecgpipe.language.translation import shown, shown_word
 from ecgpipe.spreadsheet import Cell
 
 Comparison = dict[str, Any]
@@ -42,17 +45,18 @@ _SINGLE_LABEL_METRICS = ("hit@1_micro", "hit@1_macro", "macro_auroc", "macro_aup
 
 def legend(comparison: Comparison) -> str:
     """What the notation in the tables means."""
-    return _DIFFERENCES + _SEEDS if len(comparison["contenders"]) > 1 else _SEEDS
+    several = len(comparison["contenders"]) > 1
+    return (shown(_DIFFERENCES) if several else "") + shown(_SEEDS)
 
 
 def summary_columns(comparison: Comparison, papers: Sequence[Publication]) -> tuple[str, ...]:
     """The header of `summary_rows`."""
     names = comparison["contenders"]
     return (
-        "metric",
+        shown_word("metric"),
         *(_column(entry) for entry in names),
         *(f"Δ {entry['name']}" for entry in names[1:]),
-        *(f"{paper.name} ({OTHER_DATA})" for paper in papers),
+        *(f"{paper.name} ({shown(OTHER_DATA)})" for paper in papers),
     )
 
 
@@ -64,7 +68,7 @@ def summary_rows(
     names = _SINGLE_LABEL_METRICS if entry["kind"] == "single_label" else _METRICS
     return [
         (
-            metric_words(entry["kind"], name)["en"],
+            metric_words(entry["kind"], name)[chosen_language()],
             *_values(name, entry["summary"][name]),
             *(_shown_difference(name, each) for each in entry["summary"][name]["differences"]),
             *(_published(name, paper.value(task, name)) for paper in papers),
@@ -76,7 +80,7 @@ def summary_rows(
 
 def class_columns(comparison: Comparison, papers: Sequence[Publication]) -> tuple[str, ...]:
     """The header of `class_rows`."""
-    return ("class", "n", *summary_columns(comparison, papers))
+    return (shown_word("class"), "n", *summary_columns(comparison, papers))
 
 
 def class_rows(
@@ -134,14 +138,15 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
         own = [paper for paper in papers if paper.covers(name)]
         parts += [
             f"## {name} ({task['title'][language]})",
-            f"{task['n']:,} ECGs of {task['patients']:,} patients.",
+            shown(f"{task['n']:,} ECGs of {task['patients']:,} patients."),
             markdown_lines(summary_columns(comparison, own), summary_rows(comparison, name, own)),
         ]
         for metric_name in ("auroc", "hit@1"):
             rows = class_rows(comparison, name, metric_name, own, language)
             parts.append(markdown_lines(class_columns(comparison, own), rows))
-    parts += [f"Task {name} was left out: {why}" for name, why in comparison["left_out"].items()]
-    parts += [f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}." for p in papers]
+    for name, why in comparison["left_out"].items():
+        parts.append(shown(f"Task {name} was left out: {why}"))
+    parts += [shown(f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}.") for p in papers]
     return document(parts)
 
 
@@ -151,19 +156,19 @@ def print_comparison(
     """Print every task's summary, and the classes that differ significantly."""
     for name, task in comparison["tasks"].items():
         own = [paper for paper in papers if paper.covers(name)]
-        title = f"{name} · {task['title'][language]} · {task['n']:,} ECGs"
+        ecgs = shown(f"{task['n']:,} ECGs")
+        title = f"{name} · {task['title'][language]} · {ecgs}"
         console.print(
             _table(title, summary_columns(comparison, own), summary_rows(comparison, name, own))
         )
         if len(comparison["contenders"]) > 1:
             differing = [task["names"][each][language] for each in _differing_classes(task)]
-            console.print(
-                f"classes whose AUROC differs (p < .05 by Holm): {', '.join(differing) or 'none'}"
-            )
+            listed = ", ".join(differing) or "none"
+            console.print(shown(f"classes whose AUROC differs (p < .05 by Holm): {listed}"))
     for name, why in comparison["left_out"].items():
-        console.print(f"task {name} was left out: {why}")
+        console.print(shown(f"task {name} was left out: {why}"))
     for paper in papers:
-        console.print(f"{paper.name}: {paper.source}; {OTHER_DATA}: {paper.data}")
+        console.print(f"{paper.name}: {paper.source}; {shown(OTHER_DATA)}: {paper.data}")
     console.print(legend(comparison))
 
 
@@ -180,12 +185,13 @@ def _contenders(comparison: Comparison) -> str:
         (entry["name"], str(len(entry["runs"])), ", ".join(entry["runs"]))
         for entry in comparison["contenders"]
     ]
-    return markdown_lines(("column", "runs", "their names"), rows)
+    head = (shown_word("column"), shown_word("runs"), shown("their names"))
+    return markdown_lines(head, rows)
 
 
 def _column(contender: dict[str, Any]) -> str:
     runs = len(contender["runs"])
-    return str(contender["name"]) + (f" ({runs} runs)" if runs > 1 else "")
+    return str(contender["name"]) + (shown(f" ({runs} runs)") if runs > 1 else "")
 
 
 def _values(name: str, entry: dict[str, Any]) -> list[str]:

@@ -20,8 +20,10 @@ from ecgpipe.evaluate.report.tables import (
     variants_table,
 )
 from ecgpipe.evaluate.results import Metric, Results, TaskResults
-from ecgpipe.evaluate.table import Column, Table, area, shown
+from ecgpipe.evaluate.table import Table, area, shown
 from ecgpipe.evaluate.words import Words, word
+from ecgpipe.language.choice import Language
+from ecgpipe.language.translation import told
 
 LEGEND = (
     "hit@k of a class: the share of its ECGs for which it is among the k best candidates."
@@ -36,21 +38,22 @@ _MOST_CONFUSED = 8
 _NAMES_OF_FINDINGS = ("class", "truth", "predicted", "candidate", "findings")
 
 
-def render_report(results: Results) -> str:
-    """The whole report as Markdown."""
-    parts = [f"# {results['run']}", _notice(results), *_glance(results), LEGEND]
+def render_report(results: Results, language: Language = "en") -> str:
+    """The whole report as Markdown; names of findings are as the prompts spell them."""
+    parts = [f"# {results['run']}", _notice(results), *_glance(results, language)]
+    parts.append(told(LEGEND, language))
     for name, task in results["tasks"].items():
-        parts += _task(name, task)
-    parts += _analyses(results)
+        parts += _task(name, task, language)
+    parts += _analyses(results, language)
     parts += [
-        f"{what} {name} was left out: {why}."
+        told(f"{what} {name} was left out: {why}.", language)
         for what, left_out in (
             ("Task", results["tasks_left_out"]),
             ("Analysis", results["analyses_left_out"]),
         )
         for name, why in left_out.items()
     ]
-    parts += _made(results)
+    parts += _made(results, language)
     return document(parts)
 
 
@@ -68,43 +71,47 @@ def _notice(results: Results) -> str:
     return f"**{results['notice']}**" if results["notice"] else ""
 
 
-def _glance(results: Results) -> Iterator[str]:
+def _glance(results: Results, language: Language) -> Iterator[str]:
     table = glance(results)
     if table.rows:
-        yield "## Against the baselines"
-        yield markdown(table)
-        yield LIGHTS
+        yield told("## Against the baselines", language)
+        yield markdown(table, language)
+        yield told(LIGHTS, language)
 
 
-def _task(name: str, task: TaskResults) -> Iterator[str]:
+def _task(name: str, task: TaskResults, language: Language) -> Iterator[str]:
     classes = task["classes"]
     n_macro = sum(entry["n"] >= task["min_positives"] for entry in classes.values())
-    why = word("text", "why_single" if task["kind"] == "single_label" else "why_multi")["en"]
+    why = word("text", "why_single" if task["kind"] == "single_label" else "why_multi")[language]
     yield f"## {name} ({task['title']['ja']})"
-    yield (
+    scored = (
         f"{task['n']:,} ECGs of the {task['split']} split, {len(classes)} candidates;"
         f" {task['n_left_out']:,} ECGs left out ({why}). Macro metrics are over the"
         f" {n_macro} classes with at least {task['min_positives']} ECGs. Intervals are 95 %: of"
         " summaries and areas by resampling patients, of hit@k by Wilson."
         f" {_baselines(task)} Source: {task['source']}."
     )
-    yield markdown(summary_table(name, task))
-    yield markdown(_without_absent(classes_table(name, task)))
+    yield told(scored, language)
+    yield markdown(summary_table(name, task), language)
+    yield markdown(_without_absent(classes_table(name, task)), language)
     if absent := absent_classes(task):
-        yield f"Candidates that no scored ECG shows: {'、'.join(words['ja'] for words in absent)}."
+        names = "、".join(words["ja"] for words in absent)
+        yield told(f"Candidates that no scored ECG shows: {names}.", language)
     if (variants := variants_table(name, task)) is not None:
-        yield markdown(variants)
+        yield markdown(variants, language)
     if confusion := task["confusion"]:
-        yield "Truth (rows) and first choice (columns) of ECGs with exactly one class:"
+        about = "Truth (rows) and first choice (columns) of ECGs with exactly one class:"
+        yield told(about, language)
         small = len(confusion["classes"]) <= _MOST_CONFUSED
         make = confusion_table if small else mistakes_table
-        yield markdown(make(name, confusion, task))
+        yield markdown(make(name, confusion, task), language)
     if calibration := task["calibration"]:
-        yield (
+        error = (
             f"Expected calibration error {area(calibration['ece'])}, before calibration"
             f" {area(calibration['ece_uncalibrated'])} ({calibration['method']}, on"
             f" {calibration['n_val']:,} validation ECGs)."
         )
+        yield told(error, language)
 
 
 def _without_absent(table: Table) -> Table:
@@ -122,35 +129,39 @@ def _baselines(task: TaskResults) -> str:
     )
 
 
-def _analyses(results: Results) -> Iterator[str]:
+def _analyses(results: Results, language: Language) -> Iterator[str]:
     for name in results["analyses"]:
         tables = [table for table in analysis_tables(results, name) if table.place == "open"]
         if tables:
-            yield f"## {ANALYSES[name].title['en']}"
+            yield f"## {ANALYSES[name].title[language]}"
             about = ANALYSES[name].about(results["analyses"][name], results["tasks"])
-            yield about["en"] if about else ""
+            yield about[language] if about else ""
         for table in tables:
             if len(tables) > 1:
-                yield f"### {table.title['en']}"
-            yield markdown(table)
+                yield f"### {table.title[language]}"
+            yield markdown(table, language)
 
 
-def _made(results: Results) -> list[str]:
-    rows = [(words["en"], value["en"]) for words, value in made_rows(results)]
+def _made(results: Results, language: Language) -> list[str]:
+    rows = [(words[language], value[language]) for words, value in made_rows(results)]
     return [
-        f"## {word('sections', 'made')['en']}",
+        f"## {word('sections', 'made')[language]}",
         markdown_lines(("", ""), rows),
-        word("text", "not_device")["en"],
+        word("text", "not_device")[language],
     ]
 
 
-def markdown(table: Table) -> str:
-    """A table in Markdown: its words in English, names of findings as the prompts spell them."""
+def markdown(table: Table, language: Language = "en") -> str:
+    """A table in Markdown; names of findings are as the prompts spell them."""
     right = [column.kind not in ("text", "words") for column in table.columns]
-    header = [column.label["en"] for column in table.columns]
+    header = [column.label[language] for column in table.columns]
     rows = [
         [
-            cell_text(table.shown_as(column, number), value, _language(column))
+            cell_text(
+                table.shown_as(column, number),
+                value,
+                "ja" if column.key in _NAMES_OF_FINDINGS else language,
+            )
             for column, value in zip(table.columns, row, strict=True)
         ]
         for number, row in enumerate(table.rows)
@@ -171,10 +182,6 @@ def cell_text(kind: str, value: Any, language: str, *, interval: bool = True) ->
     if value is None:
         return "–"
     return f"{value:,}" if kind == "count" else str(value)
-
-
-def _language(column: Column) -> str:
-    return "ja" if column.key in _NAMES_OF_FINDINGS else "en"
 
 
 def markdown_lines(

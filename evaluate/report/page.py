@@ -42,11 +42,14 @@ from ecgpipe.evaluate.results import (
 )
 from ecgpipe.evaluate.table import Table, area, is_area
 from ecgpipe.evaluate.words import (
+    LANGUAGES,
     LIST,
     SENTENCES,
     Words,
     all_words,
+    both,
     class_names,
+    in_both,
     joined,
     metric_words,
     same,
@@ -80,7 +83,11 @@ def page_view(results: Results, pictures: Mapping[str, bytes], language: str) ->
             for task in results["tasks"].values()
             if (weakest := weakest_classes(task))
         ],
-        "left_out": [*results["tasks_left_out"].items(), *results["analyses_left_out"].items()],
+        "left_out": [
+            (name, in_both(why))
+            for left_out in (results["tasks_left_out"], results["analyses_left_out"])
+            for name, why in left_out.items()
+        ],
         "tasks": tasks,
         "sentences": SENTENCES,
         "analyses": analyses,
@@ -246,25 +253,44 @@ def png_size(picture: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _counted(counts: Mapping[str, int]) -> Words:
+    """Reasons or notes, each with how many records have it."""
+    parts = [in_both(name) for name in counts]
+    return joined(
+        [
+            {lang: f"{part[lang]} {n:,}" for lang in LANGUAGES}
+            for part, n in zip(parts, counts.values(), strict=True)
+        ],
+        LIST,
+    )
+
+
 def made_rows(results: Results) -> Iterator[tuple[Words, Words]]:
     """The data, texts, training and versions behind the metrics."""
     data, text = results["data"], results["text"]
     training, made = results["training"], results["provenance"]
     say = partial(word, "made")
-    reasons = ", ".join(f"{reason} {n:,}" for reason, n in data["rejected_by_reason"].items())
+    reasons = _counted(data["rejected_by_reason"])
     splits = [
         {lang: f"{word_or_name('splits', name)[lang]} {n:,}" for lang in ("ja", "en")}
         for name, n in data["splits"].items()
     ]
-    notes = ", ".join(f"{name} {n:,}" for name, n in data["notes"].items())
     packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     commit = f" ({made['git_commit']})" if made.get("git_commit") else ""
     yield say("planned"), same(f"{data['planned']:,}")
     yield say("prepared"), same(f"{data['prepared']:,}")
     yield say("patients"), same(f"{data['patients']:,}")
-    yield say("rejected"), same(f"{data['rejected']:,}" + (f" ({reasons})" if reasons else ""))
+    n = f"{data['rejected']:,}"
+    brackets = both("{}（{}）", "{} ({})")
+    yield (
+        say("rejected"),
+        {
+            lang: brackets[lang].format(n, reasons[lang]) if reasons[lang] else n
+            for lang in LANGUAGES
+        },
+    )
     yield say("splits"), joined(splits, LIST)
-    yield say("notes"), same(notes or "–")
+    yield say("notes"), _counted(data["notes"]) if data["notes"] else same("–")
     yield say("distinct"), same(f"{text['distinct']:,}")
     yield say("language_model"), same(text["model"])
     yield say("prompt"), same(text["prompt"])

@@ -17,6 +17,8 @@ from ecgpipe.evaluate.report.tables import (
 from ecgpipe.evaluate.report.verdict import verdict
 from ecgpipe.evaluate.results import Results, headline_metrics
 from ecgpipe.evaluate.table import Table
+from ecgpipe.language.choice import Language
+from ecgpipe.language.translation import told
 
 _CLASS_COLUMNS = ("id", "class", "n", "hit@1", "hit@5", "auroc", "auprc", "f1")
 _METRICS = (
@@ -26,30 +28,40 @@ _METRICS = (
 _WITH_INTERVAL = ("hit@1", "auroc", "model", "random_encoder")
 
 
-def print_results(results: Results, console: Console) -> None:
-    """Print every task: its classes, then its summary with the baselines."""
+def print_results(results: Results, console: Console, language: Language = "en") -> None:
+    """Print every task: its classes, then its summary with the baselines.
+
+    Args:
+        results: of the evaluation.
+        console: where to.
+        language: of everything but the classes' names, which are as the prompts spell them.
+    """
     for name, task in results["tasks"].items():
         title = f"{name} · {task['title']['ja']} · {task['n']:,} ECGs of the {task['split']} split"
+        title = told(title, language)
         if results["notice"]:
             title += f"\n{results['notice']}"
         classes = classes_table(name, task)
         place = [column.key for column in classes.columns].index("n")
-        console.print(_rich(classes, title, [bool(row[place]) for row in classes.rows]))
+        console.print(_rich(classes, language, title, [bool(row[place]) for row in classes.rows]))
         if absent := absent_classes(task):
             names = "、".join(words["ja"] for words in absent)
-            console.print(f"not shown by any of these ECGs: {names}")
+            console.print(told(f"not shown by any of these ECGs: {names}", language))
         summary = summary_table(name, task)
         lights = [verdict(task, metric).symbol for metric in summary.row_metrics]
         read_first = [metric in _METRICS for metric in summary.row_metrics]
-        console.print(_rich(summary, None, read_first, lights))
+        console.print(_rich(summary, language, None, read_first, lights))
         if (variants := variants_table(name, task)) is not None:
             leading = headline_metrics(task)
-            console.print(_rich(variants, None, [f in leading for f in variants.row_metrics]))
-    console.print(f"{LEGEND}\n{LIGHTS}")
+            console.print(
+                _rich(variants, language, None, [f in leading for f in variants.row_metrics])
+            )
+    console.print(f"{told(LEGEND, language)}\n{told(LIGHTS, language)}")
 
 
 def _rich(
     table: Table,
+    language: Language,
     title: str | None = None,
     shown: list[bool] | None = None,
     lights: list[str] | None = None,
@@ -65,7 +77,7 @@ def _rich(
     for _, column in chosen:
         left = column.kind in ("text", "words")
         made.add_column(
-            column.label["en"],
+            column.label[language],
             justify="left" if left else "right",
             overflow="fold",
             no_wrap=not left,
@@ -78,7 +90,7 @@ def _rich(
                 cell_text(
                     table.shown_as(column, place),
                     row[number],
-                    "ja" if column.key == "class" else "en",
+                    "ja" if column.key == "class" else language,
                     interval=column.key in _WITH_INTERVAL,
                 )
                 for number, column in chosen

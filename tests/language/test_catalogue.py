@@ -69,7 +69,9 @@ def example(message: str) -> tuple[str, dict[str, str]]:
             value = ""  # a remark, which may be missing
         filled_before = True
         values[name] = value
-        text += value
+        text += value if name != "unit" else "ECGs"
+        if name == "unit":  # known ones only
+            values[name] = japanese()["ECGs"]
     return text, values
 
 

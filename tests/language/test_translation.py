@@ -81,6 +81,35 @@ def test_in_english_a_text_stays_as_it_is() -> None:
         # Names stay, also those that are words of the catalogue.
         ("row 17 of records", "records の 17 行目"),
         ("flat: run 2 of 3", "flat：3 個のうち 2 番目の実行"),
+        (
+            "train: the previous run had other settings (train.lr was 0.1 and is 0.2, train.epochs"
+            " was 3 and is 4 and 2 more); it was kept as toy.old-1",
+            "train: 前の実行は設定が違います（train.lr（0.1 から 0.2 へ）、"
+            "train.epochs（3 から 4 へ）、ほか 2 件）。toy.old-1 として残しました",
+        ),
+        (
+            "ecgpipe: toy: work/runs holds no run of that name. Evaluated there: none. Run `ecgpipe"
+            " eval`.",
+            "ecgpipe: toy：work/runs にその名前の実行がありません。評価済み：なし。"
+            "`ecgpipe eval` を実行してください。",
+        ),
+        (
+            "shard 2/8: running for 12 min on h1, job 55: 300 of 1,024 recordings, 12.3"
+            " recordings/s, 3 min left; no progress for 11 min",
+            "シャード 2/8：実行中 12 分、h1、ジョブ 55：記録 1,024 中 300、12.3 記録/s、残り 3 分。"
+            "11 分進みなし",
+        ),
+        (
+            "27 of 27 findings have fewer than 20 train ECGs or fewer than 2 test ECGs: 洞調律,"
+            " 心房細動 and 15 more",
+            "27 の所見のうち 27 は train の心電図が 20 件未満か test の心電図が 2 件未満です："
+            "洞調律、心房細動、ほか 15 件",
+        ),
+        # A table keeps its columns.
+        (
+            "texts        83 distinct, 0 without a vector",
+            "文           83 種類、うちベクトルなし 0",
+        ),
         # What is no message stays English, beside what is one.
         ("a library's own words, or two", "a library's own words, or two"),
         (

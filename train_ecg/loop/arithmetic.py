@@ -86,4 +86,4 @@ def _cpu_flags() -> set[str]:
 
 
 def _threads(number: int) -> str:
-    return f"{number} thread{'' if number == 1 else 's'}"
+    return f"{number:,} thread{'' if number == 1 else 's'}"

@@ -154,7 +154,7 @@ def _count_tokens(
     from ecgpipe.embed_text.tokens import TextTokenizer
 
     some = sentences[:: max(1, len(sentences) // _TOKENISED)]
-    if not some or files.imported:
+    if not some or not files.has_files:
         return None
     try:
         lengths = TextTokenizer(files, config.text.max_tokens).tokenize(some).lengths
@@ -206,6 +206,8 @@ def _model(
         return None, None, f"{name}: not usable yet"
     if files.imported:
         return files, facts, f"none: vectors of {name} come from `ecgpipe vectors import`"
+    if files.control is not None:
+        return files, facts, f"none: {name} is a control, with vectors that know no language"
     line = f"{name}: on this machine, {_gib(facts.file_bytes)}"
     if facts.parameters is None:
         return files, facts, line
@@ -238,7 +240,7 @@ def _model_problem(config: TextConfig, error: Exception) -> Problem:
 
 
 def _model_facts(files: ModelFiles) -> ModelFacts:
-    if files.imported:
+    if not files.has_files:
         return ModelFacts(None, 0, None, None, 0)
     weights = files.weight_files()
     file_bytes = sum(path.stat().st_size for path in weights)

@@ -39,12 +39,12 @@ def run_stage_in(
     originals: dict[str, Original] = {}
     if signals:
         originals["signals"] = signals_original(experiment)
-    if model and not experiment.model_files.imported:
+    if model and experiment.model_files.has_files:
         originals["model"] = model_original(experiment)
     parts, summary, did_work = [], {}, False
     for what, original in originals.items():
         copy, copied = make_local_copy(original, disk)
-        place = f"{'copied to' if copied else 'already in'} {copy}"
+        place = f"copied to {copy}" if copied else f"already in {copy}"
         parts.append(f"{what}: {original.n_bytes / 1e9:,.2f} GB {place}")
         summary[what] = str(copy)
         did_work |= copied

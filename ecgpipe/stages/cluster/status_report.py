@@ -86,19 +86,19 @@ def _shown_processes(stage: StageStatus) -> list[ProcessStatus]:
 def _process_line(process: ProcessStatus, now: float) -> str:
     shard = f"shard {process.share}: " if process.share else ""
     job = f"job {process.job}" if process.job else f"pid {process.pid}"
-    where = f"on {process.host}, {job}"
+    where = f"{process.host}, {job}"
     past = span_text(now - process.updated)
     work = _work(process, now)
     at_work = where + work
     match process.state:
         case "running":
-            line = f"running for {span_text(now - process.began)} {at_work}"
+            line = f"running for {span_text(now - process.began)} on {at_work}"
         case "silent":
-            line = f"no heartbeat for {past} {at_work}; if it was killed, {_CONTINUES}"
+            line = f"no heartbeat for {past} on {at_work}; if it was killed, {_CONTINUES}"
         case "gone":
-            line = f"killed {where}, last heartbeat {past} ago{work}; {_CONTINUES}"
+            line = f"killed on {where}, last heartbeat {past} ago{work}; {_CONTINUES}"
         case state:
-            line = f"{state} {past} ago {where}: {' '.join(process.message.split())}"
+            line = f"{state} {past} ago on {where}: {' '.join(process.message.split())}"
     return shard + line
 
 

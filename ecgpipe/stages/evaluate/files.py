@@ -18,6 +18,7 @@ from ecgpipe.evaluate.report.markdown import render_report
 from ecgpipe.evaluate.report.tables import all_tables
 from ecgpipe.evaluate.results import Results
 from ecgpipe.files import storing, write_atomic
+from ecgpipe.language.choice import chosen_language
 from ecgpipe.stages.show.show import free_name
 
 REPORTS = ("report.md", "report.html")
@@ -38,7 +39,7 @@ def write_report_files(folder: Path, results: Results, pictures: Mapping[str, by
     _replace(folder / "tables", tables)
     drawn = DrawnPlots()
     _replace(folder / "figures", dict(_chart_files(results, drawn)))
-    write_atomic(folder / "report.md", render_report(results).encode())
+    write_atomic(folder / "report.md", render_report(results, chosen_language()).encode())
     write_atomic(folder / "report.html", render_html(results, pictures, drawn).encode())
 
 

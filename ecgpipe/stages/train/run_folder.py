@@ -175,5 +175,5 @@ def _differences(
             inner = f"{place}.{key}" if place else str(key)
             yield from _differences(before.get(key), after.get(key), not_in_key, inner)
     elif before != after:
-        both = f" was {before} and is {after}"
-        yield place + (both if len(both) <= 2 * _LONGEST_SHOWN else "")
+        both = f"{place} was {before} and is {after}"
+        yield both if len(both) <= len(place) + 2 * _LONGEST_SHOWN else place

@@ -75,7 +75,7 @@ def _run_train(experiment: Experiment, stop: Stop) -> StageResult:
     training = model["training"]
     value = training["val"][training["best_by"]]
     line = (
-        f"{'' if did_work else 'nothing to do: '}{training['epochs']} epochs trained; the best by"
+        f"{'' if did_work else 'nothing to do: '}{training['epochs']:,} epochs trained; the best by"
         f" validation {training['best_by']}"
         f" ({'undefined' if value is None else f'{value:.3f}'}) is epoch {training['best_epoch']}"
     )

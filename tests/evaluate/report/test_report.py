@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 from matplotlib.ft2font import FT2Font
 from matplotlib.image import imread
 from results_example import NOTHING, PIXEL, SCHEMA, check_schema, check_words, example_results
+from rich.cells import cell_len
 from rich.console import Console
 from sklearn.decomposition import PCA
 
@@ -279,6 +280,44 @@ def test_the_markdown_has_every_block_and_rows_like_their_header() -> None:
         assert words in report
     for block in re.findall(r"(?:^\|.*\n)+", report, re.MULTILINE):
         assert len({line.count("|") - line.count("\\|") for line in block.splitlines()}) == 1, block
+
+
+def test_the_markdown_and_the_tables_of_the_terminal_are_japanese_if_asked_for() -> None:
+    results = example_results()
+    results["tasks_left_out"]["form"] = "no task has an ECG to score"
+    report = render_report(results, "ja")
+    for words in (
+        "## 基準との比較",
+        "test データの心電図 192 件、候補 10 クラス。除外 13 件（該当クラスなし）。",
+        "| 指標 | モデル | 未学習エンコーダ |",
+        "課題 form は除外しました：採点する心電図のある課題がありません。",
+        "| 除外した記録 |",
+        "研究用です。",
+    ):
+        assert words in report
+    file = io.StringIO()
+    print_results(results, Console(file=file, width=100), "ja")
+    shown = file.getvalue()
+    assert "test データの心電図 192 件" in shown
+    assert max(map(cell_len, shown.splitlines())) <= 100
+    assert not re.search(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", shown.replace(results["notice"], ""))
+
+
+def test_reasons_notes_and_what_was_left_out_are_japanese_on_the_page() -> None:
+    results = example_results()
+    results["data"]["rejected_by_reason"] = {"too short": 3, "units": 1}
+    results["data"]["notes"] = {"limb lead derived": 12, "clipping": 2}
+    results["analyses_left_out"] = {"subgroups": "no record has sex, age or site"}
+    page = render_html(results, {})
+    for words in (
+        "（短すぎる 3、単位 1）",
+        "(too short 3, units 1)",
+        "四肢誘導を計算 12、振り切れ 2",
+        "limb lead derived 12, clipping 2",
+        "性別、年齢、施設の書かれた記録がありません",
+        "no record has sex, age or site",
+    ):
+        assert words in page
 
 
 def test_the_terminal_tables_fit_into_100_columns() -> None:
