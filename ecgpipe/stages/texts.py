@@ -98,7 +98,7 @@ def echo_sentences(
     """Return the sentence of each finding of echocardiography, by id; none without definitions."""
     spoken = language or config.language
     definitions = () if echo is None else echo.definitions
-    names = [each.ja if spoken == "ja" else each.en for each in definitions]
+    names = [each.names[spoken] for each in definitions]
     sentences = class_sentences(names, config, language)
     return {each.id: sentence for each, sentence in zip(definitions, sentences, strict=True)}
 

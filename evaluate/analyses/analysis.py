@@ -23,6 +23,7 @@ from ecgpipe.evaluate.results import Summary, Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import bootstrap_metrics
 from ecgpipe.evaluate.table import Table
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
@@ -84,6 +85,9 @@ class AnalysisContext:
     taxonomy: Taxonomy
     bank: Bank | None
     """The taxonomy's other wordings; None if those that are held out have no vectors."""
+
+    echo: EchoDefinitions | None
+    """What an echocardiogram may show; None without data.echo."""
 
     language: Language
     config: EvalConfig

@@ -59,6 +59,11 @@ class EchoDefinition(Settings):
     any_of: tuple[Text, ...] | None = None
     """Instead of a rule: shown if one of these findings is."""
 
+    @property
+    def names(self) -> dict[str, str]:
+        """By language."""
+        return {"ja": self.ja, "en": self.en}
+
     def __post_init__(self) -> None:
         need(
             bool(self.rule) != bool(self.any_of),

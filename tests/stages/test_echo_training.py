@@ -79,8 +79,19 @@ def test_training_gets_what_is_shown_as_texts_and_the_rest_as_unknown(
     # Normal by ejection fraction alone: the others are unknown, and so is whether there is any.
     normal = next(r for r in records.values() if r.echo_known and not r.echo_shown)
     assert normal.echo_known == ("LVEF_LE_40", "LVEF_LE_45")
-    code, _, err = fresh.run("train")
-    assert code == 0, err
+    for command in ("train", "eval"):
+        code, _, err = fresh.run(command, "--set", "eval.analyses=[echo]")
+        assert code == 0, err
+    block = fresh.results()["analyses"]["echo"]
+    scored = [r for r in experiment.records.of_split("test").records if r.echo_known]
+    assert block["n"] == len(scored) > 0
+    by_id = {each["class"]: each for each in block["findings"]}
+    assert tuple(by_id) == STANDARD.ids
+    assert by_id["LVEF_LE_45"]["n_known"] == len(scored)
+    assert by_id["LVEF_LE_45"]["n"] == sum("LVEF_LE_45" in r.echo_shown for r in scored)
+    assert by_id["WALL_GE_13"]["n_known"] == 0
+    assert by_id["WALL_GE_13"]["auroc"] is None
+    assert STANDARD.definitions[0].ja in fresh.report()
     # The bank words the ECG's own findings in other ways; those of echocardiography have one.
     code, _, err = fresh.run("embed", "--set", "text.wordings=bank")
     assert code == 0, err
