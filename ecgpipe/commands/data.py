@@ -8,7 +8,7 @@ import click
 from ecgpipe.commands.options import Launch, launch_options
 from ecgpipe.commands.output import finish, print_json, say
 from ecgpipe.errors import EcgpipeError
-from ecgpipe.language.translation import shown
+from ecgpipe.language.translation import shown, shown_word
 
 
 @click.command()
@@ -155,7 +155,8 @@ def findings(
         return
     found = taxonomy.matching(word)
     if found:
-        table = Table("id", "japanese", "english", "synonyms", box=None, pad_edge=False)
+        heads = map(shown_word, ("id", "japanese", "english", "synonyms"))
+        table = Table(*heads, box=None, pad_edge=False)
         for each in found:
             table.add_row(each.id, each.japanese, each.english, ", ".join(each.synonyms))
         Console(width=None if sys.stdout.isatty() else 160).print(table, markup=False)

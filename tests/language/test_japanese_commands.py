@@ -104,6 +104,11 @@ def test_check_speaks_japanese_and_its_json_english(run: Run, tmp_path: Path) ->
     assert "Stops the run" in (tmp_path / "list.csv").read_text("utf-8-sig")
 
 
+def test_the_list_of_findings_has_japanese_heads_and_its_csv_the_names_of_columns(run: Run) -> None:
+    assert run("findings", "脚ブロック").stdout.split()[:4] == ["id", "日本語", "英語", "同義語"]
+    assert run("findings", "--csv").stdout.startswith("id,japanese,english,")
+
+
 def test_the_log_of_a_failed_run_stays_english(run: Run, tmp_path: Path) -> None:
     run("init")
     (tmp_path / "t.csv").write_text("record_id,patient_id,path,findings\n", encoding="utf-8")
