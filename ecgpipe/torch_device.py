@@ -9,6 +9,11 @@ import torch
 from ecgpipe.processes import local_rank
 
 
+def has_gpu() -> bool:
+    """Whether this machine has a GPU that torch can use. Starts nothing on it."""
+    return torch.cuda.is_available()
+
+
 def own_device() -> torch.device:
     """This process's GPU, made current and ready; the CPU if there is none."""
     if not torch.cuda.is_available():

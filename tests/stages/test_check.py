@@ -302,7 +302,7 @@ def test_a_sample_is_always_the_same_and_says_so(clinic: Clinic) -> None:
     again, _ = clinic.check("--sample", "10")
     assert "10 of" in first.stdout
     assert "--all opens every one" in first.stdout
-    measured = r"[\d.,]+ [GM]iB free|embed about [\d:]+ on|embed_cpu_s.: [\d.]+"
+    measured = r"[\d.,]+ [GM]iB free|(about|of) [\d:.]+( s)?( on|, by)|cpu_s.: [\d.]+"
     one, two = (re.sub(measured, "", " ".join(said.stdout.split())) for said in (first, again))
     assert one == two
 

@@ -8,9 +8,12 @@ import torch
 
 from ecgpipe.config.file import parse_config
 from ecgpipe.config.pipeline import PipelineConfig
+from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text import processor
 from ecgpipe.stages.check.needs import estimate_needs
 from ecgpipe.stages.check.report import Problem, Severity
+from ecgpipe.train_ecg.loop import processor_time
+from ecgpipe.train_ecg.two_towers import ModelShape
 
 # Two layers of 48 x 48 for q and o, 48 x 24 for k and v, three of 48 x 96, two norms; a last norm.
 MULTIPLIED = 2 * (2 * 48 * 48 + 2 * 48 * 24 + 3 * 48 * 96 + 2 * 48) + 48
@@ -59,6 +62,37 @@ def test_a_processor_slow_in_bfloat16_is_told_what_float32_would_take(
     assert "text.dtype float32 takes about 3:40, and twice the memory" in lines["CPU time"]
 
 
+def test_training_without_a_gpu_is_worked_out_from_timed_steps_and_comes_first(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 ECGs at .02 s are 6 s; 50 epochs of them 5 minutes."""
+    fake_processor(monkeypatch, bfloat16=1e9)
+    shapes = []
+
+    def seconds_per_ecg(shape: ModelShape, train: TrainConfig) -> float:
+        shapes.append((shape.samples, shape.n_leads, train.epochs))
+        return 0.02
+
+    monkeypatch.setattr(processor_time, "seconds_per_ecg", seconds_per_ecg)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    lines, numbers = estimate_needs(config(tiny_llama), 0, 300, SENTENCES, [])
+    assert numbers["epoch_cpu_s"] == pytest.approx(6)
+    assert "train about 5:00 on this machine: 50 epochs of 6.0 s" in lines["CPU time"]
+    assert "embed about" in lines["CPU time"]
+    assert [name for name in lines if "time" in name] == ["CPU time", "GPU time"]
+    assert shapes == [(5000, 12, 50)]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    lines, numbers = estimate_needs(config(tiny_llama), 0, 300, SENTENCES, [])
+    assert "epoch_cpu_s" not in numbers
+    assert [name for name in lines if "time" in name] == ["GPU time", "CPU time"]
+
+
+def test_training_is_told_although_the_language_model_is_not_here(tmp_path: Path) -> None:
+    lines, numbers = estimate_needs(config(tmp_path / "none"), 0, 10, SENTENCES, [])
+    assert numbers["epoch_cpu_s"] > 0
+    assert lines["CPU time"].startswith("without a GPU, train about")
+
+
 def test_a_model_without_a_tokenizer_is_told_before_the_run(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
@@ -90,7 +124,7 @@ def test_several_gpus_are_asked_for_only_after_a_word_of_what_they_lose(tiny_lla
         job = {"train": {"nodes": nodes, "gpus": gpus}}
         settings = config(tiny_llama, cluster=job, train={"cuda_graph": cuda_graph})
         problems: list[Problem] = []
-        estimate_needs(settings, 0, 100, [], problems)
+        estimate_needs(settings, 0, 0, [], problems)
         assert {problem.severity for problem in problems} <= {Severity.LOOK}
         return [problem.summary for problem in problems if problem.kind == "several_gpus"]
 

@@ -11,6 +11,7 @@ early_stopping  which epoch's model is kept, and where training ends   (pure)
 run_state       how far a run is, and what a checkpoint keeps of it
 checkpoint      saving and finding checkpoints that are complete
 run_log         log.jsonl, steps.jsonl, TensorBoard
+processor_time  how long a step takes without a GPU, measured
 step_profile    where the time of a step goes
 accelerator     what drives the processes, and when their group ends
 ranks           the processes that train together, and what they exchange

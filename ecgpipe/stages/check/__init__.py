@@ -8,6 +8,7 @@ recordings  what the recordings hold, all or a sample
 echo        the table of echocardiograms, and how many ECGs it says something about
 tasks       whether every task can be scored
 begin       the model that training is to begin with
-needs       model, disk, memory and time that the run needs
+needs       model, disk and memory that the run needs
+times       how long the run takes, on a GPU and on this machine
 report      problems -> text, worst first
 """

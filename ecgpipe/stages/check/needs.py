@@ -1,4 +1,4 @@
-"""Estimate what the run will need: language model, disk, memory, time.
+"""Estimate what the run will need: language model, disk, memory.
 
 The estimates are rough, and say so. Loads no model, writes nothing, and asks the hub only whether
 it would give a model that is not on this machine.
@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -20,51 +19,17 @@ from ecgpipe.embed_text.batches import padded_length
 from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, TRY_A_SMALL_ONE, why_not_on_hub
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline, nearest_here
 from ecgpipe.errors import EcgpipeError, ModelError
-from ecgpipe.progress import duration_text
 from ecgpipe.stages.check.report import Problem, Severity
+from ecgpipe.stages.check.times import ModelFacts, Tokens, time_needed
 
-# Rough speeds of a data-centre GPU: an A100 reaches 100 of its 312 TFLOP/s in bfloat16, and
-# ResNet1d-18 is limited by kernel launches, not by arithmetic.
-_EMBED_FLOP_PER_S = 1e14
-_START_S = 20.0
-_LOAD_BYTES_PER_S = 0.5e9
-_TRAIN_STEPS_PER_S = 40.0
 _TOKENISED = 500  # sentences that stand for all
 
 # In the names of tables with a row for each token of the vocabulary, looked up or not used here.
 _TABLES = ("embed", "lm_head", "wte")
-_LONG_S = 60.0  # below, another precision is not worth a thought
-_CLEARLY = 1.5
-
 _UNKNOWN_WIDTH = 4096
 _RUN_BYTES = 200 << 20  # checkpoints, model, log
 _SPARE = 1.1
 _GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What can be known about the language model without loading it."""
-
-    parameters: int | None
-    """None if its files do not say, as for GGUF."""
-
-    multiplied: int
-    """Parameters that every token is multiplied with: without tables of tokens. 0 if unknown."""
-
-    width: int | None
-    inner: int | None
-    """Width of the feed-forward layers."""
-
-    file_bytes: int
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """How much there is to embed."""
-
-    real: int
-    padded: int
 
 
 def estimate_needs(
@@ -90,12 +55,7 @@ def estimate_needs(
     n_views, n_bytes = len(config.text.all_views), 2 if config.text.dtype == "bfloat16" else 4
     vectors_bytes = len(sentences) * width * n_bytes * n_views
     disk_bytes = n_ecgs * 12 * config.data.samples * 2 + vectors_bytes + _RUN_BYTES
-    epoch_s = n_train / batch / _TRAIN_STEPS_PER_S
-    numbers = {"disk_bytes": float(disk_bytes), "epoch_s": epoch_s}
-    time_line = (
-        f"training {_about(epoch_s * config.train.epochs)} ({config.train.epochs} epochs of"
-        f" {_about(epoch_s)}) on a data-centre GPU, give or take a factor of three"
-    )
+    numbers = {"disk_bytes": float(disk_bytes)}
     memory_gib = _gib(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     memory_line = f"{memory_gib} on this machine; "
     if model and model.parameters:
@@ -103,27 +63,15 @@ def estimate_needs(
             f"the language model takes {_gib(model.parameters * n_bytes)} on the GPU (of memory,"
             " if there is no GPU); "
         )
-    times = {}
     tokens = _count_tokens(files, config, sentences, problems) if files else None
-    if model and model.parameters and tokens:
-        loading_s = _START_S + model.file_bytes / _LOAD_BYTES_PER_S
-        gpu_s = 2 * model.multiplied * tokens.padded / _EMBED_FLOP_PER_S
-        numbers["embed_s"] = loading_s + gpu_s
-        time_line = f"embed {_about(numbers['embed_s'])}, {time_line}"
-        if model.width:
-            numbers["embed_cpu_s"], line = _embed_on_cpu(
-                model, model.width, config, tokens, loading_s
-            )
-            times["CPU time"] = line
     overview = {
         "model": model_line,
         "disk": _disk(config, disk_bytes, problems),
         "memory": f"{memory_line}a training batch of signals"
         f" {_gib(batch * 12 * config.data.samples * 4)}",
-        "GPU time": time_line,
-        **times,
     }
-    return overview, numbers
+    times, measured = time_needed(config, n_train, width, model, tokens)
+    return overview | times, numbers | measured
 
 
 def _training_problems(config: PipelineConfig, n_train: int) -> Iterator[Problem]:
@@ -164,34 +112,6 @@ def _count_tokens(
     scale = len(sentences) / len(some)
     padded = padded_length(lengths)
     return Tokens(round(int(lengths.sum()) * scale), round(int(padded.sum()) * scale))
-
-
-def _embed_on_cpu(
-    model: ModelFacts, width: int, config: PipelineConfig, tokens: Tokens, loading_s: float
-) -> tuple[float, str]:
-    """Seconds to embed everything on this machine's processor, and a line that says so."""
-    from ecgpipe.embed_text.processor import product_flops  # imports torch
-
-    inner = model.inner or 4 * width
-
-    def seconds(dtype: str) -> float:
-        flops = product_flops(width, inner, dtype)
-        return loading_s + 2 * model.multiplied * tokens.padded / flops
-
-    taken_s = seconds(config.text.dtype)
-    line = (
-        f"without a GPU, embed about {_about(taken_s)} on this machine: {tokens.real:,} tokens"
-        f" ({tokens.padded:,} with padding), by a product of this model's shape timed just now;"
-        " give or take a factor of two"
-    )
-    if config.text.dtype == "bfloat16" and taken_s > _LONG_S:
-        float32_s = seconds("float32")
-        if float32_s * _CLEARLY < taken_s:
-            line += (
-                f". This processor is slow in bfloat16: text.dtype float32 takes about"
-                f" {_about(float32_s)}, and twice the memory"
-            )
-    return float(round(taken_s)), line  # a measured estimate: its parts of a second say nothing
 
 
 def _model(
@@ -291,10 +211,6 @@ def _disk(config: PipelineConfig, needed: int, problems: list[Problem]) -> str:
             )
         )
     return f"work_dir needs up to {_gib(needed)}, {_gib(free)} free"
-
-
-def _about(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else duration_text(seconds)
 
 
 def _gib(n_bytes: float) -> str:
