@@ -3,6 +3,8 @@
 check       the order of the checks
 table_rows  the rows of all tables, and why a row cannot be used
 rows        mistakes in the tables
+columns     what the user's tables call a column
+people      sexes, ages and days that cannot be, or are not known
 findings    findings that are unknown or in doubt
 recordings  what the recordings hold, all or a sample
 echo        the table of echocardiograms, and how many ECGs it says something about

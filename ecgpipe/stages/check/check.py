@@ -5,6 +5,7 @@ problem, and the rest is checked without it. Writes nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.data import Source, TableSource
@@ -18,8 +19,10 @@ from ecgpipe.read_ecg.datasets.hospital_table import TableFaults, read_hospital_
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows
 from ecgpipe.read_ecg.datasets.splits import assign_splits, draw_split
 from ecgpipe.stages.check.begin import begin_problems
+from ecgpipe.stages.check.columns import Column, column_name, own_name
 from ecgpipe.stages.check.echo import CheckedEcho, check_echo
 from ecgpipe.stages.check.needs import estimate_needs
+from ecgpipe.stages.check.people import people_overview, people_problems
 from ecgpipe.stages.check.recordings import (
     LookedAt,
     chosen_rows,
@@ -42,7 +45,7 @@ from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank
 
 DEFAULT_SAMPLE = 300
 
-_UNDERSTOOD = {
+_UNDERSTOOD: dict[Column, str] = {
     "age": "Write years from 0 to 130, such as 63, 63歳 or 063Y; no decades, no words.",
     "sex": "Write male or female, M or F, 男 or 女; or 1 male, 2 female, 0 or 9 unknown. Codes 0"
     " and 1 without any 2 could mean either, so they are not read.",
@@ -62,10 +65,14 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     problems: list[Problem] = []
     rows, taxonomy = read_all_rows(config, problems)
     problems += row_problems(rows, taxonomy, config.data)
+    problems += people_problems(rows, config.data)
     problems += begin_problems(rows, config)
     looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
     problems += _recording_problems(looked_at, rows, config)
-    overview = {"rows": _count_rows(rows), **recording_overview(looked_at, rows, sample)}
+    overview = {"rows": _count_rows(rows)}
+    overview |= (people_overview(rows) if rows else {}) | recording_overview(
+        looked_at, rows, sample
+    )
     records, sentences, echo = RecordsTable(()), [], CheckedEcho()
     if taxonomy is not None and rows:
         echo = check_echo(rows, taxonomy, config.data, problems)
@@ -149,15 +156,16 @@ def _read(settings: Source, problems: list[Problem]) -> SourceRows:
         f"cannot be read from {source.name}",
         "Every row needs a record_id, and a split of train, val, test or empty.",
     )
-    for column, understood in _UNDERSTOOD.items():
+    for key, understood in _UNDERSTOOD.items():
+        column = own_name(settings.columns, key)
         problems += problem_at(
             [
                 Example(cell.place, record_id=cell.record_id, private=cell.text)
                 for cell in faults.unclear
-                if cell.column == column
+                if cell.column == key
             ],
             Severity.LOOK,
-            f"{column} not understood",
+            f"{key} not understood",
             "cell",
             f"{column} is not understood, so it counts as unknown",
             f"{understood} --list FILE lists the cells.",
@@ -199,12 +207,13 @@ def _recording_problems(
     opened = [look for look in looked_at if id(look.row) not in missing]
     yield from recording_problems(opened, config.data)
     yield from problem_at(
-        [row.example() for row in gone],
+        [replace(row.example(), private=row.row.path) for row in gone],
         Severity.LOOK,
         "missing file",
         "recording",
         "no such file below root",
-        "Add the files, or correct `path` in the table or `root` in the settings.",
+        f"Add the files, or correct {column_name(gone, 'path', config.data)} in the table or"
+        " `root` in the settings. --list FILE lists the paths.",
     )
 
 

@@ -16,6 +16,7 @@ from ecgpipe.read_ecg.datasets.source import recording_path
 from ecgpipe.read_ecg.datasets.splits import patients_in_two_splits
 from ecgpipe.read_ecg.formats.recording import recording_state
 from ecgpipe.read_ecg.signal.record import Reason
+from ecgpipe.stages.check.columns import column_name
 from ecgpipe.stages.check.findings import finding_problems
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
 from ecgpipe.stages.check.table_rows import CheckedRow
@@ -31,12 +32,12 @@ def row_problems(
     rows: Sequence[CheckedRow], taxonomy: Taxonomy | None, config: DataConfig
 ) -> Iterator[Problem]:
     """Mistakes in the rows, regardless of their recordings."""
-    yield from _ids_twice(rows)
+    yield from _ids_twice(rows, config)
     yield from _patients_in_two_splits(rows)
     if taxonomy is not None:
         yield from finding_problems(rows, taxonomy, config)
-    yield from _unusable(rows)
-    yield from _one_recording_twice(rows)
+    yield from _unusable(rows, config)
+    yield from _one_recording_twice(rows, config)
 
 
 def record_problems(
@@ -74,17 +75,18 @@ def own_text_share(records: RecordsTable, taxonomy: Taxonomy, config: PipelineCo
     return met / len(sentences)
 
 
-def _ids_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
+def _ids_twice(rows: Sequence[CheckedRow], config: DataConfig) -> Iterator[Problem]:
+    column = column_name(rows, "record_id", config)
     yield from problem_at(
         [
-            checked.example(f"same as {first.row.place}")
+            checked.example(f"same as {first.row.place}{_whose(checked, first)}")
             for checked, first in _repeats(rows, lambda c: c.row.record_id)
         ],
         Severity.STOPS,
         "record id twice",
         "row",
-        "an earlier row has the same record_id",
-        "Give every ECG a record_id of its own.",
+        f"an earlier row has the same {column}",
+        f"Give every ECG a {column} of its own.",
     )
 
 
@@ -97,6 +99,19 @@ def _repeats(
         other = first.setdefault(key(checked), checked)
         if other is not checked:
             yield checked, other
+
+
+def _whose(checked: CheckedRow, first: CheckedRow) -> str:
+    """Whether two rows that are the same in something are of one patient, and name one file."""
+    patients, paths = (
+        {getattr(each.row, name) for each in (checked, first)} for name in ("patient_id", "path")
+    )
+    what = ", of another patient" if len(patients) > 1 else ", of the same patient"
+    if "" in patients:
+        what = ""
+    if len({each.row.record_id for each in (checked, first)}) == 1:
+        what += ", another file" if len(paths) > 1 else ", the same file"
+    return what
 
 
 def _patients_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
@@ -116,33 +131,45 @@ def _patients_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
     )
 
 
-_UNUSABLE = {
-    Reason.OUTSIDE_ROOT: (
-        "path is empty, absolute or leads outside root",
-        "Write path relative to root.",
-    ),
-    Reason.NO_PATIENT: (
-        "patient_id is empty",
-        "Fill it in: without it, a patient's ECGs cannot be kept in one split.",
-    ),
-    Reason.NO_TEXT: (
-        "there is no report, and no finding that the taxonomy knows",
-        "Fill in findings or report, or remove the rows.",
-    ),
-}
+def _unusable(rows: Sequence[CheckedRow], config: DataConfig) -> Iterator[Problem]:
+    path, patient, findings = (
+        column_name(rows, key, config) for key in ("path", "patient_id", "findings")
+    )
+    empty = [c for c in rows if c.reason == Reason.NO_TEXT and not c.row.findings]
+    for kind, chosen, what, fix in (
+        (
+            str(Reason.OUTSIDE_ROOT),
+            [c for c in rows if c.reason == Reason.OUTSIDE_ROOT],
+            f"left out because {path} is empty, absolute or leads outside root",
+            f"Write {path} relative to root.",
+        ),
+        (
+            str(Reason.NO_PATIENT),
+            [c for c in rows if c.reason == Reason.NO_PATIENT],
+            f"left out because {patient} is empty",
+            "Fill it in: without it, a patient's ECGs cannot be kept in one split.",
+        ),
+        (
+            "empty findings",
+            empty,
+            f"left out because {findings} is empty and there is no report",
+            "Fill it in, or remove the rows.",
+        ),
+        (
+            str(Reason.NO_TEXT),
+            [c for c in rows if c.reason == Reason.NO_TEXT and c.row.findings],
+            "left out because there is no report, and no finding that the taxonomy knows",
+            "Fill in findings or report, or remove the rows.",
+        ),
+    ):
+        examples = [checked.example() for checked in chosen]
+        yield from problem_at(examples, Severity.LOOK, kind, "row", what, fix)
 
 
-def _unusable(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    for reason, (what, fix) in _UNUSABLE.items():
-        examples = [checked.example() for checked in rows if checked.reason == reason]
-        what = f"left out because {what}"
-        yield from problem_at(examples, Severity.LOOK, str(reason), "row", what, fix)
-
-
-def _one_recording_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
+def _one_recording_twice(rows: Sequence[CheckedRow], config: DataConfig) -> Iterator[Problem]:
     yield from problem_at(
         [
-            checked.example(f"same as {first.row.place}")
+            checked.example(f"same as {first.row.place}{_whose(checked, first)}")
             for checked, first in _repeats(
                 rows, lambda c: (c.source.root, c.row.path, c.row.start_s)
             )
@@ -151,7 +178,7 @@ def _one_recording_twice(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
         Severity.WRONG,
         "one recording twice",
         "row",
-        "an earlier row has the same path",
+        f"an earlier row has the same {column_name(rows, 'path', config)}",
         "Give every ECG its own recording, or remove the second row.",
     )
 
