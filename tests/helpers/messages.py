@@ -95,7 +95,7 @@ WORDS = (
     "rows", "durations", "leads", "amplitude", "findings", "texts", "tasks", "model", "disk",
     "time", "memory", "sampling rates", "heart rate", "recordings", "ready", "partly", "done",
     "stale", "failed", "stopped", "running", "report", "clipping", "large", "small", "undefined",
-    "age and sex", "years", "none", "GPU time", "CPU time", "million", "billion",
+    "age and sex", "years", "the file", "none", "GPU time", "CPU time", "million", "billion",
     "gradients", "metric", "class", "column",
     "runs", "Task", "Analysis", "task", "taxonomy", "signals", "{what}: {value:,.2f} GB {place}",
     "japanese", "english", "synonyms", "{rate:,.1f} {unit}/s", "{n:,} more",

@@ -168,6 +168,31 @@ def test_nothing_private_is_shown_and_the_list_has_it_all(clinic: Clinic) -> Non
     assert clinic.rows[2]["record_id"] in listed.read_text(encoding="utf-8-sig")
 
 
+def test_nothing_stays_english_in_a_japanese_report(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant_ten_faults(clinic)
+    for row in clinic.rows:
+        row.update(age="63", sex="男", recorded_at="2024/3/5")
+    clinic.rows[30].update(age="六十", recorded_at="先週", record_id=clinic.rows[31]["record_id"])
+    clinic.rows[32].update(path=clinic.rows[33]["path"], recorded_at="2935/1/1", findings="x波")
+    clinic.rows[34]["findings"], clinic.rows[35]["findings"] = "", "左室肥大・心房細動"
+    rows = clinic.rows
+    second = next(n for n in range(50, 70) if rows[n]["patient_id"] == rows[n - 1]["patient_id"])
+    rows[second]["sex"] = "女"
+    signal = clinic.file(4, ".dat")
+    signal.write_bytes(signal.read_bytes()[:-24])
+    swap_names(clinic, 6, "V6", "other")
+    clinic.settings["data"]["min_leads"] = 12
+    monkeypatch.setenv("ECGPIPE_LANG", "ja")
+    result, summary = clinic.check("--sample", "80")
+    assert {"truncated", "leads", "date not understood", "two sexes"} <= set(kinds(summary))
+    shown = " ".join(result.stdout.partition('{"check"')[0].split())
+    assert "誘導の不足か不備" in shown
+    assert "このファイルには、ヘッダに書かれた" in shown
+    assert not re.findall(r"(?<![-./:\w`'\"$])[a-z]{2,} [a-z]{2,} [a-z]{2,}", shown), shown
+
+
 def test_check_says_why_a_file_is_unreadable_as_prepare_does(clinic: Clinic) -> None:
     clinic.settings["data"]["max_rejected_fraction"] = 1.0
     signal = clinic.file(4, ".dat")

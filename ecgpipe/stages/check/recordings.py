@@ -30,6 +30,9 @@ _SEED = 0
 # A suspicion explains these better than the reason for rejection does.
 _EXPLAINED_BY_SUSPICION = (Reason.AMPLITUDE,)
 
+# Where a reason's own word does not say what is wrong.
+_WHY = {str(Reason.LEADS): "leads missing or unclear", str(Reason.UNITS): "no unit of voltage"}
+
 
 @dataclass(frozen=True)
 class LookedAt:
@@ -143,13 +146,14 @@ def _look_at(checked: CheckedRow, config: DataConfig) -> LookedAt:
 
 
 def _rejected(looked_at: Sequence[LookedAt]) -> Iterator[Problem]:
-    for reason in dict.fromkeys(look.reason for look in looked_at):
-        if reason is None or reason in _EXPLAINED_BY_SUSPICION:
+    for kind in dict.fromkeys(look.reason for look in looked_at):
+        if kind is None or kind in _EXPLAINED_BY_SUSPICION:
             continue
+        reason = _WHY.get(kind, kind)
         yield from problem_at(
-            [_unusable(look) for look in looked_at if look.reason == reason],
+            [_unusable(look) for look in looked_at if look.reason == kind],
             Severity.LOOK,
-            str(reason),
+            kind,
             "recording",
             f"would be rejected ({reason})",
             "Correct or replace these files. `ecgpipe check --list` names each.",
