@@ -9,6 +9,7 @@ tokens           sentences -> token ids
 batches          which texts are computed together, and in what shape (pure)
 controls         vectors that know no language: random, one-hot  (pure)
 model_files      finding a model's files, and their fingerprint
+gguf_header      what a GGUF file says of its model before the weights
 hub              whether the hub would give a model
 model_fetch      downloading a model for machines without internet
 loading          how transformers loads anything

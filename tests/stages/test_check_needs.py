@@ -3,15 +3,19 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from gguf import GGUFWriter
 
 from ecgpipe.config.file import parse_config
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text import processor
+from ecgpipe.stages.check import needs
 from ecgpipe.stages.check.needs import estimate_needs
 from ecgpipe.stages.check.report import Problem, Severity
+from ecgpipe.stages.check.times import Tokens
 from ecgpipe.train_ecg.loop import processor_time
 from ecgpipe.train_ecg.two_towers import ModelShape
 
@@ -132,3 +136,27 @@ def test_several_gpus_are_asked_for_only_after_a_word_of_what_they_lose(tiny_lla
     (found,) = said(2, 2)
     assert "asks for 4 GPUs" in found
     assert "global_batch_size 32 one GPU may be faster" in found
+
+
+def test_a_gguf_model_without_a_gpu_is_timed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 144 + 4,608 + 144 numbers only the 4,608 are multiplied: 92,160 FLOP for 10 tokens."""
+    path = tmp_path / "tiny.gguf"
+    writer = GGUFWriter(path, "llama")
+    writer.add_embedding_length(48)
+    writer.add_feed_forward_length(96)
+    for name, shape in (
+        ("token_embd.weight", (3, 48)),
+        ("blk.0.ffn_up.weight", (96, 48)),
+        ("output.weight", (3, 48)),
+    ):
+        writer.add_tensor(name, np.zeros(shape, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    fake_processor(monkeypatch, bfloat16=1e3, float32=1e3)
+    monkeypatch.setattr(needs, "_count_tokens", lambda *_: Tokens(real=8, padded=10))
+    _, numbers = estimate_needs(config(path), 0, 0, SENTENCES, [])
+    assert numbers["embed_cpu_s"] == round(20 + path.stat().st_size / 0.5e9 + 92.16)

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.batches import padded_length
+from ecgpipe.embed_text.gguf_header import read_gguf_header
 from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, TRY_A_SMALL_ONE, why_not_on_hub
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline, nearest_here
 from ecgpipe.errors import EcgpipeError, ModelError
@@ -165,7 +166,7 @@ def _model_facts(files: ModelFiles) -> ModelFacts:
     weights = files.weight_files()
     file_bytes = sum(path.stat().st_size for path in weights)
     if files.gguf is not None:
-        return ModelFacts(None, 0, None, None, file_bytes)
+        return _gguf_facts(weights[0], file_bytes)
     config = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
     config = (config.get("text_config") or {}) | config
     counts = [pair for path in weights for pair in _numbers_in(path)]
@@ -174,6 +175,20 @@ def _model_facts(files: ModelFiles) -> ModelFacts:
         multiplied=sum(n for name, n in counts if not any(word in name for word in _TABLES)),
         width=config.get("hidden_size"),
         inner=config.get("intermediate_size"),
+        file_bytes=file_bytes,
+    )
+
+
+def _gguf_facts(path: Path, file_bytes: int) -> ModelFacts:
+    if (header := read_gguf_header(path)) is None:
+        return ModelFacts(None, 0, None, None, file_bytes)
+    tables = [name for name in header.tensors if name.startswith(("token_embd.", "output."))]
+    parameters = sum(header.tensors.values())
+    return ModelFacts(
+        parameters=parameters,
+        multiplied=parameters - sum(header.tensors[name] for name in tables),
+        width=header.of_architecture("embedding_length"),
+        inner=header.of_architecture("feed_forward_length"),
         file_bytes=file_bytes,
     )
 

@@ -25,7 +25,7 @@ class ModelFacts:
     """What can be known about the language model without loading it."""
 
     parameters: int | None
-    """None if its files do not say, as for GGUF."""
+    """None if its files do not say."""
 
     multiplied: int
     """Parameters that every token is multiplied with: without tables of tokens. 0 if unknown."""
