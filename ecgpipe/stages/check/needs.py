@@ -17,7 +17,7 @@ from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.batches import padded_length
 from ecgpipe.embed_text.gguf_header import read_gguf_header
-from ecgpipe.embed_text.hub import FETCH_ELSEWHERE, TRY_A_SMALL_ONE, why_not_on_hub
+from ecgpipe.embed_text.hub import WAYS_WITHOUT, why_not_on_hub
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline, nearest_here
 from ecgpipe.errors import EcgpipeError, ModelError
 from ecgpipe.stages.check.report import Problem, Severity
@@ -149,7 +149,7 @@ def _model_problem(config: TextConfig, error: Exception) -> Problem:
             "model",
             f"text.model {name!r} (revision {config.revision or 'main'}) is not on this machine and"
             f" cannot be downloaded: {why}.{nearest_here(name)}",
-            f"{FETCH_ELSEWHERE} {TRY_A_SMALL_ONE}",
+            WAYS_WITHOUT,
         )
     return Problem(
         Severity.LOOK,
