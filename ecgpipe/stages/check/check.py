@@ -75,7 +75,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     )
     records, sentences, echo = RecordsTable(()), [], CheckedEcho()
     if taxonomy is not None and rows:
-        echo = check_echo(rows, taxonomy, config.data, problems)
+        echo = check_echo(rows, taxonomy, config, problems)
         overview |= echo.lines
         records = usable_records(rows, taxonomy)
         problems += record_problems(records, taxonomy, config)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecgpipe.config.data import DataConfig
 from ecgpipe.config.echo import EchoConfig
+from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import EcgpipeError
 from ecgpipe.evaluate.tasks.echo_definitions import (
     EchoDefinitions,
@@ -39,12 +39,23 @@ class CheckedEcho:
 def check_echo(
     rows: Sequence[CheckedRow],
     taxonomy: Taxonomy,
-    config: DataConfig,
+    pipeline: PipelineConfig,
     problems: list[Problem],
 ) -> CheckedEcho:
     """Join the table of data.echo with the usable rows; what is wrong is added to `problems`."""
+    config = pipeline.data
     if config.echo is None:
         return CheckedEcho()
+    if pipeline.train.text == "sentence":
+        problems.append(
+            Problem(
+                Severity.LOOK,
+                "echo not learnt",
+                "training learns nothing from echocardiograms: train.text is sentence",
+                "Set train.text to all_findings or sampled_finding (preset: recommended), unless"
+                " only eval is to use them.",
+            )
+        )
     try:
         table = read_echo_table(config.echo)
         definitions = load_echo_definitions(config.echo.definitions)

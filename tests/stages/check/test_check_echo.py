@@ -22,7 +22,7 @@ def hospital(tmp_path: Path) -> Hospital:
     return hospital
 
 
-def check(hospital: Hospital, *lines: str, **echo: object) -> Report:
+def check(hospital: Hospital, *lines: str, preset: str = "paper", **echo: object) -> Report:
     folder = hospital.folder
     (folder / "echo.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     source = {"kind": "table", "table": "records.csv"}
@@ -34,6 +34,7 @@ def check(hospital: Hospital, *lines: str, **echo: object) -> Report:
             "echo": {"table": "echo.csv"} | echo,
         },
         "text": {"model": "./nothing"},
+        "train": {"preset": preset},
     }
     return run_check(parse_config(settings, folder, "x"), 0)
 
@@ -132,3 +133,11 @@ def test_a_definition_of_no_measurement_stops_the_run(hospital: Hospital) -> Non
         "echo",
     )
     assert "EF names 'ef', which no echocardiogram measures" in found.summary
+
+
+def test_training_on_whole_sentences_is_said_to_learn_nothing_from_it(hospital: Hospital) -> None:
+    lines = ("patient_id,echo_at,lvef", "p0,2024-03-01,60")
+    said = problem(check(hospital, *lines), "echo not learnt")
+    assert said.severity == Severity.LOOK
+    kinds = {each.kind for each in check(hospital, *lines, preset="recommended").problems}
+    assert "echo not learnt" not in kinds
