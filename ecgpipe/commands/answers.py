@@ -6,6 +6,8 @@ Owns the words and columns. An ECG is printed as soon as it is answered.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from ecgpipe.language.translation import told
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,7 +34,7 @@ def print_prediction(
 
     console.print(Text(row["record_id"], style="bold"))
     if row["refused"]:
-        console.print(Text(f"  {_REFUSED[language]}: {row['refused']}"))
+        console.print(Text(f"  {_REFUSED[language]}: {told(row['refused'], language)}"))
         return
     for remark in row["remarks"]:
         console.print(Text(f"  {remark['texts'][language]}"))

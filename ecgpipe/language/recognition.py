@@ -21,7 +21,8 @@ _UP_TO_BORDER = rf"((?:(?!{_BORDER}).)*)"
 # Messages of fewer letters than this, such as "{name} of {called}", would fit too much.
 _STRONG = 10
 
-_ENDS = re.compile(r"(?s)([\s,;:.。、：]*)(.*?)([\s,;:.。、：]*)")
+# The dots of a path such as ../ecg belong to it.
+_ENDS = re.compile(r"(?s)((?:[\s。、：]|[,;:.]+(?=\s|$))*)(.*?)([\s,;:.。、：]*)")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ _SPEAKER = re.compile(
     r"|submit|stage-in|verify|gc|compact|fetch-model): )(.+)"
 )
 _PREFIX = re.compile(r"(?s)(\s*[^\s:]+: )(?=\S)(.*)")
-_IN_TWO = re.compile(r"; |[.?!] |\n| · | or | and ")
+_IN_TWO = re.compile(r"[;:] |[.?!] |\n| · | or | and ")
 _BORDER = re.compile(r"[.,;:] |\n| · | or | and ")
 _MARKS = {".": "。", ",": "、", ";": "。", ":": "："}
 _JAPANESE = re.compile(r"[ぁ-んァ-ヶー々一-龠]")

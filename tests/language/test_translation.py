@@ -1,5 +1,7 @@
 """English texts as they leave the program, put into Japanese."""
 
+import re
+
 import pytest
 
 from ecgpipe.errors import ConfigError
@@ -141,3 +143,12 @@ def test_a_line_of_wide_characters_ends_at_the_width_and_before_no_full_stop() -
 def test_a_cell_is_padded_by_columns_not_by_characters() -> None:
     assert padded("所見", 6) == "所見  "
     assert padded("rows", 6) == "rows  "
+
+
+@pytest.mark.parametrize("path", ["../病院/scan.mwf", "./scan.mwf", "scan.mwf", ".scan.mwf"])
+def test_a_path_before_a_message_stays_whole_and_before_it(path: str) -> None:
+    text = f"{path}: 6 of 12 leads are usable (I, II); the model's min_leads is 12"
+    made = told(text, "ja")
+    assert re.fullmatch(
+        rf"{re.escape(path)}(?:：|: )12 誘導のうち使えるのは 6 です（I, II）。.*は 12 です", made
+    ), made
