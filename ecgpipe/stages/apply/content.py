@@ -54,8 +54,8 @@ def content_and_model(experiment: Experiment) -> tuple[ModelContent, TwoTowers]:
         raise CheckpointError(
             f"{experiment.workspace.run} holds no model that was trained and evaluated with these"
             " settings and data, so there are no thresholds and nothing to say how good it is. Run"
-            " `ecgpipe run`, or name the folder to ask the model that is there, whatever its"
-            " settings."
+            " `ecgpipe run`. Only an exported model answers whatever becomes of its settings and"
+            " data."
         )
     model, card = load_model(experiment.workspace.model)
     vectors = experiment.open_vectors()
