@@ -142,8 +142,8 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
 def about(block: Any, tasks: Tasks) -> Words:
     """What `other` means."""
     return both(
-        f"{LEAST} 件未満の群は「その他」に含めます。",
-        f"Groups of fewer than {LEAST} ECGs are counted in “other”.",
+        f"{LEAST} 件未満の群は「少数の群」にまとめます。",
+        f"Groups of fewer than {LEAST} ECGs are counted together, as “small groups”.",
     )
 
 
@@ -181,7 +181,7 @@ _WORDS = {
     "site": both("施設", "Site"),
     "male": both("男性", "male"),
     "female": both("女性", "female"),
-    OTHER: both("その他", "other"),
+    OTHER: both("少数の群", "small groups"),
     UNKNOWN: both("不明", "unknown"),
 }
 
