@@ -41,7 +41,8 @@ class NamedFiles:
     def shipped(self) -> list[str]:
         """The names of all that ship with ecgpipe."""
         suffix = self.suffixes[0]
-        return sorted(entry.name.removesuffix(suffix) for entry in self._shipped_folder().iterdir())
+        names = (entry.name for entry in self._shipped_folder().iterdir())
+        return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
 
     def _shipped_folder(self) -> Traversable:
         return resources.files("ecgpipe.evaluate") / self.folder
