@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ecgpipe.commands.options import Launch, launch_options
+from ecgpipe.commands.options import Command, Launch, launch_options
 from ecgpipe.commands.output import print_json, say
 from ecgpipe.errors import EcgpipeError
 
@@ -30,12 +30,32 @@ _language = click.option(
 )
 
 
+_workers = click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that read. [default: auto]"
+)
+
+
+def _model_and_recordings(command: Command) -> Command:
+    """What `predict` and `report` are asked about."""
+    for add in (
+        click.option(
+            "--split", type=click.Choice(["train", "val", "test"]), help="Of the records of -c."
+        ),
+        click.option(
+            "--root", type=_file, help="What the table's paths start from. [default: its folder]"
+        ),
+        click.option(
+            "--table", type=_file, help="Rows instead of INPUT: columns record_id and path."
+        ),
+        click.argument("inputs", nargs=-1, metavar="[INPUT]..."),
+        click.argument("model"),
+    ):  # the last is shown first
+        command = add(command)
+    return command
+
+
 @click.command()
-@click.argument("model")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("--table", type=_file, help="Rows instead of INPUT: columns record_id and path.")
-@click.option("--root", type=_file, help="What the table's paths start from. [default: its folder]")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the records of -c.")
+@_model_and_recordings
 @click.option("-o", "--out", type=_file, help="A file ending in .csv, .parquet or .jsonl.")
 @click.option("--vectors", type=_file, help="Also write an archive of vectors, for `search`: .h5.")
 @click.option(
@@ -56,7 +76,7 @@ _language = click.option(
     help="Draw what its score hangs on: leads, tenths of a second. Needs --sheets. Repeatable.",
 )
 @click.option("--sheets", type=_file, metavar="FOLDER", help="Where --explain writes its pictures.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that read. [default: auto]")
+@_workers
 @_text_model
 @_language
 @launch_options(minutes=True)
@@ -118,10 +138,7 @@ def predict(
         result = run_predict(opened, chosen, options, stop, show)
     _say_refusals(result, with_reasons=show is None)
     _say_result(result)
-    if launch.as_json:
-        print_json("predict", _summary(result))
-    if result.n_refused:
-        sys.exit(EcgpipeError.exit_code)
+    _end("predict", result, launch)
 
 
 def _shower(language: Literal["ja", "en"]) -> "Callable[[Mapping[str, Any]], None]":
@@ -135,13 +152,9 @@ def _shower(language: Literal["ja", "en"]) -> "Callable[[Mapping[str, Any]], Non
 
 
 @click.command()
-@click.argument("model")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("--table", type=_file, help="Rows instead of INPUT: columns record_id and path.")
-@click.option("--root", type=_file, help="What the table's paths start from. [default: its folder]")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the records of -c.")
+@_model_and_recordings
 @click.option("-o", "--out", type=_file, help="A file ending in .csv or .jsonl; in both languages.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that read. [default: auto]")
+@_workers
 @click.option(
     "--language",
     type=click.Choice(["ja", "en"]),
@@ -186,8 +199,13 @@ def report(
     for file in result.files:
         say(f"report: wrote {file}")
     say(f"report: {result.n_answered:,} drafts, {result.n_refused:,} recordings refused")
+    _end("report", result, launch)
+
+
+def _end(command: str, result: "PredictResult", launch: Launch) -> None:
+    """Sum up for programs; refused recordings make the exit code 1."""
     if launch.as_json:
-        print_json("report", _summary(result))
+        print_json(command, _summary(result))
     if result.n_refused:
         sys.exit(EcgpipeError.exit_code)
 

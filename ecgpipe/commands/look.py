@@ -10,6 +10,8 @@ from ecgpipe.commands.options import Launch, launch_options
 from ecgpipe.commands.output import print_comparison, print_json, say
 from ecgpipe.errors import EcgpipeError
 
+_DPI = click.IntRange(72, 1200)
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
@@ -73,7 +75,7 @@ def compare(
 )
 @click.option(
     "--dpi",
-    type=click.IntRange(72, 1200),
+    type=_DPI,
     default=300,
     show_default=True,
     help="Resolution of the PNG files.",
@@ -124,7 +126,7 @@ def figures(
 )
 @click.option(
     "--dpi",
-    type=click.IntRange(72, 1200),
+    type=_DPI,
     default=254,
     show_default=True,
     help="Resolution of a PNG; at the default all grid lines are equally sharp.",

@@ -4,12 +4,14 @@ import csv
 import dataclasses
 from pathlib import Path
 
+import pytest
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.records_table import RecordsTable, read_records
 from ecgpipe.config.data import DataConfig, TableSource
 from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions, load_echo_definitions
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
+from ecgpipe.read_ecg.prepare import shard_job
 from ecgpipe.read_ecg.prepare.preparation import Prepared, find_prepared, inputs_digest, prepare
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import Workspace
@@ -68,3 +70,15 @@ class Hospital:
         path = self.workspace.rejected(prepared.digest)
         with path.open(encoding="utf-8-sig", newline="") as file:
             return {r["record_id"]: (r["reason"], r["message"]) for r in csv.DictReader(file)}
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the recordings that are read from now on."""
+    real, names = shard_job.read_recording, []
+
+    def counting(path: Path) -> object:
+        names.append(path.name)
+        return real(path)
+
+    monkeypatch.setattr(shard_job, "read_recording", counting)
+    return names

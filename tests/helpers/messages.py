@@ -66,7 +66,7 @@ CLICK = (
 # Errors for whoever calls a function. Of these modules they become part of a message.
 TOLD_ON = ("ecgpipe.config.", "ecgpipe.files", "ecgpipe.read_ecg.formats.", "ecgpipe.cache.")
 FOR_CALLERS = {"AssertionError", "AttributeError", "ImportError", "IndexError", "KeyError"}
-FOR_CALLERS |= {"NotImplementedError", "RuntimeError", "TypeError", "ValueError"}
+FOR_CALLERS |= {"RuntimeError", "TypeError", "ValueError"}
 
 # Calls whose arguments nobody reads, or which have both languages.
 NOT_SHOWN = {"both", "word", "compile", "sub", "search", "match", "fullmatch", "findall", "getenv"}

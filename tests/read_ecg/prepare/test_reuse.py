@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hospital import TAXONOMY, Hospital
+from hospital import TAXONOMY, Hospital, reads
 from signal_stores import bytes_of
 from wfdb_files import ecg_like, write_wfdb
 
@@ -53,18 +53,6 @@ def add_rows(hospital: Hospital) -> None:
     hospital.rows += [
         {**hospital.rows[0], "record_id": name, "path": f"ecg/{name}"} for name in NEW
     ]
-
-
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the recordings that are read from now on."""
-    real, names = shard_job.read_recording, []
-
-    def counting(path: Path) -> object:
-        names.append(path.name)
-        return real(path)
-
-    monkeypatch.setattr(shard_job, "read_recording", counting)
-    return names
 
 
 def made(hospital: Hospital, prepared: Prepared) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hospital import TAXONOMY, Hospital
+from hospital import TAXONOMY, Hospital, reads
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.cache.signals import format as signal_format
@@ -56,18 +56,6 @@ def renamed(hospital: Hospital) -> Hospital:
     moved = at(hospital, folder)
     moved.workspace = dataclasses.replace(hospital.workspace, work_dir=folder / "work")
     return moved
-
-
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the recordings that are read from now on."""
-    real, names = shard_job.read_recording, []
-
-    def counting(path: Path) -> object:
-        names.append(path.name)
-        return real(path)
-
-    monkeypatch.setattr(shard_job, "read_recording", counting)
-    return names
 
 
 @pytest.mark.parametrize("move", [copied, renamed])
