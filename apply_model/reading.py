@@ -42,6 +42,7 @@ class Window:
 
     remarks: tuple[Remark, ...] = ()
     refusal: str = ""
+    patient_id: str = ""
 
 
 def read_windows(inputs: Iterable[Input], contract: Contract, n_workers: int) -> Generator[Window]:
@@ -71,7 +72,7 @@ def window_of(given: Input, contract: Contract) -> Window:
         reason = "it does not fit into the memory of this machine; cut out the part that is wanted"
         return Window(given.record_id, given.path, None, refusal=reason)
     remarks = remarks_on(ecg.quality, contract)
-    return Window(given.record_id, given.path, ecg.signal_uv, remarks)
+    return Window(given.record_id, given.path, ecg.signal_uv, remarks, patient_id=given.patient_id)
 
 
 def _read_in_processes(

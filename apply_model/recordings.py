@@ -53,6 +53,8 @@ class Input:
     """Reads the recording; None if it is refused already."""
 
     refusal: str = ""
+    patient_id: str = ""
+    """Whose it is; '' if nobody says so, as for a file."""
 
     def read(self) -> EcgRecord:
         """The recording.
@@ -90,7 +92,8 @@ def inputs_of_table(table: Path, root: Path | None = None) -> Iterator[Input]:
     """The recordings of a table's rows.
 
     Args:
-        table: with the columns record_id and path; others are not looked at.
+        table: with the columns record_id and path, and patient_id if it has it; others are not
+            looked at.
         root: what `path` is relative to; None for the table's folder.
 
     Raises:
@@ -254,7 +257,12 @@ def _of_rows(table: Path, root: Path) -> Iterator[Input]:
         except RecordError as error:
             yield Input(row["record_id"], row["path"], None, f"{place}: {error}")
         else:
-            yield Input(row["record_id"], str(path), partial(read_recording, path))
+            yield Input(
+                row["record_id"],
+                str(path),
+                partial(read_recording, path),
+                patient_id=row.get("patient_id", ""),
+            )
 
 
 def _format_name(path: Path) -> str | None:

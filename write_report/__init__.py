@@ -3,7 +3,9 @@
 Owns the wording of reports, the files they are written to, and how right they are. Must not know
 how an ECG is read or scored, nor pipeline.yaml: it is given a trained model's predictions.
 
+rung             what every way to write a report is given, and gives                     (pure)
 template         findings above their thresholds -> a report, in the words of words.yaml  (pure)
+nearest          the report of the nearest training ECG of another patient                (pure)
 report_files     reports of many ECGs as CSV or JSON Lines
 clinical_scores  F1 of the findings that written reports assert, against references       (pure)
 overlap_scores   how alike the letters of written reports and references are              (pure)

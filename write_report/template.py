@@ -1,8 +1,9 @@
-"""Findings above their thresholds -> the text of a report, without a language model.
+"""The text of a report: findings above their thresholds, or what another rung says, as a draft.
 
 Owns which sentences a report has, in which order. Each says what the model found, or why it cannot
 say; the first marks the report as a draft, so that a text that is copied or cut still does. Reports
-are read back by `evaluate.statements` as exactly the findings they were written of. Pure.
+of findings are read back by `evaluate.statements` as exactly the findings they were written of.
+Pure.
 """
 
 import functools
@@ -15,6 +16,7 @@ import yaml
 from ecgpipe.apply_model.applied_task import AppliedTask
 from ecgpipe.apply_model.prediction import remark_text
 from ecgpipe.config.settings import Language
+from ecgpipe.write_report.rung import RungName
 
 LANGUAGES: tuple[Language, ...] = ("ja", "en")
 
@@ -54,6 +56,47 @@ def with_report(prediction: Mapping[str, Any], task: AppliedTask) -> dict[str, A
     }
 
 
+def with_draft(
+    prediction: Mapping[str, Any], rung: RungName, said: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A line of a file of reports that another rung has written.
+
+    Args:
+        prediction: as `Prediction.as_dict` gives it, with the rung's `Body` as `draft` (texts and
+            about) unless it was refused.
+        rung: which.
+        said: the findings that the text asserts, with id and names.
+
+    Returns:
+        Its record_id, path, refused, quality, findings, and `reports` by language; '' if it was
+        refused.
+    """
+    same = {name: prediction[name] for name in ("record_id", "path", "refused", "quality")}
+    reports = dict.fromkeys(LANGUAGES, "")
+    if not prediction["refused"]:
+        texts, about = prediction["draft"]["texts"], prediction["draft"]["about"]
+        for language in LANGUAGES:
+            words = {key: entry[language] for key, entry in _words().items()}
+            sentences = [words["draft"], words[rung].format(**about), texts[language]]
+            if "limit" in about:
+                sentences.append(words["cut"].format(**about))
+            if remarks := remark_text(prediction["remarks"], language):
+                sentences.append(words["quality"].format(remarks=remarks))
+            reports[language] = _joined(sentences, language)
+    return {**same, "findings": [dict(one) for one in said], "reports": reports}
+
+
+def findings_text(names: Sequence[str], language: Language) -> str:
+    """The sentence that names findings, one or more, in the taxonomy's order and wording."""
+    words = _words()
+    return words["findings"][language].format(names=words["between"][language].join(names))
+
+
+def no_findings_text(language: Language) -> str:
+    """The sentence that says no finding is above its threshold."""
+    return _words()["none"][language]
+
+
 def report_text(
     names: Sequence[str], n_unjudged: int, n_all: int, remarks: str, language: Language
 ) -> str:
@@ -69,15 +112,19 @@ def report_text(
     words = {key: entry[language] for key, entry in _words().items()}
     sentences = [words["draft"]]
     if names:
-        sentences.append(words["findings"].format(names=words["between"].join(names)))
+        sentences.append(findings_text(names, language))
     elif n_unjudged < n_all:
-        sentences.append(words["none"])
+        sentences.append(no_findings_text(language))
     if n_unjudged == n_all:
         sentences.append(words["all_unjudged"])
     elif n_unjudged:
         sentences.append(words["unjudged"].format(n=n_unjudged, n_all=n_all))
     if remarks:
         sentences.append(words["quality"].format(remarks=remarks))
+    return _joined(sentences, language)
+
+
+def _joined(sentences: Sequence[str], language: Language) -> str:
     return ("" if language == "ja" else " ").join(sentences)
 
 

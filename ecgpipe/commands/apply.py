@@ -154,6 +154,14 @@ def _shower(language: Literal["ja", "en"]) -> "Callable[[Mapping[str, Any]], Non
 @click.command()
 @_model_and_recordings
 @click.option("-o", "--out", type=_file, help="A file ending in .csv or .jsonl; in both languages.")
+@click.option(
+    "--rung",
+    type=click.Choice(["template", "nearest"]),
+    default="template",
+    show_default=True,
+    help="What writes it: the findings, or the report of the nearest training ECG of another"
+    " patient.",
+)
 @_workers
 @click.option(
     "--language",
@@ -169,6 +177,7 @@ def report(
     root: Path | None,
     split: str | None,
     out: Path | None,
+    rung: Literal["template", "nearest"],
     workers: int | None,
     language: Literal["ja", "en"] | None,
 ) -> None:
@@ -176,6 +185,8 @@ def report(
 
     MODEL and INPUT are as for `predict`, and so is what becomes of a bad recording. No language
     model is needed. Every report says that it is a draft by a research model, and no diagnosis.
+    --rung nearest needs a run, whose training reports it takes, and to know whose ECG each INPUT
+    is: a --table with the column patient_id, or the records of -c.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `predict`
     from ecgpipe.stages.apply.inputs import choose_inputs
@@ -185,7 +196,14 @@ def report(
 
     opener = launch.experiment_opener()
     chosen = choose_inputs(inputs, table, root, split, opener)
-    opened = open_model(model, opener, None)
+    if rung == "template":
+        opened, writer = open_model(model, opener, None), None
+    else:
+        # Imported here because a run's modules take a second, and an exported folder needs none.
+        from ecgpipe.stages.apply.rungs import of_known_patients, open_rung
+
+        opened, writer = open_rung(model, rung, opener)
+        chosen = of_known_patients(chosen)
     if opened.content.notice:
         say(opened.content.notice)
     spoken = language or opened.content.text.language
@@ -194,7 +212,8 @@ def report(
         click.echo(f"{row['record_id']}\n  {row['reports'][spoken] or row['refused']}")
 
     with stop_on_signals(launch.max_minutes) as stop:
-        result = run_report(opened, chosen, out, workers, stop, show if out is None else None)
+        shown = show if out is None else None
+        result = run_report(opened, chosen, out, workers, stop, shown, writer)
     _say_refusals(result, with_reasons=out is not None)
     for file in result.files:
         say(f"report: wrote {file}")

@@ -90,4 +90,5 @@ def _rows(experiment: "Experiment") -> Iterator[Input]:
                 yield Input(row.record_id, row.path, None, f"{row.place}: {error}")
                 continue
             name = path if row.start_s is None else f"{path} from {row.start_s:g} s"
-            yield Input(row.record_id, name, partial(read_planned, row, without_rows, small))
+            read = partial(read_planned, row, without_rows, small)
+            yield Input(row.record_id, name, read, patient_id=row.patient_id)

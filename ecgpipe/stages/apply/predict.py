@@ -7,7 +7,7 @@ Owns the order and the batches. What is read, how it is scored and how it is wri
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.prepare.workers import available_cores
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stopping import Stop
+from ecgpipe.write_report.rung import Ecgs, Rung
 
 _BATCH = 64
 _FEW = 64
@@ -79,6 +80,9 @@ class PredictOptions:
     vectors: Path | None = None
     workers: int | None = None
     """Processes that read; None: one for each core if there are many ECGs."""
+
+    rung: Rung | None = None
+    """What writes a text beside the findings of each ECG, as `draft` of its row."""
 
 
 @dataclass
@@ -188,6 +192,8 @@ def _stream(
         while part := list(itertools.islice(windows, _BATCH)):
             predictions, vectors_ND = _answers(model, task, questions, options, part)
             rows = [prediction.as_dict() for prediction in predictions]
+            if options.rung is not None:
+                _add_drafts(rows, options.rung, part, vectors_ND)
             if explainer is not None:
                 result.n_sheets += sum(len(explainer.draw(window)) for window in part)
             if partial is not None:
@@ -236,6 +242,24 @@ def _answers(
             )
         )
     return predictions, vectors_ND
+
+
+def _add_drafts(
+    rows: Sequence[dict[str, Any]],
+    rung: Rung,
+    windows: Sequence[Window],
+    vectors_ND: npt.NDArray[np.float32],
+) -> None:
+    """Put what a rung writes into the rows that were not refused."""
+    read = [(window, window.signal_uv) for window in windows if window.signal_uv is not None]
+    if not read:
+        return
+    signal_uv = np.stack([signal for _, signal in read])
+    patients = [window.patient_id for window, _ in read]
+    bodies = iter(rung.bodies(Ecgs(signal_uv, vectors_ND, patients)))
+    for row in rows:
+        if not row["refused"]:
+            row["draft"] = asdict(next(bodies))
 
 
 def _chosen(
@@ -329,6 +353,7 @@ def _key(
         "language": options.language,
         "prevalence": options.prevalence,
         "explain": repr((options.explain, options.sheets)),  # may be no UTF-8
+        **({"rung": options.rung.digest} if options.rung else {}),
     }
     return digest_of(said)
 

@@ -95,8 +95,14 @@ class Searched(Protocol):
 class PreparedEcgs:
     """The prepared signals of an experiment, encoded when they are first needed."""
 
-    def __init__(self, model: AppliedModel, experiment: Experiment, split: str | None) -> None:
-        """Take the records of a split, or all.
+    def __init__(
+        self,
+        model: AppliedModel,
+        experiment: Experiment,
+        split: str | None,
+        command: str = "search",
+    ) -> None:
+        """Take the records of a split, or all; progress is shown under the name of `command`.
 
         Raises:
             CheckpointError: they were prepared otherwise than the model demands.
@@ -113,15 +119,16 @@ class PreparedEcgs:
         if not table.records:
             raise SourceError(f"{experiment.config.name} has no record to search.")
         self._model, self._experiment = model, experiment
-        self._records: Sequence[Record] = table.records
-        self._row_of = {record.record_id: row for row, record in enumerate(self._records)}
+        self._command = command
+        self.records: Sequence[Record] = table.records
+        self._row_of = {record.record_id: row for row, record in enumerate(self.records)}
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.records)
 
     def named(self, row: int) -> tuple[str, str]:
         """The id of an ECG; it has no path."""
-        return self._records[row].record_id, ""
+        return self.records[row].record_id, ""
 
     def row_of(self, record_id: str) -> int | None:
         """The row of a record, if it is there."""
@@ -134,7 +141,7 @@ class PreparedEcgs:
 
     def blocks(self) -> Iterator[Vectors]:
         """All vectors, (any, D) at a time."""
-        with progress("search", len(self), "ECGs") as tick:
+        with progress(self._command, len(self), "ECGs") as tick:
             for start in range(0, len(self), _ENCODED_AT_ONCE):
                 block = self._encoded(start, start + _ENCODED_AT_ONCE)
                 tick(len(block))
@@ -142,11 +149,11 @@ class PreparedEcgs:
 
     def recording(self, row: int) -> EcgRecord:
         """The prepared window, for a picture."""
-        window_uv = self._experiment.signals.read(np.array([self._records[row].slot]))[0]
+        window_uv = self._experiment.signals.read(np.array([self.records[row].slot]))[0]
         return EcgRecord(in_millivolts(window_uv), float(self._experiment.config.data.rate_hz))
 
     def _encoded(self, start: int, end: int) -> Vectors:
-        slots = np.array([record.slot for record in self._records[start:end]])
+        slots = np.array([record.slot for record in self.records[start:end]])
         return self._model.encode_ecg(self._experiment.signals.read(slots))
 
 
