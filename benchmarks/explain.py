@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model, _ = load_model(experiment.workspace.model)
         untrained = [initialised(model.shape, seed=1000 + n) for n in range(options.untrained)]
         for other in untrained:
-            other.text_mean_W.copy_(model.text_mean_W)
+            other.take_text_map(model)
         rows, trained_cases, other_cases = [], [], []
         for finding in (*LEADS_OF, *BEATS_OF):
             of_trained, of_others = explained(experiment, model, untrained, finding, options.cases)

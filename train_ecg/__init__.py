@@ -7,6 +7,7 @@ encoders/      the ECG encoders: millivolts -> one feature vector per recording
 data/          what one step sees: records in order, paired with texts, augmented, on the device
 losses/        InfoNCE, SigLIP, all findings
 loop/          the training loop: steps, epochs, checkpoints, resume, several processes
+text_axes      the axes on which texts differ, and their wordings do not
 starting_point weights of another model, to begin with
 torch_errors   out of memory, lost process: in words for people
 trained_model  the model folder: saving, loading, encoding

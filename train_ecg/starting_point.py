@@ -17,11 +17,12 @@ _MUST_AGREE = {
     "encoder_norm": "train.encoder_norm",
     "normalisation": "train.normalisation",
     "projection_dim": "train.projection_dim",
+    "text_axes": "train.text_axes",
     "rate_hz": "data.rate_hz",
     "samples": "data.rate_hz times data.duration_s",
     "n_leads": "the number of leads",
 }
-_OF_TEXTS = ("text_projection.", "text_mean_W")
+_OF_TEXTS = ("text_projection.", "text_mean_W", "text_axes_WK")
 
 
 def check_same_shape(name: str, source: ModelShape, wanted: ModelShape) -> None:
@@ -61,12 +62,12 @@ class StartingPoint:
 
     same_texts: bool
     """Whether the run's text vectors come from the language model, prompt aside, that it was
-    trained with. If not, its text projection and text mean mean nothing to the run."""
+    trained with. If not, its text projection, mean and axes mean nothing to the run."""
 
     def load_into(self, model: TwoTowers) -> None:
         """Copy its weights: of encoder and ECG projection, and of the others what fits.
 
-        The text projection and the text mean only with `same_texts`; the temperature only if it is
+        The text projection, mean and axes only with `same_texts`; the temperature only if it is
         learned; the bias of a pair's logit only if both have one.
         """
         taken = {

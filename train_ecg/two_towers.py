@@ -1,9 +1,10 @@
 """Encoder, two projections and a temperature: everything that is trained, as one module.
 
-Owns the joint embedding space, and the mean that is subtracted from text vectors: the vectors of a
-language model have a large part in common, which carries no information.
-B = batch, L = leads, S = samples, F = width of the encoder, W = width of a text vector, T = texts
-of a step, D = joint width.
+Owns the joint embedding space, and what becomes of a text vector before its projection: a mean is
+subtracted, since the vectors of a language model have a large part in common, which carries no
+information; and the rest may be put on axes (`text_axes`).
+B = batch, L = leads, S = samples, F = width of the encoder, W = width of a text vector, K = axes,
+T = texts of a step, D = joint width.
 """
 
 import math
@@ -39,6 +40,9 @@ class ModelShape:
     pair_bias: bool = False
     """Whether a pair's logit has a bias, as in SigLIP."""
 
+    text_axes: int = 0
+    """K; 0: text vectors are centred, and stay as wide as they are."""
+
     @classmethod
     def of(
         cls, config: TrainConfig, n_leads: int, samples: int, rate_hz: int, text_width: int
@@ -57,6 +61,7 @@ class ModelShape:
             encoder_pooling=config.encoder_pooling,
             encoder_norm=config.encoder_norm,
             pair_bias=config.loss == "siglip",
+            text_axes=config.text_axes,
         )
 
 
@@ -80,6 +85,7 @@ class TwoTowers(nn.Module):
     """An ECG tower and a text tower whose outputs are unit vectors of one space."""
 
     text_mean_W: torch.Tensor
+    text_axes_WK: torch.Tensor
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
@@ -88,12 +94,15 @@ class TwoTowers(nn.Module):
             shape.encoder, shape.n_leads, shape.rate_hz, shape.encoder_pooling, shape.encoder_norm
         )
         self.ecg_projection = nn.Linear(self.encoder.width, shape.projection_dim)
-        self.text_projection = nn.Linear(shape.text_width, shape.projection_dim)
+        self.text_projection = nn.Linear(shape.text_axes or shape.text_width, shape.projection_dim)
         log_scale = torch.tensor(-math.log(shape.temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=shape.learn_temperature)
         if shape.pair_bias:
             self.bias = nn.Parameter(torch.zeros(()))
         self.register_buffer("text_mean_W", torch.zeros(shape.text_width))
+        if shape.text_axes:
+            axes_WK = torch.zeros(shape.text_width, shape.text_axes)
+            self.register_buffer("text_axes_WK", axes_WK)
 
     def forward(self, input_BLS: torch.Tensor, text_TW: torch.Tensor) -> TowerOutputs:
         """Encode both sides of a step.
@@ -123,7 +132,25 @@ class TwoTowers(nn.Module):
 
     def encode_text(self, text_BW: torch.Tensor) -> torch.Tensor:
         """Vectors of the language model (B, W) to unit vectors (B, D)."""
-        return self._unit(self.text_projection(text_BW - self.text_mean_W))
+        return self._unit(self.text_projection(self._on_axes(text_BW)))
+
+    @torch.no_grad()
+    def take_text_map(self, other: "TwoTowers") -> None:
+        """Copy the mean and the axes, which come from data and not from training, of a model of the
+        same shape."""
+        self.text_mean_W.copy_(other.text_mean_W)
+        if self.shape.text_axes:
+            self.text_axes_WK.copy_(other.text_axes_WK)
+
+    def _on_axes(self, text_BW: torch.Tensor) -> torch.Tensor:
+        """Centred, and (B, K) if there are axes."""
+        centred_BW = text_BW - self.text_mean_W
+        if not self.shape.text_axes:
+            return centred_BW
+        # Not in bfloat16, even under autocast: what tells two findings apart may be a thousandth
+        # of the length.
+        with torch.autocast(text_BW.device.type, enabled=False):
+            return centred_BW @ self.text_axes_WK
 
     @property
     def dtype(self) -> torch.dtype:

@@ -49,6 +49,12 @@ class PipelineConfig(Settings):
             "text.wordings: bank words single findings, but train.text: sentence joins all findings"
             " of an ECG. Set train.text to all_findings or sampled_finding (preset: recommended)",
         )
+        need(
+            self.text.wordings == "bank" or not self.train.text_axes,
+            f"train.text_axes: {self.train.text_axes} tells what findings say from how they are"
+            " worded, so it needs several wordings of each. Set text.wordings=bank, or"
+            " train.text_axes=0",
+        )
         augment = self.train.augment
         need(
             augment.mains_mv == 0 or self.data.rate_hz > 120,

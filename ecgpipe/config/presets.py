@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ecgpipe.config.data import DataConfig
 from ecgpipe.config.train import TrainConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -44,11 +45,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 RECOMMENDED_FOR_REPORTS = {"text": "sampled_finding", "loss": "clip", "duplicates": "mask"}
 
 
+# Other words for each finding, and the axes without which they make a model worse.
+RECOMMENDED_FOR_BANK = {"text_axes": 64}
+
+WITH_BANK = ("findings98", "ptbxl")
+"""The taxonomies that ship with a bank of wordings."""
+
 DEFAULT_PRESET = "recommended"
 
 
 def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the preset's values where the file sets nothing in `train`."""
+    """Fill in the preset's values where the file sets nothing in `train`, and in text.wordings."""
     train, text = settings.get("train", {}), settings.get("text")
     preset = train.get("preset", DEFAULT_PRESET) if isinstance(train, dict) else None
     if not isinstance(preset, str) or preset not in PRESETS:
@@ -56,7 +63,21 @@ def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
     values = PRESETS[preset] | {"preset": preset}
     if preset == "recommended" and isinstance(text, dict) and text.get("source") == "report":
         values |= RECOMMENDED_FOR_REPORTS
-    return settings | {"train": merged(values, train)}
+    filled = settings | {"train": merged(values, train)}
+    return _with_bank(filled) if preset == "recommended" else filled
+
+
+def _with_bank(settings: dict[str, Any]) -> dict[str, Any]:
+    """Train on the bank of a taxonomy that ships with one, unless the file says otherwise."""
+    train, text, data = settings["train"], settings.get("text"), settings.get("data")
+    if not isinstance(text, dict) or not isinstance(data, dict):
+        return settings  # the type check reports the mistake
+    compares_findings = train["text"] == "all_findings" and text.get("source") != "report"
+    if compares_findings and data.get("taxonomy", DataConfig.taxonomy) in WITH_BANK:
+        text = {"wordings": "bank"} | text
+    if compares_findings and text.get("wordings") == "bank":
+        train = RECOMMENDED_FOR_BANK | train
+    return settings | {"train": train, "text": text}
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,29 +102,34 @@ def kept_over_preset(
     Returns:
         Their dotted names, of settings that presets set; and whether the preset changes nothing.
     """
-    text = changed.get("text")
+    text, data = changed.get("text") or {}, changed.get("data")
+    free = {key: value for key, value in text.items() if key != "wordings"}
     preset = {"preset": changed["train"]["preset"]}
-    wanted = _values({"train": preset, "text": text})
-    present = dict(_leaves(own.get("train") or {}))
+    wanted = _values({"train": preset, "text": free, "data": data})
+    present = {f"train.{key}": value for key, value in _leaves(own.get("train") or {})}
+    present |= {f"text.{key}": value for key, value in _leaves(own.get("text") or {})}
     alike = {key for key in present if key not in wanted or present[key] == wanted[key]}
     stand = [key for key in present if key not in alike and key in _of_presets()]
-    kept = [f"train.{key}" for key in stand if f"train.{key}" not in named]
+    kept = [key for key in stand if key not in named]
     before, after = _values(own), _values(changed)
-    moved = {key for key in after if after[key] != before[key]} - {"preset"}
-    return kept, all(f"train.{key}" in named for key in moved)
+    moved = {key for key in after if after[key] != before[key]} - {"train.preset"}
+    return kept, all(key in named for key in moved)
 
 
 def _of_presets() -> set[str]:
     """Dotted names of the settings that some preset sets, with those below the same block."""
-    every = [*PRESETS.values(), RECOMMENDED_FOR_REPORTS]
+    every = [*PRESETS.values(), RECOMMENDED_FOR_REPORTS, RECOMMENDED_FOR_BANK]
     blocks = {key for values in every for key in values}
-    return {key for key, _ in _leaves(asdict(TrainConfig())) if key.partition(".")[0] in blocks}
+    of_train = {key for key, _ in _leaves(asdict(TrainConfig())) if key.partition(".")[0] in blocks}
+    return {f"train.{key}" for key in of_train} | {"text.wordings"}
 
 
 def _values(settings: dict[str, Any]) -> dict[str, Any]:
-    """Every setting of `train` by its dotted name, the defaults included."""
-    train = with_preset(settings).get("train") or {}
-    return dict(_leaves(merged(asdict(TrainConfig()), train)))
+    """What a preset may set, by its dotted name, the defaults included."""
+    filled = with_preset(settings)
+    train = merged(asdict(TrainConfig()), filled.get("train") or {})
+    wordings = (filled.get("text") or {}).get("wordings", "name")
+    return {f"train.{key}": value for key, value in _leaves(train)} | {"text.wordings": wordings}
 
 
 def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

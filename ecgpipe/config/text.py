@@ -12,12 +12,6 @@ _PROMPTS: dict[Language, str] = {
     "en": "This ECG shows {text}.",
 }
 
-# Other sentences around a wording, so that training learns no sentence by heart.
-_FRAMES: dict[Language, tuple[str, ...]] = {
-    "ja": ("心電図の所見：{text}", "この心電図には{text}が認められます。"),
-    "en": ("ECG findings: {text}", "There is {text} on this ECG."),
-}
-
 
 Control = Literal["random", "one-hot"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
@@ -66,9 +60,9 @@ class TextConfig(Settings):
     """The text of an ECG: its findings, or its report."""
 
     wordings: Literal["name", "bank"] = "name"
-    """How training words a finding. name: by its name in the prompt. bank: by its name or another
-    wording of the taxonomy's bank, in one of several sentences, drawn again for each ECG in each
-    epoch. A third of the bank is held out. Scores are by names either way."""
+    """How training words a finding. name: by its name. bank: by its name or another wording of the
+    taxonomy's bank, drawn again for each ECG in each epoch. A third of the bank is held out. Scores
+    are by names either way. `preset: recommended` sets bank where the taxonomy ships with one."""
 
     pooling: Pooling = "last_token"
     """The view used in training; see `TextView`."""
@@ -115,10 +109,6 @@ class TextConfig(Settings):
         if language in (None, self.language):
             return self.prompt
         return self.other_prompt or _PROMPTS[language]
-
-    def frames(self, language: Language) -> tuple[str, ...]:
-        """The sentences in which a bank's wordings of a language stand; the first is the prompt."""
-        return tuple(dict.fromkeys((self.prompt_in(language), *_FRAMES[language])))
 
     @property
     def view(self) -> TextView:

@@ -97,6 +97,11 @@ class TrainConfig(Settings):
     projection_dim: int = 128
     """Width of the joint embedding space."""
 
+    text_axes: int = 0
+    """all_findings with text.wordings: bank. Before its projection a text vector is put on this
+    many axes, those on which findings differ most, compared with the wordings of one finding. 0: it
+    is only centred."""
+
     temperature: float = 0.07
     """The initial temperature."""
 
@@ -183,6 +188,9 @@ class TrainConfig(Settings):
             f"patience must be null or at least 1, not {self.patience}",
         )
         need(
+            0 <= self.text_axes <= 4096, f"text_axes must be from 0 to 4,096, not {self.text_axes}"
+        )
+        need(
             self.projection_dim <= 65_536,
             f"projection_dim must be at most 65,536, not {self.projection_dim}",
         )
@@ -229,4 +237,8 @@ class TrainConfig(Settings):
         need(
             self.balance == "none" or self.text == "all_findings",
             f"balance: {self.balance} applies to text: all_findings only, not {self.text}",
+        )
+        need(
+            self.text_axes == 0 or self.text == "all_findings",
+            f"text_axes: {self.text_axes} applies to text: all_findings only, not {self.text}",
         )

@@ -36,6 +36,7 @@ from ecgpipe.stages.texts import (
 from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.data.pairing import pad_rows
 from ecgpipe.train_ecg.data.placement import TrainSignals
+from ecgpipe.train_ecg.data.wording_draws import as_often_as_drawn
 from ecgpipe.train_ecg.loop.step_profile import StepProfile, profile_step
 from ecgpipe.train_ecg.loop.training import Trained, TrainingData, TrainInputs, train
 from ecgpipe.train_ecg.losses.objective import RecordTexts
@@ -239,12 +240,13 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
 def _worded(
     texts: Sequence[str], said: Mapping[str, Sequence[str]]
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """All sentences that may stand for these texts, and which of them do for each: itself if no
-    others are known, as of a finding of echocardiography."""
+    """All sentences that may stand for these texts, and which of them do for each, as often as they
+    are drawn: itself if no others are known, as of a finding of echocardiography."""
     worded = [said.get(text, (text,)) for text in texts]
     sentences = list(dict.fromkeys(sentence for each in worded for sentence in each))
     row_of = {sentence: row for row, sentence in enumerate(sentences)}
-    return sentences, pad_rows([[row_of[sentence] for sentence in each] for each in worded])
+    rows = [[row_of[sentence] for sentence in each] for each in worded]
+    return sentences, pad_rows([as_often_as_drawn(each) for each in rows])
 
 
 def unknown_texts(record: Record, number_of: Mapping[str, int | None]) -> list[int]:
@@ -284,13 +286,13 @@ def load_models(experiment: Experiment, folder: Path) -> tuple[TrainedModel, lis
             f"{folder} was trained with different signals, vectors or settings. Run"
             " `ecgpipe train`."
         )
-    # The text mean comes from the data, not from training: for a fair comparison, untrained
-    # models get it too.
+    # Mean and axes of texts come from the data, not from training: for a fair comparison,
+    # untrained models get them too.
     seed = experiment.config.eval.seed
     untrained = []
     for number in range(experiment.config.eval.random_encoders):
         other = initialised(card.shape, seed=1_000_003 * (seed + 1) + number)
-        other.text_mean_W.copy_(model.text_mean_W)
+        other.take_text_map(model)
         untrained.append(_trained_model(experiment, other.eval(), vectors))
     return _trained_model(experiment, model, vectors), untrained
 

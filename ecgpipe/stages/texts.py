@@ -165,7 +165,7 @@ def all_sentences(
 
 def bank_sentences(taxonomy: Taxonomy, config: TextConfig) -> dict[str, list[str]]:
     """Return the sentences that may stand for each finding in training, by that of its name: first
-    that one, then name and wordings in every frame of their language.
+    that one, then its wordings in the prompt of their language.
 
     Raises:
         TaxonomyError: the taxonomy has no bank, or a wrong one.
@@ -174,9 +174,7 @@ def bank_sentences(taxonomy: Taxonomy, config: TextConfig) -> dict[str, list[str
     for finding in taxonomy.findings:
         said = [(config.language, finding.name(config.language))]
         said += [(wording.language, wording.text) for wording in bank.trained[finding.id]]
-        sentences = [
-            fill_prompt(frame, text) for language, text in said for frame in config.frames(language)
-        ]
+        sentences = [fill_prompt(config.prompt_in(language), text) for language, text in said]
         found[sentences[0]] = list(dict.fromkeys(sentences))
     return found
 

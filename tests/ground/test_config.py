@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from paths import REPOSITORY
 
 from ecgpipe.config.data import PtbxlSource, TableSource
 from ecgpipe.config.echo import EchoConfig
@@ -19,7 +20,7 @@ from ecgpipe.config.file import (
 )
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.places import without_places
-from ecgpipe.config.presets import PRESETS
+from ecgpipe.config.presets import PRESETS, WITH_BANK
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.errors import ConfigError
 
@@ -88,7 +89,7 @@ def test_the_shipped_file_shows_every_setting_of_echo_with_its_default() -> None
 def shipped_without_marks() -> str:
     """The shipped file with the settings of `train` that stand as comments as settings."""
     text = Path("pipeline.yaml").read_text()
-    start, end = text.index("\ntrain:"), text.index("\neval:")
+    start, end = text.index("\ntext:"), text.index("\neval:")
     return text[:start] + re.sub(r"(?m)^  # ", "  ", text[start:end]) + text[end:]
 
 
@@ -96,7 +97,8 @@ def shipped_without_marks() -> str:
 def test_a_preset_changes_the_shipped_file(preset: str, tmp_path: Path) -> None:
     """Nothing that a preset sets is written out, and what stands as a comment is the paper's."""
     config = load(tmp_path, Path("pipeline.yaml").read_text(), f"train.preset={preset}")
-    assert config.train == load(tmp_path, SMALL, f"train.preset={preset}").train
+    plain = load(tmp_path, SMALL, f"train.preset={preset}")
+    assert (config.train, config.text.wordings) == (plain.train, plain.text.wordings)
     spelled_out = load(tmp_path, shipped_without_marks())
     assert spelled_out.train == load(tmp_path, SMALL, "train.preset=paper").train
 
@@ -109,9 +111,7 @@ def told(tmp_path: Path, train: str, *overrides: str) -> str:
 def test_a_preset_that_the_files_own_values_undo_is_told(tmp_path: Path) -> None:
     line = told(tmp_path, shipped_without_marks().split("\n\n")[-3], "train.preset=recommended")
     assert line.startswith("train.preset=recommended changes nothing, because pipeline.yaml's own")
-    assert (
-        "stay: train.text, train.loss, train.epochs, train.schedule, train.augment.shift_s" in line
-    )
+    assert "stay: train.text, train.text_axes, train.loss, train.epochs, train.schedule," in line
 
 
 def test_of_a_preset_that_changes_something_the_values_that_stay_are_named(tmp_path: Path) -> None:
@@ -123,6 +123,12 @@ def test_of_a_preset_that_changes_something_the_values_that_stay_are_named(tmp_p
     assert "stay: train.augment.noise_mv." in told(
         tmp_path, own, "train.preset=paper", "train.epochs=4"
     )
+
+
+def test_a_files_own_wordings_are_told_when_they_stand_against_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(SMALL.replace("text:", "text:\n  wordings: name"))
+    line = tell_kept_over_preset(tmp_path / "pipeline.yaml", ("train.preset=recommended",))
+    assert "stay: text.wordings. Put a #" in line
 
 
 def test_nothing_is_told_of_a_preset_that_holds(tmp_path: Path) -> None:
@@ -152,6 +158,21 @@ def test_a_minimal_file_gets_what_is_recommended(tmp_path: Path) -> None:
     reports = load(tmp_path, SMALL, "text.source=report").train
     assert (reports.text, reports.loss, reports.duplicates) == ("sampled_finding", "clip", "mask")
     assert reports.augment.shift_s == 0.5
+
+
+def test_findings_are_worded_by_a_bank_where_their_taxonomy_ships_with_one(tmp_path: Path) -> None:
+    def of(*overrides: str) -> tuple[str, int]:
+        config = load(tmp_path, SMALL, *overrides)
+        return config.text.wordings, config.train.text_axes
+
+    shipped = {path.stem for path in (REPOSITORY / "evaluate" / "wordings").iterdir()}
+    assert shipped == set(WITH_BANK)
+    assert of() == of("data.taxonomy=findings98") == ("bank", 64)
+    assert of("data.taxonomy=csn") == of("text.wordings=name") == ("name", 0)
+    assert of("data.taxonomy=csn", "text.wordings=bank") == ("bank", 64)
+    for other in ("text.source=report", "train.text=sampled_finding", "train.preset=paper"):
+        assert of(other) == ("name", 0)
+    assert of("train.text_axes=8") == ("bank", 8)
 
 
 def test_one_setting_of_a_block_keeps_the_presets_others(tmp_path: Path) -> None:

@@ -45,11 +45,12 @@ def test_every_weight_of_a_model_of_the_same_texts_is_taken_over() -> None:
 
 
 def test_with_another_language_model_the_text_side_begins_anew() -> None:
-    other = dataclasses.replace(SHAPE, text_width=7)
-    start, model = _start(other, same_texts=False), initialised(SHAPE, seed=2)
+    own = dataclasses.replace(SHAPE, text_axes=3)
+    other = dataclasses.replace(own, text_width=7)
+    start, model = _start(other, same_texts=False), initialised(own, seed=2)
     start.load_into(model)
-    kept = {"text_projection.weight", "text_projection.bias", "text_mean_W"}
-    assert not kept & _changed(model, initialised(SHAPE, seed=2))
+    kept = {"text_projection.weight", "text_projection.bias", "text_mean_W", "text_axes_WK"}
+    assert not kept & _changed(model, initialised(own, seed=2))
     assert model.ecg_projection.weight.equal(start.weights["ecg_projection.weight"])
     assert "another language model" in str(start)
 
@@ -98,6 +99,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_not_from_the_source(
         ("samples", 640, "data.duration_s is 64, not 640"),
         ("n_leads", 8, "the number of leads is 12, not 8"),
         ("projection_dim", 32, "train.projection_dim is 16, not 32"),
+        ("text_axes", 3, "train.text_axes is 0, not 3"),
         ("normalisation", "record", "train.normalisation is fixed, not record"),
     ],
 )

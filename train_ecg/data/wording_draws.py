@@ -5,12 +5,24 @@ run and any number of processes draw the same, and a step waits for nothing. N =
 b = records of a part, F = texts, V = most wordings of one text.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from ecgpipe.train_ecg.data.counter_random import counters, hashes, integers, record_keys
 from ecgpipe.train_ecg.data.pairing import Rows
 
 _STREAM = 8  # of the numbers of a record; 1 to 7 are augmentation's
+
+
+def as_often_as_drawn(rows: Sequence[int]) -> list[int]:
+    """The sentences of one text, each as often as it is to be drawn relative to the others: the
+    first, by which the text is scored, in a third of the draws; the others alike in the rest.
+
+    Args:
+        rows: of the name, then of its other wordings.
+    """
+    return [rows[0]] * max(len(rows) - 1, 1) + 2 * list(rows[1:])
 
 
 class WordingDraws:

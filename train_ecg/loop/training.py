@@ -35,6 +35,7 @@ from ecgpipe.train_ecg.loop.schedule import learning_rate
 from ecgpipe.train_ecg.loop.step import METRICS, Step, missed_capture, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.starting_point import StartingPoint, check_same_shape
+from ecgpipe.train_ecg.text_axes import fit_text_axes
 from ecgpipe.train_ecg.torch_errors import translate_torch_errors
 from ecgpipe.train_ecg.trained_model import ModelEncoder
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
@@ -160,6 +161,9 @@ def set_up(
     objective = Objective(config, data.texts, device)
     model = initialised(shape, config.seed)
     model.text_mean_W.copy_(torch.from_numpy(data.texts.mean_vector()))
+    if shape.text_axes:
+        axes_WK = fit_text_axes(data.texts.vectors_RW, data.texts.chances(), shape.text_axes)
+        model.text_axes_WK.copy_(torch.from_numpy(axes_WK))
     if shape.pair_bias:
         torch.nn.init.constant_(model.bias, objective.start_bias())
     if start is not None:

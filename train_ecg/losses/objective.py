@@ -54,8 +54,8 @@ class RecordTexts:
     has fewer. None: a text that a record does not have is not true of it."""
 
     wordings_FV: Rows | None = None
-    """Rows of `vectors_RW` that may word each text; -1 where one has fewer. None: each text is one
-    sentence, so row f words text f."""
+    """Rows of `vectors_RW` that may word each text, each as often as it is to be drawn; -1 where
+    one has fewer. None: each text is one sentence, so row f words text f."""
 
     @property
     def n_texts(self) -> int:
@@ -74,15 +74,22 @@ class RecordTexts:
         unknown = self.unknown_NU[self.unknown_NU >= 0]
         return n_records - np.bincount(unknown, minlength=self.n_texts)
 
+    def chances(self) -> npt.NDArray[np.float64]:
+        """(F, R) the chance that each sentence words each text."""
+        if self.wordings_FV is None:
+            return np.eye(self.n_texts)
+        chances_FR = np.zeros((self.n_texts, len(self.vectors_RW)))
+        texts, _ = (self.wordings_FV >= 0).nonzero()
+        np.add.at(chances_FR, (texts, self.wordings_FV[self.wordings_FV >= 0]), 1)
+        chances_FR /= chances_FR.sum(axis=1, keepdims=True)
+        return chances_FR
+
     def mean_vector(self) -> npt.NDArray[np.float32]:
         """(W,) the mean over records, their texts and the wordings of these: the part that all
         texts share."""
         counts_R = self.counts().astype(np.float64)
         if self.wordings_FV is not None:
-            n_F = (self.wordings_FV >= 0).sum(axis=1)
-            shares = np.repeat(counts_R / n_F, n_F)
-            counts_R = np.zeros(len(self.vectors_RW))
-            np.add.at(counts_R, self.wordings_FV[self.wordings_FV >= 0], shares)
+            counts_R = counts_R @ self.chances()
         mean: npt.NDArray[np.float32] = (counts_R @ self.vectors_RW / counts_R.sum()).astype("f4")
         return mean
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from benchmarks.operation_count import launching, operations
 from ecgpipe.train_ecg.data.pairing import pad_rows
-from ecgpipe.train_ecg.data.wording_draws import WordingDraws
+from ecgpipe.train_ecg.data.wording_draws import WordingDraws, as_often_as_drawn
 
 WORDINGS = pad_rows([[0, 1, 2], [3], [4, 5, 6, 7]])
 CPU = torch.device("cpu")
@@ -25,6 +25,14 @@ def test_each_wording_of_a_text_is_drawn_as_often_as_its_others() -> None:
         counts = [int((drawn[:, text] == row).sum()) for row in own]
         assert sum(counts) == 3000
         assert len(own) == 1 or stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_a_third_of_the_draws_are_of_the_name() -> None:
+    slots = pad_rows([as_often_as_drawn([0, 1, 2, 3]), as_often_as_drawn([4])])
+    drawn = WordingDraws(slots, 6000, 0, CPU).of_every_text(torch.arange(6000)).numpy()
+    counts = np.bincount(drawn[:, 0], minlength=4)
+    assert stats.chisquare(counts, 6000 * np.array([3, 2, 2, 2]) / 9).pvalue > 1e-3
+    assert (drawn[:, 1] == 4).all()
 
 
 def test_texts_and_records_draw_independently_of_each_other() -> None:

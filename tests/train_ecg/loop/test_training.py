@@ -16,7 +16,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from toy_training import CLASSES, CONFIG, DATA, SHAPE, StopAfter, accuracy, run
+from toy_training import CLASSES, CONFIG, DATA, N_CLASSES, SHAPE, StopAfter, accuracy, run
 
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, StoppedEarly
 from ecgpipe.train_ecg.data.pairing import epoch_batches
@@ -26,6 +26,7 @@ from ecgpipe.train_ecg.loop.checkpoint import read_checkpoint
 from ecgpipe.train_ecg.loop.step import ForwardResult, Step, make_optimizer
 from ecgpipe.train_ecg.loop.step_profile import profile_step
 from ecgpipe.train_ecg.loop.training import Trained
+from ecgpipe.train_ecg.text_axes import fit_text_axes
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import initialised
 
@@ -368,6 +369,34 @@ def test_the_text_mean_is_that_of_the_training_records(tmp_path: Path) -> None:
     model, _ = load_model(tmp_path / "model")
     expected = DATA.texts.vectors_RW[CLASSES].mean(axis=0)
     np.testing.assert_allclose(model.text_mean_W.numpy(), expected, rtol=1e-5)
+
+
+def test_a_model_keeps_the_axes_of_the_texts_it_was_trained_on(tmp_path: Path) -> None:
+    """So whoever loads it need not know the bank."""
+    wordings = dataclasses.replace(
+        DATA.texts,
+        vectors_RW=np.concatenate([DATA.texts.vectors_RW, DATA.texts.vectors_RW + 3]),
+        wordings_FV=np.array([[text, text + N_CLASSES] for text in range(N_CLASSES)]),
+    )
+    data, shape = dataclasses.replace(DATA, texts=wordings), dataclasses.replace(SHAPE, text_axes=3)
+    run(tmp_path, data=data, shape=shape, epochs=1, text="all_findings", loss="siglip")
+    model, card = load_model(tmp_path / "model")
+    assert card.shape.text_axes == 3
+    axes = fit_text_axes(wordings.vectors_RW, wordings.chances(), 3)
+    np.testing.assert_allclose(model.text_axes_WK, axes, rtol=1e-4)
+    # What all second wordings have in common says nothing.
+    said = ModelEncoder(model, DATA.read_signals).encode_vectors(wordings.vectors_RW)
+    np.testing.assert_allclose(said[:N_CLASSES], said[N_CLASSES:], atol=0.05)
+
+
+def test_texts_are_put_on_axes_in_full_precision_whatever_the_encoder_computes_in() -> None:
+    model = initialised(dataclasses.replace(SHAPE, text_axes=3), 0)
+    text_TW = torch.from_numpy(DATA.texts.vectors_RW)
+    model.text_axes_WK.copy_(torch.linspace(-1, 1, 30).reshape(10, 3))
+    model.text_projection = torch.nn.Identity()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        half = model.encode_text(text_TW)
+    torch.testing.assert_close(half, model.encode_text(text_TW), rtol=0, atol=0)
 
 
 def test_an_epoch_is_timed(tmp_path: Path) -> None:

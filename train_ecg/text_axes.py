@@ -1,0 +1,56 @@
+"""The axes on which text vectors differ by what they say, rather than by how they say it.
+
+Owns their fit: a linear discriminant analysis of the training's texts, each of which may be worded
+in several ways. A language model's vectors of two findings in one sentence are far closer together
+than those of one finding in two sentences, or two languages. So the variation among the wordings of
+a text is whitened, and the axes kept are those on which the means of texts then differ most.
+Knows texts and their wordings, no ECG and no label of one.
+F = texts, R = sentences, W = width of a text vector, K = axes, n = the smaller of R and W.
+
+Source: Fisher 1936; Hatch, Kajarekar and Stolcke 2006 (within-class covariance normalisation).
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+
+Floats = npt.NDArray[np.float64]
+
+_SHRINKAGE = 0.01
+"""What is added to the variance of wordings in every direction, as a share of the mean variance of
+a direction: there are fewer wordings than directions."""
+
+
+def fit_text_axes(
+    vectors_RW: npt.NDArray[np.float32], chances_FR: Floats, n_axes: int
+) -> npt.NDArray[np.float32]:
+    """(W, K) the map from a vector, minus any mean, to its coordinates on the axes.
+
+    All texts count alike, however many records have them. The variance of wordings is the same on
+    every axis, and the mean square of the texts' means is 1 over all. Where every text is one
+    sentence, these are the principal axes, scaled alike. There is one axis fewer than texts; what
+    is wanted beyond that is 0.
+
+    Args:
+        vectors_RW: of the sentences.
+        chances_FR: the chance that each sentence words each text; every row sums to 1.
+        n_axes: K.
+    """
+    axes_WK = np.zeros((vectors_RW.shape[1], n_axes), np.float32)
+    weights_R = chances_FR.mean(axis=0)
+    centred_RW = vectors_RW - weights_R @ vectors_RW
+    _, _, basis_nW = np.linalg.svd(centred_RW * np.sqrt(weights_R)[:, None], full_matrices=False)
+    points_Rn = centred_RW @ basis_nW.T
+    means_Fn = chances_FR @ points_Rn
+    all_nn = (points_Rn.T * weights_R) @ points_Rn
+    between_nn = means_Fn.T @ means_Fn / len(means_Fn)
+    floor = _SHRINKAGE * np.trace(all_nn) / len(axes_WK)
+    if floor == 0:  # a single text
+        return axes_WK
+    within_nn = all_nn - between_nn + floor * np.eye(len(all_nn))
+    ratios_n, directions_nn = eigh(between_nn, within_nn)  # ascending
+    n_found = int((ratios_n > 1e-9 * ratios_n[-1]).sum())
+    n_found = min(n_found, n_axes, len(means_Fn) - 1)
+    found_WK = basis_nW.T @ directions_nn[:, : -n_found - 1 : -1]
+    axes_WK[:, :n_found] = found_WK / np.sqrt(ratios_n[-n_found:].mean())
+    return axes_WK
