@@ -38,7 +38,11 @@ class AppliedClass:
 
     slope: float | None
     offset: float | None
-    """multi_label: probability = 1 / (1 + exp(-(slope x cosine + offset))); None: not fitted."""
+    """Unless single_label: probability = 1 / (1 + exp(-(slope x cosine + offset))); None: not
+    fitted."""
+
+    n_val_known: int | None = None
+    """Validation ECGs of which it is known whether they show it; None: all of the task's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ class AppliedTask:
     name: str
     title: Mapping[str, str]
     source: str
-    kind: Literal["multi_label", "single_label"]
+    kind: Literal["multi_label", "single_label", "partly_known"]
     ensemble: Literal["mean", "max"]
     language: Language
     """In which it was evaluated: thresholds and calibration belong to this language's prompts."""
@@ -158,7 +162,8 @@ def task_from_results(
     sigmoids = calibration["sigmoids"] if calibration else {}
     classes = []
     for class_id, found in results["classes"].items():
-        enough = found["n_val"] >= least
+        known = found.get("n_val_known")
+        enough = found["n_val"] >= least and (known is None or known - found["n_val"] >= least)
         sigmoid = sigmoids.get(class_id) if enough else None
         classes.append(
             AppliedClass(
@@ -170,6 +175,7 @@ def task_from_results(
                 threshold=found["threshold"] if enough else None,
                 slope=sigmoid["slope"] if sigmoid else None,
                 offset=sigmoid["offset"] if sigmoid else None,
+                n_val_known=known,
             )
         )
     return AppliedTask(
@@ -188,7 +194,7 @@ def task_from_results(
 
 
 _OF_TASK = ("split", "n", "n_left_out", "summary", "calibration")
-_NOT_OF_CLASS = ("names", "wordings", "threshold", "n_val")
+_NOT_OF_CLASS = ("names", "wordings", "threshold", "n_val", "n_val_known")
 
 
 def _evaluation(results: Mapping[str, Any]) -> dict[str, Any]:

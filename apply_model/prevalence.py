@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Kind = Literal["multi_label", "single_label"]
+Kind = Literal["multi_label", "single_label", "partly_known"]
 Floats = npt.NDArray[np.float64]
 
 MIN_ECGS = 100
@@ -50,8 +50,8 @@ def estimate_prevalence(
     """Estimate how frequent each class is among unlabelled ECGs, by expectation maximisation.
 
     Args:
-        kind: multi_label: each class against its absence. single_label: the classes against one
-            another; each row must sum to 1.
+        kind: single_label: the classes against one another; each row must sum to 1. Otherwise each
+            class against its absence.
         probabilities_NC: (N, C) calibrated; a column of NaN is a class without calibration.
         known_C: (C,) the frequencies among the ECGs of the calibration, in (0, 1).
 

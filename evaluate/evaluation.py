@@ -20,7 +20,7 @@ from ecgpipe.config.settings import Language
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.evaluate.metrics.baselines import log_prior_adjusted, prior_scores, shuffles
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
-from ecgpipe.evaluate.metrics.calibration import PairLogits, calibration
+from ecgpipe.evaluate.metrics.calibration import Judged, PairLogits, calibration
 from ecgpipe.evaluate.metrics.confusion import confusion
 from ecgpipe.evaluate.metrics.curves import curves
 from ecgpipe.evaluate.metrics.thresholds import best_f1_thresholds
@@ -33,9 +33,9 @@ from ecgpipe.evaluate.scoring import (
     bootstrap_metrics,
     class_metrics,
     pooled,
-    scored_records,
     scores_from_members,
 )
+from ecgpipe.evaluate.tasks.answers import Answers
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.stopping import Stop
@@ -117,8 +117,10 @@ def evaluate(inputs: EvaluationInputs) -> Evaluation:
             _scores(model, ecg, task, inputs.language)
             for model, ecg in zip(models, ecg_vectors, strict=True)
         ]
-        n = len(setting.chosen_N)
-        kept[task.name] = ScoredTask(task, setting.chosen_N, scores[:n], setting.truth_NC)
+        n, answers = len(setting.chosen_N), setting.answers_N
+        kept[task.name] = ScoredTask(
+            task, setting.chosen_N, scores[:n], answers.shown_NC, answers.known_NC
+        )
         results[task.name] = _task_results(setting, scores, noise)
         if task.has_members:
             results[task.name]["from_members"] = _from_members(setting, models, ecg_vectors)
@@ -127,7 +129,7 @@ def evaluate(inputs: EvaluationInputs) -> Evaluation:
 
 def _task_results(setting: "_Setting", scores: Vectors, noise: Sequence[Vectors]) -> TaskResults:
     task, inputs, n = setting.task, setting.inputs, int(setting.chosen_N.sum())
-    draws = setting.metrics(scores)
+    draws, partly = setting.metrics(scores), task.kind == "partly_known"
     return {
         "title": dict(task.title),
         "source": task.source,
@@ -142,8 +144,12 @@ def _task_results(setting: "_Setting", scores: Vectors, noise: Sequence[Vectors]
         "summary": draws.summary_metrics(),
         "baselines": _baselines(setting, scores, noise),
         "from_members": {},
-        "adjusted": {"log_prior": _adjusted(setting, scores)},
-        "confusion": confusion(*setting.scored(scores), [c.id for c in task.classes]),
+        # Of a partly known task every metric is of a class by itself, where a frequency moves no
+        # order; and no first choice is wrong while another answer is unknown.
+        "adjusted": {} if partly else {"log_prior": _adjusted(setting, scores)},
+        "confusion": None
+        if partly
+        else confusion(*setting.scored(scores)[:2], [c.id for c in task.classes]),
         "calibration": calibration(
             task.kind,
             [c.id for c in task.classes],
@@ -164,11 +170,14 @@ def validation_metrics(
     A macro metric is over all classes if none has `min_positives` records. NaN if there is nothing
     to score.
     """
-    truth = task.truth([record.findings for record in records.records])
-    chosen = scored_records(task.kind, truth)
+    answers = task.answers(records.records)
+    chosen = answers.scored(task.kind)
+    scored = answers.of(chosen)
     scores = _scores(model, [model.encode_ecg(records.slots)], task, language)
     no_draws = PatientDraws.of(records.patients, 0, 0).chosen(chosen)
-    summary = bootstrap_metrics(scores[chosen], truth[chosen], no_draws, min_positives).summary
+    summary = bootstrap_metrics(
+        scores[chosen], scored.shown_NC, no_draws, min_positives, known_NC=scored.known_NC
+    ).summary
     values = {name: float(value[0]) for name, value in summary.items()}
     return {
         name: values[f"{name}_all"] if np.isnan(value) and f"{name}_all" in values else value
@@ -194,9 +203,9 @@ class _Setting:
     task: Task
     inputs: EvaluationInputs
     chosen_N: npt.NDArray[np.bool_]
-    truth_NC: npt.NDArray[np.bool_]
+    answers_N: Answers
     chosen_V: npt.NDArray[np.bool_]
-    truth_VC: npt.NDArray[np.bool_]
+    answers_V: Answers
     train_counts_C: npt.NDArray[np.int64]
     n_train: int
     draws: PatientDraws
@@ -204,39 +213,42 @@ class _Setting:
 
     @staticmethod
     def of(task: Task, inputs: EvaluationInputs, draws: PatientDraws) -> "_Setting":
-        truth, truth_val, truth_train = (
-            task.truth([record.findings for record in table.records])
+        answers, answers_val, answers_train = (
+            task.answers(table.records)
             for table in (inputs.scored, inputs.validation, inputs.trained_on)
         )
         chosen, chosen_val, chosen_train = (
-            scored_records(task.kind, each) for each in (truth, truth_val, truth_train)
+            each.scored(task.kind) for each in (answers, answers_val, answers_train)
         )
         return _Setting(
             task=task,
             inputs=inputs,
             chosen_N=chosen,
-            truth_NC=truth,
+            answers_N=answers,
             chosen_V=chosen_val,
-            truth_VC=truth_val,
-            train_counts_C=truth_train[chosen_train].sum(axis=0),
+            answers_V=answers_val,
+            train_counts_C=answers_train.shown_NC[chosen_train].sum(axis=0),
             n_train=int(chosen_train.sum()),
             draws=draws.chosen(chosen),
         )
 
-    def scored(self, scores: Vectors) -> tuple[Vectors, npt.NDArray[np.bool_]]:
-        """Scores and truth of the scored records."""
-        return scores[: len(self.chosen_N)][self.chosen_N], self.truth_NC[self.chosen_N]
+    def scored(self, scores: Vectors) -> Judged:
+        """Scores and truth of the scored records, and where it is known."""
+        found = self.answers_N.of(self.chosen_N)
+        return scores[: len(self.chosen_N)][self.chosen_N], found.shown_NC, found.known_NC
 
-    def validation(self, scores: Vectors) -> tuple[Vectors, npt.NDArray[np.bool_]]:
-        """Scores and truth of the validation records that the task would score."""
-        return scores[len(self.chosen_N) :][self.chosen_V], self.truth_VC[self.chosen_V]
+    def validation(self, scores: Vectors) -> Judged:
+        """The same of the validation records that the task would score."""
+        found = self.answers_V.of(self.chosen_V)
+        return scores[len(self.chosen_N) :][self.chosen_V], found.shown_NC, found.known_NC
 
     def metrics(self, scores: Vectors, draws: PatientDraws | None = None) -> TaskDraws:
         """All metrics with all draws, or with some of them."""
         thresholds_C = best_f1_thresholds(*self.validation(scores))
         draws = self.draws if draws is None else draws
         least = self.inputs.config.min_positives
-        return bootstrap_metrics(*self.scored(scores), draws, least, thresholds_C)
+        scores_NC, truth_NC, known_NC = self.scored(scores)
+        return bootstrap_metrics(scores_NC, truth_NC, draws, least, thresholds_C, known_NC)
 
     def pooled(self, models: Sequence[Vectors]) -> Summary:
         """The summary of several models of one kind, with the draws divided among them.
@@ -257,21 +269,27 @@ def _scores(coder: TwoSidedModel, ecgs: Sequence[Vectors], task: Task, language:
 
 
 def _classes(setting: _Setting, draws: TaskDraws) -> dict[str, ClassResults]:
-    n, n_val = int(setting.chosen_N.sum()), setting.truth_VC[setting.chosen_V].sum(axis=0)
-    n_patients = setting.draws.n_patients(setting.truth_NC[setting.chosen_N])
+    scored = setting.answers_N.of(setting.chosen_N)
+    validation = setting.answers_V.of(setting.chosen_V)
+    n_val, n_val_known = validation.shown_NC.sum(axis=0), validation.n_known_C
+    n_patients = setting.draws.n_patients(scored.shown_NC)
     wordings = setting.task.wordings(setting.inputs.language)
     classes: dict[str, ClassResults] = {}
     for number, c in enumerate(setting.task.classes):
         metrics, threshold = class_metrics(draws, number), float(draws.thresholds_C[number])
+        n_known = int(scored.n_known_C[number])
         classes[c.id] = {
             **metrics,
             "names": dict(c.names),
             "wordings": wordings[number],
             "patients": int(n_patients[number]),
             "n_val": int(n_val[number]),
-            "prevalence": metrics["n"] / n if n else None,
+            "prevalence": metrics["n"] / n_known if n_known else None,
             "threshold": None if np.isnan(threshold) else threshold,
         }
+        if setting.task.kind == "partly_known":
+            classes[c.id]["n_known"] = n_known
+            classes[c.id]["n_val_known"] = int(n_val_known[number])
     return classes
 
 
@@ -305,12 +323,13 @@ def _adjusted(setting: _Setting, scores: Vectors) -> Scores:
 
 def _curves(setting: _Setting, scores: Vectors) -> dict[str, Curves]:
     """The curves of every class with enough ECGs."""
-    scores_NC, truth_NC = setting.scored(scores)
-    found = {
-        c.id: curves(scores_NC[:, number], truth_NC[:, number])
-        for number, c in enumerate(setting.task.classes)
-        if truth_NC[:, number].sum() >= setting.inputs.config.min_positives
-    }
+    scores_NC, truth_NC, known_NC = setting.scored(scores)
+    answers = Answers(truth_NC, known_NC)
+    found = {}
+    for number in np.flatnonzero(answers.enough(setting.inputs.config.min_positives)).tolist():
+        known_N = answers.known(number)
+        class_id = setting.task.classes[number].id
+        found[class_id] = curves(scores_NC[known_N, number], truth_NC[known_N, number])
     return {class_id: curve for class_id, curve in found.items() if curve is not None}
 
 

@@ -52,14 +52,17 @@ ClassMetrics = TypedDict(
     "ClassMetrics",
     {
         "n": int,
-        "hit@1": Metric | None,
+        "hit@1": NotRequired[Metric | None],
         "hit@5": NotRequired[Metric | None],
         "auroc": Metric | None,
         "auprc": Metric | None,
         "f1": Metric | None,
+        "n_known": NotRequired[int],
+        "n_val_known": NotRequired[int],
     },
 )
-"""The metrics of one class; None where no scored ECG shows it."""
+"""The metrics of one class; None where no scored ECG shows it. Of a partly_known task also the
+scored and the validation ECGs of which it is known whether they show it."""
 
 
 class ClassResults(ClassMetrics):
@@ -70,6 +73,8 @@ class ClassResults(ClassMetrics):
     patients: int
     n_val: int
     prevalence: float | None
+    """Among the ECGs of which it is known."""
+
     threshold: float | None
 
 
@@ -123,7 +128,7 @@ class TaskResults(TypedDict):
 
     title: Words
     source: str
-    kind: Literal["multi_label", "single_label"]
+    kind: Literal["multi_label", "single_label", "partly_known"]
     split: str
     n: int
     n_left_out: int
@@ -218,6 +223,12 @@ def read_results(path: Path) -> Results:
             " `ecgpipe eval`."
         )
     return cast(Results, results)
+
+
+def has_enough(entry: ClassResults, least: int) -> bool:
+    """Whether a class counts in macro metrics: so many ECGs show it, and where some are unknown, as
+    many are known not to."""
+    return entry["n"] >= least and entry.get("n_known", entry["n"] + least) - entry["n"] >= least
 
 
 def headline_metrics(task: TaskResults) -> tuple[str, ...]:

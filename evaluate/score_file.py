@@ -11,6 +11,7 @@ N = records of the split, C = classes.
     tasks/NAME/scores   (N, C)  <f4  cosine of each record and each class
     tasks/NAME/truth    (N, C)  u1   1: the record shows the class
     tasks/NAME/chosen   (N,)    u1   1: the task scores the record
+    tasks/NAME/known    (N, C)  u1   1: `truth` is known; only where some of it is not
 """
 
 import io
@@ -40,6 +41,7 @@ class TaskScores:
     chosen_N: npt.NDArray[np.bool_]
     scores_NC: npt.NDArray[np.float32]
     truth_NC: npt.NDArray[np.bool_]
+    known_NC: npt.NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def write_scores(
             f"tasks/{name}/truth": task.truth_NC.astype("u1"),
             f"tasks/{name}/chosen": task.chosen_N.astype("u1"),
         }
+        if task.known_NC is not None:
+            columns[f"tasks/{name}/known"] = task.known_NC.astype("u1")
     write_atomic(path, _image(columns, list(scored), key))
 
 
@@ -128,6 +132,9 @@ def _read(file: Any) -> ScoreFile:
             chosen_N=file[f"tasks/{name}/chosen"][()].astype(np.bool_),
             scores_NC=file[f"tasks/{name}/scores"][()],
             truth_NC=file[f"tasks/{name}/truth"][()].astype(np.bool_),
+            known_NC=file[f"tasks/{name}/known"][()].astype(np.bool_)
+            if f"tasks/{name}/known" in file
+            else None,
         )
         for name in filter(None, str(file.attrs["tasks"]).split("\n"))
     }

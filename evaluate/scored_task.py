@@ -26,6 +26,9 @@ class ScoredTask:
     truth_NC: npt.NDArray[np.bool_]
     """Which classes each record shows."""
 
+    known_NC: npt.NDArray[np.bool_] | None = None
+    """Of which classes that is known; None: of all."""
+
     @property
     def scores(self) -> npt.NDArray[np.float32]:
         """Those of the scored records."""
@@ -35,3 +38,8 @@ class ScoredTask:
     def truth(self) -> npt.NDArray[np.bool_]:
         """That of the scored records."""
         return self.truth_NC[self.chosen_N]
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_] | None:
+        """What is known of the scored records; None: all."""
+        return None if self.known_NC is None else self.known_NC[self.chosen_N]

@@ -21,7 +21,7 @@ from ecgpipe.evaluate.metrics.bootstrap import (
 )
 from ecgpipe.evaluate.metrics.metrics import RankedClass, ranks, wilson_interval
 from ecgpipe.evaluate.results import ClassMetrics, Metric, Summary
-from ecgpipe.evaluate.tasks.task import Kind
+from ecgpipe.evaluate.tasks.answers import Answers
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -44,8 +44,9 @@ class TaskDraws:
     """(C,) records that show each class."""
 
     by_class: DrawsByName
-    """By name (1 + D, C): hit@k, the share of a class's records in which it is among the k best;
-    auroc; auprc, average precision; f1, NaN for classes without a threshold."""
+    """By name (1 + D, C): hit@k, the share of a class's records in which it is among the k best,
+    only where every answer is known, since an unknown class may be the true one; auroc; auprc,
+    average precision; f1, NaN for classes without a threshold."""
 
     summary: DrawsByName
     """By name (1 + D,)."""
@@ -67,35 +68,32 @@ class TaskDraws:
         }
 
 
-def scored_records(kind: Kind, truth_NC: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which records a task scores: with some class, or with exactly one (single_label)."""
-    n_shown = truth_NC.sum(axis=1)
-    scored: npt.NDArray[np.bool_] = n_shown == 1 if kind == "single_label" else n_shown >= 1
-    return scored
-
-
 def bootstrap_metrics(
     scores_NC: npt.NDArray[np.float32],
     truth_NC: Booleans,
     draws: PatientDraws,
     min_positives: int,
     thresholds_C: npt.NDArray[np.float32] | None = None,
+    known_NC: Booleans | None = None,
 ) -> TaskDraws:
     """All metrics of a task.
 
     Args:
         scores_NC: similarity of each record to each class.
-        truth_NC: which classes each record shows; at least one for every record.
+        truth_NC: which classes each record shows; at least one for every record, if all is known.
         draws: bootstrap draws of the records.
         min_positives: macro metrics are over classes with at least this many records; those over
             all classes with any have names that end in `_all`.
         thresholds_C: the score from which a class is predicted, chosen on other records; NaN for
             none. Without them there is no macro F1.
+        known_NC: where the truth is known. A class's metrics are over the records of which it is;
+            the means are over classes that at least `min_positives` records show and as many do
+            not. None: everywhere.
     """
     with_f1 = thresholds_C is not None
     if thresholds_C is None:
         thresholds_C = np.full(scores_NC.shape[1], np.nan, np.float32)
-    layout = _Layout.of(scores_NC, truth_NC, thresholds_C)
+    layout = _Layout.of(scores_NC, Answers(truth_NC, known_NC), thresholds_C)
     pieces = list(_pieces(layout, draws))
     return _joined(pieces, layout, draws, min_positives, with_f1=with_f1)
 
@@ -169,7 +167,7 @@ def pooled(summaries: Sequence[DrawsByName]) -> Summary:
 class _Layout:
     """The records arranged for sums of weights."""
 
-    truth_NC: Booleans
+    answers: Answers
     thresholds_C: npt.NDArray[np.float32]
     ks: tuple[int, ...]
     counted: Any
@@ -182,32 +180,40 @@ class _Layout:
     @staticmethod
     def of(
         scores_NC: npt.NDArray[np.float32],
-        truth_NC: Booleans,
+        answers: Answers,
         thresholds_C: npt.NDArray[np.float32],
     ) -> "_Layout":
         from scipy.sparse import csr_array, vstack
 
+        truth_NC, known_NC = answers.shown_NC, answers.known_NC
         n_records, n_classes = scores_NC.shape
         dtype = np.float32 if n_records < _EXACT_RECORDS else np.float64
-        ks = (1, 5) if n_classes > 5 else (1,)
-        rank_NC = ranks(scores_NC)
+        ks: tuple[int, ...] = (1, 5) if n_classes > 5 else (1,)
         predicted_NC = scores_NC >= thresholds_C  # nothing is at least NaN
+        if known_NC is not None:
+            ks, predicted_NC = (), predicted_NC & known_NC
         blocks: list[Any] = [np.ones((n_records, 1), np.bool_), truth_NC]
+        rank_NC = ranks(scores_NC) if ks else scores_NC
         for k in ks:
             hit_NC = (rank_NC <= k) & truth_NC
             blocks += [hit_NC.any(axis=1, keepdims=True), hit_NC]
         blocks += [predicted_NC, predicted_NC & truth_NC]
         counted = vstack([csr_array(block.T, dtype=dtype) for block in blocks], format="csr")
         classes = {
-            int(number): RankedClass.of(scores_NC[:, number], truth_NC[:, number], dtype)
+            int(number): RankedClass.of(
+                scores_NC[:, number],
+                truth_NC[:, number],
+                dtype,
+                None if known_NC is None else known_NC[:, number],
+            )
             for number in np.flatnonzero(truth_NC.any(axis=0))
         }
-        return _Layout(truth_NC, thresholds_C, ks, counted, classes)
+        return _Layout(answers, thresholds_C, ks, counted, classes)
 
 
 def _pieces(layout: _Layout, draws: PatientDraws) -> Iterator[DrawsByName]:
     """The metrics, then their draws, a few at a time on all processors."""
-    n_records, n_classes = layout.truth_NC.shape
+    n_records, n_classes = layout.answers.shown_NC.shape
     yield _piece(layout, np.ones((n_records, 1), layout.counted.dtype))
     at_once = max(16, _WEIGHTS_AT_ONCE // max(n_records, 1))
     starts = range(0, len(draws), at_once)
@@ -235,7 +241,7 @@ def _piece(layout: _Layout, weights_ND: npt.NDArray[Any]) -> DrawsByName:
 
     hit@k_any: records with any of their classes among the k best. hit@k_micro: pairs.
     """
-    n_draws, n_classes = weights_ND.shape[1], layout.truth_NC.shape[1]
+    n_draws, n_classes = weights_ND.shape[1], layout.answers.shown_NC.shape[1]
     heights = [1, n_classes, *([1, n_classes] * len(layout.ks)), n_classes, n_classes]
     sums_DR = (layout.counted @ weights_ND).T.astype(np.float64)
     rows = iter(np.split(sums_DR, np.cumsum(heights)[:-1], axis=1))
@@ -266,17 +272,17 @@ def _joined(
     with_f1: bool,
 ) -> TaskDraws:
     """The draws of all pieces, with the means over classes."""
-    n_per_class = layout.truth_NC.sum(axis=0)
+    n_per_class = layout.answers.shown_NC.sum(axis=0)
     together = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     by_class = {name: values for name, values in together.items() if values.ndim == 2}
     summary = {name: values for name, values in together.items() if values.ndim == 1}
-    class_n_effective, n_patients = _n_effective(layout.truth_NC, draws, by_class)
+    class_n_effective, n_patients = _n_effective(layout.answers, draws, by_class)
     summary_n_effective = dict.fromkeys(summary, n_patients)
     for suffix, least in (("", min_positives), ("_all", 1)):
         for name, metrics in by_class.items():
             if name == "f1" and not with_f1:
                 continue
-            chosen = n_per_class >= least
+            chosen = layout.answers.enough(least)
             if name == "f1":
                 chosen &= ~np.isnan(layout.thresholds_C)
             full = (f"{name}_macro" if name.startswith("hit") else f"macro_{name}") + suffix
@@ -295,15 +301,15 @@ def _joined(
 
 
 def _n_effective(
-    truth_NC: Booleans, draws: PatientDraws, names: Iterable[str]
+    answers: Answers, draws: PatientDraws, names: Iterable[str]
 ) -> tuple[dict[str, Floats], float]:
     """The patients behind each class's metrics, at least; and all patients.
 
     An AUROC compares two groups, and is no more certain than the smaller one.
     """
-    showing = draws.n_patients(truth_NC).astype(np.float64)
-    others = draws.n_patients(~truth_NC).astype(np.float64)
-    everybody = float(draws.n_patients(np.ones((len(truth_NC), 1), np.bool_))[0])
+    showing = draws.n_patients(answers.shown_NC).astype(np.float64)
+    others = draws.n_patients(answers.absent_NC).astype(np.float64)
+    everybody = float(draws.n_patients(np.ones((len(answers.shown_NC), 1), np.bool_))[0])
     smaller = np.minimum(showing, others)
     return {name: smaller if name == "auroc" else showing for name in names}, everybody
 

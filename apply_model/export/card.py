@@ -191,7 +191,8 @@ def _results(task: AppliedTask) -> Iterator[str]:
     ]
     yield _table(["Metric", "Model", "Untrained encoder", "n"], rows)
     yield _calibration(task)
-    heads = ["id", "Finding", "所見", "n", "AUROC", "hit@1", "Threshold", "n val", "Calibrated"]
+    second = "Known" if task.kind == "partly_known" else "hit@1"
+    heads = ["id", "Finding", "所見", "n", "AUROC", second, "Threshold", "n val", "Calibrated"]
     yield _table(heads, [_class_row(task, c) for c in task.classes])
 
 
@@ -217,7 +218,7 @@ def _class_row(task: AppliedTask, c: AppliedClass) -> list[str]:
         c.names["ja"],
         f"{found['n']:,}",
         area(found["auroc"]),
-        percent(found["hit@1"]),
+        f"{found['n_known']:,}" if "n_known" in found else percent(found["hit@1"]),
         "none" if c.threshold is None else f"{c.threshold:.3f}",
         f"{c.n_val:,}",
         "yes" if calibrated else "none",

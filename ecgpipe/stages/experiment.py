@@ -221,7 +221,9 @@ class Experiment:
     def _tried_tasks(self) -> dict[str, Task | str]:
         """Each task of eval.tasks, or why it cannot be scored."""
         tried: dict[str, Task | str] = {}
-        for name, found in try_tasks(self.config, self.taxonomy, self.records):
+        for name, found in try_tasks(
+            self.config, self.taxonomy, self.records, self.echo_definitions
+        ):
             if isinstance(found, TaxonomyError):
                 raise found
             has_classes = isinstance(found, str) or found.classes
@@ -235,17 +237,20 @@ class Experiment:
 
 
 def try_tasks(
-    config: PipelineConfig, taxonomy: Taxonomy, records: RecordsTable
+    config: PipelineConfig,
+    taxonomy: Taxonomy,
+    records: RecordsTable,
+    echo: EchoDefinitions | None,
 ) -> Iterator[tuple[str, Task | str | TaxonomyError]]:
-    """Read each task of eval.tasks: the task, why the taxonomy does not fit it, or its mistake."""
+    """Read each task of eval.tasks: the task, why the data do not fit it, or its mistake."""
     candidates = candidate_findings(records, config)
     tasks: list[Task] = []
     for name in config.eval.tasks:
         try:
-            if why := misfit(name, taxonomy):
+            if why := misfit(name, taxonomy, echo):
                 yield name, why
                 continue
-            task = load_task(name, taxonomy, candidates, config.eval.language)
+            task = load_task(name, taxonomy, candidates, config.eval.language, echo)
             check_other_name(task, tasks)
         except TaxonomyError as error:
             yield name, error

@@ -111,6 +111,19 @@ class AnalysisContext:
             raise LeftOutError("no task has an ECG to score")
         return tasks
 
+    @property
+    def fully_known_tasks(self) -> list[ScoredTask]:
+        """Those of which every scored ECG's answers are known: of the others nobody can say which
+        class is its only one, or which of two first choices is wrong.
+
+        Raises:
+            LeftOutError: there is none.
+        """
+        tasks = [task for task in self.scorable_tasks if task.known_NC is None]
+        if not tasks:
+            raise LeftOutError("of every task some answers are unknown")
+        return tasks
+
     def scores(self, model: AnalysedModel, task: Task, ecg_ND: Vectors) -> Vectors:
         """(N, C) a model's scores of ECGs that it encoded, for each class of a task."""
         texts, class_of_M = flattened(task.wordings(self.language))
@@ -120,7 +133,13 @@ class AnalysisContext:
     def summary(self, task: ScoredTask, scores_NC: npt.NDArray[np.float32]) -> Summary:
         """The task's summary if these were its scores of the whole split."""
         chosen, least = task.chosen_N, self.config.min_positives
-        found = bootstrap_metrics(scores_NC[chosen], task.truth, self.draws.chosen(chosen), least)
+        found = bootstrap_metrics(
+            scores_NC[chosen],
+            task.truth,
+            self.draws.chosen(chosen),
+            least,
+            known_NC=task.known,
+        )
         return found.summary_metrics()
 
     def need_other_split(self, *splits: str) -> None:

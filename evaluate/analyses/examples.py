@@ -91,7 +91,7 @@ def _facts(
 def compute(context: AnalysisContext) -> dict[str, Any]:
     """The best, the worst and the most confidently wrong, for the first two tasks."""
     record_ids = [record.record_id for record in context.scored.records]
-    pairs = zip(context.scorable_tasks, _OF_EACH_KIND, strict=False)
+    pairs = zip(context.fully_known_tasks, _OF_EACH_KIND, strict=False)
     return {scored.task.name: choose_examples(scored, record_ids, n) for scored, n in pairs}
 
 

@@ -125,7 +125,7 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     config = context.config
     coarse = {f.id: f.groups.get(_COARSE) for f in context.taxonomy.findings}
     block: dict[str, Any] = {}
-    for scored in context.scorable_tasks:
+    for scored in context.fully_known_tasks:
         ids = [each.id for each in scored.task.classes]
         similarity = cosines(class_vectors(context, scored) - context.model.text_mean)
         rates, _ = overtaken(scored.scores, scored.truth, config.min_positives)

@@ -95,7 +95,7 @@ def _spread(points: npt.NDArray[np.float64]) -> float:
 
 def compute(context: AnalysisContext) -> dict[str, Any]:
     """The map of the task with the fewest classes: the names of a hundred would be unreadable."""
-    tasks = context.scorable_tasks
+    tasks = context.fully_known_tasks
     able = [s for s in tasks if len(s.task.classes) > 2 and s.chosen_N.sum() > 2]
     if not able:
         raise LeftOutError("no task has more than two classes and two ECGs")

@@ -183,7 +183,7 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     """Compare the scores with measured quantities, for the first task that has such findings."""
     _, measured = measured_findings()
     known = {class_id for finding in measured for class_id in finding.classes}
-    able = [s for s in context.scorable_tasks if known & {c.id for c in s.task.classes}]
+    able = [s for s in context.fully_known_tasks if known & {c.id for c in s.task.classes}]
     if not able:
         raise LeftOutError("no task has a class that is a measurement")
     scored, config, records = able[0], context.config, context.scored

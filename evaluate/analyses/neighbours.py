@@ -73,7 +73,7 @@ def votes(
 def compute(context: AnalysisContext) -> dict[str, Any]:
     """The vote of the nearest training ECGs, for the model and one untrained encoder."""
     context.need_other_split("train")
-    tasks = context.scorable_tasks
+    tasks = context.fully_known_tasks
     if not len(context.train):
         raise LeftOutError("no training record has a text")
     known = at_most(context.train, [task.task for task in tasks], MOST_ECGS, context.config.seed)

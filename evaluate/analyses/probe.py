@@ -19,8 +19,9 @@ from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOu
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.metrics import auroc
 from ecgpipe.evaluate.results import NO_METRIC, Metric, Tasks
-from ecgpipe.evaluate.scoring import bootstrap_metrics, scored_records
+from ecgpipe.evaluate.scoring import bootstrap_metrics
 from ecgpipe.evaluate.table import Table, column
+from ecgpipe.evaluate.tasks.answers import Answers
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.words import Words, both, in_both, joined, same, word
 
@@ -123,7 +124,7 @@ def _entry(
     """The macro metrics over the classes that were learnt; without a value if none was."""
     learnt_C = np.array([each is not None for each in odds], np.bool_)
     truth_VC, truth_SC = truths[1:]
-    shown_V, chosen_S = (scored_records(task.kind, truth) for truth in (truth_VC, truth_SC))
+    shown_V, chosen_S = (Answers(truth, None).scored(task.kind) for truth in (truth_VC, truth_SC))
     strength = STRENGTHS[len(STRENGTHS) // 2]
     summary: dict[str, Metric] = dict.fromkeys(METRICS, NO_METRIC)
     if learnt_C.any():
@@ -241,7 +242,7 @@ def choose_strength(odds_PVC: Odds, truth_VC: Truth) -> float:
 def compute(context: AnalysisContext) -> dict[str, Any]:
     """Probes on the features of the model and of one untrained encoder, by task and share."""
     context.need_other_split("train", "val")
-    tasks = [scored.task for scored in context.scorable_tasks]
+    tasks = [scored.task for scored in context.fully_known_tasks]
     if not len(context.train):
         raise LeftOutError("no training record has a text")
     least, seed = context.config.min_positives, context.config.seed

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 
 from ecgpipe.errors import ConfigError
 from ecgpipe.evaluate.analyses import (
-    echo,
     examples,
     failures,
     joint_map,
@@ -30,7 +29,6 @@ ANALYSES: Mapping[str, Analysis] = {
     "robustness": robustness.ANALYSIS,
     "subgroups": subgroups.ANALYSIS,
     "wordings": wordings.ANALYSIS,
-    "echo": echo.ANALYSIS,
     "measurements": measurements.ANALYSIS,
     "text_space": text_space.ANALYSIS,
     "failures": failures.ANALYSIS,

@@ -37,7 +37,9 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
             continue
         ecg_ND = context.model.encode_changed(slots, _on_stored(condition, number_of))
         scores_NC = context.scores(context.model, task, ecg_ND)
-        found = bootstrap_metrics(scores_NC, scored.truth, draws, config.min_positives)
+        found = bootstrap_metrics(
+            scores_NC, scored.truth, draws, config.min_positives, known_NC=scored.known
+        )
         summary = found.summary_metrics()
         made.append({"name": condition.name, "about": dict(condition.about), "summary": summary})
     return {"task": task.name, "conditions": made, "left_out": left_out}

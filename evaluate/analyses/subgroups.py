@@ -18,6 +18,7 @@ from ecgpipe.evaluate.results import Tasks, headline_metrics
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import bootstrap_metrics
 from ecgpipe.evaluate.table import Table, column, metric_column
+from ecgpipe.evaluate.tasks.answers import Answers
 from ecgpipe.evaluate.words import Words, both
 
 LEAST = 20
@@ -115,14 +116,16 @@ def _entry(
     }
     if name in (OTHER, UNKNOWN):
         return entry
+    answers = Answers(scored.truth_NC, scored.known_NC).of(chosen_N)
     metrics = bootstrap_metrics(
         scored.scores_NC[chosen_N],
-        scored.truth_NC[chosen_N],
+        answers.shown_NC,
         draws.chosen(chosen_N),
         min_positives,
+        known_NC=answers.known_NC,
     )
     return entry | {
-        "classes_scored": int((metrics.n_per_class >= min_positives).sum()),
+        "classes_scored": int(answers.enough(min_positives).sum()),
         "summary": metrics.summary_metrics(),
     }
 

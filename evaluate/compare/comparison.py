@@ -16,6 +16,7 @@ from ecgpipe.errors import ComparisonError
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.results import Metric
 from ecgpipe.evaluate.scoring import TaskDraws, bootstrap_metrics, percentile_metric, share_metric
+from ecgpipe.evaluate.tasks.answers import Answers
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,6 +41,13 @@ class KeptScores:
     patients: npt.NDArray[np.int64]
     scores_NC: npt.NDArray[np.float32]
     truth_NC: npt.NDArray[np.bool_]
+    known_NC: npt.NDArray[np.bool_] | None = None
+    """Where the truth is known; None: everywhere."""
+
+    @property
+    def answers(self) -> Answers:
+        """Which ECG shows which class, and where that is known."""
+        return Answers(self.truth_NC, self.known_NC)
 
 
 @dataclass(frozen=True)
@@ -78,25 +86,30 @@ def compare_task(
     drawn = PatientDraws.of([str(p) for p in first.patients], draws, seed)
     by_run = [
         [
-            bootstrap_metrics(run.scores_NC, run.truth_NC, drawn, min_positives)
+            bootstrap_metrics(
+                run.scores_NC, run.truth_NC, drawn, min_positives, known_NC=run.known_NC
+            )
             for run in contender.runs.values()
         ]
         for contender in aligned
     ]
     means = [_mean_draws(runs) for runs in by_run]
-    n_per_class = means[0].n_per_class
+    n_per_class, n_known = means[0].n_per_class, first.answers.n_known_C
+    enough_C = first.answers.enough(min_positives)
     classes: dict[str, Any] = {}
     for number, class_id in enumerate(first.class_ids):
         if n_per_class[number] == 0:
             continue
         entry: dict[str, Any] = {"n": int(n_per_class[number])}
+        if first.known_NC is not None:
+            entry["n_known"] = int(n_known[number])
         for name in means[0].by_class:
             if name.startswith("hit") or name == "auroc":
                 n_effective = float(means[0].class_n_effective[name][number])
                 columns = [each.by_class[name][:, number] for each in means]
                 entry[name] = _beside(columns, n_effective)
         classes[class_id] = entry
-    _adjust_over_classes(classes, min_positives)
+    _adjust_over_classes(classes, {first.class_ids[number] for number in np.flatnonzero(enough_C)})
     return {
         "n": len(first.record_ids),
         "patients": len(np.unique(first.patients)),
@@ -193,13 +206,17 @@ def _in_order_of(
     place = {record: row for row, record in enumerate(run.record_ids)}
     rows = [place[record] for record in reference.record_ids]
     columns = [run.class_ids.index(class_id) for class_id in reference.class_ids]
-    truth = run.truth_NC[np.ix_(rows, columns)]
-    if not np.array_equal(truth, reference.truth_NC):
+    at = np.ix_(rows, columns)
+    truth, known = run.truth_NC[at], None if run.known_NC is None else run.known_NC[at]
+    if not (
+        np.array_equal(truth, reference.truth_NC)
+        and np.array_equal(Answers(truth, known).absent_NC, reference.answers.absent_NC)
+    ):
         raise ComparisonError(
             f"{reference_name} and {name} were scored on the same ECGs with different findings."
             " Evaluate both again on the current table."
         )
-    return replace(reference, scores_NC=run.scores_NC[np.ix_(rows, columns)], truth_NC=truth)
+    return replace(reference, scores_NC=run.scores_NC[at], truth_NC=truth, known_NC=known)
 
 
 def _mean_draws(runs: Sequence[TaskDraws]) -> TaskDraws:
@@ -227,20 +244,20 @@ def _spread(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1))
 
 
-def _adjust_over_classes(classes: Mapping[str, dict[str, Any]], min_positives: int) -> None:
+def _adjust_over_classes(classes: Mapping[str, dict[str, Any]], with_enough: set[str]) -> None:
     """Add `p_holm` to every difference of a class, adjusted over the classes with enough ECGs.
 
     With fewer ECGs the draws vary too little: such a class has no p-value.
     """
-    for entry in classes.values():
-        if entry["n"] < min_positives:
+    for class_id, entry in classes.items():
+        if class_id not in with_enough:
             for metrics in (each for each in entry.values() if isinstance(each, dict)):
                 for change in metrics["differences"]:
                     change["p"] = None
-    enough = [entry for entry in classes.values() if entry["n"] >= min_positives]
+    enough = [entry for class_id, entry in classes.items() if class_id in with_enough]
     if not enough:
         return
-    names = [name for name in enough[0] if name != "n"]
+    names = [name for name in enough[0] if isinstance(enough[0][name], dict)]
     for name in names:
         for number in range(len(enough[0][name]["differences"])):
             found = [entry[name]["differences"][number] for entry in enough]

@@ -142,8 +142,8 @@ def render_comparison(comparison: Comparison, papers: Sequence[Publication], lan
             markdown_lines(summary_columns(comparison, own), summary_rows(comparison, name, own)),
         ]
         for metric_name in ("auroc", "hit@1"):
-            rows = class_rows(comparison, name, metric_name, own, language)
-            parts.append(markdown_lines(class_columns(comparison, own), rows))
+            if rows := class_rows(comparison, name, metric_name, own, language):
+                parts.append(markdown_lines(class_columns(comparison, own), rows))
     for name, why in comparison["left_out"].items():
         parts.append(shown(f"Task {name} was left out: {why}"))
     parts += [shown(f"{p.name}: {p.source}. Measured on {OTHER_DATA}: {p.data}.") for p in papers]

@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]
 
+Judged = tuple[Scores, Booleans, Booleans | None]
+"""Scores, truth, and where the truth is known (None: everywhere)."""
+
 N_BINS = 15
 _SCALES = (1e-3, 1e4)  # of the cosine; a temperature from 1000 to 0.0001
 _DRAWS_AT_ONCE = 64
@@ -39,40 +42,44 @@ class PairLogits:
 def calibration(
     kind: Kind,
     class_ids: Sequence[str],
-    scored: tuple[Scores, Booleans],
-    validation: tuple[Scores, Booleans],
+    scored: Judged,
+    validation: Judged,
     logits: PairLogits,
     draws: PatientDraws,
 ) -> Calibration | None:
     """The `calibration` block of a task; None without validation records to fit on.
 
     single_label: softmax over the classes of cosine / temperature, with a fitted temperature; the
-    best class of each ECG is judged. multi_label: a fitted sigmoid for each class; every pair of an
-    ECG and a class that some validation ECG shows is judged. Uncalibrated metrics use the model's
-    own scale; multi_label ones exist only if it has a bias.
+    best class of each ECG is judged. Otherwise a fitted sigmoid for each class; every pair of an
+    ECG and a class that some validation ECG shows is judged, if the truth is known. Uncalibrated
+    metrics use the model's own scale; those of sigmoids exist only if it has a bias.
 
     Args:
         kind: of the task.
         class_ids: (C,) of its classes.
-        scored: scores (N, C) and truth (N, C) of the scored records.
+        scored: scores (N, C) and truth (N, C) of the scored records, and where that is known.
         validation: the same (V, C) of the validation records.
         logits: the model's own.
         draws: of the scored records.
 
     Source: Guo et al. 2017 (ECE, temperature); Platt 1999 (sigmoid, smoothed targets).
     """
-    known_C = validation[1].any(axis=0)
-    if not known_C.any() or not len(scored[0]):
+    fitted_C = validation[1].any(axis=0)
+    if not fitted_C.any() or not len(scored[0]):
         return None
+    known_NJ: Booleans | None = None
     scale: float | None = None
     sigmoids: dict[str, Sigmoid] = {}
     if kind == "single_label":
-        scale = fitted_scale(*validation)
-        confidence, right = _top_class(*scored, scale)
-        plain: Floats | None = _top_class(*scored, logits.scale)[0]
+        scale = fitted_scale(*validation[:2])
+        confidence, right = _top_class(*scored[:2], scale)
+        plain: Floats | None = _top_class(*scored[:2], logits.scale)[0]
     else:
-        columns = np.flatnonzero(known_C)
-        slopes, offsets = platt_fits(validation[0][:, columns], validation[1][:, columns])
+        columns = np.flatnonzero(fitted_C)
+        known_VC, known_NJ = (
+            None if known is None else known[:, columns] for known in (validation[2], scored[2])
+        )
+        slopes, offsets = platt_fits(validation[0][:, columns], validation[1][:, columns], known_VC)
         scores_NC, right = scored[0][:, columns].astype(np.float64), scored[1][:, columns]
         confidence, plain = expit(slopes * scores_NC + offsets), None
         if logits.bias is not None:
@@ -86,9 +93,11 @@ def calibration(
         "n_val": len(validation[0]),
         "scale": scale,
         "sigmoids": sigmoids,
-        "ece": calibration_error(confidence, right, draws),
-        "ece_uncalibrated": NO_METRIC if plain is None else calibration_error(plain, right, draws),
-        "bins": reliability_bins(confidence.ravel(), right.ravel()),
+        "ece": calibration_error(confidence, right, draws, known_NJ),
+        "ece_uncalibrated": NO_METRIC
+        if plain is None
+        else calibration_error(plain, right, draws, known_NJ),
+        "bins": reliability_bins(*_judged(confidence, right, known_NJ)),
     }
 
 
@@ -118,15 +127,18 @@ def fitted_scale(scores_VC: Scores, truth_VC: Booleans) -> float:
     return float(np.exp(brentq(slope, low, high, xtol=1e-12)))
 
 
-def platt_fits(scores_VC: Scores, truth_VC: Booleans) -> tuple[Floats, Floats]:
-    """Slope and offset (C,) of each class's sigmoid, of greatest likelihood.
+def platt_fits(
+    scores_VC: Scores, truth_VC: Booleans, known_VC: Booleans | None = None
+) -> tuple[Floats, Floats]:
+    """Slope and offset (C,) of each class's sigmoid, of greatest likelihood where it is known.
 
     Targets are Platt's, (n+ + 1)/(n+ + 2) and 1/(n- + 2), so that a class which validation
     separates does not become certain. Source: Platt 1999.
     """
+    known = np.ones_like(truth_VC) if known_VC is None else known_VC
     fits = [
-        _platt(scores.astype(np.float64), truth)
-        for scores, truth in zip(scores_VC.T, truth_VC.T, strict=True)
+        _platt(scores[of].astype(np.float64), truth[of])
+        for scores, truth, of in zip(scores_VC.T, truth_VC.T, known.T, strict=True)
     ]
     slopes, offsets = np.array(fits, np.float64).reshape(-1, 2).T
     return slopes, offsets
@@ -191,7 +203,21 @@ def _bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
     return np.searchsorted(edges, confidence, side="left").astype(np.int64)
 
 
-def calibration_error(confidence_NJ: Floats, right_NJ: Booleans, draws: PatientDraws) -> Metric:
+def _judged(
+    confidence_NJ: Floats, right_NJ: Booleans, known_NJ: Booleans | None
+) -> tuple[Floats, Booleans]:
+    """The judgements in one row, without those whose truth is unknown."""
+    if known_NJ is None:
+        return confidence_NJ.ravel(), right_NJ.ravel()
+    return confidence_NJ[known_NJ], right_NJ[known_NJ]
+
+
+def calibration_error(
+    confidence_NJ: Floats,
+    right_NJ: Booleans,
+    draws: PatientDraws,
+    known_NJ: Booleans | None = None,
+) -> Metric:
     """The expected calibration error: the mean of |confidence - share right| of each bin.
 
     A record's gaps are summed by bin once, and weighted in each draw.
@@ -200,13 +226,18 @@ def calibration_error(confidence_NJ: Floats, right_NJ: Booleans, draws: PatientD
         confidence_NJ: J judgements a record: one, or one a class.
         right_NJ: whether each was right.
         draws: of the records.
+        known_NJ: which judgements can be checked; None: all.
 
     Source: Guo et al. 2017, eq. 3.
     """
-    n_records, n_judged = confidence_NJ.shape
-    record = np.repeat(np.arange(n_records), n_judged)
-    bin_of = _bin_of(confidence_NJ.ravel())
-    gaps = (confidence_NJ - right_NJ).ravel()
+    n_records = len(confidence_NJ)
+    judged_NJ = np.ones_like(right_NJ) if known_NJ is None else known_NJ
+    judged_N = judged_NJ.sum(axis=1).astype(np.float64)
+    if not judged_N.any():
+        return NO_METRIC
+    record = np.repeat(np.arange(n_records), judged_NJ.sum(axis=1))
+    confidence, right = _judged(confidence_NJ, right_NJ, known_NJ)
+    bin_of, gaps = _bin_of(confidence), confidence - right
     value = float(np.abs(np.bincount(bin_of, gaps, minlength=N_BINS)).sum() / len(gaps))
     flat = np.bincount(record * N_BINS + bin_of, gaps, minlength=n_records * N_BINS)
     gap_NB = flat.reshape(n_records, N_BINS)
@@ -215,9 +246,7 @@ def calibration_error(confidence_NJ: Floats, right_NJ: Booleans, draws: PatientD
         weights_ND = draws.weights(start, min(start + _DRAWS_AT_ONCE, len(draws)))
         weights_ND = weights_ND.astype(np.float64)
         with np.errstate(invalid="ignore"):
-            drawn.append(
-                np.abs(weights_ND.T @ gap_NB).sum(axis=1) / (weights_ND.sum(axis=0) * n_judged)
-            )
+            drawn.append(np.abs(weights_ND.T @ gap_NB).sum(axis=1) / (judged_N @ weights_ND))
     low, high = shifted_interval(value, np.concatenate(drawn) if drawn else np.empty(0))
     known = np.isfinite(low)
     return {

@@ -58,20 +58,36 @@ class RankedClass:
     """G."""
 
     @staticmethod
-    def of(scores_N: Scores, truth_N: Truth, dtype: npt.DTypeLike = np.float64) -> "RankedClass":
-        """Arrange the records of a class; `dtype` is that of the weights."""
+    def of(
+        scores_N: Scores,
+        truth_N: Truth,
+        dtype: npt.DTypeLike = np.float64,
+        known_N: Truth | None = None,
+    ) -> "RankedClass":
+        """Arrange the records of a class.
+
+        Args:
+            scores_N: of each record.
+            truth_N: which records show the class.
+            dtype: that of the weights.
+            known_N: the records of which this is known; the others are in no heap. None: all.
+        """
         from scipy.sparse import csr_array
 
+        n_records, places = len(scores_N), None
+        if known_N is not None:
+            places, scores_N, truth_N = np.flatnonzero(known_N), scores_N[known_N], truth_N[known_N]
         distinct = np.unique(scores_N[truth_N])
         n = len(distinct)
         heap_N = np.searchsorted(distinct, scores_N, side="left")
         ties_N = np.searchsorted(distinct, scores_N, side="right") > heap_N
         heap_N += (n + 1) * ties_N + n * (truth_N & ties_N)
         ends = np.cumsum(np.bincount(heap_N, minlength=3 * n + 1))
-        order = np.argsort(heap_N, kind="stable").astype(np.int32)
+        order = np.argsort(heap_N, kind="stable")
+        order = (order if places is None else places[order]).astype(np.int32)
         starts = np.concatenate([[0], ends]).astype(np.int32)
         ones = np.ones(len(order), dtype)
-        return RankedClass(csr_array((ones, order, starts), shape=(3 * n + 1, len(order))), n)
+        return RankedClass(csr_array((ones, order, starts), shape=(3 * n + 1, n_records)), n)
 
     def areas(self, weights_ND: npt.NDArray[Any]) -> tuple[Floats, Floats]:
         """AUROC and average precision (D,) for each column of record weights.

@@ -10,7 +10,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def best_f1_thresholds(
-    scores_VC: npt.NDArray[np.float32], truth_VC: npt.NDArray[np.bool_]
+    scores_VC: npt.NDArray[np.float32],
+    truth_VC: npt.NDArray[np.bool_],
+    known_VC: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.float32]:
     """The threshold of each class that gives the best F1 on these records.
 
@@ -20,13 +22,15 @@ def best_f1_thresholds(
     Args:
         scores_VC: similarity of each validation record to each class.
         truth_VC: which classes each shows.
+        known_VC: of which classes that is known; the others of a record are left out. None: all.
 
     Returns:
         (C,), NaN for a class that no validation record shows.
     """
     chosen = np.full(scores_VC.shape[1], np.nan, np.float32)
     for number in np.flatnonzero(truth_VC.any(axis=0)):
-        chosen[number] = _best(scores_VC[:, number], truth_VC[:, number])
+        known = slice(None) if known_VC is None else known_VC[:, number]
+        chosen[number] = _best(scores_VC[known, number], truth_VC[known, number])
     return chosen
 
 

@@ -19,7 +19,7 @@ from ecgpipe.evaluate.report.tables import (
     summary_table,
     variants_table,
 )
-from ecgpipe.evaluate.results import Metric, Results, TaskResults
+from ecgpipe.evaluate.results import Metric, Results, TaskResults, has_enough
 from ecgpipe.evaluate.table import Table, area, shown
 from ecgpipe.evaluate.words import Words, word
 from ecgpipe.language.choice import Language
@@ -81,15 +81,12 @@ def _glance(results: Results, language: Language) -> Iterator[str]:
 
 def _task(name: str, task: TaskResults, language: Language) -> Iterator[str]:
     classes = task["classes"]
-    n_macro = sum(entry["n"] >= task["min_positives"] for entry in classes.values())
-    why = word("text", "why_single" if task["kind"] == "single_label" else "why_multi")[language]
+    why = word("why_left_out", task["kind"])[language]
     yield f"## {name} ({task['title']['ja']})"
     scored = (
         f"{task['n']:,} ECGs of the {task['split']} split, {len(classes)} candidates;"
-        f" {task['n_left_out']:,} ECGs left out ({why}). Macro metrics are over the"
-        f" {n_macro} classes with at least {task['min_positives']} ECGs. Intervals are 95 %: of"
-        " summaries and areas by resampling patients, of hit@k by Wilson."
-        f" {_baselines(task)} Source: {task['source']}."
+        f" {task['n_left_out']:,} ECGs left out ({why}). {_how(task)} {_baselines(task)} Source:"
+        f" {task['source']}."
     )
     yield told(scored, language)
     yield markdown(summary_table(name, task), language)
@@ -118,6 +115,21 @@ def _without_absent(table: Table) -> Table:
     place = [column.key for column in table.columns].index("n")
     rows = tuple(row for row in table.rows if row[place])
     return Table(table.name, table.title, table.columns, rows, table.row_metrics)
+
+
+def _how(task: TaskResults) -> str:
+    least = task["min_positives"]
+    n = sum(has_enough(entry, least) for entry in task["classes"].values())
+    if task["kind"] == "partly_known":
+        return (
+            f"Macro metrics are over the {n} classes that at least {least} ECGs show and as many do"
+            " not; where a class is unknown, an ECG is left out of it. Intervals are 95 %, by"
+            " resampling patients."
+        )
+    return (
+        f"Macro metrics are over the {n} classes with at least {least} ECGs. Intervals are 95 %: of"
+        " summaries and areas by resampling patients, of hit@k by Wilson."
+    )
 
 
 def _baselines(task: TaskResults) -> str:

@@ -38,6 +38,7 @@ from ecgpipe.evaluate.results import (
     Confusion,
     Results,
     TaskResults,
+    has_enough,
     headline_metrics,
 )
 from ecgpipe.evaluate.table import Table, area, is_area
@@ -148,11 +149,13 @@ def _facts(task: TaskResults) -> Iterator[Words]:
     split = word_or_name("splits", task["split"])
     classes = len(task["classes"])
     yield word("text", "n_scored", n=f"{task['n']:,}", split=split, classes=classes)
-    why = word("text", "why_single" if task["kind"] == "single_label" else "why_multi")
+    why = word("why_left_out", task["kind"])
     if task["n_left_out"]:
         yield word("text", "n_left_out", n=f"{task['n_left_out']:,}", why=why)
-    enough = sum(entry["n"] >= task["min_positives"] for entry in task["classes"].values())
-    yield word("text", "macro_over", least=task["min_positives"], n=enough)
+    least = task["min_positives"]
+    enough = sum(has_enough(entry, least) for entry in task["classes"].values())
+    over = "macro_over_known" if task["kind"] == "partly_known" else "macro_over"
+    yield word("text", over, least=least, n=enough)
     yield word("text", "asked_in", language=word_or_name("text", task["language"]))
     if any(len(entry["wordings"]) > 1 for entry in task["classes"].values()):
         yield word("text", "ensemble", how=word_or_name("text", task["ensemble"]))

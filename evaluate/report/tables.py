@@ -15,6 +15,7 @@ from ecgpipe.evaluate.results import (
     Results,
     Scores,
     TaskResults,
+    has_enough,
     headline_metrics,
 )
 from ecgpipe.evaluate.table import Column, Table, column
@@ -104,7 +105,8 @@ def summary_table(name: str, task: TaskResults) -> Table:
 def summary_names(task: TaskResults) -> list[str]:
     """The metrics of a task in the report's order; over all classes only where that differs."""
     known = [n for n in _order(task) if n in task["summary"]]
-    if any(0 < entry["n"] < task["min_positives"] for entry in task["classes"].values()):
+    least = task["min_positives"]
+    if any(entry["n"] and not has_enough(entry, least) for entry in task["classes"].values()):
         known += [f"{n}_all" for n in known if f"{n}_all" in task["summary"]]
     return known
 
@@ -147,12 +149,14 @@ def classes_table(name: str, task: TaskResults) -> Table:
     """One row a class, the commonest first; classes without an ECG come last."""
     entries = sorted(task["classes"].items(), key=lambda item: -item[1]["n"])
     single = task["kind"] == "single_label"
-    has_five = any("hit@5" in entry for _, entry in entries)
+    has = {key for _, entry in entries for key in entry}
+    recall = word("columns", "recall") if single else None
     columns = (
         column("id", "text"), column("class", "words"), column("n", "count"),
+        *([column("n_known", "count")] if "n_known" in has else []),
         column("n_val", "count"), column("prevalence", "share"),
-        column("hit@1", "share", word("columns", "recall") if single else None),
-        *([column("hit@5", "share")] if has_five else []),
+        *([column("hit@1", "share", recall)] if "hit@1" in has else []),
+        *([column("hit@5", "share")] if "hit@5" in has else []),
         *(column(key, "area") for key in ("auroc", "auprc", "f1")),
         column("threshold", "number"),
     )  # fmt: skip
@@ -244,7 +248,7 @@ def weakest_classes(task: TaskResults, most: int = 5) -> list[ClassResults]:
     known = [
         (entry["auroc"]["value"], number, entry)
         for number, entry in enumerate(task["classes"].values())
-        if entry["n"] >= task["min_positives"]
+        if has_enough(entry, task["min_positives"])
         and entry["auroc"]
         and entry["auroc"]["value"] is not None
     ]

@@ -20,7 +20,7 @@ from ecgpipe.evaluate.table import Table
 from ecgpipe.language.choice import Language
 from ecgpipe.language.translation import told
 
-_CLASS_COLUMNS = ("id", "class", "n", "hit@1", "hit@5", "auroc", "auprc", "f1")
+_CLASS_COLUMNS = ("id", "class", "n", "n_known", "hit@1", "hit@5", "auroc", "auprc", "f1")
 _METRICS = (
     "hit@1_any", "hit@1_macro", "hit@1_micro", "hit@5_any", "hit@5_macro", "hit@5_micro",
     "macro_auroc", "macro_auprc", "macro_f1", "hit@1_macro_all", "macro_auroc_all",

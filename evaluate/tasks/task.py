@@ -4,15 +4,18 @@ Owns what a task file means for a taxonomy. A task is data: to add one, write a 
 (docs/tasks.md).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.cache.records_table import Record
 from ecgpipe.config.settings import Language
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.tasks.answers import Answers
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
 from ecgpipe.evaluate.tasks.named_file import NamedFiles
 from ecgpipe.evaluate.tasks.task_file import (
     LANGUAGES,
@@ -43,7 +46,7 @@ class TaskClass:
     """The texts of its prompts, by language ja and en; one or several."""
 
     members: frozenset[str]
-    """Ids of findings."""
+    """Ids of findings; of a partly_known task, of those of data.echo."""
 
     member_names: tuple[Names, ...] = ()
     """Names of the members that may compete; empty if the class is itself one finding."""
@@ -63,7 +66,8 @@ class Task:
     source: str
     kind: Kind
     """multi_label: an ECG may show several classes. single_label: only ECGs with exactly one of the
-    classes are scored, by arg-max."""
+    classes are scored, by arg-max. partly_known: whether an ECG shows a class may be unknown; it
+    counts for the others."""
 
     classes: tuple[TaskClass, ...]
     ensemble: Ensemble = "mean"
@@ -102,20 +106,32 @@ class Task:
         """The texts of each class, one or several, in the task's language or else `language`."""
         return [list(c.wordings[self.language or language]) for c in self.classes]
 
+    def answers(self, records: Sequence[Record]) -> Answers:
+        """Which records show which class, and where that is known."""
+        if self.kind != "partly_known":
+            return Answers(self.truth([record.findings for record in records]), None)
+        shown_NC = self.truth([record.echo_shown for record in records])
+        # A class of several members is known not to be shown only if each member is.
+        sure_NC = self._by_set(
+            [record.echo_known for record in records], lambda c, ids: c.members <= ids
+        )
+        return Answers(shown_NC, shown_NC | sure_NC)
+
     def truth(self, findings: Sequence[Collection[str]]) -> npt.NDArray[np.bool_]:
-        """Which records show which class.
+        """Which records show which class, (records, classes), by the finding ids of each."""
+        return self._by_set(findings, lambda c, ids: not c.members.isdisjoint(ids))
 
-        Args:
-            findings: the finding ids of each record.
-
-        Returns:
-            (records, classes).
-        """
-        # Of a million records few have findings that no other has, so each set is looked at once.
+    def _by_set(
+        self,
+        findings: Sequence[Collection[str]],
+        holds: Callable[[TaskClass, frozenset[str]], bool],
+    ) -> npt.NDArray[np.bool_]:
+        """(records, classes) whether `holds`; of a million records few have ids that no other has,
+        so each set of ids is looked at once."""
         row_of: dict[frozenset[str], int] = {}
         rows = [row_of.setdefault(frozenset(ids), len(row_of)) for ids in findings]
-        shown = [[not c.members.isdisjoint(ids) for c in self.classes] for ids in row_of]
-        return np.array(shown, np.bool_).reshape(len(row_of), len(self.classes))[rows]
+        found = [[holds(c, ids) for c in self.classes] for ids in row_of]
+        return np.array(found, np.bool_).reshape(len(row_of), len(self.classes))[rows]
 
 
 def load_task(
@@ -123,6 +139,7 @@ def load_task(
     taxonomy: Taxonomy,
     candidates: Collection[str] | None,
     language: Language | None = None,
+    echo: EchoDefinitions | None = None,
 ) -> Task:
     """Read a task that ships with ecgpipe, by name, or your own, by path.
 
@@ -132,15 +149,19 @@ def load_task(
         taxonomy: the findings its classes refer to.
         candidates: the findings that may compete, as classes or members; None for all.
         language: of the wordings, if `name` sets none; None: the model's.
+        echo: the findings that the classes of a partly_known task refer to.
 
     Raises:
         TaxonomyError: it does not exist, is malformed, or refers to unknown findings.
     """
     name, suffix = _split_language(name)
     file = parse_task_file(_TASKS.read(name), name)
-    if why := _why_unfit(file, taxonomy):
-        raise TaxonomyError(f"The task {file.name} does not fit the taxonomy: {why}.")
-    classes = _classes(file, taxonomy, candidates)
+    if why := _why_unfit(file, taxonomy, echo):
+        raise TaxonomyError(f"The task {file.name} does not fit the data: {why}.")
+    if file.kind == "partly_known":
+        classes = _echo_classes(file, echo)
+    else:
+        classes = _classes(file, taxonomy, candidates)
     if file.kind == "single_label":
         _check_disjoint(file, classes, taxonomy)
     return Task(
@@ -154,8 +175,8 @@ def load_task(
     )
 
 
-def misfit(name: str, taxonomy: Taxonomy) -> str | None:
-    """Why a shipped task does not fit a taxonomy; None if it does.
+def misfit(name: str, taxonomy: Taxonomy, echo: EchoDefinitions | None = None) -> str | None:
+    """Why a shipped task does not fit a taxonomy, or the findings of data.echo; None if it does.
 
     Raises:
         TaxonomyError: as `load_task`; also if the task is your own file and does not fit, since
@@ -163,9 +184,9 @@ def misfit(name: str, taxonomy: Taxonomy) -> str | None:
     """
     path, _ = _split_language(name)
     file = parse_task_file(_TASKS.read(path), path)
-    why = _why_unfit(file, taxonomy)
+    why = _why_unfit(file, taxonomy, echo)
     if why and _TASKS.is_own(path):
-        raise TaxonomyError(f"The task file {path} does not fit the taxonomy: {why}.")
+        raise TaxonomyError(f"The task file {path} does not fit the data: {why}.")
     return why
 
 
@@ -201,7 +222,9 @@ def _split_language(name: str) -> tuple[str, Language | None]:
     return name, None
 
 
-def _why_unfit(file: TaskFile, taxonomy: Taxonomy) -> str | None:
+def _why_unfit(file: TaskFile, taxonomy: Taxonomy, echo: EchoDefinitions | None) -> str | None:
+    if file.kind == "partly_known":
+        return _why_unfit_for_echo(file, echo)
     if file.taxonomy not in (None, Path(taxonomy.name).stem):
         return f"it is about the findings of {file.taxonomy}, and data.taxonomy is {taxonomy.name}"
     if file.group is not None and file.group not in taxonomy.group_columns:
@@ -231,6 +254,31 @@ def _members(stated: StatedClass, group: str | None, taxonomy: Taxonomy) -> froz
     if stated.members is not None:
         return frozenset(taxonomy.resolve_all(stated.members))
     return frozenset(f.id for f in taxonomy.findings if f.groups.get(str(group)) == stated.id)
+
+
+def _why_unfit_for_echo(file: TaskFile, echo: EchoDefinitions | None) -> str | None:
+    if echo is None:
+        return "it is about echocardiograms, and data.echo names no table of them"
+    named = {member for stated in file.classes or () for member in stated.members or ()}
+    if unknown := sorted(named - set(echo.ids)):
+        return (
+            f"it names {', '.join(unknown)}, which data.echo.definitions does not define (it"
+            f" defines {', '.join(echo.ids)})"
+        )
+    return None
+
+
+def _echo_classes(file: TaskFile, echo: EchoDefinitions | None) -> tuple[TaskClass, ...]:
+    if file.classes is not None:
+        return tuple(
+            TaskClass(stated.id, stated.wordings, frozenset(stated.members or ()))
+            for stated in file.classes
+        )
+    return tuple(
+        TaskClass(each.id, {"ja": (each.ja,), "en": (each.en,)}, frozenset({each.id}))
+        for each in (() if echo is None else echo.definitions)
+        if each.rule is not None
+    )
 
 
 def _classes(

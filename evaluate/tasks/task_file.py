@@ -17,7 +17,7 @@ from ecgpipe.config.settings import Language, Settings, need
 from ecgpipe.errors import TaxonomyError
 from ecgpipe.evaluate.tasks.finding_names import plain_name
 
-Kind = Literal["multi_label", "single_label"]
+Kind = Literal["multi_label", "single_label", "partly_known"]
 Ensemble = Literal["mean", "max"]
 Wordings = Mapping[str, tuple[str, ...]]
 
@@ -81,7 +81,8 @@ class TaskFile(Settings):
     source: Text
     kind: Kind
     classes: tuple[StatedClass, ...] | None
-    """None, written as `taxonomy`: every finding of the taxonomy."""
+    """None, written as `taxonomy`: every finding of the taxonomy. For partly_known written as
+    `definitions`: every finding of data.echo that has a rule."""
 
     group: Text | None = None
     """The taxonomy's column that says which findings belong to which class."""
@@ -94,6 +95,9 @@ class TaskFile(Settings):
     def __post_init__(self) -> None:
         bad = sorted(set(self.name) & set(_NOT_IN_NAMES))
         need(not bad, f"has the name {self.name!r}. Leave out {' '.join(bad)}")
+        if self.kind == "partly_known":
+            of_list = self.group is None and self.taxonomy is None
+            need(of_list, "is partly_known, so about data.echo: drop `group` and `taxonomy`")
         if self.classes is None:
             need(self.group is None, "has a group, which `classes: taxonomy` does not read")
             return
@@ -141,14 +145,15 @@ def parse_task_file(text: str, name: str) -> TaskFile:
         raise TaxonomyError(f"{where} is not valid YAML: {error}.") from error
     if not isinstance(settings, dict):
         raise TaxonomyError(f"{where} must be a mapping that begins with `name:`.")
-    classes = settings.get("classes", "taxonomy")
+    everything = "definitions" if settings.get("kind") == "partly_known" else "taxonomy"
+    classes = settings.get("classes", everything)
     is_list = isinstance(classes, list) and classes and all(isinstance(c, dict) for c in classes)
-    if classes != "taxonomy" and not is_list:
+    if classes != everything and not is_list:
         raise TaxonomyError(
-            f"{where} needs `classes: taxonomy`, or a list of classes such as"
+            f"{where} needs `classes: {everything}`, or a list of classes such as"
             " {id: SR, ja: 洞調律, en: Sinus rhythm}."
         )
-    if "classes" in settings and classes == "taxonomy":
+    if "classes" in settings and classes == everything:
         settings = {**settings, "classes": None}
     try:
         return TypeAdapter(TaskFile).validate_json(json.dumps(settings, default=str), strict=True)

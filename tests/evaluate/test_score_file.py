@@ -31,7 +31,9 @@ def scored() -> dict[str, ScoredTask]:
     truth = rng.random((3, 5)) < 0.5
     scores = rng.normal(size=(3, 5)).astype(np.float32)
     task = ScoredTask(TASK, np.array([True, False, True]), scores, truth)
-    return {"superclass": task, "again": dataclasses.replace(task, scores_NC=-scores)}
+    partly = dataclasses.replace(task, known_NC=truth | (rng.random((3, 5)) < 0.5))
+    again = dataclasses.replace(task, scores_NC=-scores)
+    return {"superclass": task, "again": again, "partly": partly}
 
 
 @pytest.fixture
@@ -45,13 +47,14 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert found.key == "the key"
     assert found.record_ids == ("記録0", "記録1", "記録2")
     assert found.patients_N.tolist() == [0, 1, 0]
-    assert set(found.tasks) == {"superclass", "again"}
+    assert set(found.tasks) == {"superclass", "again", "partly"}
     for name, task in scored().items():
         got = found.tasks[name]
         assert got.class_ids == ("NORM", "MI", "STTC", "CD", "HYP")
         np.testing.assert_array_equal(got.scores_NC, task.scores_NC)
         np.testing.assert_array_equal(got.truth_NC, task.truth_NC)
         np.testing.assert_array_equal(got.chosen_N, task.chosen_N)
+        np.testing.assert_array_equal(got.known_NC, task.known_NC)  # type: ignore[arg-type]
         assert got.truth_NC.dtype == got.chosen_N.dtype == np.bool_
 
 

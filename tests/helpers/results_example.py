@@ -91,7 +91,6 @@ def example_results() -> Any:
             "robustness": _robustness(),
             "subgroups": _subgroups(),
             "wordings": _wordings(),
-            "echo": _echo(),
             "measurements": _measurements(),
             "text_space": _text_space(),
             "failures": _failures(),
@@ -390,28 +389,6 @@ def _wordings() -> dict[str, Any]:
              "text": "LV hypertrophy", "auroc": _metric(0.85)},
         ],
     }  # fmt: skip
-
-
-def _echo() -> dict[str, Any]:
-    entry = {
-        "class": "EFFUSION",
-        "names": {"ja": "心嚢液貯留", "en": "Pericardial effusion"},
-        "n_known": 90,
-        "n": 2,
-        "auroc": None,
-        "auprc": None,
-        "random_encoder": None,
-    }
-    scored = {
-        "class": "LVH_MASS",
-        "names": {"ja": "左室肥大", "en": "Hypertrophy by mass"},
-        "n_known": 88,
-        "n": 21,
-        "auroc": _metric(0.78),
-        "auprc": _metric(0.55),
-        "random_encoder": _metric(0.52),
-    }
-    return {"n": 95, "findings": [scored, entry]}
 
 
 def _measurements() -> dict[str, Any]:

@@ -310,10 +310,12 @@ def _prevalence(task: AppliedTask, partial: PartialPredictions) -> Prevalence | 
 
 
 def known_frequencies(task: AppliedTask) -> npt.NDArray[np.float64]:
-    """(C,) how frequent each class was among the validation ECGs, for which its probability was
-    calibrated; NaN where none or all of them show it."""
+    """(C,) how frequent each class was among the validation ECGs of which it is known, for which
+    its probability was calibrated; NaN where none or all of them show it."""
     counts_C = np.array([c.n_val for c in task.classes], np.float64)
-    shares_C = counts_C / max(counts_C.sum() if task.kind == "single_label" else task.n_val, 1)
+    n_val = int(counts_C.sum()) if task.kind == "single_label" else task.n_val
+    of_C = np.array([n_val if c.n_val_known is None else c.n_val_known for c in task.classes])
+    shares_C: npt.NDArray[np.float64] = counts_C / np.maximum(of_C, 1)
     shares_C[(shares_C <= 0) | (shares_C >= 1)] = np.nan
     return shares_C
 

@@ -77,9 +77,9 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     if taxonomy is not None and rows:
         echo = check_echo(rows, taxonomy, config, problems)
         overview |= echo.lines
-        records = usable_records(rows, taxonomy)
+        records = usable_records(rows, taxonomy, echo.findings)
         problems += record_problems(records, taxonomy, config)
-        tasks, lines = check_tasks(records, taxonomy, config, problems)
+        tasks, lines = check_tasks(records, taxonomy, echo.definitions, config, problems)
         style, tried = config.train.text, tries_bank(config)
         texts = all_sentences(records, taxonomy, tasks, config.text, style, tried, echo.definitions)
         sentences = list(dict.fromkeys(texts))

@@ -16,7 +16,7 @@ from ecgpipe.evaluate.tasks.echo_definitions import (
     load_echo_definitions,
 )
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
-from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoJoin, within_words
+from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoFindings, EchoJoin, within_words
 from ecgpipe.read_ecg.echo.echo_table import EchoTable, read_echo_table
 from ecgpipe.read_ecg.prepare.record_rows import ecg_of
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
@@ -29,6 +29,9 @@ class CheckedEcho:
     used."""
 
     definitions: EchoDefinitions | None = None
+    findings: tuple[EchoFindings, ...] = ()
+    """Of each usable row, in order."""
+
     lines: dict[str, str] = field(default_factory=dict)
     """For the overview."""
 
@@ -64,9 +67,11 @@ def check_echo(
         problems.append(Problem(Severity.STOPS, "echo", str(error)))
         return CheckedEcho()
     join = EchoJoin(table, config.echo, definitions, taxonomy.read(PACED).certain)
-    for checked in rows:
-        if checked.reason is None:
-            join.findings_of(ecg_of(checked.row, taxonomy.resolve_all(checked.findings)))
+    found = tuple(
+        join.findings_of(ecg_of(checked.row, taxonomy.resolve_all(checked.findings)))
+        for checked in rows
+        if checked.reason is None
+    )
     counts = join.counts()
     problems += _table_problems(table, join)
     problems += _join_problems(counts, config.echo)
@@ -78,7 +83,7 @@ def check_echo(
     lines = {"echo": within_words(counts)}
     if findings:
         lines["echo findings"] = f"shown/known: {findings}"
-    return CheckedEcho(definitions, lines, {"echo": counts})
+    return CheckedEcho(definitions, found, lines, {"echo": counts})
 
 
 def _table_problems(table: EchoTable, join: EchoJoin) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from ecgpipe.config.data import DataConfig
 from ecgpipe.errors import RecordError
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.read_ecg.datasets.source import SourceRow, SourceRows, recording_path
+from ecgpipe.read_ecg.echo.echo_findings import EchoFindings
 from ecgpipe.read_ecg.prepare.record_rows import ChosenFindings, finding_chooser
 from ecgpipe.read_ecg.signal.record import Reason
 from ecgpipe.stages.check.report import Example
@@ -63,8 +64,18 @@ def checked_rows(
     ]
 
 
-def usable_records(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> RecordsTable:
-    """The rows without a problem so far, as the later stages will see them."""
+def usable_records(
+    rows: Sequence[CheckedRow], taxonomy: Taxonomy, echo: Sequence[EchoFindings] = ()
+) -> RecordsTable:
+    """The rows without a problem so far, as the later stages will see them.
+
+    Args:
+        rows: all.
+        taxonomy: the list of findings.
+        echo: what the echocardiogram of each usable row says; () if there are none.
+    """
+    usable = [(slot, checked) for slot, checked in enumerate(rows) if checked.reason is None]
+    said = echo or [EchoFindings()] * len(usable)
     return RecordsTable(
         tuple(
             Record(
@@ -75,9 +86,10 @@ def usable_records(rows: Sequence[CheckedRow], taxonomy: Taxonomy) -> RecordsTab
                 split=checked.split,
                 findings=taxonomy.resolve_all(checked.findings),
                 report=checked.row.report,
+                echo_shown=found.shown,
+                echo_known=found.known,
             )
-            for slot, checked in enumerate(rows)
-            if checked.reason is None
+            for (slot, checked), found in zip(usable, said, strict=True)
         )
     )
 

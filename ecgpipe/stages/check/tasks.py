@@ -6,7 +6,7 @@ A task that cannot be scored does not hide the others.
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import TaxonomyError
-from ecgpipe.evaluate.scoring import scored_records
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.stages.check.report import Problem, Severity
@@ -14,7 +14,11 @@ from ecgpipe.stages.experiment import measurable, try_tasks
 
 
 def check_tasks(
-    records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig, problems: list[Problem]
+    records: RecordsTable,
+    taxonomy: Taxonomy,
+    echo: EchoDefinitions | None,
+    config: PipelineConfig,
+    problems: list[Problem],
 ) -> tuple[list[Task], list[str]]:
     """Read every task of eval.tasks, and count the ECGs that it scores.
 
@@ -32,22 +36,31 @@ def check_tasks(
             "no ECG has findings, so the task is to find the ECG of a report (retrieval), and"
             f" {best_by} chooses the epoch"
         )
-    for name, found in try_tasks(config, taxonomy, records):
+    for name, found in try_tasks(config, taxonomy, records, echo):
         if not isinstance(found, Task):
             problems.append(_unusable(name, found))
             continue
         tasks.append(found)
         if reports_only:
             continue
-        truth_NC = found.truth([record.findings for record in scored])
-        n_scored = int(scored_records(found.kind, truth_NC).sum())
-        n_classes = int(truth_NC.any(axis=0).sum())
+        answers = found.answers(scored)
+        n_scored = int(answers.scored(found.kind).sum())
+        n_classes = int(answers.shown_NC.any(axis=0).sum())
         lines.append(
             f"{found.name}: {n_classes} of {len(found.classes)} classes on {n_scored:,} {split}"
             " ECGs"
         )
         if not n_scored and len(records.of_split(split)):  # an empty split is reported elsewhere
             problems.append(_without_positives(found, split))
+    if echo is not None and all(task.kind != "partly_known" for task in tasks):
+        problems.append(
+            Problem(
+                Severity.LOOK,
+                "echo not scored",
+                "no task of eval.tasks is about echocardiograms",
+                "Add echo and echo-any to eval.tasks to see how well their findings are told.",
+            )
+        )
     return tasks, lines
 
 
@@ -63,6 +76,14 @@ def _unusable(name: str, why: str | TaxonomyError) -> Problem:
 
 
 def _without_positives(task: Task, split: str) -> Problem:
+    if task.kind == "partly_known":
+        return Problem(
+            Severity.WRONG,
+            "task without positives",
+            f"the task {task.name} cannot be scored: of no {split} ECG does an echocardiogram say"
+            f" anything about its {len(task.classes)} classes",
+            "See what data.echo joins, and data.split; or remove it from eval.tasks.",
+        )
     what = "exactly one" if task.kind == "single_label" else "any"
     return Problem(
         Severity.WRONG,

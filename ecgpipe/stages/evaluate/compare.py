@@ -143,6 +143,7 @@ def _kept_scores(path: Path, task: str, results: Results) -> KeptScores:
         patients=file.patients_N[rows],
         scores_NC=kept.scores_NC[rows],
         truth_NC=kept.truth_NC[rows],
+        known_NC=None if kept.known_NC is None else kept.known_NC[rows],
     )
 
 

@@ -65,6 +65,22 @@ def test_runs_whose_records_and_classes_are_in_another_order_compare_alike() -> 
     assert compare_task([alone("a", a), alone("b", shuffled)], 5, 200, 0) == straight
 
 
+def test_what_is_unknown_moves_no_difference_and_must_be_the_same_in_both_runs() -> None:
+    known = np.random.default_rng(5).random((N, len(CLASSES))) < 0.7
+    a, b = (
+        replace(run, truth_NC=run.truth_NC & known, known_NC=known)
+        for run in (kept(0, 1.0), kept(1, 1.5))
+    )
+    found = compare_task([alone("a", a), alone("b", b)], 5, 100, 0)
+    moved = replace(b, scores_NC=np.where(known, b.scores_NC, 99).astype(np.float32))
+    assert compare_task([alone("a", a), alone("b", moved)], 5, 100, 0) == found
+    assert found["classes"]["22"]["n_known"] == known[:, 1].sum()
+    assert found["classes"]["22"]["auroc"]["differences"][0]["p_holm"] is not None
+    other = replace(b, known_NC=b.truth_NC)
+    with pytest.raises(ComparisonError, match="with different findings"):
+        compare_task([alone("a", a), alone("b", other)], 5, 100, 0)
+
+
 def test_pairing_makes_the_interval_of_two_like_runs_narrow() -> None:
     a = kept(0, 1.0)
     noise = np.random.default_rng(3).normal(0, 0.05, a.scores_NC.shape).astype(np.float32)

@@ -21,7 +21,8 @@ from ecgpipe.evaluate.metrics.metrics import (
     wilson_interval,
 )
 from ecgpipe.evaluate.metrics.thresholds import best_f1_thresholds
-from ecgpipe.evaluate.scoring import bootstrap_metrics, percentile_metric, pooled, scored_records
+from ecgpipe.evaluate.scoring import bootstrap_metrics, percentile_metric, pooled
+from ecgpipe.evaluate.tasks.answers import Answers
 
 NO_DRAWS = np.empty((0, 0))
 
@@ -158,8 +159,8 @@ def test_draws_without_a_class_are_left_out_of_its_interval() -> None:
 
 def test_single_label_tasks_score_ecgs_with_exactly_one_class() -> None:
     truth = np.array([[1, 0], [1, 1], [0, 0]], bool)
-    assert scored_records("single_label", truth).tolist() == [True, False, False]
-    assert scored_records("multi_label", truth).tolist() == [True, True, False]
+    assert Answers(truth, None).scored("single_label").tolist() == [True, False, False]
+    assert Answers(truth, None).scored("multi_label").tolist() == [True, True, False]
 
 
 def test_several_untrained_models_pool_their_draws() -> None:

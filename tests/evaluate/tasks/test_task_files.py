@@ -10,6 +10,7 @@ import pytest
 
 from ecgpipe.config.data import Cinc2021Source, PtbxlSource
 from ecgpipe.errors import TaxonomyError
+from ecgpipe.evaluate.tasks.echo_definitions import load_echo_definitions
 from ecgpipe.evaluate.tasks.task import Task, check_other_name, load_task, misfit
 from ecgpipe.evaluate.tasks.task_file import parse_task_file
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
@@ -46,7 +47,7 @@ def read(text: str, taxonomy: Taxonomy, folder: Path) -> Task:
         ),
         (
             HEAD.replace("multi_label", "multi") + TWO,
-            "kind is 'multi'; it must be 'multi_label' or",
+            "kind is 'multi'; it must be 'multi_label', 'single_label' or",
         ),
         (HEAD + TWO + "ensemble: median\n", "ensemble is 'median'; it must be 'mean' or 'max'"),
         (HEAD + TWO + "group: rhythm\n", "has a group, but every class lists its members"),
@@ -106,7 +107,7 @@ def test_a_shipped_task_about_another_list_is_left_out_and_an_own_one_refused(
     assert "without a finding in csn: LBBB, RBBB" in str(misfit("cpsc2018", CSN))
     own = tmp_path / "own.yaml"
     own.write_text(HEAD + TWO + "taxonomy: csn\n")
-    with pytest.raises(TaxonomyError, match="does not fit the taxonomy: it is about"):
+    with pytest.raises(TaxonomyError, match="does not fit the data: it is about"):
         misfit(str(own), PTBXL)
 
 
@@ -171,10 +172,11 @@ def test_the_language_behind_a_name_wins_over_the_setting_and_names_the_results(
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_task_fits_a_shipped_list_and_has_its_name(name: str) -> None:
-    fits = [t for t in (PTBXL, FINDINGS98, CSN) if misfit(name, t) is None]
+    echo = load_echo_definitions("standard")
+    fits = [t for t in (PTBXL, FINDINGS98, CSN) if misfit(name, t, echo) is None]
     assert fits
     for taxonomy in fits:
-        task = load_task(name, taxonomy, None)
+        task = load_task(name, taxonomy, None, echo=echo)
         assert task.name == name
         assert all(c.members for c in task.classes)
 

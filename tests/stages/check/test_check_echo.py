@@ -22,7 +22,13 @@ def hospital(tmp_path: Path) -> Hospital:
     return hospital
 
 
-def check(hospital: Hospital, *lines: str, preset: str = "paper", **echo: object) -> Report:
+def check(
+    hospital: Hospital,
+    *lines: str,
+    preset: str = "paper",
+    scored: dict[str, object] | None = None,
+    **echo: object,
+) -> Report:
     folder = hospital.folder
     (folder / "echo.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     source = {"kind": "table", "table": "records.csv"}
@@ -35,6 +41,7 @@ def check(hospital: Hospital, *lines: str, preset: str = "paper", **echo: object
         },
         "text": {"model": "./nothing"},
         "train": {"preset": preset},
+        "eval": scored or {},
     }
     return run_check(parse_config(settings, folder, "x"), 0)
 
@@ -141,3 +148,25 @@ def test_training_on_whole_sentences_is_said_to_learn_nothing_from_it(hospital: 
     assert said.severity == Severity.LOOK
     kinds = {each.kind for each in check(hospital, *lines, preset="recommended").problems}
     assert "echo not learnt" not in kinds
+
+
+def test_tasks_count_the_ecgs_of_which_something_is_known(hospital: Hospital) -> None:
+    for row in hospital.rows:
+        row["split"] = "train"
+    hospital.write_table()
+    lines = ("patient_id,echo_at,lvef", "p0,2024-03-01 15:00,38", "p1,2024-03-09,60")
+    told = problem(check(hospital, *lines), "echo not scored")
+    assert "Add echo and echo-any to eval.tasks" in told.fix
+    train = {"tasks": ["echo", "echo-any"], "split": "train"}
+    report = check(hospital, *lines, scored=train)
+    assert not [each for each in report.problems if each.kind == "echo not scored"]
+    # Two ECGs of p0 show both limits of the ejection fraction; whether that of p1 shows any of the
+    # findings is unknown.
+    assert report.overview["tasks"] == (
+        "echo: 2 of 13 classes on 3 train ECGs; echo-any: 1 of 1 classes on 2 train ECGs"
+    )
+    nobody = problem(
+        check(hospital, lines[0], "p9,2024-03-01,60", scored=train | {"tasks": ["echo"]}),
+        "task without positives",
+    )
+    assert "of no train ECG does an echocardiogram say anything about its 13" in nobody.summary

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from results_example import check_schema, check_words
 from toy_experiment import Experiment
 
 from ecgpipe.config.file import load_config
@@ -79,19 +80,41 @@ def test_training_gets_what_is_shown_as_texts_and_the_rest_as_unknown(
     # Normal by ejection fraction alone: the others are unknown, and so is whether there is any.
     normal = next(r for r in records.values() if r.echo_known and not r.echo_shown)
     assert normal.echo_known == ("LVEF_LE_40", "LVEF_LE_45")
+    settings = yaml.safe_load(fresh.path.read_text())
+    settings["eval"] |= {"tasks": ["findings", "echo", "echo-any"], "split": "train"}
+    fresh.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
     for command in ("train", "eval"):
-        code, _, err = fresh.run(command, "--set", "eval.analyses=[echo]")
+        code, _, err = fresh.run(command)
         assert code == 0, err
-    block = fresh.results()["analyses"]["echo"]
-    scored = [r for r in experiment.records.of_split("test").records if r.echo_known]
-    assert block["n"] == len(scored) > 0
-    by_id = {each["class"]: each for each in block["findings"]}
-    assert tuple(by_id) == STANDARD.ids
-    assert by_id["LVEF_LE_45"]["n_known"] == len(scored)
-    assert by_id["LVEF_LE_45"]["n"] == sum("LVEF_LE_45" in r.echo_shown for r in scored)
-    assert by_id["WALL_GE_13"]["n_known"] == 0
-    assert by_id["WALL_GE_13"]["auroc"] is None
+    check_schema(fresh.results())
+    check_words(fresh.results())
+    task = fresh.results()["tasks"]["echo"]
+    scored = [r for r in records.values() if r.echo_known]
+    assert task["n"] == len(scored) == task["classes"]["LVEF_LE_45"]["n_known"] > 0
+    assert task["n_left_out"] == len(records) - len(scored)
+    ef = task["classes"]["LVEF_LE_45"]
+    assert ef["n"] == sum("LVEF_LE_45" in r.echo_shown for r in scored) > 0
+    assert ef["prevalence"] == ef["n"] / ef["n_known"]
+    assert ef["threshold"] is not None
+    assert task["calibration"]["sigmoids"].keys() >= {"LVEF_LE_45"}
+    assert task["baselines"]["shuffled_text"]["summary"]["macro_auroc"]["value"] is not None
+    assert (task["confusion"], task["adjusted"]) == (None, {})
+    wall = task["classes"]["WALL_GE_13"]
+    assert (wall["n_known"], wall["prevalence"], wall["auroc"]) == (0, None, None)
+    assert fresh.results()["tasks"]["echo-any"]["classes"]["ANY"]["n"] > 0
+    assert set(fresh.results()["analyses"]["subgroups"]) >= {"echo", "echo-any"}
     assert STANDARD.definitions[0].ja in fresh.report()
+    assert "candidates; " in fresh.report()
+    options = ("--task", "echo", "-k", "14", "-o", "answer.csv")
+    code, _, err = fresh.run("predict", "toy", "--split", "test", *options)
+    assert code == 0, err
+    answer = (fresh.folder / "answer.csv").read_text(encoding="utf-8-sig")
+    assert STANDARD.definitions[1].ja in answer
+    code, _, err = fresh.run("export", "toy", "--to", "exported")
+    assert code == 0, err
+    card = (fresh.folder / "exported" / "README.md").read_text(encoding="utf-8")
+    assert "Task `echo`, partly_known" in card
+    assert f"| LVEF_LE_45 | {STANDARD.definitions[1].en} |" in card
     # The bank words the ECG's own findings in other ways; those of echocardiography have one.
     code, _, err = fresh.run("embed", "--set", "text.wordings=bank")
     assert code == 0, err
