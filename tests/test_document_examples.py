@@ -96,13 +96,14 @@ def test_the_pages_echocardiograms_are_joined_as_the_page_says(
     language: str, tmp_path: Path
 ) -> None:
     page = f"docs/echo{language}.md"
-    (settings,), (ecgs, echos) = blocks(page, "yaml"), blocks(page, "csv")
+    (settings, scored), (ecgs, echos) = blocks(page, "yaml"), blocks(page, "csv")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "records.csv").write_text(ecgs, encoding="utf-8")
     (tmp_path / "data" / "echo.csv").write_text(echos, encoding="utf-8")
     data_settings = {**yaml.safe_load(settings)["data"], "taxonomy": "findings98"}
     whole = {"name": "x", "data": data_settings, "text": {"model": "./none"}}
-    report = run_check(parse_config(whole, tmp_path, page), 0)
+    report = run_check(parse_config(whole | yaml.safe_load(scored), tmp_path, page), 0)
+    assert "echo not scored" not in {each.kind for each in report.problems}
     (said,) = blocks(page, "text")
     assert [f"{name:<13}  {report.overview[name]}" for name in ("echo", "echo findings")] == (
         said.splitlines()
