@@ -160,7 +160,7 @@ class Experiment:
                 all_sentences(
                     self.records,
                     self.taxonomy,
-                    self.tasks,
+                    [*self.tasks, self.findings_task],
                     text,
                     style,
                     tried,
@@ -211,6 +211,12 @@ class Experiment:
     def tasks(self) -> list[Task]:
         """The tasks that can be scored with this taxonomy and these records."""
         return [task for task in self._tried_tasks.values() if isinstance(task, Task)]
+
+    @cached_property
+    def findings_task(self) -> Task:
+        """The task that ranks checkpoints on the validation split, over all findings in the
+        records; it needs vectors whether eval.tasks names it or not."""
+        return load_task("findings", self.taxonomy, self.records.findings)
 
     @cached_property
     def tasks_left_out(self) -> dict[str, str]:

@@ -28,6 +28,7 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import bank_sentences, class_sentences, prompt_wordings, with_texts
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import TwoTowers
+from ecgpipe.workspace import is_old_run
 
 SHARED_BY = 5
 """Patients that must share a text before its vector leaves the run."""
@@ -51,12 +52,7 @@ def content_and_model(experiment: Experiment) -> tuple[ModelContent, TwoTowers]:
     """
     results = finished_results(experiment)
     if results is None:
-        raise CheckpointError(
-            f"{experiment.workspace.run} holds no model that was trained and evaluated with these"
-            " settings and data, so there are no thresholds and nothing to say how good it is. Run"
-            " `ecgpipe run`. Only an exported model answers whatever becomes of its settings and"
-            " data."
-        )
+        raise CheckpointError(_why_no_answer(experiment.workspace.run))
     model, card = load_model(experiment.workspace.model)
     vectors = experiment.open_vectors()
     encoder = ModelEncoder(model, experiment.signals.read)
@@ -85,6 +81,22 @@ def content_and_model(experiment: Experiment) -> tuple[ModelContent, TwoTowers]:
         about=_about(experiment, results),
     )
     return content, model
+
+
+def _why_no_answer(run: Path) -> str:
+    """What is said of a run without results of these settings and data, and what to do."""
+    if is_old_run(run):
+        return (
+            f"{run} was set aside because data or settings changed, and answers only with those of"
+            " then. Put them back, write `ecgpipe export RUN --to FOLDER`, and correct them again:"
+            " an exported model answers whatever becomes of its data. `ecgpipe compare` needs"
+            " neither."
+        )
+    return (
+        f"{run} holds no model that was trained and evaluated with these settings and data, so"
+        " there are no thresholds and nothing to say how good it is. Run `ecgpipe run`. Only an"
+        " exported model answers whatever becomes of its settings and data."
+    )
 
 
 def _prompt_sentences(experiment: Experiment) -> list[tuple[str, list[str]]]:

@@ -11,6 +11,7 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.data import Source, TableSource
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import EcgpipeError, SourceError, TaxonomyError
+from ecgpipe.evaluate.tasks.task import load_task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.files import text_encoding
@@ -81,7 +82,8 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         problems += record_problems(records, taxonomy, config)
         tasks, lines = check_tasks(records, taxonomy, echo.definitions, config, problems)
         style, tried = config.train.text, tries_bank(config)
-        texts = all_sentences(records, taxonomy, tasks, config.text, style, tried, echo.definitions)
+        asked = [*tasks, load_task("findings", taxonomy, records.findings)]
+        texts = all_sentences(records, taxonomy, asked, config.text, style, tried, echo.definitions)
         sentences = list(dict.fromkeys(texts))
         overview["findings"] = (
             f"{len(records.findings):,} of {len(taxonomy.findings):,} in {taxonomy.name} occur"

@@ -5,7 +5,7 @@ without a message: a run with other settings is set aside, and comes back when i
 Identifies a run by its key, and must not know what the key depends on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,9 @@ class RunFolder:
 
     not_in_key: frozenset[str]
     """Dotted names of settings that the key does not depend on."""
+
+    contents: Callable[[], Mapping[str, str]]
+    """Digests of what else the key depends on, by what is said of a run where one differs."""
 
     def fits(self, folder: Path | None = None) -> bool:
         """Whether the run in this folder, by default the current one, can become this one."""
@@ -86,7 +89,12 @@ class RunFolder:
             self._set_aside()
         run = self.workspace.run
         write_atomic(run_config_path(run), config_as_yaml(self.config).encode())
-        about = {"format": "ecgpipe-run/1", "run_key": self.key, "provenance": provenance()}
+        about = {
+            "format": "ecgpipe-run/1",
+            "run_key": self.key,
+            "contents": dict(self.contents()),
+            "provenance": provenance(),
+        }
         write_json_atomic(run_key_path(run), about)
 
     def _is_too_long(self, folder: Path) -> bool:
@@ -142,9 +150,20 @@ class RunFolder:
         now = without_places(config_as_dict(self.config))
         changed = list(_differences(without_places(before), now, self.not_in_key))
         if not changed:
-            return "had other data, texts or vectors, or was made by another version of ecgpipe"
+            return self._what_else_changed(folder)
         more = f" and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else ""
         return f"had other settings ({', '.join(changed[:_MOST_SHOWN])}{more})"
+
+    def _what_else_changed(self, folder: Path) -> str:
+        """What the run of this folder, of the same settings, was made from."""
+        try:
+            before = read_json(run_key_path(folder))["contents"]
+            others = [name for name, digest in self.contents().items() if before[name] != digest]
+        except (StoreError, KeyError, TypeError):
+            others = []
+        if not others:  # a run of an earlier version does not tell them apart
+            return "had other data, texts or vectors, or was made by another version of ecgpipe"
+        return f"had these settings, but was made from something else ({', '.join(others)})"
 
     def _move(self, source: Path, target: Path) -> None:
         with storing(target):

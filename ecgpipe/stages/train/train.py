@@ -18,7 +18,6 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import ConfigError, StoreError
 from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
-from ecgpipe.evaluate.tasks.task import Task, load_task
 from ecgpipe.files import digest_of, only_one, read_json_object, sha256_file
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import is_first, share_of_work, world
@@ -103,7 +102,7 @@ def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
     # Imported here because torch takes seconds, and most runs find nothing to do.
     from ecgpipe.stages.model_bridge import train_model
 
-    train_model(experiment, key, findings_task(experiment), stop, begin, source)
+    train_model(experiment, key, experiment.findings_task, stop, begin, source)
     return True
 
 
@@ -148,7 +147,8 @@ def run_folder(experiment: Experiment, key: str) -> RunFolder:
         *("name", "work_dir", "notice"),
     }
     config = replace(config, train=experiment.train_config)
-    return RunFolder(experiment.workspace, config, key, frozenset(names - {in_key}))
+    not_in_key = frozenset(names - {in_key})
+    return RunFolder(experiment.workspace, config, key, not_in_key, lambda: _contents(experiment))
 
 
 def _not_in_key(train: TrainConfig) -> tuple[str, ...]:
@@ -158,33 +158,52 @@ def _not_in_key(train: TrainConfig) -> tuple[str, ...]:
 
 def run_key(experiment: Experiment) -> str:
     """A digest of what the trained model depends on, besides how long it is trained."""
+    return digest_of(_dependencies(experiment))
+
+
+def _contents(experiment: Experiment) -> dict[str, str]:
+    """Digests of what a run depends on besides settings, by what is said of one that differs."""
+    on = _dependencies(experiment)
+    texts = [on.get(name) for name in ("echo", "bank", "texts", "validation")]
+    return dict(
+        [
+            ("other recordings", on["signals"]),
+            ("another split or other findings", on["records"]),
+            ("other texts", digest_of(texts)),
+            ("other vectors", on["vectors"]),
+            ("another model to begin with", on.get("init_from", "")),
+            ("another version of ecgpipe", digest_of(on["version"])),
+        ]
+    )
+
+
+def _dependencies(experiment: Experiment) -> dict[str, Any]:
+    """All that the trained model depends on, besides how long it is trained."""
     text, train = experiment.config.text, experiment.config.train
-    task = findings_task(experiment)
+    task = experiment.findings_task
     begins_with = _begins_with(experiment)
     echo = experiment.echo_definitions if train.text != "sentence" else None
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text, echo)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
-    return digest_of(
-        {
-            "version": _VERSION,
-            "train": {
-                **experiment.settings("train", "init_from", *_not_in_key(train)),
-                "best_by": experiment.train_config.best_by,
-            },
-            **({"init_from": begins_with.sha256} if begins_with else {}),
-            "signals": experiment.prepared.signals_digest,
-            "records": digest_of(rows),
-            **({"echo": _echo_digest(echo, records, text)} if echo else {}),
-            **({"bank": _bank_digest(experiment)} if text.wordings == "bank" else {}),
-            "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
-            "vectors": experiment.fingerprint.digest,
-            "validation": [
-                task.digest,
-                task_sentences(task, text),
-                experiment.config.eval.min_positives,
-            ],
-        }
-    )
+    return {
+        "version": _VERSION,
+        "train": {
+            **experiment.settings("train", "init_from", *_not_in_key(train)),
+            "best_by": experiment.train_config.best_by,
+        },
+        **({"init_from": begins_with.sha256} if begins_with else {}),
+        "signals": experiment.prepared.signals_digest,
+        "records": digest_of(rows),
+        **({"echo": _echo_digest(echo, records, text)} if echo else {}),
+        **({"bank": _bank_digest(experiment)} if text.wordings == "bank" else {}),
+        "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
+        "vectors": experiment.fingerprint.digest,
+        "validation": [
+            task.digest,
+            task_sentences(task, text),
+            experiment.config.eval.min_positives,
+        ],
+    }
 
 
 def _echo_digest(echo: EchoDefinitions, records: RecordsTable, text: TextConfig) -> str:
@@ -217,8 +236,3 @@ def _is_over(training: Mapping[str, Any], train: TrainConfig) -> bool:
     """Whether training with these settings would end where it ended."""
     last = last_epoch(training["values"], train.epochs, train.patience)
     return bool(last == training["epochs"])
-
-
-def findings_task(experiment: Experiment) -> Task:
-    """The task that ranks checkpoints on the validation split, over all findings in the records."""
-    return load_task("findings", experiment.taxonomy, experiment.records.findings)

@@ -19,8 +19,8 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import with_texts
 
 
-def opened(toy: Toy) -> Experiment:
-    return Experiment(load_config(toy.path))
+def opened(toy: Toy, *overrides: str) -> Experiment:
+    return Experiment(load_config(toy.path, overrides))
 
 
 def test_scores_of_every_task_are_those_of_the_evaluation(
@@ -181,3 +181,9 @@ def test_a_run_without_evaluation_or_prompt_vector_says_which_command_is_missing
     (experiment.eval_folder / "results.json").unlink()
     with pytest.raises(CheckpointError, match="Run `ecgpipe run`"):
         applied_run(opened(experiment))
+    run = experiment.eval_folder.parent
+    run.rename(run.with_name("toy.old-1"))
+    with pytest.raises(
+        CheckpointError, match=r"was set aside.*Put them back, write `ecgpipe export"
+    ):
+        applied_run(opened(experiment, "name=toy.old-1"))

@@ -17,6 +17,7 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.stages.train.run_folder import RunFolder
 from ecgpipe.workspace import Workspace
 
+CONTENTS = {"other recordings": "r", "other texts": "t", "other vectors": "v"}
 NOT_IN_KEY = frozenset({"name", "work_dir", "notice", "train.placement", "eval"})
 
 
@@ -30,7 +31,7 @@ def config(text: str = "some/model", **train: Any) -> PipelineConfig:
 
 
 def run_folder(work: Path, key: str = "k", **settings: Any) -> RunFolder:
-    return RunFolder(Workspace(work, "toy"), config(**settings), key, NOT_IN_KEY)
+    return RunFolder(Workspace(work, "toy"), config(**settings), key, NOT_IN_KEY, lambda: CONTENTS)
 
 
 def make_run(
@@ -122,6 +123,34 @@ def test_changed_settings_are_named_if_the_key_depends_on_them(
     assert "xxx" not in said
     assert "placement" not in said
     assert names(tmp_path) == {"toy": "k", "toy.old-1": "before"}
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (
+            CONTENTS | {"other texts": "u"},
+            "was made from something else (other texts); it was kept",
+        ),
+        (
+            {name: "x" for name in CONTENTS} | {"other recordings": "r"},
+            "had these settings, but was made from something else (other texts, other vectors);",
+        ),
+        (CONTENTS, "had other data, texts or vectors, or was made by another version"),
+        (None, "had other data, texts or vectors, or was made by another version"),
+        ({}, "had other data, texts or vectors, or was made by another version"),
+        ([], "had other data, texts or vectors, or was made by another version"),
+    ],
+)
+def test_what_a_run_of_the_same_settings_was_made_from_is_told(
+    tmp_path: Path, before: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a correction in the table; earlier versions kept no digests of the parts."""
+    run = make_run(tmp_path, "toy", "before", [0.1])
+    (run / "run.json").write_text(json.dumps({"run_key": "before", "contents": before}))
+    run_folder(tmp_path).begin()
+    assert said in capsys.readouterr().err
+    assert json.loads((run / "run.json").read_text())["contents"] == CONTENTS
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "a: ["])
