@@ -89,6 +89,7 @@ def finished(
 ) -> tuple[Experiment, dict[str, Any]]:
     """An experiment that was run once; tests that change it work on a copy."""
     experiment = Experiment(tmp_path_factory.mktemp("finished"), tiny_llama, ecgs)
+    experiment.draws = True
     return experiment, experiment.did()
 
 
@@ -115,6 +116,7 @@ def evaluated(
 ) -> Experiment:
     """The finished experiment with all that can stand beside the tasks; not to be changed."""
     experiment = finished[0].copy(tmp_path_factory.mktemp("evaluated"))
+    experiment.draws = True
     analyses = ", ".join(ANALYSES)
     # The held-out wordings of the bank have no vectors yet.
     assert worked(experiment.did("--set", f"eval.analyses=[{analyses}]")) == ["embed", "eval"]

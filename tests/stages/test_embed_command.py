@@ -33,7 +33,7 @@ def refused(experiment: Experiment, *arguments: str, code: int = 1) -> str:
 
 def test_shards_fill_the_cache_that_an_unsharded_run_uses(fresh: Experiment) -> None:
     said(fresh, "prepare")
-    running = [fresh.start("embed", "--shard", f"{i}/3", "--json") for i in range(3)]
+    running = [fresh.start("embed", "--shard", f"{i}/2", "--json") for i in range(2)]
     done = [json.loads(process.communicate(timeout=300)[0])["embed"] for process in running]
     assert sum(shard["embedded"] for shard in done) == done[0]["distinct"]
     assert "nothing to do: all" in said(fresh, "embed")
@@ -61,8 +61,7 @@ def test_a_time_limit_stops_with_everything_saved(fresh: Experiment) -> None:
     assert "texts embedded" in said(fresh, "embed")
 
 
-@pytest.mark.parametrize("name", ["SIGUSR1", "SIGXCPU"])
-def test_a_schedulers_signal_ends_with_75(experiment: Experiment, name: str) -> None:
+def test_a_schedulers_signal_ends_with_75(experiment: Experiment) -> None:
     # A model that never ends: the signal must be heard between batches.
     slow = (
         "import time, sys\n"
@@ -81,10 +80,10 @@ def test_a_schedulers_signal_ends_with_75(experiment: Experiment, name: str) -> 
     assert process.stderr is not None
     while "batch" not in process.stderr.readline():
         pass
-    process.send_signal(signal.Signals[name])
+    process.send_signal(signal.SIGXCPU)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
-    assert f"Stopped by {name} while embedding" in err
+    assert "Stopped by SIGXCPU while embedding" in err
     assert "texts embedded" in said(experiment, "embed", "--set", "text.pooling=mean")
 
 

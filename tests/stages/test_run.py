@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,10 @@ from typing import Any
 import pytest
 import yaml
 from toy_experiment import ENVIRONMENT, Experiment, python, worked
+
+from ecgpipe.config.file import load_config
+from ecgpipe.stages.experiment import Experiment as OpenedExperiment
+from ecgpipe.stages.texts import task_sentences
 
 
 def test_one_command_goes_from_files_to_results(
@@ -54,16 +59,21 @@ def test_a_run_leaves_its_settings_log_and_model(
     assert names <= {".yaml", ".json", ".jsonl", ".safetensors", ".md", ".h5"} | pictures_and_tables
 
 
+def seconds_of_children() -> float:
+    """Processor time, which other work on this machine hardly changes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_second_run_does_no_work_and_says_so_at_once(experiment: Experiment) -> None:
     def times() -> dict[Path, int]:
         made = (path for path in experiment.folder.rglob("*.*") if "status" not in path.parts)
         return {path: path.stat().st_mtime_ns for path in made}
 
-    before = times()
-    started = time.monotonic()
+    before, used = times(), seconds_of_children()
     process = experiment.start("run")
-    _, err = process.communicate(timeout=60)
-    seconds = time.monotonic() - started
+    _, err = process.communicate(timeout=120)
+    seconds = seconds_of_children() - used
     assert process.returncode == 0, err
     assert "no work was done" in err
     assert err.count("nothing to do") == 4
@@ -229,6 +239,13 @@ def test_a_second_language_is_scored_without_training_again(
     assert first["auroc"] != second["auroc"]
 
 
+def test_findings_have_vectors_to_rank_checkpoints_by_though_another_task_is_scored(
+    finished: tuple[Experiment, dict[str, Any]],
+) -> None:
+    opened = OpenedExperiment(load_config(finished[0].path, ["eval.tasks=[superclass]"]))
+    assert set(task_sentences(opened.findings_task, opened.config.text)) <= set(opened.texts)
+
+
 def test_only_the_chosen_sources_are_scored_and_an_unknown_one_is_refused(
     experiment: Experiment,
 ) -> None:
@@ -385,15 +402,17 @@ def wait_for(path: Path, pattern: str, timeout_s: float = 120) -> None:
         time.sleep(0.05)
 
 
-def test_a_terminated_run_exits_75_and_continues_where_it_stopped(fresh: Experiment) -> None:
-    process = fresh.start("run", "--set", "train.epochs=40")
-    wait_for(fresh.folder, "work/runs/toy/checkpoints/step-*")
+def test_a_terminated_run_exits_75_and_continues_where_it_stopped(experiment: Experiment) -> None:
+    long = ("--set", "name=long")
+    process = experiment.start("run", *long, "--set", "train.epochs=400")
+    wait_for(experiment.folder, "work/runs/long/checkpoints/step-*")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
     assert "Stopped by SIGTERM in epoch" in err
-    done = len((fresh.folder / "work" / "runs" / "toy" / "log.jsonl").read_text().splitlines())
-    summary = fresh.did("--set", f"train.epochs={done + 1}")
+    log = experiment.folder / "work" / "runs" / "long" / "log.jsonl"
+    done = len(log.read_text().splitlines())
+    summary = experiment.did(*long, "--set", f"train.epochs={done + 1}")
     assert worked(summary) == ["train", "eval"]
     assert summary["train"]["epochs"] == done + 1
 
@@ -423,8 +442,9 @@ def test_a_profile_shows_the_parts_of_a_step_and_trains_nothing(experiment: Expe
 
 def test_a_sweep_makes_one_run_for_each_valid_combination(fresh: Experiment) -> None:
     code, out, err = fresh.run(
-        "run", "--grid", "train.text=sentence,all_findings", "--grid", "train.loss=siglip,clip"
-    )
+        "run", "--grid", "train.text=sentence,all_findings", "--grid", "train.loss=siglip,clip",
+        "--set", "train.encoder=cnn1d", "--set", "train.epochs=1",
+    )  # fmt: skip
     assert code == 0, err
     assert "left out: train.text=all_findings train.loss=clip" in err
     names = {path.parent.parent.name for path in fresh.folder.glob("work/runs/*/eval/report.md")}
@@ -437,31 +457,34 @@ def test_a_sweep_makes_one_run_for_each_valid_combination(fresh: Experiment) -> 
     assert out.count("Report: ") == 3
 
 
-def test_a_second_process_cannot_train_the_same_run(fresh: Experiment) -> None:
-    process = fresh.start("run", "--set", "train.epochs=40")
-    wait_for(fresh.folder, "work/runs/toy/checkpoints/step-*")
-    code, _, err = fresh.run("train", "--set", "train.epochs=40")
+def test_a_second_process_cannot_train_the_same_run(experiment: Experiment) -> None:
+    busy = ("--set", "name=busy", "--set", "train.encoder=cnn1d")
+    process = experiment.start("train", *busy, "--set", "train.epochs=4000")
+    wait_for(experiment.folder, "work/runs/busy/checkpoints/step-*")
+    code, _, err = experiment.run("train", *busy, "--set", "train.epochs=4000")
     process.kill()
     process.communicate()
     assert code == 1
     assert "Another process trains this run" in err
-    assert fresh.run("run", "--set", "train.epochs=2", "--set", "name=other")[0] == 0
+    assert experiment.run("train", *busy, "--set", "train.epochs=1")[0] == 0
 
 
 def test_two_processes_run_all_stages_together(fresh: Experiment) -> None:
-    process = fresh.start("run", "--seeds", "0..1", launcher=(*python(2), "-m", "ecgpipe"))
+    small = ("--set", "train.epochs=1", "--set", "eval.tasks=[superclass]")
+    together = (*python(2), "-m", "ecgpipe")
+    process = fresh.start("run", "--seeds", "0..1", *small, launcher=together)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert err.count("epochs trained") == 2  # only the first process speaks
     assert out.count("Report: ") == 2
     for seed in (0, 1):
         steps = (fresh.folder / f"work/runs/toy+seed={seed}/steps.jsonl").read_text()
-        assert json.loads(steps.splitlines()[-1])["epoch"] == 2
-    alone = fresh.run("run", "--seeds", "0..1")
+        assert json.loads(steps.splitlines()[-1])["epoch"] == 1
+    alone = fresh.run("run", "--seeds", "0..1", *small)
     assert alone[0] == 0
     assert alone[2].count("nothing to do") == 8
-    assert alone[2].count("2 epochs trained") == 2
-    anew = fresh.run("run", "--seeds", "0..1", "--set", "eval.bootstrap_draws=200")
+    assert alone[2].count("1 epochs trained") == 2
+    anew = fresh.run("run", "--seeds", "0..1", *small, "--set", "eval.bootstrap_draws=200")
     assert anew[0] == 0
     assert anew[2].count("nothing to do") == 6  # one process evaluates what two have trained
 
@@ -477,9 +500,9 @@ def test_init_writes_the_shipped_file_and_never_overwrites(fresh: Experiment) ->
 
 
 def test_no_report_patient_or_name_reaches_the_log(experiment: Experiment) -> None:
-    process = experiment.start("run", "--set", "text.pooling=mean")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    code, _, err = experiment.run("run", "--set", "text.pooling=mean")
+    assert code == 0, err
+    assert "texts embedded" in err
     for secret in ("p0000", "洞性頻脈", "この心電図"):
         assert secret not in err
 
