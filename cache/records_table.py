@@ -9,7 +9,7 @@ table without it does not count: Parquet would read a flipped bit as another pat
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,16 @@ class RecordsTable:
         if sources is None:
             return self
         return RecordsTable(tuple(r for r in self.records if r.source in sources), self.about)
+
+    def without_findings(self, ids: Collection[str]) -> "RecordsTable":
+        """The same records, as if nobody had looked for these findings."""
+        if not ids:
+            return self
+        kept = (
+            replace(r, findings=tuple(each for each in r.findings if each not in ids))
+            for r in self.records
+        )
+        return RecordsTable(tuple(kept), self.about)
 
     @property
     def findings(self) -> frozenset[str]:

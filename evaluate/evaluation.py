@@ -1,13 +1,14 @@
 """A model and records -> the metrics of every task.
 
 Owns what is compared: the model, untrained models of the same shape, the class prior, the model
-with its prompts shuffled, and separately its scores adjusted by the prior; all on the same records
-with the same resampling. Thresholds and calibration are chosen on validation records; the truth of
+with its prompts shuffled, with the ECGs shuffled among patients and with a blank recording for
+every ECG, and separately its scores adjusted by the prior; all on the same records with the same
+resampling. Thresholds and calibration are chosen on validation records; the truth of
 the scored records is used for scoring only. Knows a model only as something that encodes ECGs and
 texts into one space.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, get_args
 
@@ -18,7 +19,12 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.evaluate import EvalConfig
 from ecgpipe.config.settings import Language
 from ecgpipe.errors import StoppedEarly
-from ecgpipe.evaluate.metrics.baselines import log_prior_adjusted, prior_scores, shuffles
+from ecgpipe.evaluate.metrics.baselines import (
+    ecg_shuffles,
+    log_prior_adjusted,
+    prior_scores,
+    shuffles,
+)
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.calibration import Judged, PairLogits, calibration
 from ecgpipe.evaluate.metrics.confusion import confusion
@@ -48,6 +54,9 @@ class TwoSidedModel(Protocol):
 
     def encode_ecg(self, slots: npt.NDArray[np.int64]) -> Vectors:
         """(n, D) of the ECGs in these slots of the signal store."""
+
+    def encode_blank(self) -> Vectors:
+        """(D,) of a recording that is 0 mV throughout."""
 
     def encode_text(self, texts: Sequence[str], language: Language | None = None) -> Vectors:
         """(n, D) of class wordings, put into the prompt of a language; None: the training one."""
@@ -109,6 +118,7 @@ def evaluate(inputs: EvaluationInputs) -> Evaluation:
     for model in models:
         _check_stop(inputs.stop)
         ecg_vectors.append([model.encode_ecg(t.slots) for t in (inputs.scored, inputs.validation)])
+    blank_1D = inputs.model.encode_blank()[None]
     results, kept = {}, {}
     for task in inputs.tasks:
         _check_stop(inputs.stop)
@@ -121,13 +131,16 @@ def evaluate(inputs: EvaluationInputs) -> Evaluation:
         kept[task.name] = ScoredTask(
             task, setting.chosen_N, scores[:n], answers.shown_NC, answers.known_NC
         )
-        results[task.name] = _task_results(setting, scores, noise)
+        blank_1C = _scores(inputs.model, [blank_1D], task, inputs.language)
+        results[task.name] = _task_results(setting, scores, noise, blank_1C[0])
         if task.has_members:
             results[task.name]["from_members"] = _from_members(setting, models, ecg_vectors)
     return Evaluation(results, kept)
 
 
-def _task_results(setting: "_Setting", scores: Vectors, noise: Sequence[Vectors]) -> TaskResults:
+def _task_results(
+    setting: "_Setting", scores: Vectors, noise: Sequence[Vectors], blank_C: Vectors
+) -> TaskResults:
     task, inputs, n = setting.task, setting.inputs, int(setting.chosen_N.sum())
     draws, partly = setting.metrics(scores), task.kind == "partly_known"
     return {
@@ -142,7 +155,7 @@ def _task_results(setting: "_Setting", scores: Vectors, noise: Sequence[Vectors]
         "ensemble": task.ensemble,
         "classes": _classes(setting, draws),
         "summary": draws.summary_metrics(),
-        "baselines": _baselines(setting, scores, noise),
+        "baselines": _baselines(setting, scores, noise, blank_C),
         "from_members": {},
         # Of a partly known task every metric is of a class by itself, where a frequency moves no
         # order; and no first choice is wrong while another answer is unknown.
@@ -250,13 +263,20 @@ class _Setting:
         scores_NC, truth_NC, known_NC = self.scored(scores)
         return bootstrap_metrics(scores_NC, truth_NC, draws, least, thresholds_C, known_NC)
 
-    def pooled(self, models: Sequence[Vectors]) -> Summary:
+    def with_scored(self, scores: Vectors, scored: Vectors) -> Vectors:
+        """Other scores of the scored records; those of validation, which thresholds are chosen on,
+        stay."""
+        changed = scores.copy()
+        changed[: len(self.chosen_N)][self.chosen_N] = scored
+        return changed
+
+    def pooled(self, models: Iterable[Vectors], n_models: int) -> Summary:
         """The summary of several models of one kind, with the draws divided among them.
 
         Each draw is of a model and of patients, so the interval covers both kinds of chance at
         the price of one model.
         """
-        parts = [self.draws.part(number, len(models)) for number in range(len(models))]
+        parts = (self.draws.part(number, n_models) for number in range(n_models))
         found = [self.metrics(*each).summary for each in zip(models, parts, strict=True)]
         return pooled(found) if found else {}
 
@@ -293,19 +313,35 @@ def _classes(setting: _Setting, draws: TaskDraws) -> dict[str, ClassResults]:
     return classes
 
 
-def _baselines(setting: _Setting, scores: Vectors, noise: Sequence[Vectors]) -> dict[str, Scores]:
-    """Untrained models, the training frequencies, and the model's prompts at the wrong classes."""
+def _baselines(
+    setting: _Setting, scores: Vectors, noise: Sequence[Vectors], blank_C: Vectors
+) -> dict[str, Scores]:
+    """Untrained models, the training frequencies, and the model with what it is asked or shown
+    exchanged: prompts at the wrong classes, ECGs of other patients, no ECG at all."""
+    seed, own = setting.inputs.config.seed, setting.scored(scores)[0]
     prior = prior_scores(setting.train_counts_C, len(scores))
-    orders = shuffles(scores.shape[1], setting.inputs.config.seed)
+    text_orders = shuffles(scores.shape[1], seed)
+    ecg_orders = ecg_shuffles(setting.draws.patient_of_N, seed)
+    blank = setting.with_scored(scores, blank_C)
     return {
-        "random_encoder": {"models": len(noise), "summary": setting.pooled(noise)},
+        "random_encoder": {"models": len(noise), "summary": setting.pooled(noise, len(noise))},
         "class_prior": {
             "records": len(setting.inputs.trained_on),
             "summary": setting.metrics(prior).summary_metrics(),
         },
         "shuffled_text": {
-            "permutations": len(orders),
-            "summary": setting.pooled([scores[:, order] for order in orders]),
+            "permutations": len(text_orders),
+            "summary": setting.pooled((scores[:, o] for o in text_orders), len(text_orders)),
+        },
+        "shuffled_ecg": {
+            "permutations": len(ecg_orders),
+            "summary": setting.pooled(
+                (setting.with_scored(scores, own[o]) for o in ecg_orders), len(ecg_orders)
+            ),
+        },
+        "blank_ecg": {
+            "answer": setting.task.classes[int(blank_C.argmax())].id,
+            "summary": setting.metrics(blank).summary_metrics(),
         },
     }
 
@@ -350,6 +386,6 @@ def _from_members(
         found[how] = {
             "members": {c.id: len(c.member_names) for c in task.classes},
             "summary": setting.metrics(of_classes).summary_metrics(),
-            "random_encoder": {"summary": setting.pooled(noise)},
+            "random_encoder": {"summary": setting.pooled(noise, len(noise))},
         }
     return found

@@ -42,11 +42,16 @@ class Scores(TypedDict):
     """Training records behind it."""
 
     permutations: NotRequired[int]
+    answer: NotRequired[str]
+    """The class that scores highest for a blank recording."""
+
     members: NotRequired[dict[str, int]]
     """Prompts of each class."""
 
     random_encoder: NotRequired["Scores"]
 
+
+NO_SCORES: Scores = {"summary": {}}
 
 ClassMetrics = TypedDict(
     "ClassMetrics",

@@ -142,6 +142,17 @@ class ModelEncoder:
         """(N, D) unit vectors of the ECGs in these slots."""
         return self._in_batches(slots, self._model.encode_ecg, self._model.shape.projection_dim)
 
+    @torch.inference_mode()
+    def encode_blank(self) -> Vectors:
+        """(D,) unit vector of a recording that is 0 mV throughout."""
+        shape = self._model.shape
+        blank = torch.zeros(1, shape.n_leads, shape.samples, dtype=torch.int16)
+        was_training = self._model.training
+        self._model.eval()
+        vector: Vectors = self._model.encode_ecg(blank.to(self._device))[0].cpu().numpy()
+        self._model.train(was_training)
+        return vector
+
     def encode_changed(self, slots: npt.NDArray[np.int64], change: ChangeSignals) -> Vectors:
         """(N, D) unit vectors of these ECGs after `change`, which gets a batch at a time."""
         width = self._model.shape.projection_dim

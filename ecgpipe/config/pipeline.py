@@ -55,6 +55,11 @@ class PipelineConfig(Settings):
             " worded, so it needs several wordings of each. Set text.wordings=bank, or"
             " train.text_axes=0",
         )
+        need(
+            not self.train.unseen_findings or self.text.source == "findings",
+            "train.unseen_findings leaves findings out of what training reads, but text.source:"
+            " report reads whole reports. Set text.source to findings",
+        )
         augment = self.train.augment
         need(
             augment.mains_mv == 0 or self.data.rate_hz > 120,

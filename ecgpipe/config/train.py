@@ -94,6 +94,10 @@ class TrainConfig(Settings):
     or its whole report. sampled_finding: one of its findings, or one sentence of its report, drawn
     again in each epoch. all_findings: every finding of the training data, true or not."""
 
+    unseen_findings: tuple[str, ...] = ()
+    """Findings, by id or name, of which training reads no wording, so that `eval` can say how well
+    a finding is scored that was never trained on. Their ECGs stay, with their other findings."""
+
     projection_dim: int = 128
     """Width of the joint embedding space."""
 
@@ -209,6 +213,10 @@ class TrainConfig(Settings):
         need(
             0.01 <= self.temperature <= 1,
             f"temperature must be from 0.01 to 1, not {self.temperature}",
+        )
+        need(
+            len(set(self.unseen_findings)) == len(self.unseen_findings),
+            f"unseen_findings must name each only once, not {', '.join(self.unseen_findings)}",
         )
         self._check_encoder()
         self._check_loss()

@@ -41,7 +41,7 @@ from ecgpipe.read_ecg.prepare.preparation import (
     planned_signals,
 )
 from ecgpipe.stages.local_inputs import local_signals
-from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank
+from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank, with_sentence
 from ecgpipe.workspace import Workspace
 
 
@@ -57,6 +57,7 @@ class Experiment:
     def __post_init__(self) -> None:
         # What is wrong here is refused before hours of work.
         chosen_analyses(self.config.eval.analyses)
+        _ = self.unseen
         if needs_bank(self.config):
             load_bank(self.taxonomy)
 
@@ -147,6 +148,23 @@ class Experiment:
         return self.records.of_split(self.config.eval.split).of_sources(wanted)
 
     @cached_property
+    def unseen(self) -> tuple[str, ...]:
+        """Ids of the findings of train.unseen_findings, in the taxonomy's order.
+
+        Raises:
+            TaxonomyError: the taxonomy has none of that name.
+        """
+        try:
+            return self.taxonomy.resolve_all(self.config.train.unseen_findings)
+        except TaxonomyError as error:
+            raise TaxonomyError(f"train.unseen_findings: {error}") from None
+
+    @cached_property
+    def taught(self) -> RecordsTable:
+        """All prepared records as training sees them: without the findings that it never names."""
+        return self.records.without_findings(self.unseen)
+
+    @cached_property
     def train_config(self) -> TrainConfig:
         """The settings of `train`, with the measure that these records have."""
         return measurable(self.config.train, self.records)
@@ -155,19 +173,18 @@ class Experiment:
     def texts(self) -> list[str]:
         """Every distinct text that needs a vector: of all records, classes and class members."""
         text, style, tried = self.config.text, self.config.train.text, tries_bank(self.config)
-        return list(
-            dict.fromkeys(
-                all_sentences(
-                    self.records,
-                    self.taxonomy,
-                    [*self.tasks, self.findings_task],
-                    text,
-                    style,
-                    tried,
-                    self.echo_definitions,
-                )
-            )
+        found = all_sentences(
+            self.records,
+            self.taxonomy,
+            [*self.tasks, self.findings_task],
+            text,
+            style,
+            tried,
+            self.echo_definitions,
         )
+        if self.config.train.unseen_findings:
+            found += with_sentence(self.taught, self.taxonomy, text)[1]
+        return list(dict.fromkeys(found))
 
     @cached_property
     def tried_bank(self) -> Bank | None:
@@ -215,8 +232,8 @@ class Experiment:
     @cached_property
     def findings_task(self) -> Task:
         """The task that ranks checkpoints on the validation split, over all findings in the
-        records; it needs vectors whether eval.tasks names it or not."""
-        return load_task("findings", self.taxonomy, self.records.findings)
+        records that training may name; it needs vectors whether eval.tasks names it or not."""
+        return load_task("findings", self.taxonomy, self.taught.findings)
 
     @cached_property
     def tasks_left_out(self) -> dict[str, str]:

@@ -57,6 +57,10 @@ class ScoringModel:
         """(n, D) unit vectors of the ECGs in these slots."""
         return self._encoder.encode_ecg(slots)
 
+    def encode_blank(self) -> npt.NDArray[np.float32]:
+        """(D,) unit vector of a recording that is 0 mV throughout."""
+        return self._encoder.encode_blank()
+
     def encode_text(
         self, texts: Sequence[str], language: Language | None = None
     ) -> npt.NDArray[np.float32]:
@@ -138,7 +142,7 @@ def train_model(
     vectors = experiment.open_vectors()
     data = training_data(experiment, vectors)
     validation, sentences = with_sentence(
-        experiment.records.of_split("val"), experiment.taxonomy, config.text
+        experiment.taught.of_split("val"), experiment.taxonomy, config.text
     )
 
     def on_validate(encoder: ModelEncoder) -> Mapping[str, float]:
@@ -192,7 +196,7 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
         StoreError: a sentence has no vector yet.
     """
     text, style = experiment.config.text, experiment.config.train.text
-    split = experiment.records.of_split("train")
+    split = experiment.taught.of_split("train")
     if not split.records:
         raise SourceError(
             "The training split is empty. Check data.split and the table's split column."

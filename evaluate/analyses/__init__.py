@@ -13,6 +13,7 @@ conditions    these changes of a signal                           (pure)
 subgroups     metrics by sex, age and site
 failures      which finding is taken for which
 wordings      findings scored by words that training never saw
+unseen        findings that training never named
 text_space    which class prompts the language model finds alike
 measurements  whether the model sees the quantity a finding is
 delineation   rate, intervals, axis and voltages of one ECG

@@ -26,7 +26,7 @@ from ecgpipe.evaluate.table import Table
 from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.evaluate.tasks.task import Task
-from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
+from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
 from ecgpipe.evaluate.tasks.wordings import Bank
 from ecgpipe.evaluate.words import Words
 from ecgpipe.stopping import Stop
@@ -86,6 +86,9 @@ class AnalysisContext:
     bank: Bank | None
     """The taxonomy's other wordings; None if those that are held out have no vectors."""
 
+    unseen: Sequence[str]
+    """Ids of the findings that training never named."""
+
     echo: EchoDefinitions | None
     """What an echocardiogram may show; None without data.echo."""
 
@@ -124,6 +127,19 @@ class AnalysisContext:
             raise LeftOutError("of every task some answers are unknown")
         return tasks
 
+    def scorable_findings(
+        self, findings: Iterable[Finding]
+    ) -> tuple[list[Finding], npt.NDArray[np.bool_]]:
+        """Those that enough scored records show, but not all, and (N, F) which records do."""
+        records, least = self.scored.records, max(self.config.min_positives, 1)
+        chosen, columns = [], [np.zeros((len(records), 0), np.bool_)]
+        for finding in findings:
+            shown_N = np.array([finding.id in record.findings for record in records], np.bool_)
+            if least <= shown_N.sum() < len(records):
+                chosen.append(finding)
+                columns.append(shown_N[:, None])
+        return chosen, np.concatenate(columns, axis=1)
+
     def scores(self, model: AnalysedModel, task: Task, ecg_ND: Vectors) -> Vectors:
         """(N, C) a model's scores of ECGs that it encoded, for each class of a task."""
         texts, class_of_M = flattened(task.wordings(self.language))
@@ -141,6 +157,11 @@ class AnalysisContext:
             known_NC=task.known,
         )
         return found.summary_metrics()
+
+    def cosines(self, model: AnalysedModel, texts: Sequence[str]) -> Vectors:
+        """(N, n) of each scored record and each of these wordings, in the prompt of training."""
+        cosines_Nn: Vectors = model.encode_ecg(self.scored.slots) @ model.encode_text(texts).T
+        return cosines_Nn
 
     def need_other_split(self, *splits: str) -> None:
         """Refuse to learn from the records that are scored.

@@ -18,6 +18,7 @@ from ecgpipe.evaluate.analyses import (
     robustness,
     subgroups,
     text_space,
+    unseen,
     wordings,
 )
 from ecgpipe.evaluate.analyses.analysis import Analysis
@@ -29,6 +30,7 @@ ANALYSES: Mapping[str, Analysis] = {
     "robustness": robustness.ANALYSIS,
     "subgroups": subgroups.ANALYSIS,
     "wordings": wordings.ANALYSIS,
+    "unseen": unseen.ANALYSIS,
     "measurements": measurements.ANALYSIS,
     "text_space": text_space.ANALYSIS,
     "failures": failures.ANALYSIS,

@@ -2,7 +2,8 @@
 
 Owns the comparison. Every wording is scored by itself, in the prompt of its language; a group's
 AUROC is the mean over findings of the mean over the finding's wordings, so that a finding of many
-wordings counts once. N = records, F = findings, M = wordings, D = draws.
+wordings counts once. Findings that training never named are in `unseen`. N = records, F = findings,
+M = wordings, D = draws.
 """
 
 from collections.abc import Iterator, Sequence
@@ -160,20 +161,9 @@ def _names(finding: Finding) -> Words:
 
 
 def _scored_findings(context: AnalysisContext) -> tuple[list[Finding], Truth]:
-    """The findings with enough ECGs, and (N, F) which records show them."""
-    records, least = context.scored.records, context.config.min_positives
-    shown = {
-        finding.id: np.array([finding.id in record.findings for record in records], np.bool_)
-        for finding in context.taxonomy.findings
-    }
-    chosen = [
-        finding
-        for finding in context.taxonomy.findings
-        if max(least, 1) <= shown[finding.id].sum() < len(records)
-    ]
-    if not chosen:
-        return [], np.zeros((len(records), 0), np.bool_)
-    return chosen, np.stack([shown[finding.id] for finding in chosen], axis=1)
+    """The findings that training names with enough ECGs, and (N, F) which records show them."""
+    chosen = [each for each in context.taxonomy.findings if each.id not in context.unseen]
+    return context.scorable_findings(chosen)
 
 
 def _scores(model: AnalysedModel, context: AnalysisContext, spoken: Sequence[Spoken]) -> Scores:

@@ -43,6 +43,27 @@ def shuffles(n_classes: int, seed: int) -> list[npt.NDArray[np.int64]]:
     return list(found.values())
 
 
+def ecg_shuffles(patient_of_N: npt.NDArray[np.int64], seed: int) -> list[npt.NDArray[np.int64]]:
+    """Orders of the records that give each record another patient's ECG: 20, none for one patient.
+
+    What a model still scores by then it owes to answering the common classes more often, not to the
+    ECGs. If one patient has more than half of the records, some keep an ECG of theirs.
+    """
+    _, of_N, counts_P = np.unique(patient_of_N, return_inverse=True, return_counts=True)
+    if len(counts_P) < 2:
+        return []
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(N_SHUFFLES):
+        place_P, chance_N = rng.permutation(len(counts_P)), rng.random(len(of_N))
+        # Patients in random order, around a circle: nobody's block is longer than the step.
+        circle_N = np.lexsort((chance_N, place_P[of_N]))
+        order_N = np.empty_like(circle_N)
+        order_N[circle_N] = np.roll(circle_N, counts_P.max())
+        found.append(order_N)
+    return found
+
+
 def log_prior_adjusted(
     scores_NC: Scores, scale: float, train_counts_C: npt.NDArray[np.int64], n_train: int
 ) -> Scores:

@@ -21,7 +21,7 @@ from ecgpipe.evaluate.report.tables import (
 )
 from ecgpipe.evaluate.results import Metric, Results, TaskResults, has_enough
 from ecgpipe.evaluate.table import Table, area, shown
-from ecgpipe.evaluate.words import Words, word
+from ecgpipe.evaluate.words import Words, class_names, word
 from ecgpipe.language.choice import Language
 from ecgpipe.language.translation import told
 
@@ -133,11 +133,15 @@ def _how(task: TaskResults) -> str:
 
 
 def _baselines(task: TaskResults) -> str:
-    baselines = task["baselines"]
+    found = task["baselines"]
+    models, records = found["random_encoder"]["models"], found["class_prior"]["records"]
+    texts, ecgs = (found[name]["permutations"] for name in ("shuffled_text", "shuffled_ecg"))
+    answer = class_names(task, found["blank_ecg"]["answer"])["ja"]
     return (
-        f"Baselines: random encoder ({baselines['random_encoder']['models']} untrained models),"
-        f" shuffled text ({baselines['shuffled_text']['permutations']} permutations of the"
-        f" wordings), class prior (of {baselines['class_prior']['records']:,} training ECGs)."
+        f"Baselines: random encoder ({models} untrained models), shuffled text ({texts}"
+        f" permutations of the wordings), shuffled ECGs ({ecgs} exchanges among patients), class"
+        f" prior (of {records:,} training ECGs), blank ECG (0 mV in all leads; its answer:"
+        f" {answer})."
     )
 
 

@@ -34,6 +34,7 @@ from ecgpipe.evaluate.report.tables import (
 )
 from ecgpipe.evaluate.report.verdict import verdict
 from ecgpipe.evaluate.results import (
+    NO_SCORES,
     Calibration,
     Confusion,
     Results,
@@ -156,6 +157,9 @@ def _facts(task: TaskResults) -> Iterator[Words]:
     enough = sum(has_enough(entry, least) for entry in task["classes"].values())
     over = "macro_over_known" if task["kind"] == "partly_known" else "macro_over"
     yield word("text", over, least=least, n=enough)
+    answer = task["baselines"].get("blank_ecg", NO_SCORES).get("answer")
+    if answer is not None:
+        yield word("text", "blank_answer", answer=class_names(task, answer))
     yield word("text", "asked_in", language=word_or_name("text", task["language"]))
     if any(len(entry["wordings"]) > 1 for entry in task["classes"].values()):
         yield word("text", "ensemble", how=word_or_name("text", task["ensemble"]))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ecgpipe.evaluate.analyses.registry import ANALYSES
 from ecgpipe.evaluate.report.verdict import BASELINES, verdict
 from ecgpipe.evaluate.results import (
+    NO_SCORES,
     Calibration,
     ClassResults,
     Confusion,
@@ -86,11 +87,13 @@ def task_tables(name: str, task: TaskResults) -> Iterator[Table]:
 def summary_table(name: str, task: TaskResults) -> Table:
     """One row a metric: the model and every baseline."""
     names = summary_names(task)
+    # Results of an older version lack some.
+    baselines = [task["baselines"].get(name, NO_SCORES) for name in BASELINES]
     rows = tuple(
         (
             metric_words(task["kind"], metric),
             task["summary"][metric],
-            *(task["baselines"][b]["summary"].get(metric) for b in BASELINES),
+            *(each["summary"].get(metric) for each in baselines),
         )
         for metric in names
     )

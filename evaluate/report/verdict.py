@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ecgpipe.evaluate.results import Metric, TaskResults
+from ecgpipe.evaluate.results import NO_SCORES, Metric, TaskResults
 
 Light = Literal["green", "amber", "red", "none"]
 
 SYMBOLS: Mapping[str, str] = {"green": "●", "amber": "◐", "red": "○", "none": "–"}
 
-BASELINES = ("random_encoder", "shuffled_text", "class_prior")
+BASELINES = ("random_encoder", "shuffled_text", "shuffled_ecg", "class_prior", "blank_ecg")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def verdict(task: TaskResults, name: str) -> Verdict:
     metric = task["summary"].get(name)
     best, baseline, best_value = "", None, float("-inf")
     for which in BASELINES:
-        entry = task["baselines"].get(which, {"summary": {}})["summary"].get(name)
+        entry = task["baselines"].get(which, NO_SCORES)["summary"].get(name)
         value = _value(entry)
         if value is not None and value > best_value:
             best, baseline, best_value = which, entry, value

@@ -53,6 +53,26 @@ def test_a_model_that_looks_at_nothing_is_at_its_baselines() -> None:
         assert random["low"] < value["value"] < random["high"]
 
 
+def test_with_the_ecgs_of_other_patients_even_an_oracle_is_at_chance() -> None:
+    summary = run(Oracle(SCORED))["findings"]["baselines"]["shuffled_ecg"]["summary"]
+    assert summary["macro_auroc"]["low"] < 0.5 < summary["macro_auroc"]["high"]
+    # A hit is then as likely as two patients sharing a first finding.
+    assert summary["hit@1_any"]["value"] < 0.5
+
+
+def test_a_blank_recording_has_one_answer_which_is_right_as_often_as_it_occurs() -> None:
+    class ToBlankNormal(Oracle):
+        def encode_blank(self) -> npt.NDArray[np.float32]:
+            return self.encode_text(["正常心電図"])[0]
+
+    blank = run(ToBlankNormal(SCORED))["findings"]["baselines"]["blank_ecg"]
+    normal = TAXONOMY.resolve("正常心電図").id
+    assert blank["answer"] == normal
+    share = np.mean([normal in record.findings for record in SCORED.records])
+    assert blank["summary"]["hit@1_any"]["value"] == pytest.approx(share)
+    assert blank["summary"]["macro_auroc"]["value"] == pytest.approx(0.5)
+
+
 def test_the_class_prior_is_the_share_of_the_commonest_class() -> None:
     prior = run(Noise(0))["findings"]["baselines"]["class_prior"]["summary"]
     counts = {c: sum(c in r.findings for r in TRAINED_ON.records) for c in CHOICES}

@@ -173,6 +173,8 @@ def _task(
             "random_encoder": {"models": 5, "summary": _summary(0.02, five)},
             "class_prior": {"records": 800, "summary": _summary(0.09, five)},
             "shuffled_text": {"permutations": 20, "summary": _summary(0.04, five)},
+            "shuffled_ecg": {"permutations": 20, "summary": _summary(0.06, five)},
+            "blank_ecg": {"answer": rows[0][0], "summary": _summary(0.05, five)},
         },
         "from_members": {
             how: {

@@ -48,6 +48,9 @@ class Oracle:
         rows = [self._vector(self._table.records[slot].findings) for slot in slots]
         return np.array(rows, np.float32).reshape(len(slots), len(self._ids))
 
+    def encode_blank(self) -> npt.NDArray[np.float32]:
+        return self._vector(())
+
     def encode_text(
         self, texts: Sequence[str], language: str | None = None
     ) -> npt.NDArray[np.float32]:
@@ -71,6 +74,9 @@ class Noise:
 
     def encode_ecg(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         return np.random.default_rng(self._seed).normal(size=(len(slots), 8)).astype(np.float32)
+
+    def encode_blank(self) -> npt.NDArray[np.float32]:
+        return np.ones(8, np.float32)
 
     def encode_text(
         self, texts: Sequence[str], language: str | None = None

@@ -17,6 +17,7 @@ import yaml
 from toy_experiment import ENVIRONMENT, Experiment, python, worked
 
 from ecgpipe.config.file import load_config
+from ecgpipe.evaluate.report.verdict import BASELINES
 from ecgpipe.stages.experiment import Experiment as OpenedExperiment
 from ecgpipe.stages.texts import task_sentences
 
@@ -35,7 +36,7 @@ def test_one_command_goes_from_files_to_results(
     assert results["text"]["distinct"] == summary["embed"]["distinct"]
     assert set(results["tasks"]) == {"findings", "superclass", "rhythm"}
     for task in results["tasks"].values():
-        assert set(task["baselines"]) == {"random_encoder", "class_prior", "shuffled_text"}
+        assert set(task["baselines"]) == set(BASELINES)
         assert 0 <= task["summary"]["hit@1_micro"]["value"] <= 1
     report = (experiment.folder / "work" / "runs" / "toy" / "eval" / "report.md").read_text()
     assert "**SIMULATED**" in report

@@ -133,7 +133,7 @@ def _trained_texts(
     A language model's vector can give its text away, and a text of one patient may say who it is;
     one that several patients share cannot. Of more than 4,096 those with the smallest keys.
     """
-    split = experiment.records.of_split("train")
+    split = experiment.taught.of_split("train")
     text, style = experiment.config.text, experiment.config.train.text
     echo = experiment.echo_definitions
     records, texts = with_texts(split, experiment.taxonomy, text, style, echo)

@@ -39,6 +39,7 @@ def analysis_context(
         resample=resample,
         taxonomy=taxonomy,
         bank=experiment.tried_bank,
+        unseen=experiment.unseen,
         echo=experiment.echo_definitions,
         language=config.text.language,
         config=config.eval,

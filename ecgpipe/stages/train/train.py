@@ -182,13 +182,15 @@ def _dependencies(experiment: Experiment) -> dict[str, Any]:
     text, train = experiment.config.text, experiment.config.train
     task = experiment.findings_task
     begins_with = _begins_with(experiment)
+    # A run from before this setting is still the same run.
+    unset = () if train.unseen_findings else ("unseen_findings",)
     echo = experiment.echo_definitions if train.text != "sentence" else None
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text, echo)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
     return {
         "version": _VERSION,
         "train": {
-            **experiment.settings("train", "init_from", *_not_in_key(train)),
+            **experiment.settings("train", "init_from", *_not_in_key(train), *unset),
             "best_by": experiment.train_config.best_by,
         },
         **({"init_from": begins_with.sha256} if begins_with else {}),

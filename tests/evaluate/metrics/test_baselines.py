@@ -5,6 +5,7 @@ import pytest
 
 from ecgpipe.evaluate.metrics.baselines import (
     N_SHUFFLES,
+    ecg_shuffles,
     log_prior_adjusted,
     prior_scores,
     shuffles,
@@ -23,6 +24,27 @@ def test_no_class_keeps_its_own_prompt_and_no_order_comes_twice(
     for order in orders:
         assert sorted(order) == list(range(n_classes))
         assert (order != np.arange(n_classes)).all()
+
+
+@pytest.mark.parametrize(
+    "patients", [[0, 0, 0, 1, 2, 3, 3], [5, 5, 1, 1], list(range(30)), [1, 0] * 9]
+)
+def test_every_record_gets_another_patients_ecg_and_every_ecg_is_used_once(
+    patients: list[int],
+) -> None:
+    of_N = np.array(patients)
+    orders = ecg_shuffles(of_N, seed=0)
+    assert len(orders) == N_SHUFFLES
+    for order in orders:
+        assert sorted(order) == list(range(len(of_N)))
+        assert (of_N[order] != of_N).all()
+
+
+def test_one_patient_has_nobody_to_exchange_with_and_a_majority_keeps_some() -> None:
+    assert ecg_shuffles(np.array([4, 4, 4]), seed=0) == []
+    assert ecg_shuffles(np.array([], np.int64), seed=0) == []
+    for order in ecg_shuffles(np.array([4, 4, 4, 7]), seed=0):
+        assert sorted(order) == [0, 1, 2, 3]
 
 
 def test_the_prior_prefers_frequent_classes_and_of_equals_the_first() -> None:

@@ -84,6 +84,9 @@ class Coder:
         found = [(1, 0) if slot % 2 else (0, 1) for slot in slots]
         return np.array(found, np.float32).reshape(-1, 2)
 
+    def encode_blank(self) -> npt.NDArray[np.float32]:
+        return np.zeros(2, np.float32)
+
     def encode_text(
         self, texts: Sequence[str], language: str | None = None
     ) -> npt.NDArray[np.float32]:
