@@ -60,6 +60,11 @@ class PipelineConfig(Settings):
             "train.unseen_findings leaves findings out of what training reads, but text.source:"
             " report reads whole reports. Set text.source to findings",
         )
+        need(
+            self.text.source == "findings" or self.train.best_by != "wordings",
+            "train.best_by: wordings words findings in other ways, so it needs text.source:"
+            f" findings, not {self.text.source}",
+        )
         augment = self.train.augment
         need(
             augment.mains_mv == 0 or self.data.rate_hz > 120,

@@ -54,7 +54,7 @@ class AugmentConfig(Settings):
 Preset = Literal["paper", "recommended"]
 
 
-BestBy = Literal["macro_auroc", "hit@1_any", "hit@1_macro", "retrieval_mrr"]
+BestBy = Literal["macro_auroc", "hit@1_any", "hit@1_macro", "retrieval_mrr", "wordings"]
 
 
 EncoderName = Literal["resnet1d18", "resnet1d34", "resnet1d50", "vit1d", "cnn1d"]
@@ -151,8 +151,9 @@ class TrainConfig(Settings):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     best_by: BestBy = "macro_auroc"
-    """The validation metric by which the best epoch is chosen: over the findings task, or by
-    retrieval_mrr: the mean of 1 / rank of the right ECG for a text. Without findings it is this."""
+    """The validation metric by which the best epoch is chosen: over the findings task; wordings:
+    macro AUROC of findings by the wordings that a bank holds out of training; or retrieval_mrr: the
+    mean of 1 / rank of the right ECG for a text. Without findings it is this."""
 
     patience: int | None = None
     """Early stopping: end after this many epochs without improvement; null: never early."""

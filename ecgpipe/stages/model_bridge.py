@@ -18,9 +18,11 @@ from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError, SourceError
 from ecgpipe.evaluate.analyses.retrieval import mean_reciprocal_rank
+from ecgpipe.evaluate.analyses.wordings import held_out_auroc
 from ecgpipe.evaluate.evaluation import validation_metrics
 from ecgpipe.evaluate.metrics.calibration import PairLogits
 from ecgpipe.evaluate.tasks.task import Task
+from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.processes import is_first
 from ecgpipe.progress import say
 from ecgpipe.provenance import provenance
@@ -151,7 +153,12 @@ def train_model(
             ecgs = model.encode_ecg(validation.slots)
             return {by: mean_reciprocal_rank(ecgs, sentences, model.encode_sentences)}
         least = config.eval.min_positives
-        return validation_metrics(model, task, validation, least, config.text.language)
+        values = validation_metrics(model, task, validation, least, config.text.language)
+        if by == "wordings":
+            bank = load_bank(experiment.taxonomy)
+            taxonomy = experiment.taxonomy
+            values[by] = held_out_auroc(model, validation, taxonomy, bank, least)
+        return values
 
     by = experiment.train_config.best_by
 

@@ -183,7 +183,7 @@ def tries_bank(config: PipelineConfig) -> bool:
     """Whether findings are scored by a bank's held-out wordings, which therefore need vectors."""
     named, bank = config.eval.analyses, config.text.wordings == "bank"
     chosen = bank if named is None else "wordings" in named
-    return chosen and config.text.source == "findings"
+    return (chosen or config.train.best_by == "wordings") and config.text.source == "findings"
 
 
 def needs_bank(config: PipelineConfig) -> bool:

@@ -60,6 +60,20 @@ class AnalysedModel(TwoSidedModel, Protocol):
         """(n, D) of ECGs after their stored signals went through `change`."""
 
 
+def scorable_findings(
+    findings: Iterable[Finding], records: RecordsTable, min_positives: int
+) -> tuple[list[Finding], npt.NDArray[np.bool_]]:
+    """Those that enough records show, but not all, and (N, F) which records do."""
+    least = max(min_positives, 1)
+    chosen, columns = [], [np.zeros((len(records), 0), np.bool_)]
+    for finding in findings:
+        shown_N = np.array([finding.id in each.findings for each in records.records], np.bool_)
+        if least <= shown_N.sum() < len(records):
+            chosen.append(finding)
+            columns.append(shown_N[:, None])
+    return chosen, np.concatenate(columns, axis=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnalysisContext:
     """Everything an analysis may look at."""
@@ -130,15 +144,8 @@ class AnalysisContext:
     def scorable_findings(
         self, findings: Iterable[Finding]
     ) -> tuple[list[Finding], npt.NDArray[np.bool_]]:
-        """Those that enough scored records show, but not all, and (N, F) which records do."""
-        records, least = self.scored.records, max(self.config.min_positives, 1)
-        chosen, columns = [], [np.zeros((len(records), 0), np.bool_)]
-        for finding in findings:
-            shown_N = np.array([finding.id in record.findings for record in records], np.bool_)
-            if least <= shown_N.sum() < len(records):
-                chosen.append(finding)
-                columns.append(shown_N[:, None])
-        return chosen, np.concatenate(columns, axis=1)
+        """Those that enough scored records show, as `scorable_findings`."""
+        return scorable_findings(findings, self.scored, self.config.min_positives)
 
     def scores(self, model: AnalysedModel, task: Task, ecg_ND: Vectors) -> Vectors:
         """(N, C) a model's scores of ECGs that it encoded, for each class of a task."""

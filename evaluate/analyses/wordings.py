@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.settings import Language
 from ecgpipe.evaluate.analyses.analysis import (
-    AnalysedModel,
     Analysis,
     AnalysisContext,
     LeftOutError,
+    scorable_findings,
 )
+from ecgpipe.evaluate.evaluation import TwoSidedModel
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.results import Metric, Tasks
 from ecgpipe.evaluate.scoring import (
@@ -32,7 +34,7 @@ from ecgpipe.evaluate.scoring import (
 )
 from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
-from ecgpipe.evaluate.tasks.taxonomy import Finding
+from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
 from ecgpipe.evaluate.tasks.wordings import KINDS, Bank
 from ecgpipe.evaluate.words import Words, both, word
 
@@ -78,16 +80,25 @@ class SpokenScores:
         )
 
     def macro_auroc(self, places: Sequence[int]) -> Metric:
-        """The mean over findings of the mean over those of their wordings that are at `places`."""
+        """`macro_auroc_D` with its interval."""
+        first = [own[0] for own in self._of_findings(places)]
+        behind_F = self.found.class_n_effective["auroc"][first]
+        n_effective = n_effective_of_mean(behind_F, self.n_patients)
+        return share_metric(self.macro_auroc_D(places), n_effective)
+
+    def macro_auroc_D(self, places: Sequence[int]) -> npt.NDArray[np.float64]:
+        """The mean over findings of the mean over those of their wordings that are at `places`: of
+        all ECGs, then of every draw."""
+        auroc_DM = self.found.by_class["auroc"]
+        # A draw without a finding lacks all its wordings.
+        means = [auroc_DM[:, own].mean(axis=1) for own in self._of_findings(places)]
+        return mean_over(np.stack(means, axis=1), np.ones(len(means), np.bool_))
+
+    def _of_findings(self, places: Sequence[int]) -> list[list[int]]:
         of_finding: dict[int, list[int]] = {}
         for place in places:
             of_finding.setdefault(self.spoken[place].finding, []).append(place)
-        auroc_DM = self.found.by_class["auroc"]
-        # A draw without a finding lacks all its wordings.
-        means_DF = np.stack([auroc_DM[:, own].mean(axis=1) for own in of_finding.values()], axis=1)
-        behind_F = self.found.class_n_effective["auroc"][[own[0] for own in of_finding.values()]]
-        values_D = mean_over(means_DF, np.ones(len(of_finding), np.bool_))
-        return share_metric(values_D, n_effective_of_mean(behind_F, self.n_patients))
+        return list(of_finding.values())
 
 
 def groups(spoken: Sequence[Spoken], own: Language) -> dict[str, list[int]]:
@@ -128,7 +139,7 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     spoken = spoken_of(findings, context.bank)
     context.check_stop()
     trained, untrained = (
-        SpokenScores.of(spoken, _scores(model, context, spoken), truth_NF, context.draws)
+        SpokenScores.of(spoken, _scores(model, context.scored, spoken), truth_NF, context.draws)
         for model in (context.model, context.untrained[0])
     )
     name_of = {
@@ -160,14 +171,32 @@ def _names(finding: Finding) -> Words:
     return both(finding.japanese, finding.english)
 
 
+def held_out_auroc(
+    model: TwoSidedModel, records: RecordsTable, taxonomy: Taxonomy, bank: Bank, least: int
+) -> float:
+    """The macro AUROC of a bank's held-out wordings, for choosing an epoch: of the findings with
+    `least` records, or of all that occur if none has so many. NaN if there is nothing to score."""
+    findings, truth_NF = scorable_findings(taxonomy.findings, records, least)
+    if not findings:
+        findings, truth_NF = scorable_findings(taxonomy.findings, records, 1)
+    spoken = spoken_of(findings, bank)
+    held_out = [place for place, each in enumerate(spoken) if each.kind != NAME]
+    if not held_out:
+        return float("nan")
+    no_draws = PatientDraws.of(records.patients, 0, 0)
+    scores_NM = _scores(model, records, spoken)
+    found = SpokenScores.of(spoken, scores_NM, truth_NF, no_draws)
+    return float(found.macro_auroc_D(held_out)[0])
+
+
 def _scored_findings(context: AnalysisContext) -> tuple[list[Finding], Truth]:
     """The findings that training names with enough ECGs, and (N, F) which records show them."""
     chosen = [each for each in context.taxonomy.findings if each.id not in context.unseen]
     return context.scorable_findings(chosen)
 
 
-def _scores(model: AnalysedModel, context: AnalysisContext, spoken: Sequence[Spoken]) -> Scores:
-    ecg_ND = model.encode_ecg(context.scored.slots)
+def _scores(model: TwoSidedModel, records: RecordsTable, spoken: Sequence[Spoken]) -> Scores:
+    ecg_ND = model.encode_ecg(records.slots)
     scores_NM = np.empty((len(ecg_ND), len(spoken)), np.float32)
     for language in LANGUAGES:
         places = [place for place, each in enumerate(spoken) if each.language == language]

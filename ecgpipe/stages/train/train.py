@@ -18,6 +18,7 @@ from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import ConfigError, StoreError
 from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
+from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.files import digest_of, only_one, read_json_object, sha256_file
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import is_first, share_of_work, world
@@ -164,7 +165,7 @@ def run_key(experiment: Experiment) -> str:
 def _contents(experiment: Experiment) -> dict[str, str]:
     """Digests of what a run depends on besides settings, by what is said of one that differs."""
     on = _dependencies(experiment)
-    texts = [on.get(name) for name in ("echo", "bank", "texts", "validation")]
+    texts = [on.get(name) for name in ("echo", "bank", "held_out", "texts", "validation")]
     return dict(
         [
             ("other recordings", on["signals"]),
@@ -182,8 +183,8 @@ def _dependencies(experiment: Experiment) -> dict[str, Any]:
     text, train = experiment.config.text, experiment.config.train
     task = experiment.findings_task
     begins_with = _begins_with(experiment)
-    # A run from before this setting is still the same run.
-    unset = () if train.unseen_findings else ("unseen_findings",)
+    # A run from before these settings is still the same run.
+    unset = [name for name in ("unseen_findings", "text_axes") if not getattr(train, name)]
     echo = experiment.echo_definitions if train.text != "sentence" else None
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text, echo)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
@@ -198,6 +199,7 @@ def _dependencies(experiment: Experiment) -> dict[str, Any]:
         "records": digest_of(rows),
         **({"echo": _echo_digest(echo, records, text)} if echo else {}),
         **({"bank": _bank_digest(experiment)} if text.wordings == "bank" else {}),
+        **({"held_out": _held_out_digest(experiment)} if train.best_by == "wordings" else {}),
         "texts": digest_of([keys_of(single).tobytes().hex() for single in texts]),
         "vectors": experiment.fingerprint.digest,
         "validation": [
@@ -217,6 +219,11 @@ def _echo_digest(echo: EchoDefinitions, records: RecordsTable, text: TextConfig)
 def _bank_digest(experiment: Experiment) -> str:
     said = bank_sentences(experiment.taxonomy, experiment.config.text).values()
     return digest_of([keys_of(sentences).tobytes().hex() for sentences in said])
+
+
+def _held_out_digest(experiment: Experiment) -> str:
+    held_out = load_bank(experiment.taxonomy).held_out.values()
+    return digest_of([[each.language, each.text] for wordings in held_out for each in wordings])
 
 
 def finished_model(experiment: Experiment, key: str) -> dict[str, Any] | None:

@@ -65,6 +65,10 @@ def test_without_draws_there_is_a_value_and_no_interval() -> None:
     assert (found["low"], found["high"]) == (None, None)
 
 
+def test_an_epoch_is_chosen_by_what_is_held_out_alone() -> None:
+    assert scored(0).macro_auroc_D([2, 3, 6]) == pytest.approx([((1 / 2 + 0) / 2 + 2.5 / 3) / 2])
+
+
 def test_a_group_without_a_wording_is_left_out() -> None:
     """No abbreviation was held out; and names are in no group but the other language's."""
     found = groups(SPOKEN, "en")

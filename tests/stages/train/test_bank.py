@@ -146,6 +146,22 @@ def test_held_out_wordings_are_embedded_and_scored_beside_the_names(
     assert "学習していない言い回し" in experiment.report() or "Words never" in experiment.report()
 
 
+def test_an_epoch_may_be_chosen_by_wordings_that_training_never_reads(
+    experiment: Experiment,
+) -> None:
+    chosen = (*BANK, "--set", "train.best_by=wordings", "--set", "eval.analyses=[retrieval]")
+    assert worked(experiment.did(*chosen)) == ["embed", "train", "eval"]
+    training = experiment.results()["training"]
+    assert training["best_by"] == "wordings"
+    assert 0 <= training["val"]["wordings"] <= 1
+    assert training["val"]["wordings"] != training["val"]["macro_auroc"]
+    code, _, err = experiment.run(
+        "train", "--set", "train.best_by=wordings", "--set", "text.source=report"
+    )
+    assert code == 2
+    assert "so it needs text.source: findings" in err
+
+
 def test_without_a_bank_held_out_wordings_are_scored_only_on_request(
     experiment: Experiment,
 ) -> None:
