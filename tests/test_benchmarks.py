@@ -1,15 +1,21 @@
 """Each benchmark runs in miniature and prints its tables. Its figures mean nothing here."""
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+import torch
 
 from benchmarks import rehearse
 from benchmarks.gpu.train_checks import FAILED, tried
@@ -38,9 +44,22 @@ def printed(module: str, *options: str) -> str:
     return done.stdout
 
 
+def printed_here(module: str, *options: str) -> str:
+    """The same from this process, which has imported torch and transformers already."""
+    out = io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [module, "--miniature", *options]),
+        contextlib.redirect_stdout(out),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        importlib.import_module(f"benchmarks.{module}").main()
+    torch.set_num_threads(1)
+    return out.getvalue()
+
+
 @pytest.fixture(scope="module")
 def embed_table() -> str:
-    return printed("embed")
+    return printed_here("embed")
 
 
 def test_the_stage_is_compared_with_the_loop_and_random_batches(embed_table: str) -> None:
@@ -81,7 +100,7 @@ def test_the_memory_of_parent_and_workers_is_measured() -> None:
 
 
 def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
-    table = printed("gpu.embed", "--out", str(tmp_path))
+    table = printed_here("gpu.embed", "--out", str(tmp_path))
     assert "tokens/s" in table
     (written,) = tmp_path.glob("gpu-embed-*-cpu.json")
     found = json.loads(written.read_text(encoding="utf-8"))
@@ -101,7 +120,7 @@ def test_the_gpu_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
 
 def test_the_training_benchmark_runs_on_a_cpu_and_its_checks_hold(tmp_path: Path) -> None:
     # No time at all: every epoch is cut to two steps of eight, and scaled up.
-    text = printed("gpu.train", "--out", str(tmp_path), "--most-seconds", "0")
+    text = printed_here("gpu.train", "--out", str(tmp_path), "--most-seconds", "0")
     (written,) = tmp_path.glob("gpu-train-*.json")
     found = json.loads(written.read_text(encoding="utf-8"))
     assert {(t["steps"], t["steps_an_epoch"]) for t in found["timings"]} == {(2, 8)}
@@ -117,7 +136,7 @@ def test_the_training_benchmark_runs_on_a_cpu_and_its_checks_hold(tmp_path: Path
 
 
 def test_choices_for_a_gpus_step_run_on_a_cpu_and_each_is_compared() -> None:
-    rows = [line.split("|")[1:] for line in printed("gpu.step_choices").splitlines()]
+    rows = [line.split("|")[1:] for line in printed_here("gpu.step_choices").splitlines()]
     found = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows if len(row) > 4}
     assert {"as it is", "cudnn.benchmark", "16 leads", "cudnn.benchmark + 16 leads"} <= set(found)
     assert found["as it is"][2] == "1.00"
@@ -136,7 +155,7 @@ def test_what_fails_on_a_gpu_does_not_cost_what_was_measured() -> None:
 
 
 def test_the_engine_is_measured_against_the_bare_loop_and_a_text_model_in_every_step() -> None:
-    text = printed("train")
+    text = printed_here("train")
     for row in (
         "bare loop",
         "engine, memory",
@@ -149,7 +168,7 @@ def test_the_engine_is_measured_against_the_bare_loop_and_a_text_model_in_every_
 
 
 def test_both_layouts_are_timed_in_both_precisions() -> None:
-    text = printed("layouts")
+    text = printed_here("layouts")
     for precision in ("float32", "bfloat16"):
         assert f"{precision}, 12 x 64: one dimension to images: " in text
     assert text.count("| the encoder ") == 2
@@ -157,7 +176,7 @@ def test_both_layouts_are_timed_in_both_precisions() -> None:
 
 def test_choices_are_trained_and_scored_side_by_side(tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
-    text = printed("choices", "--out", str(out))
+    text = printed_here("choices", "--out", str(out))
     runs = json.loads(out.read_text(encoding="utf-8"))
     assert {name: len(each) for name, each in runs.items()} == {
         "sentence, clip (the paper)": 1,

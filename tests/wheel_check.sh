@@ -32,6 +32,6 @@ assert words.all_words() and report_html._template(DrawnPlots())
 EOF
 venv/bin/ecgpipe init pipeline.yaml
 test -s pipeline.yaml
-venv/bin/ecgpipe init --lang ja pipeline.ja.yaml
+venv/bin/ecgpipe init --language ja pipeline.ja.yaml
 test -s pipeline.ja.yaml
 echo "wheel: installs into an empty environment, runs, and every room imports"

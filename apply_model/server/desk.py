@@ -31,6 +31,7 @@ from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
 from ecgpipe.drawing.shapes import Sheet
 from ecgpipe.errors import EcgpipeError
+from ecgpipe.evaluate.words import in_both
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.read_ecg.signal.window import in_millivolts
 
@@ -177,7 +178,7 @@ class Desk:
             "id": ecg,
             "name": reading.name,
             "remarks": list(reading.remarks),
-            "notes": list(reading.notes),
+            "notes": [in_both(note) for note in reading.notes],
             "rate_hz": reading.rate_hz,
             "duration_s": reading.duration_s,
             "heart_rate_bpm": reading.heart_rate_bpm,

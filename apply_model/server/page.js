@@ -257,7 +257,7 @@ function start() {
     });
     const remarks = ecg.remarks.length ? ecg.remarks.map(both) : [word("good")];
     $("remarks").replaceChildren(...remarks.map((text) => made("li", text)));
-    $("notes").textContent = ecg.notes.length ? word("done_to_it") + ecg.notes.join("; ") : "";
+    $("notes").textContent = ecg.notes.length ? word("done_to_it") + ecg.notes.map(both).join("; ") : "";
     const name = page.explained ? both(page.explained.names) : "";
     $("sheet-title").textContent = name ? word("explained", { name }) : word("sheet");
     $("sheet").alt = name ? word("explained", { name }) : word("sheet_of", { name: ecg.name });

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("pipeline.yaml"))
 @click.option(
-    "--lang",
+    "--language",
     "language",
     type=click.Choice(["ja", "en"]),
     help="Language of the comments. [default: ja in a Japanese locale, else en]",

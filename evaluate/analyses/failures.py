@@ -3,7 +3,7 @@
 Owns the definition of a confusion where an ECG shows several findings. N = records, C = classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ecgpipe.evaluate.results import Tasks
 from ecgpipe.evaluate.scored_task import ScoredTask
 from ecgpipe.evaluate.scoring import wilson_metric
 from ecgpipe.evaluate.table import Table, column
-from ecgpipe.evaluate.words import both, class_names
+from ecgpipe.evaluate.words import LANGUAGES, LIST, Words, both, class_names, joined, same
 
 Floats = npt.NDArray[np.float64]
 
@@ -202,16 +202,23 @@ def _coarse_table(name: str, entries: list[dict[str, Any]], tasks: Tasks) -> Tab
             column("class", "text"), column("n", "count"),
             column("any_hit", "share", both("第1候補が正解", "First guess right")),
             column("median_rank", "number"),
-            column("first_guess", "text", both("第1候補の分類", "First guesses")),
+            column("first_guess", "words", both("第1候補の分類", "First guesses")),
         ),
         tuple(
             (
                 each["class"], each["n"], each["any_hit"], each["median_rank"],
-                ", ".join(f"{guess} {n}" for guess, n in each["first_guess"].items()),
+                _guesses(each["first_guess"]),
             )
             for each in entries
         ),
     )  # fmt: skip
+
+
+def _guesses(counts: Mapping[str, int]) -> Words:
+    """Each coarse class with how often it came first."""
+    names = {_NONE: both("分類なし", "none")}
+    said = [(names.get(guess, same(guess)), n) for guess, n in counts.items()]
+    return joined([{lang: f"{name[lang]} {n}" for lang in LANGUAGES} for name, n in said], LIST)
 
 
 ANALYSIS = Analysis(title=both("誤りの傾向", "Patterns of failure"), compute=compute, tables=tables)

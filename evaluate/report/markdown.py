@@ -103,9 +103,10 @@ def _task(name: str, task: TaskResults, language: Language) -> Iterator[str]:
         make = confusion_table if small else mistakes_table
         yield markdown(make(name, confusion, task), language)
     if calibration := task["calibration"]:
+        method = word("calibration", calibration["method"])[language]
         error = (
             f"Expected calibration error {area(calibration['ece'])}, before calibration"
-            f" {area(calibration['ece_uncalibrated'])} ({calibration['method']}, on"
+            f" {area(calibration['ece_uncalibrated'])} ({method}, on"
             f" {calibration['n_val']:,} validation ECGs)."
         )
         yield told(error, language)

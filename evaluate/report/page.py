@@ -196,7 +196,7 @@ def _ece(calibration: Calibration) -> Words:
         value=area(calibration["ece"]),
         before=area(calibration["ece_uncalibrated"]),
         n=f"{calibration['n_val']:,}",
-        method=calibration["method"],
+        method=word("calibration", calibration["method"]),
     )
 
 

@@ -69,7 +69,7 @@ def test_init_writes_the_file_of_the_language_that_is_asked_for(
     language: str, tmp_path: Path
 ) -> None:
     own = tmp_path / "own.yaml"
-    result = CliRunner().invoke(main, ["init", "--lang", language, str(own)])
+    result = CliRunner().invoke(main, ["init", "--language", language, str(own)])
     assert result.exit_code == 0, result.stderr
     assert own.read_bytes() == SHIPPED[language].read_bytes()
     assert load_config(own).name == "ptbxl-medllama3"
@@ -81,7 +81,7 @@ def test_init_writes_the_file_of_the_language_that_is_asked_for(
         ({"ECGPIPE_LANG": "ja"}, [], "ja"),
         ({"ECGPIPE_LANG": "", "LC_ALL": "ja_JP.UTF-8"}, [], "ja"),
         ({"ECGPIPE_LANG": "en", "LC_ALL": "ja_JP.UTF-8"}, [], "en"),
-        ({"ECGPIPE_LANG": "ja"}, ["--lang", "en"], "en"),
+        ({"ECGPIPE_LANG": "ja"}, ["--language", "en"], "en"),
     ],
 )
 def test_without_a_word_about_it_the_comments_are_in_the_readers_language(

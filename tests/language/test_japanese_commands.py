@@ -101,7 +101,12 @@ def test_check_speaks_japanese_and_its_json_english(run: Run, tmp_path: Path) ->
     assert "準備未了：" in text
     assert "1 row: an earlier row has the same record_id" in summary
     assert json.loads(summary)["check"]["ready"] is False
-    assert "Stops the run" in (tmp_path / "list.csv").read_text("utf-8-sig")
+    head, *rows = (tmp_path / "list.csv").read_text("utf-8-sig").splitlines()
+    assert head == "severity,kind,summary,place,detail,record_id,text"
+    assert any(
+        row.startswith("実行できない問題,") and "前の行に同じ record_id があります" in row
+        for row in rows
+    )
 
 
 def test_the_list_of_findings_has_japanese_heads_and_its_csv_the_names_of_columns(run: Run) -> None:

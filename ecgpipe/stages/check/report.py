@@ -123,15 +123,18 @@ def render(report: Report) -> str:
 
 
 def as_list(report: Report) -> bytes:
-    """Every place of every problem as CSV, with record ids and unknown findings."""
+    """Every place of every problem as CSV, with record ids and unknown findings.
+
+    What is said of them is in the language of this process; the header and `kind` never change.
+    """
     header = ("severity", "kind", "summary", "place", "detail", "record_id", "text")
     rows = [
         (
-            _HEADINGS[problem.severity],
+            shown(_HEADINGS[problem.severity]),
             problem.kind,
-            problem.summary,
-            example.place,
-            example.detail,
+            shown(problem.summary),
+            shown(example.place),
+            shown(example.detail),
             example.record_id,
             example.private,
         )

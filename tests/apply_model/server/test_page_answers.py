@@ -46,6 +46,7 @@ def refusal(served: Any, name: str, content: bytes) -> str:
 def test_scores_are_those_of_the_model(served: Any, wfdb: Any, applied: AppliedModel) -> None:
     (answer,) = served.send(wfdb)
     assert answer["name"] == "good"
+    assert {"ja": "サンプリング周波数を変換", "en": "resampled"} in answer["notes"]
     stored = (1000 * ecg(75)).astype(np.int16) / 1000
     assert set(answer["tasks"]) == set(applied.tasks)
     for name, rows in answer["tasks"].items():

@@ -262,7 +262,10 @@ def test_why_a_model_fails_stands_in_tables_with_names() -> None:
     confused = tables["failures-findings-taken_for"].rows[0]
     assert confused[0]["ja"] == "左室肥大"
     assert confused[3]["low"] < confused[3]["value"]
-    assert tables["failures-findings-by_coarse_class"].rows[0][-1] == "HYP 3, none 2"
+    assert tables["failures-findings-by_coarse_class"].rows[0][-1] == {
+        "ja": "HYP 3、分類なし 2",
+        "en": "HYP 3, none 2",
+    }
     fewer = example_results()
     for name in ("measurements", "text_space", "failures"):
         del fewer["analyses"][name]
