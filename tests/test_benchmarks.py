@@ -174,6 +174,7 @@ def test_both_layouts_are_timed_in_both_precisions() -> None:
     assert text.count("| the encoder ") == 2
 
 
+@pytest.mark.slow
 def test_choices_are_trained_and_scored_side_by_side(tmp_path: Path) -> None:
     out = tmp_path / "runs.json"
     text = printed_here("choices", "--out", str(out))
@@ -205,6 +206,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, 
     return text, json.loads(written.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_every_stage_and_every_analysis_is_rehearsed(
     rehearsal: tuple[str, dict[str, Any]],
 ) -> None:
@@ -220,6 +222,7 @@ def test_every_stage_and_every_analysis_is_rehearsed(
     assert found["conditions"]["git_commit"]
 
 
+@pytest.mark.slow
 def test_time_and_memory_of_a_stage_are_those_of_its_processes(
     rehearsal: tuple[str, dict[str, Any]],
 ) -> None:
