@@ -15,6 +15,7 @@ text_model        the language model, for texts without a kept vector
 recordings        files, folders, patterns, rows of a table -> a stream of inputs
 reading           inputs -> windows, in worker processes if there are many
 prediction        the shape of an answer, and remarks on a recording     (pure)
+reach             how far a question may lie from what was trained on    (pure)
 questions         findings of one's own wording
 prevalence        probabilities for another hospital's frequencies       (pure)
 prediction_files  CSV, Parquet, JSON Lines; what a kill leaves is continued

@@ -23,6 +23,7 @@ from ecgpipe.apply_model.text_model import load_language_model
 from ecgpipe.config.settings import Language
 from ecgpipe.embed_text.prompts import fill_prompt, language_of, normalise
 from ecgpipe.errors import CheckpointError, ConfigError
+from ecgpipe.evaluate.metrics.nearness import nearest
 from ecgpipe.evaluate.tasks.ensemble import class_scores, flattened
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.read_ecg.signal.record import LEADS
@@ -222,26 +223,6 @@ class AppliedModel:
     @cached_property
     def _language_model(self) -> "SentenceEncoder":
         return load_language_model(self.content.text, self.content.vectors, self._text_model)
-
-
-def nearest(centred_NW: Vectors, trained_KW: npt.NDArray[np.float16]) -> Vectors:
-    """(N,) the greatest cosine of each text and any of K trained ones; NaN if K is 0.
-
-    Args:
-        centred_NW: vectors of the language model minus the mean of the training texts.
-        trained_KW: unit vectors, centred alike.
-    """
-    if not len(trained_KW):
-        return np.full(len(centred_NW), np.nan, np.float32)
-    best: Vectors = (unit_rows(centred_NW) @ trained_KW.astype(np.float32).T).max(axis=1)
-    return best
-
-
-def unit_rows(vectors_NW: Vectors) -> Vectors:
-    """(N, W) the same directions with length 1; a row of zeros stays one."""
-    lengths_N1 = np.linalg.norm(vectors_NW, axis=1, keepdims=True)
-    unit_NW: Vectors = vectors_NW / np.maximum(lengths_N1, np.float32(1e-12))
-    return unit_NW
 
 
 def load_model(folder: str | Path, *, text_model: str | None = None) -> AppliedModel:

@@ -39,6 +39,9 @@ class QuestionAnswer:
     distance: float | None
     """Of the wording from all that were trained on; None if the model kept none of them."""
 
+    beyond: bool | None = None
+    """Whether that is farther than wordings were scored better than chance; None: not measured."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:

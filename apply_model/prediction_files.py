@@ -58,7 +58,7 @@ class Layout:
             found |= {f"above_threshold_{n}": bool}
         for n in range(1, self.n_questions + 1):
             found |= {f"question_{n}": str, f"question_cosine_{n}": float}
-            found |= {f"question_distance_{n}": float}
+            found |= {f"question_distance_{n}": float, f"question_beyond_{n}": bool}
         return found
 
     def cells(self, row: Row) -> dict[str, Any]:
@@ -74,6 +74,7 @@ class Layout:
         for n, one in enumerate(row["questions"], 1):
             found |= {f"question_{n}": one["text"], f"question_cosine_{n}": one["cosine"]}
             found[f"question_distance_{n}"] = one["distance"]
+            found[f"question_beyond_{n}"] = one["beyond"]
         return found
 
 

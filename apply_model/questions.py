@@ -3,7 +3,7 @@
 Owns the file of questions. The vectors are the model's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.apply_model.prediction import QuestionAnswer
+from ecgpipe.apply_model.reach import SAME, Reach
 from ecgpipe.config.settings import Language
 from ecgpipe.errors import ConfigError
 from ecgpipe.files import decode_text
@@ -31,12 +32,46 @@ class Questions:
     distances: tuple[float | None, ...]
     """1 - the highest cosine to a text that was trained on, in the language model's own space."""
 
+    reach: Reach | None = None
+
+    @property
+    def beyond(self) -> tuple[bool | None, ...]:
+        """Whether each lies farther than was measured better than chance; None: not measured."""
+        return tuple(
+            None if distance is None or self.reach is None else self.reach.is_beyond(distance)
+            for distance in self.distances
+        )
+
+    def warnings(self) -> Iterator[str]:
+        """A line for each question that lies too far, or one that nobody measured how far is."""
+        if self.reach is None:
+            if any(distance is None or distance > SAME for distance in self.distances):
+                yield (
+                    "how far from the texts trained on a question may lie was not measured for this"
+                    " model (analysis wordings): its answer may be worth nothing"
+                )
+            return
+        limit, tried = self.reach.limit, self.reach.tried
+        for text, distance, beyond in zip(self.texts, self.distances, self.beyond, strict=True):
+            if beyond and limit is None:
+                yield (
+                    f"“{text}” is no text that was trained on, and of {tried:,} other wordings not"
+                    " even the nearest were scored better than chance: its answer is worth nothing"
+                )
+            elif beyond:
+                yield (
+                    f"“{text}” lies {distance:.3f} from the nearest text trained on; beyond"
+                    f" {limit:.3f} wordings were scored no better than chance ({tried:,} tried)"
+                )
+
     def answers(self, ecg_D: npt.NDArray[np.float32]) -> tuple[QuestionAnswer, ...]:
         """How well one ECG fits each."""
         cosines = (self.vectors_QD @ ecg_D).tolist()
         return tuple(
-            QuestionAnswer(text=text, cosine=cosine, distance=distance)
-            for text, cosine, distance in zip(self.texts, cosines, self.distances, strict=True)
+            QuestionAnswer(text=text, cosine=cosine, distance=distance, beyond=beyond)
+            for text, cosine, distance, beyond in zip(
+                self.texts, cosines, self.distances, self.beyond, strict=True
+            )
         )
 
 
@@ -59,7 +94,8 @@ def ask(model: "AppliedModel", texts: Sequence[str], language: Language | None =
     vectors_QD = model.encode_texts(distinct, language)
     near = model.nearness(distinct, language)
     distances = tuple(None if np.isnan(n) else round(1 - float(n), 4) for n in near)
-    return Questions(tuple(distinct), vectors_QD, distances)
+    reach = Reach.of(model.content.about)
+    return Questions(tuple(distinct), vectors_QD, distances, reach)
 
 
 def read_questions(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ the scored records is used for scoring only. Knows a model only as something tha
 texts into one space.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, get_args
 
@@ -88,6 +88,9 @@ class EvaluationInputs:
 
     validation: RecordsTable = field(default_factory=lambda: RecordsTable(()))
     """What thresholds and calibration are chosen on; without any there are none."""
+
+    unseen: Collection[str] = ()
+    """Ids of the findings that training never named; their classes are marked."""
 
     config: EvalConfig
     language: str
@@ -310,6 +313,8 @@ def _classes(setting: _Setting, draws: TaskDraws) -> dict[str, ClassResults]:
         if setting.task.kind == "partly_known":
             classes[c.id]["n_known"] = n_known
             classes[c.id]["n_val_known"] = int(n_val_known[number])
+        if c.members and c.members <= set(setting.inputs.unseen):
+            classes[c.id]["unseen"] = True
     return classes
 
 

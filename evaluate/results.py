@@ -64,10 +64,12 @@ ClassMetrics = TypedDict(
         "f1": Metric | None,
         "n_known": NotRequired[int],
         "n_val_known": NotRequired[int],
+        "unseen": NotRequired[bool],
     },
 )
 """The metrics of one class; None where no scored ECG shows it. Of a partly_known task also the
-scored and the validation ECGs of which it is known whether they show it."""
+scored and the validation ECGs of which it is known whether they show it. `unseen`: training named
+none of its findings."""
 
 
 class ClassResults(ClassMetrics):

@@ -12,6 +12,7 @@ import yaml
 
 from ecgpipe.apply_model.applied_task import AppliedClass, AppliedTask
 from ecgpipe.apply_model.model_content import ModelContent
+from ecgpipe.apply_model.reach import Reach
 from ecgpipe.evaluate.table import area, percent, written
 from ecgpipe.evaluate.words import metric_words
 from ecgpipe.read_ecg.signal.record import LEADS
@@ -26,7 +27,7 @@ def card(content: ModelContent) -> str:
     parts += _data(content)
     for task in content.tasks.values():
         parts += _results(task)
-    parts += [*_preprocessing(content), _FILES, *_licence(content)]
+    parts += [_other_words(content), *_preprocessing(content), _FILES, *_licence(content)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -206,6 +207,24 @@ def _calibration(task: AppliedTask) -> str:
         f" {area(calibration['ece_uncalibrated'])} ({calibration['method']}, fitted on"
         f" {calibration['n_val']:,} validation ECGs, measured on {task.evaluation['n']:,}). A"
         f" threshold is the cosine of the best F1 on validation ECGs; `none`: {least}."
+    )
+
+
+def _other_words(content: ModelContent) -> str:
+    """What was measured of questions in words that training did not read."""
+    reach, begins = Reach.of(content.about), "## Questions in other words\n\n"
+    if reach is None:
+        return (
+            f"{begins}How far a wording may lie from the texts trained on was **not measured**: the"
+            " evaluation scored none that training had not read. An answer to a question in other"
+            " words may be worth nothing."
+        )
+    measured = f"{begins}{reach.tried:,} wordings that training had not read were scored: "
+    if reach.limit is None:
+        return f"{measured}not even those nearest to a text trained on were better than chance."
+    return (
+        f"{measured}better than chance were those up to {reach.limit:.3f} from the nearest text"
+        " trained on (1 - cosine, for the language model). `predict --ask` warns beyond that."
     )
 
 

@@ -144,7 +144,7 @@ class Desk:
             (answer,) = ask(self._model, [text]).answers(kept.vector_D)
         except EcgpipeError as error:
             raise Refused(422, word("not_asked", reason=str(error))) from None
-        return {"text": answer.text, "cosine": answer.cosine, "distance": answer.distance}
+        return asdict(answer)
 
     def similar(self, ecg: str) -> Json:
         """The closest ECGs of the archive, best first.

@@ -344,6 +344,9 @@ function start() {
     const far = answer.distance === null
       ? word("no_distance") : word("distance", { distance: number(answer.distance, 3) });
     item.append(made("span", far));
+    if (answer.beyond !== false) {
+      item.append(made("span", word(answer.beyond ? "too_far" : "not_measured")));
+    }
     return item;
   }
 

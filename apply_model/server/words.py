@@ -104,6 +104,14 @@ WORDS: Mapping[str, Both] = {
     "no_distance": both(
         "学習文との距離は不明", "how far it is from what was trained on is not known"
     ),
+    "too_far": both(
+        "この距離の言い回しは、評価で偶然を上回らなかった",
+        "at this distance wordings were scored no better than chance",
+    ),
+    "not_measured": both(
+        "どこまで離れてよいかは、このモデルでは測られていない",
+        "how far it may lie was not measured for this model",
+    ),
     "similar": both("似た心電図", "Similar ECGs"),
     "similar_about": both(
         "アーカイブ（{n} 件）の中で最も近いもの。", "The closest of the archive's {n}."

@@ -17,6 +17,7 @@ _HEADS = {
 }
 _REFUSED = {"ja": "読めない", "en": "refused"}
 _FAR = {"ja": "学習した文との距離 {:.3f}", "en": "{:.3f} from what was trained on"}
+_BEYOND = {"ja": "、遠すぎる", "en": ", too far"}
 
 
 def print_prediction(
@@ -58,5 +59,6 @@ def print_prediction(
         )
     for asked in row["questions"]:
         far = "" if asked["distance"] is None else _FAR[language].format(asked["distance"])
+        far += _BEYOND[language] if asked["beyond"] else ""
         table.add_row("  ?", Text(asked["text"]), far, f"{asked['cosine']:.3f}", "–", "–")
     console.print(table)

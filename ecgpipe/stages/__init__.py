@@ -19,6 +19,7 @@ model_bridge  connects torch with the other packages
 prepare       recordings -> signals and records
 stage_result  what a stage returns; how a sweep ends
 texts         records and tasks -> the sentences the language model reads
+trained_texts which texts of training may be kept, as vectors
 vectors       maintain vectors: verify, compact, export, import
 verify        whether signals, records and vectors are undamaged
 """

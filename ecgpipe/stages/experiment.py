@@ -41,7 +41,13 @@ from ecgpipe.read_ecg.prepare.preparation import (
     planned_signals,
 )
 from ecgpipe.stages.local_inputs import local_signals
-from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank, with_sentence
+from ecgpipe.stages.texts import (
+    all_sentences,
+    class_sentences,
+    needs_bank,
+    tries_bank,
+    with_sentence,
+)
 from ecgpipe.workspace import Workspace
 
 
@@ -182,8 +188,11 @@ class Experiment:
             tried,
             self.echo_definitions,
         )
-        if self.config.train.unseen_findings:
+        if self.unseen:
             found += with_sentence(self.taught, self.taxonomy, text)[1]
+            found += class_sentences(
+                [self.taxonomy[f].name(text.language) for f in self.unseen], text
+            )
         return list(dict.fromkeys(found))
 
     @cached_property

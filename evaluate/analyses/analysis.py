@@ -103,6 +103,10 @@ class AnalysisContext:
     unseen: Sequence[str]
     """Ids of the findings that training never named."""
 
+    trained_texts: npt.NDArray[np.float16]
+    """(n, W) vectors of the language model of texts that training read, minus their mean and scaled
+    to length 1; those that an exported model keeps too."""
+
     echo: EchoDefinitions | None
     """What an echocardiogram may show; None without data.echo."""
 

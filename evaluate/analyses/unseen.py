@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.metrics.baselines import ecg_shuffles, shuffles
+from ecgpipe.evaluate.metrics.nearness import unit_rows
 from ecgpipe.evaluate.results import Metric, Tasks
 from ecgpipe.evaluate.scoring import (
     TaskDraws,
@@ -82,13 +83,9 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
 
 def nearest_of(
     unseen_FW: npt.NDArray[np.float32], known_KW: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """For each unseen finding the number of the known one of greatest cosine, and that cosine."""
-    units_FW, units_KW = (
-        rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        for rows in (np.asarray(unseen_FW, np.float64), np.asarray(known_KW, np.float64))
-    )
-    cosines_FK = units_FW @ units_KW.T
+    cosines_FK = unit_rows(unseen_FW) @ unit_rows(known_KW).T
     return cosines_FK.argmax(axis=1), cosines_FK.max(axis=1)
 
 
@@ -99,7 +96,7 @@ def _trained_on(context: AnalysisContext) -> list[Finding]:
 
 def _nearest(
     context: AnalysisContext, unseen: Sequence[Finding], known: Sequence[Finding]
-) -> tuple[list[Finding], npt.NDArray[np.float64]]:
+) -> tuple[list[Finding], npt.NDArray[np.float32]]:
     unseen_FW, known_KW = (
         context.model.text_vectors(_spoken(context, findings), None) - context.model.text_mean
         for findings in (unseen, known)

@@ -2,12 +2,13 @@
 
 Owns the comparison. Every wording is scored by itself, in the prompt of its language; a group's
 AUROC is the mean over findings of the mean over the finding's wordings, so that a finding of many
-wordings counts once. Findings that training never named are in `unseen`. N = records, F = findings,
-M = wordings, D = draws.
+wordings counts once. Findings that training never named are in `unseen`. Also owns how far from the
+texts trained on a wording may lie and still be scored better than chance, which is what a trained
+model says of questions in one's own words. N = records, F = findings, M = wordings, D = draws.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,20 @@ from ecgpipe.evaluate.analyses.analysis import (
     scorable_findings,
 )
 from ecgpipe.evaluate.evaluation import TwoSidedModel
+from ecgpipe.evaluate.metrics.baselines import shuffles
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
-from ecgpipe.evaluate.results import Metric, Tasks
+from ecgpipe.evaluate.metrics.nearness import nearest
+from ecgpipe.evaluate.results import NO_METRIC, Metric, Tasks
 from ecgpipe.evaluate.scoring import (
     TaskDraws,
     bootstrap_metrics,
     class_metrics,
     mean_over,
     n_effective_of_mean,
+    pooled,
     share_metric,
 )
-from ecgpipe.evaluate.table import Table, column
+from ecgpipe.evaluate.table import Column, Table, column
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
 from ecgpipe.evaluate.tasks.wordings import KINDS, Bank
@@ -42,6 +46,8 @@ Scores = npt.NDArray[np.float32]
 Truth = npt.NDArray[np.bool_]
 
 NAME = "name"
+
+_MOST_BINS, _LEAST_IN_BIN = 5, 10
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,29 @@ def spoken_of(findings: Sequence[Finding], bank: Bank) -> list[Spoken]:
     return spoken
 
 
+def bins_of(distances: Sequence[float]) -> list[list[int]]:
+    """The places of distances in up to five bins of as many each, the nearest first; ten or more in
+    a bin, so that it has an interval worth reading."""
+    n_bins = max(1, min(_MOST_BINS, len(distances) // _LEAST_IN_BIN))
+    order = np.argsort(np.asarray(distances), kind="stable")
+    return [part.tolist() for part in np.array_split(order, n_bins)]
+
+
+def limit_of(bins: Sequence[Mapping[str, Any]]) -> float | None:
+    """The largest distance up to which every bin is better than chance; None if the first is not.
+
+    Better: the lower bound is above .5, and above the upper bound that the same wordings reach at
+    the wrong findings.
+    """
+    limit: float | None = None
+    for each in bins:
+        low, exchanged = each["macro_auroc"]["low"], (each["exchanged"] or NO_METRIC)["high"]
+        if low is None or low <= max(0.5, 0.5 if exchanged is None else exchanged):
+            break
+        limit = each["high"]
+    return limit
+
+
 def compute(context: AnalysisContext) -> dict[str, Any]:
     """The groups' AUROCs, of the model and of one untrained encoder, and each wording's."""
     if context.bank is None:
@@ -138,21 +167,27 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
         raise LeftOutError(f"no finding has {context.config.min_positives} ECGs")
     spoken = spoken_of(findings, context.bank)
     context.check_stop()
+    scores_NM = _scores(context.model, context.scored, spoken)
     trained, untrained = (
-        SpokenScores.of(spoken, _scores(model, context.scored, spoken), truth_NF, context.draws)
-        for model in (context.model, context.untrained[0])
+        SpokenScores.of(spoken, each_NM, truth_NF, context.draws)
+        for each_NM in (scores_NM, _scores(context.untrained[0], context.scored, spoken))
     )
+    distances_M = _distances(context, spoken)
     name_of = {
         each.finding: place
         for place, each in enumerate(spoken)
         if each.kind == NAME and each.language == context.language
     }
+    of_group = groups(spoken, context.language)
+    of_bin = _binned(spoken, distances_M, context.language)
+    exchanged = _exchanged(context, spoken, scores_NM, truth_NF, [*of_group.values(), *of_bin])
     return {
         "n": len(context.scored),
         "groups": [
-            _group(group, places, name_of, trained, untrained)
-            for group, places in groups(spoken, context.language).items()
+            {**_group(group, places, name_of, trained, untrained), "exchanged": by_chance}
+            for (group, places), by_chance in zip(of_group.items(), exchanged, strict=False)
         ],
+        "by_distance": _by_distance(trained, distances_M, of_bin, exchanged[len(of_group) :]),
         "wordings": [
             {
                 "finding": findings[each.finding].id,
@@ -160,6 +195,7 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
                 "language": each.language,
                 "kind": each.kind,
                 "text": each.text,
+                "distance": distances_M[place],
                 "auroc": class_metrics(trained.found, place)["auroc"],
             }
             for place, each in enumerate(spoken)
@@ -205,6 +241,77 @@ def _scores(model: TwoSidedModel, records: RecordsTable, spoken: Sequence[Spoken
     return scores_NM
 
 
+def _distances(context: AnalysisContext, spoken: Sequence[Spoken]) -> list[float | None]:
+    """Of each wording's sentence from the nearest that training read; None if none may be kept."""
+    found: list[float | None] = [None] * len(spoken)
+    if not len(context.trained_texts):
+        return found
+    for language in LANGUAGES:
+        places = [place for place, each in enumerate(spoken) if each.language == language]
+        text_MW = context.model.text_vectors([spoken[place].text for place in places], language)
+        near = nearest(text_MW - context.model.text_mean, context.trained_texts)
+        for place, cosine in zip(places, near.tolist(), strict=True):
+            found[place] = 1 - cosine
+    return found
+
+
+def _binned(
+    spoken: Sequence[Spoken], distances_M: Sequence[float | None], own: Language
+) -> list[list[int]]:
+    """The places of all wordings that training did not read, in bins by their distance."""
+    known = [
+        (place, far)
+        for place, far in enumerate(distances_M)
+        if far is not None and (spoken[place].kind, spoken[place].language) != (NAME, own)
+    ]
+    if not known:
+        return []
+    return [[known[n][0] for n in chosen] for chosen in bins_of([far for _, far in known])]
+
+
+def _by_distance(
+    trained: SpokenScores,
+    distances_M: Sequence[float | None],
+    of_bin: Sequence[Sequence[int]],
+    exchanged: Sequence[Metric | None],
+) -> dict[str, Any] | None:
+    """Each bin's AUROC beside chance, and how far it is better."""
+    bins = [
+        {
+            "low": distances_M[places[0]],
+            "high": distances_M[places[-1]],
+            "wordings": len(places),
+            "findings": len({trained.spoken[place].finding for place in places}),
+            "macro_auroc": trained.macro_auroc(places),
+            "exchanged": by_chance,
+        }
+        for places, by_chance in zip(of_bin, exchanged, strict=True)
+    ]
+    return {"bins": bins, "limit": limit_of(bins)} if bins else None
+
+
+def _exchanged(
+    context: AnalysisContext,
+    spoken: Sequence[Spoken],
+    scores_NM: Scores,
+    truth_NF: Truth,
+    places_of: Sequence[Sequence[int]],
+) -> list[Metric | None]:
+    """The macro AUROC of the wordings at each of `places_of`, with all at the wrong findings.
+
+    This is not always .5: a model may score whatever it does not know by how abnormal an ECG looks.
+    """
+    orders = shuffles(truth_NF.shape[1], context.config.seed)
+    found: list[list[npt.NDArray[np.float64]]] = [[] for _ in places_of]
+    for number, order in enumerate(orders):
+        wrong = [replace(each, finding=int(order[each.finding])) for each in spoken]
+        part = context.draws.part(number, len(orders))
+        scored = SpokenScores.of(wrong, scores_NM, truth_NF, part)
+        for draws, places in zip(found, places_of, strict=True):
+            draws.append(scored.macro_auroc_D(places))
+    return [pooled([{"": draw_D} for draw_D in draws])[""] if draws else None for draws in found]
+
+
 def _group(
     group: str,
     places: Sequence[int],
@@ -226,17 +333,24 @@ def _group(
 def about(block: Any, tasks: Tasks) -> Words:
     """What the words are."""
     return both(
-        "学習で一度も使っていない言い回しで、各所見を採点します。言い回しごとに採点し、所見の中で、次に所見の間で平均します。「名前」は、同じ所見を学習で使った名前で採点した値です。",
+        "学習で一度も使っていない言い回しで、各所見を採点します。言い回しごとに採点し、所見の中で、次に所見の間で平均します。「名前」は、同じ所見を学習で使った名前で採点した値です。"
+        "距離は、言語モデルの空間で最も近い学習文から測ります。",
         "Each finding by words that training never used: each wording by itself, then the mean of a"
         " finding's, then that of findings. “By name”: the same findings by the names they were"
-        " trained by.",
+        " trained by. Distances are from the nearest text trained on, for the language model.",
     )
 
 
 def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
-    """The groups; and folded, every wording."""
+    """The groups, the bins by distance; and folded, every wording."""
     yield _groups_table(block)
+    if block["by_distance"]:
+        yield _distance_table(block["by_distance"])
     yield _each_table(block)
+
+
+def _exchanged_column() -> Column:
+    return column("exchanged", "area", both("所見間で入替（偶然）", "At the wrong findings"))
 
 
 def _groups_table(block: Any) -> Table:
@@ -246,6 +360,7 @@ def _groups_table(block: Any) -> Table:
         column("wordings", "count", both("言い回しの数", "Number")),
         column("macro_auroc", "area", word("metrics", "macro_auroc")),
         column("by_name", "area", both("同じ所見の名前", "The same findings by name")),
+        _exchanged_column(),
         column("random_encoder", "area", word("baselines", "random_encoder")),
     )
     rows = tuple(
@@ -254,16 +369,48 @@ def _groups_table(block: Any) -> Table:
     return Table("wordings", ANALYSIS.title, columns, rows)
 
 
+def _distance_table(by_distance: Any) -> Table:
+    """One row a bin; those up to the limit are marked."""
+    columns = (
+        column(
+            "distance", "text", both("最も近い学習文との距離", "Distance from the nearest text")
+        ),
+        column("wordings", "count", both("言い回しの数", "Wordings")),
+        column("findings", "count", both("所見数", "Findings")),
+        column("macro_auroc", "area", word("metrics", "macro_auroc")),
+        _exchanged_column(),
+        column("better", "words", both("偶然を上回る", "Better than chance")),
+    )
+    limit = by_distance["limit"]
+    rows = tuple(
+        (
+            f"{each['low']:.3f}–{each['high']:.3f}",
+            *(each[key.key] for key in columns[1:-1]),
+            _WORDS["better" if limit is not None and each["high"] <= limit else "not_better"],
+        )
+        for each in by_distance["bins"]
+    )
+    title = both(
+        "学習した文との距離別、学習していない言い回し",
+        "Words never trained on, by their distance from the texts trained on",
+    )
+    return Table("wordings-distance", title, columns, rows)
+
+
 def _each_table(block: Any) -> Table:
     columns = (
         column("finding", "words", both("所見", "Finding")),
         column("language", "words", both("言語", "Language")),
         column("kind", "words", both("種類", "Kind")),
         column("text", "text", both("言い回し", "Wording")),
+        column("distance", "number", both("学習文との距離", "Distance")),
         column("auroc", "area"),
     )
     rows = tuple(
-        (each["names"], _WORDS[each["language"]], _WORDS[each["kind"]], each["text"], each["auroc"])
+        (
+            *(each["names"], _WORDS[each["language"]], _WORDS[each["kind"]]),
+            *(each[key] for key in ("text", "distance", "auroc")),
+        )
         for each in block["wordings"]
     )
     title = both("言い回しごとの AUROC", "AUROC of each wording")
@@ -279,6 +426,8 @@ _WORDS = {
     "definition": both("説明", "definition"),
     "other_name": both("もう一方の言語の名前", "Names in the other language"),
     NAME: both("名前", "name"),
+    "better": both("はい", "yes"),
+    "not_better": both("いいえ", "no"),
 }
 
 ANALYSIS = Analysis(

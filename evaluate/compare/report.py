@@ -35,6 +35,16 @@ LIST_COLUMNS = (
     *("difference", "difference low", "difference high", "p", "p (Holm)"),
 )
 OTHER_DATA = "other data"
+WORDS_TITLE = "What the words are worth: macro AUROC by words trained on and by others"
+
+_WORDS = {
+    "trained": "wordings trained on",
+    "held_out": "wordings held out",
+    "held_out_exchanged": "the same, wrong findings",
+    "other_name": "other language",
+    "unseen": "unseen findings",
+    "unseen_by_nearest": "unseen, by the nearest trained",
+}
 
 _METRICS = (
     "hit@1_any", "hit@1_micro", "hit@1_macro", "hit@5_any", "hit@5_macro", "macro_auroc",
@@ -112,6 +122,20 @@ def class_rows(
     return rows
 
 
+def word_columns(comparison: Comparison) -> tuple[str, ...]:
+    """The header of `word_rows`."""
+    return (shown_word("column"), *(shown_word(_WORDS[name]) for name in comparison["words"]))
+
+
+def word_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """One row a contender: how well it scores by words it was trained on, and by others."""
+    entries = comparison["words"].values()
+    return [
+        (_column(contender), *(_values("macro_auroc", each)[number] for each in entries))
+        for number, contender in enumerate(comparison["contenders"])
+    ]
+
+
 def list_rows(comparison: Comparison, language: str) -> Iterator[tuple[Cell, ...]]:
     """One row for each task or class, metric and column, with exact numbers (`LIST_COLUMNS`)."""
     names = [entry["name"] for entry in comparison["contenders"]]
@@ -128,12 +152,23 @@ def list_rows(comparison: Comparison, language: str) -> Iterator[tuple[Cell, ...
                     *((value or {}).get(key) for key in ("value", "low", "high")),
                     *((change or {}).get(key) for key in ("value", "low", "high", "p", "p_holm")),
                 )
+    yield from _word_list(comparison)
+
+
+def _word_list(comparison: Comparison) -> Iterator[tuple[Cell, ...]]:
+    for figure, entry in comparison["words"].items():
+        for contender, value in zip(comparison["contenders"], entry["values"], strict=True):
+            known = (value[key] for key in ("value", "low", "high"))
+            yield ("words", "", "", None, figure, contender["name"], *known, *[None] * 5)
 
 
 def render_comparison(comparison: Comparison, papers: Sequence[Publication], language: str) -> str:
     """The whole comparison as Markdown."""
     parts = ["# " + " · ".join(entry["name"] for entry in comparison["contenders"])]
     parts += [legend(comparison), _contenders(comparison)]
+    if comparison["words"]:
+        table = markdown_lines(word_columns(comparison), word_rows(comparison))
+        parts += [f"## {shown(WORDS_TITLE)}", table]
     for name, task in comparison["tasks"].items():
         own = [paper for paper in papers if paper.covers(name)]
         parts += [
@@ -165,6 +200,9 @@ def print_comparison(
             differing = [task["names"][each][language] for each in _differing_classes(task)]
             listed = ", ".join(differing) or "none"
             console.print(shown(f"classes whose AUROC differs (p < .05 by Holm): {listed}"))
+    if comparison["words"]:
+        title = shown(WORDS_TITLE)
+        console.print(_table(title, word_columns(comparison), word_rows(comparison)))
     for name, why in comparison["left_out"].items():
         console.print(shown(f"task {name} was left out: {why}"))
     for paper in papers:

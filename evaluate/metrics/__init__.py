@@ -9,4 +9,5 @@ thresholds   the score from which a class is predicted           (pure)
 bootstrap    intervals by resampling patients                    (pure)
 calibration  scores -> probabilities, and how far they are off   (pure)
 baselines    scores of models that know less                     (pure)
+nearness     how near texts lie to those trained on              (pure)
 """

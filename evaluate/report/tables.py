@@ -20,7 +20,7 @@ from ecgpipe.evaluate.results import (
     headline_metrics,
 )
 from ecgpipe.evaluate.table import Column, Table, column
-from ecgpipe.evaluate.words import Words, class_names, metric_words, same, word
+from ecgpipe.evaluate.words import Words, class_names, joined, metric_words, same, word
 
 
 def all_tables(results: Results) -> Iterator[Table]:
@@ -164,10 +164,17 @@ def classes_table(name: str, task: TaskResults) -> Table:
         column("threshold", "number"),
     )  # fmt: skip
     rows = tuple(
-        (class_id, entry["names"], *(entry.get(column.key) for column in columns[2:]))
+        (class_id, _marked(entry), *(entry.get(column.key) for column in columns[2:]))
         for class_id, entry in entries
     )
     return Table(f"{name}-classes", word("sections", "classes"), columns, rows)
+
+
+def _marked(entry: ClassResults) -> Words:
+    """A class's names, with what training never named marked as that."""
+    if not entry.get("unseen"):
+        return entry["names"]
+    return joined([entry["names"], word("text", "unseen")], same(" "))
 
 
 def confusion_table(name: str, confusion: Confusion, task: TaskResults) -> Table:

@@ -25,6 +25,7 @@ _METRICS = (
     "hit@1_any", "hit@1_macro", "hit@1_micro", "hit@5_any", "hit@5_macro", "hit@5_micro",
     "macro_auroc", "macro_auprc", "macro_f1", "hit@1_macro_all", "macro_auroc_all",
 )  # fmt: skip
+_ONLY_IN_REPORT = ("shuffled_ecg", "blank_ecg")
 _WITH_INTERVAL = ("hit@1", "auroc", "model", "random_encoder")
 
 
@@ -71,7 +72,7 @@ def _rich(
     chosen = [
         (number, column)
         for number, column in enumerate(table.columns)
-        if not is_classes or column.key in _CLASS_COLUMNS
+        if (column.key in _CLASS_COLUMNS if is_classes else column.key not in _ONLY_IN_REPORT)
     ]
     made = RichTable(title=title, title_justify="left")
     for _, column in chosen:

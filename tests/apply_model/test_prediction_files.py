@@ -82,14 +82,14 @@ def test_a_cell_that_a_spreadsheet_would_run_stays_a_text(tmp_path: Path, name: 
 
 def test_remarks_and_questions_have_columns_of_their_own(tmp_path: Path) -> None:
     remark = {"kind": "mains", "weight": "minor", "texts": {"ja": "交流雑音。", "en": "Noise."}}
-    asked = {"text": "完全左脚ブロック", "cosine": 0.5, "distance": None}
+    asked = {"text": "完全左脚ブロック", "cosine": 0.5, "distance": None, "beyond": True}
     layout = Layout(k=1, n_questions=1, corrected=False)
     path = tmp_path / "p.parquet"
     write_predictions(path, [row(0, remarks=[remark, remark], questions=[asked])], layout)
     (read,) = pq.read_table(path).to_pylist()
     assert read["remarks_ja"] == "交流雑音。 交流雑音。"
     assert (read["question_1"], read["question_cosine_1"]) == ("完全左脚ブロック", 0.5)
-    assert read["question_distance_1"] is None
+    assert (read["question_distance_1"], read["question_beyond_1"]) == (None, True)
 
 
 def test_corrected_probabilities_stand_beside_the_uncorrected(tmp_path: Path) -> None:

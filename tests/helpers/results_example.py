@@ -91,6 +91,7 @@ def example_results() -> Any:
             "robustness": _robustness(),
             "subgroups": _subgroups(),
             "wordings": _wordings(),
+            "unseen": _unseen(),
             "measurements": _measurements(),
             "text_space": _text_space(),
             "failures": _failures(),
@@ -378,17 +379,37 @@ def _text_space() -> dict[str, Any]:
 def _wordings() -> dict[str, Any]:
     def group(name: str, n: int, auroc: float) -> dict[str, Any]:
         return {"group": name, "findings": 6, "wordings": n, "macro_auroc": _metric(auroc),
-                "by_name": _metric(0.86), "random_encoder": _metric(0.51)}  # fmt: skip
+                "by_name": _metric(0.86), "random_encoder": _metric(0.51),
+                "exchanged": _metric(0.6)}  # fmt: skip
+
+    def near(low: float, high: float, auroc: float) -> dict[str, Any]:
+        return {"low": low, "high": high, "wordings": 9, "findings": 5,
+                "macro_auroc": _metric(auroc), "exchanged": _metric(0.55)}  # fmt: skip
 
     names = {"ja": "左室肥大", "en": "Left ventricular hypertrophy"}
     return {
         "n": 205,
         "groups": [group("held_out", 18, 0.8), group("ja", 9, 0.81), group("definition", 6, 0.74)],
+        "by_distance": {"bins": [near(0.01, 0.2, 0.8), near(0.21, 0.5, 0.6)], "limit": 0.2},
         "wordings": [
             {"finding": "66", "names": names, "language": "ja", "kind": "name",
-             "text": "左室肥大", "auroc": _metric(0.9)},
+             "text": "左室肥大", "distance": 0.0, "auroc": _metric(0.9)},
             {"finding": "66", "names": names, "language": "en", "kind": "synonym",
-             "text": "LV hypertrophy", "auroc": _metric(0.85)},
+             "text": "LV hypertrophy", "distance": 0.31, "auroc": _metric(0.85)},
+        ],
+    }  # fmt: skip
+
+
+def _unseen() -> dict[str, Any]:
+    names = {"ja": "心室調律", "en": "Ventricular rhythm"}
+    return {
+        "n": 205, "own": _metric(0.6), "nearest": _metric(0.55), "difference": _metric(0.05),
+        "shuffled_text": _metric(0.52), "shuffled_ecg": _metric(0.5), "trained": _metric(0.86),
+        "n_trained": 6,
+        "findings": [
+            {"finding": "50", "names": names, "n": 9, "auroc": _metric(0.6), "nearest": "18",
+             "nearest_names": {"ja": "洞調律", "en": "Sinus rhythm"}, "cosine": 0.7,
+             "by_nearest": _metric(0.55)},
         ],
     }  # fmt: skip
 

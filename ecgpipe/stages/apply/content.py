@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ecgpipe.apply_model.applied_model import AppliedModel, nearest, unit_rows
+from ecgpipe.apply_model.applied_model import AppliedModel
 from ecgpipe.apply_model.applied_task import AppliedTask, task_from_results
 from ecgpipe.apply_model.contract import Contract
 from ecgpipe.apply_model.model_content import ModelContent, Vectors, prompts_name
-from ecgpipe.cache.vectors.reader import VectorCache
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError
+from ecgpipe.evaluate.metrics.nearness import nearest
 from ecgpipe.evaluate.results import Results
 from ecgpipe.evaluate.tasks.task import Task
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
@@ -25,15 +24,12 @@ from ecgpipe.evaluate.tasks.taxonomy import taxonomy_csv
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.evaluate.evaluate import finished_results
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import bank_sentences, class_sentences, prompt_wordings, with_texts
+from ecgpipe.stages.texts import class_sentences, prompt_wordings
+from ecgpipe.stages.trained_texts import trained_texts
 from ecgpipe.train_ecg.trained_model import ModelEncoder, load_model
 from ecgpipe.train_ecg.two_towers import TwoTowers
 from ecgpipe.workspace import is_old_run
 
-SHARED_BY = 5
-"""Patients that must share a text before its vector leaves the run."""
-
-_MOST_TEXTS = 4096
 _NOT_OF_MACHINE = ("host", "job", "platform", "git_commit")
 
 
@@ -56,7 +52,7 @@ def content_and_model(experiment: Experiment) -> tuple[ModelContent, TwoTowers]:
     model, card = load_model(experiment.workspace.model)
     vectors = experiment.open_vectors()
     encoder = ModelEncoder(model, experiment.signals.read)
-    texts = _trained_texts(experiment, vectors, encoder)
+    texts = trained_texts(experiment, vectors, encoder.text_mean)
     prompts: dict[str, Vectors] = {}
     nearness: dict[str, Vectors] = {}
     for name, sentences in _prompt_sentences(experiment):
@@ -125,34 +121,6 @@ def _applied_tasks(tasks: list[Task], results: Results) -> dict[str, AppliedTask
     }
 
 
-def _trained_texts(
-    experiment: Experiment, vectors: VectorCache, encoder: ModelEncoder
-) -> npt.NDArray[np.float16]:
-    """(n, W) centred unit vectors of texts that at least SHARED_BY training patients have.
-
-    A language model's vector can give its text away, and a text of one patient may say who it is;
-    one that several patients share cannot. Of more than 4,096 those with the smallest keys.
-    """
-    split = experiment.taught.of_split("train")
-    text, style = experiment.config.text, experiment.config.train.text
-    echo = experiment.echo_definitions
-    records, texts = with_texts(split, experiment.taxonomy, text, style, echo)
-    patients: dict[str, set[str]] = {}
-    for patient, sentences in zip(records.patients, texts, strict=True):
-        for sentence in sentences:
-            patients.setdefault(sentence, set()).add(patient)
-    shared = [sentence for sentence, who in patients.items() if len(who) >= SHARED_BY]
-    if not shared:
-        return np.empty((0, vectors.dim), np.float16)
-    if text.wordings == "bank":
-        said = bank_sentences(experiment.taxonomy, text)
-        shared = [sentence for name in shared for sentence in said.get(name, [name])]
-    keys = keys_of(shared)
-    order = np.argsort(keys.view("V32").reshape(-1))[:_MOST_TEXTS]
-    centred = vectors.vectors(keys[order]) - encoder.text_mean
-    return unit_rows(centred).astype(np.float16)
-
-
 def _public_text(text: TextConfig) -> TextConfig:
     """The settings that travel: how a vector is made, and no path of this machine."""
     path = Path(text.model)
@@ -177,7 +145,17 @@ def _about(experiment: Experiment, results: Results) -> dict[str, Any]:
         "sources": sorted({source.kind for source in experiment.config.data.sources}),
         "patients_in_several_parts": sum(len(splits) > 1 for splits in splits_of.values()),
         "text_source": experiment.config.text.source,
+        "reach": _reach(results),
         "training": {**training, "encoder": train.encoder, "loss": train.loss, "text": train.text},
         "evaluated": {key: v for key, v in made.items() if key not in _NOT_OF_MACHINE},
         "exported": {k: v for k, v in provenance().items() if k not in _NOT_OF_MACHINE},
     }
+
+
+def _reach(results: Results) -> dict[str, Any] | None:
+    """How far from the texts trained on wordings were scored better than chance; None if this was
+    not measured."""
+    found = results["analyses"].get("wordings", {}).get("by_distance")
+    if not found:
+        return None
+    return {"limit": found["limit"], "tried": sum(each["wordings"] for each in found["bins"])}

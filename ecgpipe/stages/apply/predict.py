@@ -34,7 +34,7 @@ from ecgpipe.apply_model.recordings import Input
 from ecgpipe.config.settings import Language
 from ecgpipe.errors import ConfigError, StoppedEarly
 from ecgpipe.files import digest_of
-from ecgpipe.progress import progress
+from ecgpipe.progress import progress, say
 from ecgpipe.provenance import provenance
 from ecgpipe.read_ecg.prepare.workers import available_cores
 from ecgpipe.read_ecg.signal.record import LEADS
@@ -134,6 +134,8 @@ def run_predict(
     _check(options)
     more = read_questions(options.questions_file) if options.questions_file else ()
     questions = ask(model, (*options.questions, *more), options.language)
+    for line in questions.warnings():
+        say(f"{options.command}: {line}")
     total = sum(1 for _ in inputs())
     if options.prevalence and total < MIN_ECGS:
         raise ConfigError(
@@ -352,6 +354,7 @@ def _key(
         "task": repr(task),
         "k": options.k,
         "questions": questions.texts,
+        "beyond": questions.beyond,
         "language": options.language,
         "prevalence": options.prevalence,
         "explain": repr((options.explain, options.sheets)),  # may be no UTF-8

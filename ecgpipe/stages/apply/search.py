@@ -24,7 +24,7 @@ from ecgpipe.drawing.fonts import find_fonts
 from ecgpipe.drawing.rendering import render
 from ecgpipe.errors import CheckpointError, ConfigError, EcgpipeError, SourceError
 from ecgpipe.files import write_atomic
-from ecgpipe.progress import progress
+from ecgpipe.progress import progress, say
 from ecgpipe.read_ecg.formats.recording import read_recording, recording_state
 from ecgpipe.read_ecg.signal.record import LEADS, EcgRecord
 from ecgpipe.read_ecg.signal.window import in_millivolts
@@ -239,6 +239,8 @@ def _query_vector(
     """(D,) the vector to search with; its own row, if it has one; and a text's distance."""
     if query.text is not None:
         asked = ask(model, [query.text], query.language)
+        for line in asked.warnings():
+            say("search: " + line)
         return asked.vectors_QD[0], None, asked.distances[0]
     assert query.like is not None
     row = searched.row_of(query.like)

@@ -14,6 +14,7 @@ from ecgpipe.progress import progress
 from ecgpipe.read_ecg.signal.resampling import resample
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import record_sentence
+from ecgpipe.stages.trained_texts import trained_texts
 
 
 def analysis_context(
@@ -40,6 +41,7 @@ def analysis_context(
         taxonomy=taxonomy,
         bank=experiment.tried_bank,
         unseen=experiment.unseen,
+        trained_texts=trained_texts(experiment, experiment.open_vectors(), model.text_mean),
         echo=experiment.echo_definitions,
         language=config.text.language,
         config=config.eval,

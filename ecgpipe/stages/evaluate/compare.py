@@ -18,6 +18,7 @@ from ecgpipe.evaluate.compare.comparison import (
     adjust_over_tasks,
     compare_task,
 )
+from ecgpipe.evaluate.compare.words import words_beside
 from ecgpipe.evaluate.results import Results, read_results
 from ecgpipe.evaluate.score_file import read_scores
 from ecgpipe.files import digest_of
@@ -82,6 +83,9 @@ def run_compare(
         "language": next(iter(groups.values()))[0][2]["config"]["text"]["language"],
         "draws": draws,
         "tasks": tasks,
+        "words": words_beside(
+            {name: [results for _, _, results in members] for name, members in groups.items()}
+        ),
         "left_out": left_out,
         "provenance": provenance(),
     }

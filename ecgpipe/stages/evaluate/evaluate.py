@@ -156,6 +156,7 @@ def _evaluate(
         scored=scored,
         trained_on=trained_on,
         validation=validation,
+        unseen=experiment.unseen,
         config=config.eval,
         language=config.text.language,
         logits=model.logits,

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from ecgpipe.evaluate.analyses.wordings import NAME, Spoken, SpokenScores, groups, spoken_of
+from ecgpipe.evaluate.analyses.wordings import (
+    NAME,
+    Spoken,
+    SpokenScores,
+    bins_of,
+    groups,
+    limit_of,
+    spoken_of,
+)
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.tasks.taxonomy import parse_taxonomy
 from ecgpipe.evaluate.tasks.wordings import parse_bank
@@ -85,3 +93,37 @@ def test_of_a_bank_only_what_is_held_out_is_scored() -> None:
     assert [(each.kind, each.text) for each in spoken[:2]] == [(NAME, "左室肥大"), (NAME, "LVH")]
     assert {each.text for each in spoken[2:]} == {each.text for each in bank.held_out["A"]}
     assert len(spoken) == 4
+
+
+def test_bins_are_of_equal_numbers_from_the_nearest_on_and_none_is_small() -> None:
+    distances = [k / 100 for k in np.random.default_rng(0).permutation(43)]
+    bins = bins_of(distances)
+    assert [len(places) for places in bins] == [11, 11, 11, 10]
+    assert [distances[place] for places in bins for place in places] == sorted(distances)
+    assert [len(places) for places in bins_of(distances * 5)] == [43] * 5
+    assert [len(places) for places in bins_of(distances[:7])] == [7]
+
+
+def bin_up_to(high: float, low: float | None, chance: float | None) -> dict:
+    """A bin whose AUROC has a lower bound, beside the upper bound at the wrong findings."""
+    metric = {"value": 0.7, "low": low, "high": 0.9}
+    exchanged = None if chance is None else {"value": 0.5, "low": 0.4, "high": chance}
+    return {"low": 0.0, "high": high, "macro_auroc": metric, "exchanged": exchanged}
+
+
+@pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        ([bin_up_to(0.1, 0.7, 0.6), bin_up_to(0.2, 0.61, 0.6), bin_up_to(0.3, 0.6, 0.6)], 0.2),
+        ([bin_up_to(0.1, 0.59, 0.6), bin_up_to(0.2, 0.9, 0.6)], None),  # the nearest must be good
+        ([bin_up_to(0.1, 0.7, 0.6), bin_up_to(0.2, 0.5, 0.6), bin_up_to(0.3, 0.9, 0.6)], 0.1),
+        ([bin_up_to(0.1, 0.49, 0.4)], None),  # below .5 is no success, whatever chance is
+        ([bin_up_to(0.1, 0.51, None)], 0.1),  # of one finding there is no wrong one
+        ([bin_up_to(0.1, None, 0.6)], None),
+        ([], None),
+    ],
+)
+def test_the_limit_is_where_a_bin_is_no_longer_better_than_chance(
+    bins: list[dict], expected: float | None
+) -> None:
+    assert limit_of(bins) == expected

@@ -13,10 +13,11 @@ from ecgpipe.apply_model.model_content import prompts_name
 from ecgpipe.config.file import load_config
 from ecgpipe.errors import CheckpointError, ConfigError, ModelError, StoreError
 from ecgpipe.evaluate.score_file import read_scores
-from ecgpipe.stages.apply.content import SHARED_BY, applied_run
+from ecgpipe.stages.apply.content import applied_run
 from ecgpipe.stages.apply.runs import open_run
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import with_texts
+from ecgpipe.stages.trained_texts import SHARED_BY
 
 
 def opened(toy: Toy, *overrides: str) -> Experiment:

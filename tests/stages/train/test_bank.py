@@ -143,6 +143,17 @@ def test_held_out_wordings_are_embedded_and_scored_beside_the_names(
         if (each["kind"], each["language"]) == ("name", "ja"):
             own = classes[each["finding"]]["auroc"]["value"]
             assert each["auroc"]["value"] == pytest.approx(own, abs=1e-6)
+    # The bins hold all that training did not read, and a name of another finding is none of them.
+    unread = [
+        each["distance"]
+        for each in block["wordings"]
+        if (each["kind"], each["language"]) != ("name", "ja")
+    ]
+    bins = block["by_distance"]["bins"]
+    assert sum(each["wordings"] for each in bins) == len(unread)
+    assert (bins[0]["low"], bins[-1]["high"]) == (min(unread), max(unread))
+    reach = applied_run(Opened(load_config(experiment.path, scored[1::2]))).content.about["reach"]
+    assert reach == {"limit": block["by_distance"]["limit"], "tried": len(unread)}
     assert "学習していない言い回し" in experiment.report() or "Words never" in experiment.report()
 
 

@@ -71,12 +71,15 @@ def test_unseen_findings_are_scored_beside_the_nearest_trained_one_and_chance(
     block = results["analyses"]["unseen"]
     assert {each["finding"] for each in block["findings"]} == set(unseen)
     classes = results["tasks"]["findings"]["classes"]
+    assert {name for name, each in classes.items() if each.get("unseen")} == set(unseen)
     own = [classes[each]["auroc"]["value"] for each in unseen]
     assert block["own"]["value"] == pytest.approx(np.mean(own), abs=1e-6)
     for each in block["findings"]:
         assert each["nearest"] not in unseen
         # The nearest finding's prompt: its own scores against this finding's truth.
         assert each["by_nearest"] is not None
+    report = experiment.report()
+    assert all(f"{classes[each]['names']['ja']} （学習していない）" in report for each in unseen)
     applied = applied_run(opened(experiment, *settings, "eval.analyses=[unseen]"))
     near = applied.nearness([classes[unseen[0]]["names"]["ja"]])
     assert near[0] < 1 - 2e-3  # for `predict --ask` an unseen name is no text trained on

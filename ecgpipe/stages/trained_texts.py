@@ -1,0 +1,46 @@
+"""The texts that a run was trained on, as vectors that may leave it.
+
+Owns which are kept, to tell how far another text lies from them.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.cache.vectors.reader import VectorCache
+from ecgpipe.embed_text.prompts import keys_of
+from ecgpipe.evaluate.metrics.nearness import unit_rows
+from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.texts import bank_sentences, with_texts
+
+SHARED_BY = 5
+"""Patients that must share a text before its vector leaves the run."""
+
+_MOST_TEXTS = 4096
+
+
+def trained_texts(
+    experiment: Experiment, vectors: VectorCache, text_mean_W: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float16]:
+    """(n, W) centred unit vectors of texts that at least SHARED_BY training patients have.
+
+    A language model's vector can give its text away, and a text of one patient may say who it is;
+    one that several patients share cannot. Of more than 4,096 those with the smallest keys.
+    """
+    split = experiment.taught.of_split("train")
+    text, style = experiment.config.text, experiment.config.train.text
+    echo = experiment.echo_definitions
+    records, texts = with_texts(split, experiment.taxonomy, text, style, echo)
+    patients: dict[str, set[str]] = {}
+    for patient, sentences in zip(records.patients, texts, strict=True):
+        for sentence in sentences:
+            patients.setdefault(sentence, set()).add(patient)
+    shared = [sentence for sentence, who in patients.items() if len(who) >= SHARED_BY]
+    if not shared:
+        return np.empty((0, vectors.dim), np.float16)
+    if text.wordings == "bank":
+        said = bank_sentences(experiment.taxonomy, text)
+        shared = [sentence for name in shared for sentence in said.get(name, [name])]
+    keys = keys_of(shared)
+    order = np.argsort(keys.view("V32").reshape(-1))[:_MOST_TEXTS]
+    centred = vectors.vectors(keys[order]) - text_mean_W
+    return unit_rows(centred).astype(np.float16)
