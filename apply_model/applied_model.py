@@ -100,13 +100,22 @@ class AppliedModel:
         Raises:
             ValueError: it has another shape or type than the contract demands.
         """
+        self._check(signal_uv)
+        return self._encoder(signal_uv).encode_ecg(np.arange(len(signal_uv)))
+
+    def feature_tokens(self, signal_uv: npt.NDArray[np.int16], n_tokens: int) -> Vectors:
+        """(N, n_tokens, F) the encoder's features of windows, as means over equal parts of the
+        time. Raises as `encode_ecg`."""
+        self._check(signal_uv)
+        return self._encoder(signal_uv).feature_tokens(np.arange(len(signal_uv)), n_tokens)
+
+    def _check(self, signal_uv: npt.NDArray[np.int16]) -> None:
         wanted = (len(LEADS), self.contract.samples)
         if signal_uv.shape[1:] != wanted or signal_uv.dtype != np.int16:
             raise ValueError(
                 f"windows of (N, {wanted[0]}, {wanted[1]}) int16 µV are needed, not"
                 f" {signal_uv.shape} {signal_uv.dtype}"
             )
-        return self._encoder(signal_uv).encode_ecg(np.arange(len(signal_uv)))
 
     def encode_texts(self, texts: Sequence[str], language: Language | None = None) -> Vectors:
         """(N, D) unit vectors of wordings such as 完全左脚ブロック, each put into its prompt.

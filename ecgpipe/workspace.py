@@ -97,6 +97,15 @@ class Workspace:
         """The trained model."""
         return self.run / "model"
 
+    def writer(self, key: str) -> Path:
+        """A trained writer of reports; those of other languages or texts stay beside."""
+        return self.run / "writers" / key[:12]
+
+    @property
+    def report_scores(self) -> Path:
+        """How right drafts of reports are, and the drafts."""
+        return self.run / "report-scores"
+
     @property
     def evaluation(self) -> Path:
         """Results and report of the latest evaluation: a link to one of `evaluation_with`."""

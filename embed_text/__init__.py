@@ -15,6 +15,7 @@ model_fetch      downloading a model for machines without internet
 loading          how transformers loads anything
 attention        attention of a causal model without a mask
 language_model   loading and running the model
+causal_model     the same model with its head, which writes
 pooling          hidden states -> one vector per text                 (pure)
 processor        how fast this machine's processor multiplies
 throughput       how busy the device is                               (pure)

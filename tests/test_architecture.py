@@ -129,6 +129,7 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
             "transformers",
             (
                 "ecgpipe.embed_text.attention",
+                "ecgpipe.embed_text.causal_model",
                 "ecgpipe.embed_text.language_model",
                 "ecgpipe.embed_text.loading",
                 "ecgpipe.embed_text.tokens",
@@ -148,11 +149,15 @@ def test_nobody_touches_the_state_that_all_figures_share() -> None:
             "torch",
             (
                 "ecgpipe.train_ecg",
+                "ecgpipe.embed_text.causal_model",
                 "ecgpipe.embed_text.language_model",
                 "ecgpipe.embed_text.embedding",
                 "ecgpipe.embed_text.pooling",
                 "ecgpipe.embed_text.processor",
                 "ecgpipe.torch_device",
+                "ecgpipe.write_report.connector",
+                "ecgpipe.write_report.writer",
+                "ecgpipe.stages.reports.writers",
                 "ecgpipe.apply_model.export.onnx_encoder",
             ),
         ),

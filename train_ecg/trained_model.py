@@ -3,7 +3,7 @@
 Owns `model.safetensors` with `config.json` (`ecgpipe-model/1`), which holds everything that must be
 the same at inference: leads, rate, length, scaling, the text model's fingerprint and the prompt.
 N = records, L = leads, S = samples, F = width of the encoder, D = joint width, W = width of a text
-vector.
+vector, s = places of the encoder's feature map, P = tokens.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch.nn import functional
 
 from ecgpipe.config.train import PlacementSetting
 from ecgpipe.errors import CheckpointError, StoreError
@@ -161,6 +162,17 @@ class ModelEncoder:
     def features(self, slots: npt.NDArray[np.int64]) -> Vectors:
         """(N, F) the encoder's features of these ECGs, before the projection."""
         return self._in_batches(slots, self._model.ecg_features, self._model.encoder.width)
+
+    def feature_tokens(self, slots: npt.NDArray[np.int64], n_tokens: int) -> Vectors:
+        """(N, n_tokens, F) means of the encoder's features over equal parts of the time."""
+        width = self._model.encoder.width
+
+        def encode(signal_BLS: torch.Tensor) -> torch.Tensor:
+            map_BFs = self._model.ecg_feature_map(signal_BLS)
+            parts_BFP = functional.adaptive_avg_pool1d(map_BFs, n_tokens)
+            return parts_BFP.transpose(1, 2).flatten(1)
+
+        return self._in_batches(slots, encode, n_tokens * width).reshape(-1, n_tokens, width)
 
     @property
     def text_mean(self) -> Vectors:

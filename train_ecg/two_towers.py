@@ -126,6 +126,12 @@ class TwoTowers(nn.Module):
         )
         return features_BF
 
+    def ecg_feature_map(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """int16 µV as stored (B, L, S) to the encoder's features before pooling, (B, F, places)."""
+        return self.encoder.feature_map(
+            to_model_input(signal_BLS, self.shape.normalisation, self.dtype)
+        )
+
     def project_ecg(self, features_BF: torch.Tensor) -> torch.Tensor:
         """The encoder's features (B, F) to unit vectors (B, D)."""
         return self._unit(self.ecg_projection(features_BF))

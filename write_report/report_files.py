@@ -6,7 +6,7 @@ Owns both forms; `template` owns what a report says.
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ecgpipe.errors import ConfigError
 from ecgpipe.files import open_atomic
@@ -30,10 +30,20 @@ def write_reports(path: Path, reports: Iterable[Mapping[str, Any]]) -> None:
     with open_atomic(path) as file:
         if path.suffix.casefold() == ".csv":
             write_csv(file, _COLUMNS, map(_cells, reports))
-            return
-        for report in reports:
-            line = json.dumps(report, ensure_ascii=False)
-            file.write(line.encode(errors="backslashreplace") + b"\n")
+        else:
+            _write_lines(file, reports)
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON Lines, completely or not at all. Raises as `write_reports`."""
+    with open_atomic(path) as file:
+        _write_lines(file, rows)
+
+
+def _write_lines(file: BinaryIO, rows: Iterable[Mapping[str, Any]]) -> None:
+    for row in rows:
+        line = json.dumps(row, ensure_ascii=False)
+        file.write(line.encode(errors="backslashreplace") + b"\n")
 
 
 def _cells(report: Mapping[str, Any]) -> list[Cell]:

@@ -8,15 +8,18 @@ Pure.
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
+from ecgpipe.apply_model.applied_model import AppliedModel
 from ecgpipe.apply_model.applied_task import AppliedTask
 from ecgpipe.apply_model.prediction import remark_text
 from ecgpipe.config.settings import Language
-from ecgpipe.write_report.rung import RungName
+from ecgpipe.files import digest_of
+from ecgpipe.write_report.rung import Body, Ecgs, RungName
 
 LANGUAGES: tuple[Language, ...] = ("ja", "en")
 
@@ -54,6 +57,38 @@ def with_report(prediction: Mapping[str, Any], task: AppliedTask) -> dict[str, A
             for language in LANGUAGES
         },
     }
+
+
+@dataclass(frozen=True)
+class TemplateReports:
+    """The template as a rung: of the findings of a model's first task."""
+
+    model: AppliedModel
+    name: Final[RungName] = "template"
+
+    @property
+    def digest(self) -> str:
+        """Changes when its texts may."""
+        return digest_of({"model": self.model.digest, "task": repr(self.model.task())})
+
+    def bodies(self, ecgs: Ecgs) -> list[Body]:
+        """(N,) the sentence that names the findings above their thresholds."""
+        task = self.model.task()
+        scores_NC = self.model.scores(ecgs.vectors_ND, task.name)
+        chances_NC = task.probabilities(scores_NC)
+        found = []
+        for scores_C, chances_C in zip(scores_NC, chances_NC, strict=True):
+            ranked = task.ranked(scores_C, chances_C)
+            above = {one.id for one in ranked if one.above_threshold}
+            names = [each.names for each in task.classes if each.id in above]
+            found.append(Body({each: _said(names, each) for each in LANGUAGES}))
+        return found
+
+
+def _said(names: Sequence[Mapping[str, str]], language: Language) -> str:
+    if not names:
+        return no_findings_text(language)
+    return findings_text([each[language] for each in names], language)
 
 
 def with_draft(

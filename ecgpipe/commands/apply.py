@@ -156,11 +156,11 @@ def _shower(language: Literal["ja", "en"]) -> "Callable[[Mapping[str, Any]], Non
 @click.option("-o", "--out", type=_file, help="A file ending in .csv or .jsonl; in both languages.")
 @click.option(
     "--rung",
-    type=click.Choice(["template", "nearest"]),
+    type=click.Choice(["template", "nearest", "written"]),
     default="template",
     show_default=True,
-    help="What writes it: the findings, or the report of the nearest training ECG of another"
-    " patient.",
+    help="What writes it: the findings; the report of the nearest training ECG of another patient;"
+    " or the language model, trained by `eval-reports`.",
 )
 @_workers
 @click.option(
@@ -177,16 +177,16 @@ def report(
     root: Path | None,
     split: str | None,
     out: Path | None,
-    rung: Literal["template", "nearest"],
+    rung: Literal["template", "nearest", "written"],
     workers: int | None,
     language: Literal["ja", "en"] | None,
 ) -> None:
     """Draft a report for each ECG: the findings above their thresholds, as a text.
 
-    MODEL and INPUT are as for `predict`, and so is what becomes of a bad recording. No language
-    model is needed. Every report says that it is a draft by a research model, and no diagnosis.
-    --rung nearest needs a run, whose training reports it takes, and to know whose ECG each INPUT
-    is: a --table with the column patient_id, or the records of -c.
+    MODEL and INPUT are as for `predict`, and so is what becomes of a bad recording. Every report
+    says that it is a draft by a research model, and no diagnosis. The other rungs need a run, which
+    keeps what they take. For --rung nearest it must be known whose ECG each INPUT is: give a
+    --table with the column patient_id, or the records of -c.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `predict`
     from ecgpipe.stages.apply.inputs import choose_inputs
@@ -200,10 +200,10 @@ def report(
         opened, writer = open_model(model, opener, None), None
     else:
         # Imported here because a run's modules take a second, and an exported folder needs none.
-        from ecgpipe.stages.apply.rungs import of_known_patients, open_rung
+        from ecgpipe.stages.reports.rungs import of_known_patients, open_rung
 
-        opened, writer = open_rung(model, rung, opener)
-        chosen = of_known_patients(chosen)
+        opened, writer = open_rung(model, rung, language, opener)
+        chosen = of_known_patients(chosen) if rung == "nearest" else chosen
     if opened.content.notice:
         say(opened.content.notice)
     spoken = language or opened.content.text.language

@@ -61,6 +61,7 @@ for command in (
     look.show,
     apply.predict,
     apply.report,
+    run.eval_reports,
     apply.search,
     apply.serve,
     cluster.submit,

@@ -1,12 +1,13 @@
 """init, and the four stages: prepare, embed, train, eval, or all of them with run."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from ecgpipe.commands.options import Launch, launch_options, shard_option
-from ecgpipe.commands.output import print_json
+from ecgpipe.commands.output import finish, print_json
 from ecgpipe.commands.sweep import run_sweep
 from ecgpipe.language.choice import chosen_language
 from ecgpipe.language.translation import shown
@@ -125,3 +126,41 @@ def eval_command(launch: Launch) -> None:
     from ecgpipe.stages.evaluate.evaluate import run_eval
 
     run_sweep([run_eval], launch)
+
+
+@click.command("eval-reports")
+@click.option(
+    "--rung",
+    "rungs",
+    type=click.Choice(["template", "nearest", "written"]),
+    multiple=True,
+    help="Only this one. Repeatable. [default: all]",
+)
+@click.option(
+    "--language",
+    type=click.Choice(["ja", "en"]),
+    help="Language of reports that are made of findings. [default: text.language]",
+)
+@launch_options(minutes=True)
+def eval_reports(
+    launch: Launch,
+    rungs: tuple[Literal["template", "nearest", "written"], ...],
+    language: Literal["ja", "en"] | None,
+) -> None:
+    """Score drafts of reports on the test part, beside their controls.
+
+    Compares what drafts assert with the ECGs' own reports, and names each way to write them that
+    does not beat shuffled ECGs, blank ECGs and the commonest report. The language model's connector
+    is trained if it is not yet, which may take long; stopped, it goes on at the next start.
+    """
+    from rich.console import Console
+
+    from ecgpipe.stages.reports.ladder import run_eval_reports, show_ladder
+    from ecgpipe.stopping import stop_on_signals
+
+    with stop_on_signals(launch.max_minutes) as stop:
+        result = run_eval_reports(launch.experiment(), rungs, language, stop)
+    width = None if sys.stdout.isatty() else 120
+    show_ladder(Path(result.summary["scores"]), Console(width=width), chosen_language())
+    click.echo(shown(f"Report: {result.summary['report']}"))
+    finish(result, launch.as_json)

@@ -7,6 +7,7 @@ check/        `ecgpipe check`: everything that can be checked before a run -> on
 train/        `ecgpipe train`: signals and vectors -> a model, in a run folder
 evaluate/     `ecgpipe eval`, `compare` and `figures`: model and records -> results and report
 apply/        `ecgpipe export`: a run's model -> answers
+reports/      drafts of reports: what they are taken from and written by, and their scores
 clean_up/     `ecgpipe gc`: what no pipeline.yaml needs any more -> a list, removed on request
 show/         `ecgpipe show`: ECGs -> pictures
 cluster/      `ecgpipe submit`, `status` and `stage-in`: the stages on a cluster

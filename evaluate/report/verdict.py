@@ -45,10 +45,16 @@ def verdict(task: TaskResults, name: str) -> Verdict:
         task: a block of results["tasks"].
         name: of the metric.
     """
-    metric = task["summary"].get(name)
+    baselines = {
+        which: task["baselines"].get(which, NO_SCORES)["summary"].get(name) for which in BASELINES
+    }
+    return verdict_over(task["summary"].get(name), baselines)
+
+
+def verdict_over(metric: Metric | None, baselines: Mapping[str, Metric | None]) -> Verdict:
+    """The verdict on a metric, against the best of some baselines by name."""
     best, baseline, best_value = "", None, float("-inf")
-    for which in BASELINES:
-        entry = task["baselines"].get(which, NO_SCORES)["summary"].get(name)
+    for which, entry in baselines.items():
         value = _value(entry)
         if value is not None and value > best_value:
             best, baseline, best_value = which, entry, value

@@ -15,8 +15,11 @@ SIZES = {
 }
 
 
-def save_llama(folder: Path, seed: int = 0, pad_token: bool = False) -> Path:
-    """A Llama whose tokenizer adds a BOS and, like Llama-3's, has no pad token."""
+def save_llama(folder: Path, seed: int = 0, pad_token: bool = False, tied: bool = True) -> Path:
+    """A Llama whose tokenizer adds a BOS and, like Llama-3's, has no pad token.
+
+    Its head is the table of embeddings; without `tied` the folder holds no head.
+    """
     torch.manual_seed(seed)
     config = LlamaConfig(
         **SIZES,
@@ -24,6 +27,7 @@ def save_llama(folder: Path, seed: int = 0, pad_token: bool = False) -> Path:
         max_position_embeddings=512,
         bos_token_id=256,
         eos_token_id=257,
+        tie_word_embeddings=tied,
     )
     LlamaModel(config).save_pretrained(folder)
     _byte_tokenizer(["<bos>", "<eos>"], "<bos> $A", pad_token=pad_token).save_pretrained(folder)

@@ -31,6 +31,9 @@ class Encoder(Protocol):
     def __call__(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to (B, width)."""
 
+    def feature_map(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """(B, L, S) to what is pooled over time, (B, width, places)."""
+
 
 def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str) -> Encoder:
     """An encoder with random weights.

@@ -38,6 +38,11 @@ class Cnn1d(nn.Module):
             layers += [convolution, make_norm(norm, channels_out), nn.ReLU(), max_pool(2, 2)]
         self.layers = nn.Sequential(*layers)
 
+    def feature_map(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """(B, L, S) to features before the mean (B, width, S / 32)."""
+        hidden_BC1S: torch.Tensor = self.layers(as_image(signal_BLS))
+        return hidden_BC1S.squeeze(2)
+
     def forward(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to features (B, width)."""
         return mean_over_time(self.layers(as_image(signal_BLS)))

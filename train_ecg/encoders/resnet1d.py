@@ -127,9 +127,17 @@ class ResNet1d(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.pooling = AttentionPooling(self.width) if pooling == "attention" else None
 
+    def feature_map(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """(B, L, S) to features before pooling (B, width, S / 32)."""
+        return self._stages(signal_BLS).squeeze(2)
+
+    def _stages(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        hidden_BC1S: torch.Tensor = self.stages(self.stem(as_image(signal_BLS)))
+        return hidden_BC1S
+
     def forward(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to features (B, width)."""
-        hidden_BC1S: torch.Tensor = self.stages(self.stem(as_image(signal_BLS)))
+        hidden_BC1S = self._stages(signal_BLS)
         if self.pooling is None:
             return mean_over_time(hidden_BC1S)
         features_BC: torch.Tensor = self.pooling(hidden_BC1S.squeeze(2))

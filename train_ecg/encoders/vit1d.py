@@ -75,15 +75,24 @@ class ViT1d(nn.Module):
         # drown the ECG, patch weights start three times larger than for a signal of unit variance.
         nn.init.trunc_normal_(self.embed_patch.weight, std=3 / (n_leads * patch) ** 0.5)
 
+    def feature_map(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """(B, L, S) to features of each patch before the mean (B, width, S / patch)."""
+        return self._patches(signal_BLS).transpose(1, 2)
+
     def forward(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to features (B, width)."""
+        features_BC: torch.Tensor = self.norm(self._patches(signal_BLS).mean(dim=1))
+        return features_BC
+
+    def _patches(self, signal_BLS: torch.Tensor) -> torch.Tensor:
+        """(B, L, S) to (B, P, width), after all blocks."""
         missing = -signal_BLS.shape[2] % self.patch
         patches_BCP: torch.Tensor = self.embed_patch(functional.pad(signal_BLS, (0, missing)))
         tokens_BPC = patches_BCP.transpose(1, 2)
         place_PC = positions(tokens_BPC.shape[1], self.width, tokens_BPC.device)
         tokens_BPC = tokens_BPC + place_PC.to(tokens_BPC.dtype)
-        features_BC: torch.Tensor = self.norm(self.blocks(tokens_BPC).mean(dim=1))
-        return features_BC
+        seen_BPC: torch.Tensor = self.blocks(tokens_BPC)
+        return seen_BPC
 
 
 def positions(n_patches: int, width: int, device: torch.device | None = None) -> torch.Tensor:

@@ -8,8 +8,6 @@ inputs      files, a table or the experiment's own records -> what is asked abou
 predict     read, encode, score, write; continue after a stop
 explain     what a score hangs on -> sheets
 report      a draft of a report for each ECG, of what predict answers
-rungs       ways to write one that need an experiment's own reports
-references  the reports of an experiment's own ECGs
 search      the ECGs that fit a sentence or resemble an ECG
 serve       the page of this machine: sockets, signals
 """

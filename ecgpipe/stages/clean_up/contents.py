@@ -28,7 +28,7 @@ _EVALUATION = re.compile(r"[0-9a-f]{12}")
 _IN_STORE = {"zarr.json", "signal", "done", "manifest.json", "roots.json"}
 _IN_RUN = {
     *("run.json", "config.yaml", "log.jsonl", "steps.jsonl", "tensorboard", "checkpoints"),
-    *("model", "patients.json", "eval", "evals"),
+    *("model", "patients.json", "eval", "evals", "writers", "report-scores"),
 }
 _IN_EVALUATION = {"results.json", "scores.h5", "report.md", "report.html", "tables", "figures"}
 

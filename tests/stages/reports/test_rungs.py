@@ -10,8 +10,8 @@ from toy_experiment import Experiment as Toy
 
 from ecgpipe.cache.records_table import Record
 from ecgpipe.config.file import load_config
-from ecgpipe.stages.apply.references import with_reports
 from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.reports.references import with_reports
 
 
 @pytest.fixture(scope="module")

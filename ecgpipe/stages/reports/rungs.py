@@ -1,4 +1,4 @@
-"""Ways to write reports that need an experiment's own reports: the nearest ECG's.
+"""Ways to write reports that need what a run keeps: reports of its ECGs, or a trained writer.
 
 Owns where their texts come from, and whom they may be used for.
 """
@@ -13,29 +13,36 @@ from ecgpipe.apply_model.applied_model import AppliedModel
 from ecgpipe.apply_model.export.model_folder import CONFIG, MANIFEST
 from ecgpipe.apply_model.export.model_hub import is_hub_name
 from ecgpipe.apply_model.recordings import Input
+from ecgpipe.config.settings import Language
 from ecgpipe.errors import CheckpointError, SourceError
 from ecgpipe.files import digest_of
 from ecgpipe.stages.apply.content import applied_run
-from ecgpipe.stages.apply.references import with_reports
 from ecgpipe.stages.apply.runs import open_run
 from ecgpipe.stages.apply.search import PreparedEcgs
 from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.reports.references import with_reports
+from ecgpipe.stages.reports.writers import written_reports
 from ecgpipe.write_report.nearest import NearestReports
 from ecgpipe.write_report.rung import Rung, RungName
 
 
 def open_rung(
-    name: str, rung: RungName, open_experiment: Callable[[], Experiment] | None
+    name: str,
+    rung: RungName,
+    language: Language | None,
+    open_experiment: Callable[[], Experiment] | None,
 ) -> tuple[AppliedModel, Rung]:
     """The model of a run, and a rung that needs what the run keeps.
 
     Args:
         name: the run's folder, or its name in the experiment's work_dir.
         rung: any but the template.
+        language: that a writer was trained in; None: the experiment's.
         open_experiment: opens the experiment of pipeline.yaml; None if there is none.
 
     Raises:
         CheckpointError: it is an exported model, or no evaluated run.
+        ModelError: text.model cannot write.
         SourceError: there are no reports to take from.
         StoreError: the run's data are damaged or missing.
     """
@@ -47,7 +54,10 @@ def open_rung(
         )
     experiment = open_run(name, open_experiment)
     model = applied_run(experiment)
-    return model, nearest_reports(experiment, model)
+    if rung == "nearest":
+        return model, nearest_reports(experiment, model)
+    spoken = language or experiment.config.text.language
+    return model, written_reports(experiment, model, spoken, None)
 
 
 def nearest_reports(experiment: Experiment, model: AppliedModel) -> NearestReports:
@@ -59,7 +69,7 @@ def nearest_reports(experiment: Experiment, model: AppliedModel) -> NearestRepor
     prepared = PreparedEcgs(model, experiment, "train", "report")
     vectors_MD = np.concatenate([*prepared.blocks()])
     row_of = {record.slot: row for row, record in enumerate(prepared.records)}
-    records, texts = with_reports(experiment, prepared.records)
+    records, texts = with_reports(experiment, experiment.taught.of_split("train").records)
     patients = [record.patient_id for record in records]
     if len(set(patients)) < 2:
         raise SourceError(
