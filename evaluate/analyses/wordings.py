@@ -143,13 +143,13 @@ def bins_of(distances: Sequence[float]) -> list[list[int]]:
 def limit_of(bins: Sequence[Mapping[str, Any]]) -> float | None:
     """The largest distance up to which every bin is better than chance; None if the first is not.
 
-    Better: the lower bound is above .5, and above the upper bound that the same wordings reach at
-    the wrong findings.
+    Better: the lower bound is above .5, and the value above what the same wordings reach at the
+    wrong findings in all but 2.5 % of exchanges and draws of patients.
     """
     limit: float | None = None
     for each in bins:
-        low, exchanged = each["macro_auroc"]["low"], (each["exchanged"] or NO_METRIC)["high"]
-        if low is None or low <= max(0.5, 0.5 if exchanged is None else exchanged):
+        metric, by_chance = each["macro_auroc"], (each["exchanged"] or NO_METRIC)["high"]
+        if metric["low"] is None or metric["low"] <= 0.5 or metric["value"] <= (by_chance or 0.5):
             break
         limit = each["high"]
     return limit

@@ -104,22 +104,25 @@ def test_bins_are_of_equal_numbers_from_the_nearest_on_and_none_is_small() -> No
     assert [len(places) for places in bins_of(distances[:7])] == [7]
 
 
-def bin_up_to(high: float, low: float | None, chance: float | None) -> dict:
-    """A bin whose AUROC has a lower bound, beside the upper bound at the wrong findings."""
-    metric = {"value": 0.7, "low": low, "high": 0.9}
+def bin_up_to(high: float, value: float, low: float | None, chance: float | None) -> dict:
+    """A bin with its AUROC and lower bound, beside the upper bound at the wrong findings."""
+    metric = {"value": value, "low": low, "high": 0.9}
     exchanged = None if chance is None else {"value": 0.5, "low": 0.4, "high": chance}
     return {"low": 0.0, "high": high, "macro_auroc": metric, "exchanged": exchanged}
+
+
+GOOD, BY_CHANCE = (0.7, 0.6, 0.65), (0.65, 0.6, 0.65)
 
 
 @pytest.mark.parametrize(
     ("bins", "expected"),
     [
-        ([bin_up_to(0.1, 0.7, 0.6), bin_up_to(0.2, 0.61, 0.6), bin_up_to(0.3, 0.6, 0.6)], 0.2),
-        ([bin_up_to(0.1, 0.59, 0.6), bin_up_to(0.2, 0.9, 0.6)], None),  # the nearest must be good
-        ([bin_up_to(0.1, 0.7, 0.6), bin_up_to(0.2, 0.5, 0.6), bin_up_to(0.3, 0.9, 0.6)], 0.1),
-        ([bin_up_to(0.1, 0.49, 0.4)], None),  # below .5 is no success, whatever chance is
-        ([bin_up_to(0.1, 0.51, None)], 0.1),  # of one finding there is no wrong one
-        ([bin_up_to(0.1, None, 0.6)], None),
+        ([bin_up_to(0.1, *GOOD), bin_up_to(0.2, *GOOD), bin_up_to(0.3, *BY_CHANCE)], 0.2),
+        ([bin_up_to(0.1, *BY_CHANCE), bin_up_to(0.2, *GOOD)], None),  # the nearest must be good
+        ([bin_up_to(0.1, *GOOD), bin_up_to(0.2, *BY_CHANCE), bin_up_to(0.3, *GOOD)], 0.1),
+        ([bin_up_to(0.1, 0.6, 0.49, 0.4)], None),  # no success below .5, whatever chance is
+        ([bin_up_to(0.1, 0.6, 0.51, None)], 0.1),  # of one finding there is no wrong one
+        ([bin_up_to(0.1, 0.7, None, 0.6)], None),
         ([], None),
     ],
 )
