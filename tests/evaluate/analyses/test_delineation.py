@@ -35,13 +35,21 @@ def drawn_ecg(
 
 
 def test_rate_axis_and_voltages_of_a_drawn_ecg() -> None:
-    heights = {"I": (1.0, 0.0), "aVF": (0.0, -1.0), "V1": (0.1, -1.5), "V5": (2.0, 0.0)}
+    heights = {
+        "I": (1.0, 0.0),
+        "aVF": (0.0, -1.0),
+        "V1": (0.1, -1.5),
+        "V5": (2.0, 0.0),
+        "aVL": (0.9, 0.0),
+        "V3": (0.4, -1.3),
+    }
     found = measure(drawn_ecg(heights, rr_s=0.75), LEADS, RATE_HZ)
     assert found["rate_per_min"] == pytest.approx(80, abs=0.5)
     assert found["rr_irregularity"] == pytest.approx(0, abs=0.01)
     # Net QRS +1 in I and -1 in aVF: atan2(-2/sqrt(3), 1) = -49.1 degrees.
     assert found["axis_degrees"] == pytest.approx(-49.1, abs=2)
     assert found["sokolow_lyon_mv"] == pytest.approx(3.5, abs=0.1)
+    assert found["cornell_mv"] == pytest.approx(2.2, abs=0.1)
     assert found["limb_voltage_mv"] == pytest.approx(1.0, abs=0.1)
     assert set(found) == set(QUANTITIES)
 

@@ -24,7 +24,8 @@ STANDARD = load_echo_definitions("standard")
 
 
 def with_echos(experiment: Experiment, ecgs: Path, **settings: Any) -> Experiment:
-    """Every second patient has an echocardiogram, every fourth a poor heart, none a wall."""
+    """Every second patient has an echocardiogram, every fourth a poor heart, every sixth a heavy
+    one, none a wall."""
     with (ecgs / "records.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     patients = sorted({row["patient_id"] for row in rows})
@@ -32,9 +33,12 @@ def with_echos(experiment: Experiment, ecgs: Path, **settings: Any) -> Experimen
         writer = csv.DictWriter(file, [*rows[0], "recorded_at"])
         writer.writeheader()
         writer.writerows({**row, "recorded_at": "2024-03-05"} for row in rows)
-    echos = [f"{each},2024-03-06,{60 - n % 4 * 15}" for n, each in enumerate(patients[::2])]
+    echos = [
+        f"{each},2024-03-06,{60 - n % 4 * 15},{60 if n % 3 else 150}"
+        for n, each in enumerate(patients[::2])
+    ]
     (experiment.folder / "echo.csv").write_text(
-        "\n".join(["patient_id,echo_at,lvef", *echos]) + "\n"
+        "\n".join(["patient_id,echo_at,lvef,lvmi", *echos]) + "\n"
     )
     plain = yaml.safe_load(experiment.path.read_text())
     source = {"kind": "table", "table": "records.csv", "root": str(ecgs)}
@@ -67,7 +71,12 @@ def test_training_gets_what_is_shown_as_texts_and_the_rest_as_unknown(
         for number, row in enumerate(data.texts.vectors_RW)
         if row.tobytes() in echo_of
     }
-    assert set(number_of) == {"LVEF_LE_40", "LVEF_LE_45", "ANY"}  # what some training ECG shows
+    assert set(number_of) == {
+        "LVEF_LE_40",
+        "LVEF_LE_45",
+        "LVH_MASS",
+        "ANY",
+    }  # what some training ECG shows
     n_known = 0
     for place, record_id in enumerate(data.record_ids):
         record = records[record_id]
@@ -77,11 +86,15 @@ def test_training_gets_what_is_shown_as_texts_and_the_rest_as_unknown(
         assert unknown == {n for each, n in number_of.items() if each not in record.echo_known}
         n_known += bool(record.echo_known)
     assert 0 < n_known < len(records)
-    # Normal by ejection fraction alone: the others are unknown, and so is whether there is any.
+    # Normal by ejection fraction and mass alone: whether there is any finding is unknown.
     normal = next(r for r in records.values() if r.echo_known and not r.echo_shown)
-    assert normal.echo_known == ("LVEF_LE_40", "LVEF_LE_45")
+    assert normal.echo_known == ("LVEF_LE_40", "LVEF_LE_45", "LVH_MASS")
     settings = yaml.safe_load(fresh.path.read_text())
-    settings["eval"] |= {"tasks": ["findings", "echo", "echo-any"], "split": "train"}
+    settings["eval"] |= {
+        "tasks": ["findings", "echo", "echo-any"],
+        "split": "train",
+        "analyses": ["subgroups", "echo"],
+    }
     fresh.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
     for command in ("train", "eval"):
         code, _, err = fresh.run(command)
@@ -103,6 +116,13 @@ def test_training_gets_what_is_shown_as_texts_and_the_rest_as_unknown(
     assert (wall["n_known"], wall["prevalence"], wall["auroc"]) == (0, None, None)
     assert fresh.results()["tasks"]["echo-any"]["classes"]["ANY"]["n"] > 0
     assert set(fresh.results()["analyses"]["subgroups"]) >= {"echo", "echo-any"}
+    (mass,) = fresh.results()["analyses"]["echo"]["findings"]
+    assert [each["score"] for each in mass["scores"]] == [
+        "model", "ecg_name", "ecg_label", "sokolow_lyon_mv", "cornell_mv",
+    ]  # fmt: skip
+    own = task["classes"]["LVH_MASS"]
+    assert (mass["n_known"], mass["n"]) == (own["n_known"], own["n"])
+    assert mass["scores"][0]["auroc"]["value"] == pytest.approx(own["auroc"]["value"])
     assert STANDARD.definitions[0].ja in fresh.report()
     assert "candidates; " in fresh.report()
     options = ("--task", "echo", "-k", "14", "-o", "answer.csv")
