@@ -214,7 +214,7 @@ def test_every_command_and_option_of_ecgpipe_exists(document: Document) -> None:
 
 # Of benchmarks, of tests and of other programs.
 OTHER_OPTIONS = {"--miniature", "--budgets", "--threads", "--most-seconds", "--compile"}
-OTHER_OPTIONS |= {"--durations", "--only", "--patients", "--records", "--wheels"}
+OTHER_OPTIONS |= {"--durations", "--echo", "--only", "--patients", "--records", "--wheels"}
 
 
 def test_the_readme_lists_every_command_and_no_other() -> None:
