@@ -34,7 +34,7 @@ SETTINGS = {
     "siglip": {"text": "sampled_finding", "loss": "siglip", "duplicates": "mask"},
     "all": {"text": "all_findings", "loss": "siglip", "balance": "sqrt"},
 }
-STEPS = 50
+STEPS = 30
 
 
 def train_toy(
@@ -45,7 +45,7 @@ def train_toy(
     stopping: int | None = None,
     **more: Any,
 ) -> None:
-    """Fifty steps of a global batch of 64, every step logged; with group norm by default."""
+    """Thirty steps of a global batch of 64, every step logged; with group norm by default."""
     # Imported here so that its exit handler is registered last and runs before that of `main`.
     from ecgpipe.train_ecg.loop.training import TrainingData, TrainInputs, train
 
