@@ -80,10 +80,14 @@ def tell_kept_over_preset(path: Path, overrides: Sequence[str]) -> str:
     if not kept:
         return ""
     preset = changed["train"]["preset"]
-    effect = "changes nothing, because" if is_all else "does not change everything:"
+    if is_all:
+        return (
+            f"train.preset={preset} changes nothing, because {path.name}'s own values stay:"
+            f" {', '.join(kept)}. Put a # before them there to take the preset's."
+        )
     return (
-        f"train.preset={preset} {effect} {path.name}'s own values stay: {', '.join(kept)}. Put a #"
-        " before them there to take the preset's."
+        f"train.preset={preset} does not change everything: {path.name}'s own values stay:"
+        f" {', '.join(kept)}. Put a # before them there to take the preset's."
     )
 
 

@@ -146,6 +146,8 @@ def _is_one(value: str, depth: int) -> bool:
     """Whether what fills a hole is one name or message, not some in a row."""
     if not _BORDER.search(value):
         return True
+    if re.fullmatch(r"[^(]*\).*", value):  # it began inside a bracket
+        return False
     return len(value) < _LONG and _recognised(parts(value)[1], depth + 1) is not None
 
 

@@ -116,6 +116,17 @@ def test_in_english_a_text_stays_as_it_is() -> None:
             "ecgpipe: t.csv cannot be read: the moon is full.",
             "ecgpipe: t.csv を読めません：the moon is full。",
         ),
+        (
+            "the nearest known are '後壁心筋梗塞' (id 81) or '前壁心筋梗塞' (id 73)",
+            "最も近いもの：'後壁心筋梗塞'（ID 81）か'前壁心筋梗塞'（ID 73）",
+        ),
+        (
+            "train.preset=paper does not change everything: pipeline.yaml's own values stay:"
+            " train.lr, train.loss. Put a # before them there to take the preset's.",
+            "train.preset=paper では一部しか変わりません。pipeline.yaml に書かれた値が優先され"
+            "ます：train.lr, train.loss。プリセットの値にするには、それらの行の前に # を付けて"
+            "ください。",
+        ),
     ],
 )
 def test_a_text_is_put_into_japanese(english: str, japanese: str) -> None:
