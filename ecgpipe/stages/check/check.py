@@ -68,8 +68,9 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     problems += row_problems(rows, taxonomy, config.data)
     problems += people_problems(rows, config.data)
     problems += begin_problems(rows, config)
-    looked_at = look_at_recordings(chosen_rows(rows, sample), config.data)
-    problems += _recording_problems(looked_at, rows, config)
+    found = _below_a_root(rows)
+    looked_at = look_at_recordings(chosen_rows(found, sample), config.data)
+    problems += _recording_problems(looked_at, found, config)
     overview = {"rows": _count_rows(rows)}
     overview |= (people_overview(rows) if rows else {}) | recording_overview(
         looked_at, rows, sample
@@ -142,6 +143,12 @@ def _sources(
                 )
             )
         yield source, _splits(source.rows, config, problems)
+
+
+def _below_a_root(rows: Sequence[CheckedRow]) -> list[CheckedRow]:
+    """The rows of sources whose folder exists: where it does not, that is the one problem."""
+    there = {root for root in {row.source.root for row in rows} if root.is_dir()}
+    return [row for row in rows if row.source.root in there]
 
 
 def _read(settings: Source, problems: list[Problem]) -> SourceRows:
