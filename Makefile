@@ -112,11 +112,11 @@ ablate-encoders: $(VENV)/ready
 # One table: what is scored by words trained on, held out and of the other language, and of findings
 # that training never names. UNSEEN are two findings of each coarse kind, drawn (docs/lab-log.md).
 # A sentence model has no last token that has seen the whole text, so all models use the mean.
-# One-hot vectors of one name a finding are a supervised head (docs/decisions.md).
+# One-hot vectors of one name a finding are a supervised head (docs/decisions.md). Half an hour.
 UNSEEN ?= SARRH,SBRAD,IRBBB,CLBBB,NDT,ALMI,LVH,VCLVH
 SEEDS ?= 0
 TEXTS := work/ablate-texts
-USE := imported:universal-sentence-encoder
+USE := imported:use
 ABLATION = -c $(SAMPLE) --set name=texts --set text.pooling=mean \
   --set 'train.unseen_findings=[$(UNSEEN)]' --set 'eval.analyses=[wordings,unseen]'
 
