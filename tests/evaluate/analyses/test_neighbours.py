@@ -72,7 +72,7 @@ def test_of_very_many_training_ecgs_some_vote(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(neighbours, "MOST_ECGS", 100)
     context: Any = SimpleNamespace(
         need_other_split=lambda *_: None, check_stop=lambda: None, config=CONFIG,
-        scorable_tasks=[SimpleNamespace(task=task) for task in TASKS], train=TRAINED_ON,
+        fully_known_tasks=[SimpleNamespace(task=task) for task in TASKS], train=TRAINED_ON,
         scored=SCORED, model=Counting(0), untrained=[Counting(1)],
         summary=lambda _, votes_NC: {"n": len(votes_NC), "most": float(votes_NC.max())},
     )  # fmt: skip
