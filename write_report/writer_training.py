@@ -33,6 +33,8 @@ _MIN_STEPS = 200
 _MOST_VALIDATED = 256
 _BUCKET = 8  # batches among which texts of like length come together
 _LARGEST_GRADIENT = 1.0
+_MEASURED = 2048
+"""ECGs from which the scale of features is taken, at least, if there are so many."""
 
 
 class Loss(Protocol):
@@ -123,7 +125,8 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             self._connector = Connector(train.tokens_NPF.shape[2], model.width)
-        self._connector.standardise_by(torch.from_numpy(train.tokens_NPF))
+        some = train.tokens_NPF[:: max(1, len(train.tokens_NPF) // _MEASURED)]
+        self._connector.standardise_by(torch.from_numpy(some))
         self._connector.to(model.device)
         self._optimizer = torch.optim.AdamW(self._connector.parameters(), lr=_LEARNING_RATE)
         self.epoch = self.step = 0
