@@ -35,6 +35,14 @@ def weights_hash(folder: Path) -> str:
     return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy problem, trained undisturbed; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder)
+    return folder
+
+
 def test_a_toy_problem_is_learnt(tmp_path: Path) -> None:
     trained = run(tmp_path, epochs=8)
     assert trained.best_value is not None
@@ -45,9 +53,8 @@ def test_a_toy_problem_is_learnt(tmp_path: Path) -> None:
     ] == pytest.approx(trained.best_value)
 
 
-def test_the_log_has_a_line_an_epoch(tmp_path: Path) -> None:
-    run(tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+def test_the_log_has_a_line_an_epoch(whole: Path) -> None:
+    lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert set(lines[0]) == {
         "epoch",
@@ -82,13 +89,12 @@ def test_a_longer_run_continues_a_shorter_one_to_the_bit(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("n", [0, 1, 4, 5, 7, 12])
-def test_a_stop_anywhere_loses_no_step(tmp_path: Path, n: int) -> None:
-    run(tmp_path / "whole")
+def test_a_stop_anywhere_loses_no_step(tmp_path: Path, whole: Path, n: int) -> None:
     with pytest.raises(StoppedEarly, match=f"in epoch {n // 5 + 1}, after step {n % 5} of 5"):
         run(tmp_path / "stopped", StopAfter(n))
     assert run(tmp_path / "stopped").resumed_from == n
-    assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
-    assert logged(tmp_path / "stopped", "log") == logged(tmp_path / "whole", "log")
+    assert weights_hash(tmp_path / "stopped") == weights_hash(whole)
+    assert logged(tmp_path / "stopped", "log") == logged(whole, "log")
 
 
 @pytest.mark.parametrize("text", ["all_findings", "sampled_finding"])
