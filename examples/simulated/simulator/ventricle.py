@@ -2,7 +2,7 @@
 
 Owns how mass, habitus and age become voltage, and what an echocardiogram measures of the mass.
 Numbers are chosen so that voltage tells hypertrophy as badly as it does in patients: at 95 % of
-those without it, a sixth of those with it. Nothing is fitted.
+those without it, a sixth of those with it, if nothing hides the mass. Nothing is fitted.
 """
 
 from dataclasses import dataclass, replace
