@@ -293,6 +293,7 @@ def test_predict_is_measured_beside_what_it_is_made_of(exported: Path) -> None:
     assert "memory, ten times / once" in table
 
 
+@pytest.mark.slow  # trains four models
 def test_models_with_and_without_echocardiograms_are_compared() -> None:
     told = printed("echo")
     first = [line.split("|")[1].strip() for line in told.splitlines() if line[:1] == "|"]
