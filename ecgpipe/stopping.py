@@ -49,9 +49,12 @@ class Stop:
         """Raise StoppedEarly as soon as a signal comes, in a block that has nothing to save.
 
         For what runs long without a safe point, such as loading a model. `doing` says what it is.
+        It does not begin if a signal came before.
         """
         self.is_at_once = True
         try:
+            if self.cause:
+                raise KeyboardInterrupt
             yield
         except KeyboardInterrupt:  # what libraries do not take for an error of theirs
             raise StoppedEarly(

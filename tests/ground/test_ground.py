@@ -199,6 +199,9 @@ def test_an_interrupt_ends_at_once_what_has_nothing_to_save() -> None:
             pass
         os.kill(os.getpid(), signal.SIGINT)  # as ever: a flag
         assert stop.cause == "SIGINT"
+        with pytest.raises(StoppedEarly, match="Stopped by SIGINT while loading"):
+            with stop.at_once("loading"):
+                pytest.fail("it takes a minute and cannot be saved, so it must not begin")
 
 
 def test_a_second_interrupt_is_obeyed_at_once() -> None:
