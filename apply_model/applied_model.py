@@ -149,8 +149,8 @@ class AppliedModel:
         kept = self._kept_nearness
         found = {s: kept[s.casefold()] for s in sentences if s.casefold() in kept}
         if missing := [s for s in dict.fromkeys(sentences) if s not in found]:
-            centred = self._language_model.vectors(missing) - self._encoder().text_mean
-            near = nearest(centred, self.content.trained_texts)
+            placed = self._encoder().place_texts(self._language_model.vectors(missing))
+            near = nearest(placed, self.content.trained_texts)
             found |= dict(zip(missing, near, strict=True))
         return np.array([found[s] for s in sentences], np.float32)
 

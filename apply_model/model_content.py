@@ -53,8 +53,9 @@ class ModelContent:
     """By `prompts_name`: (wordings,) cosine of each prompt to the nearest of `trained_texts`."""
 
     trained_texts: npt.NDArray[np.float16]
-    """(n, W) vectors of the language model of texts that were trained on, minus their mean and
-    scaled to length 1; only of texts that several patients share. Not the texts themselves."""
+    """(n, W) vectors of the language model of texts that were trained on, minus their mean, or
+    (n, K) on the model's axes, scaled to length 1; only of texts that several patients share. Not
+    the texts themselves."""
 
     taxonomy: bytes
     """The CSV of the list of findings."""

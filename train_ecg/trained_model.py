@@ -231,6 +231,14 @@ class ModelEncoder:
         encoded: Vectors = self._model.encode_text(text).cpu().numpy()
         return encoded
 
+    @torch.inference_mode()
+    def place_texts(self, text_NW: Vectors) -> Vectors:
+        """(N, W) text vectors, centred; (N, K) on the model's axes if it has any."""
+        placed: Vectors = (
+            self._model.place_texts(torch.from_numpy(text_NW).to(self._device)).cpu().numpy()
+        )
+        return placed
+
     @property
     def pair_logits(self) -> tuple[float, float | None]:
         """Scale and bias that turn a cosine into a logit; None if the model has no bias."""

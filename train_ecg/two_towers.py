@@ -138,7 +138,7 @@ class TwoTowers(nn.Module):
 
     def encode_text(self, text_BW: torch.Tensor) -> torch.Tensor:
         """Vectors of the language model (B, W) to unit vectors (B, D)."""
-        return self._unit(self.text_projection(self._on_axes(text_BW)))
+        return self._unit(self.text_projection(self.place_texts(text_BW)))
 
     @torch.no_grad()
     def take_text_map(self, other: "TwoTowers") -> None:
@@ -148,8 +148,9 @@ class TwoTowers(nn.Module):
         if self.shape.text_axes:
             self.text_axes_WK.copy_(other.text_axes_WK)
 
-    def _on_axes(self, text_BW: torch.Tensor) -> torch.Tensor:
-        """Centred, and (B, K) if there are axes."""
+    def place_texts(self, text_BW: torch.Tensor) -> torch.Tensor:
+        """Vectors of the language model (B, W), centred, and on the axes (B, K) if there are any:
+        where texts lie for this model before anything that it learnt."""
         centred_BW = text_BW - self.text_mean_W
         if not self.shape.text_axes:
             return centred_BW

@@ -8,7 +8,7 @@ config.json          what `ModelContent` holds besides arrays
 model.safetensors    the weights, as training wrote them
 prompts.safetensors  float32 unit vectors (wordings, D) of the classes' and members' prompts, named
                      TASK/LANGUAGE/classes and TASK/LANGUAGE/members
-texts.safetensors    texts: float16 (n, W), see `ModelContent.trained_texts`; and the nearness
+texts.safetensors    texts: float16 (n, W or K), see `ModelContent.trained_texts`; and the nearness
                      of each prompt to them, named nearness/TASK/LANGUAGE/...
 taxonomy.csv         the list of findings
 patients.json        see `patients`; an export may leave it out

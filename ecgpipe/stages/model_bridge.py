@@ -106,6 +106,10 @@ class TrainedModel(ScoringModel):
         """(W,) what is subtracted from a vector of the language model."""
         return self._encoder.text_mean
 
+    def place_texts(self, text_NW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n, W) text vectors, centred; (n, K) on the model's axes if it has any."""
+        return self._encoder.place_texts(text_NW)
+
     def encode_changed(
         self, slots: npt.NDArray[np.int64], change: ChangeSignals
     ) -> npt.NDArray[np.float32]:

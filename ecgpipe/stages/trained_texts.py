@@ -3,6 +3,8 @@
 Owns which are kept, to tell how far another text lies from them.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,9 @@ from ecgpipe.evaluate.metrics.nearness import unit_rows
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.texts import bank_sentences, with_texts
 
+PlaceTexts = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""Vectors of the language model to where they lie for a model."""
+
 SHARED_BY = 5
 """Patients that must share a text before its vector leaves the run."""
 
@@ -19,9 +24,9 @@ _MOST_TEXTS = 4096
 
 
 def trained_texts(
-    experiment: Experiment, vectors: VectorCache, text_mean_W: npt.NDArray[np.float32]
+    experiment: Experiment, vectors: VectorCache, place_texts: PlaceTexts
 ) -> npt.NDArray[np.float16]:
-    """(n, W) centred unit vectors of texts that at least SHARED_BY training patients have.
+    """(n, W or K) where texts lie that at least SHARED_BY training patients have, as unit vectors.
 
     A language model's vector can give its text away, and a text of one patient may say who it is;
     one that several patients share cannot. Of more than 4,096 those with the smallest keys.
@@ -36,11 +41,10 @@ def trained_texts(
             patients.setdefault(sentence, set()).add(patient)
     shared = [sentence for sentence, who in patients.items() if len(who) >= SHARED_BY]
     if not shared:
-        return np.empty((0, vectors.dim), np.float16)
+        return place_texts(np.empty((0, vectors.dim), np.float32)).astype(np.float16)
     if text.wordings == "bank":
         said = bank_sentences(experiment.taxonomy, text)
         shared = [sentence for name in shared for sentence in said.get(name, [name])]
     keys = keys_of(shared)
     order = np.argsort(keys.view("V32").reshape(-1))[:_MOST_TEXTS]
-    centred = vectors.vectors(keys[order]) - text_mean_W
-    return unit_rows(centred).astype(np.float16)
+    return unit_rows(place_texts(vectors.vectors(keys[order]))).astype(np.float16)

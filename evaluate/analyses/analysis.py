@@ -53,6 +53,10 @@ class AnalysedModel(TwoSidedModel, Protocol):
     def text_mean(self) -> Vectors:
         """(W,) what the model subtracts from a vector of the language model."""
 
+    def place_texts(self, text_NW: Vectors) -> Vectors:
+        """Where vectors of the language model lie for the model: (n, W) centred, or (n, K) on its
+        axes."""
+
     def features(self, slots: Slots) -> Vectors:
         """(n, F) the encoder's output for ECGs, before the projection."""
 

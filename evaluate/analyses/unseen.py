@@ -98,7 +98,7 @@ def _nearest(
     context: AnalysisContext, unseen: Sequence[Finding], known: Sequence[Finding]
 ) -> tuple[list[Finding], npt.NDArray[np.float32]]:
     unseen_FW, known_KW = (
-        context.model.text_vectors(_spoken(context, findings), None) - context.model.text_mean
+        context.model.place_texts(context.model.text_vectors(_spoken(context, findings), None))
         for findings in (unseen, known)
     )
     places_F, cosines_F = nearest_of(unseen_FW, known_KW)

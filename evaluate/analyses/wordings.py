@@ -249,7 +249,7 @@ def _distances(context: AnalysisContext, spoken: Sequence[Spoken]) -> list[float
     for language in LANGUAGES:
         places = [place for place, each in enumerate(spoken) if each.language == language]
         text_MW = context.model.text_vectors([spoken[place].text for place in places], language)
-        near = nearest(text_MW - context.model.text_mean, context.trained_texts)
+        near = nearest(context.model.place_texts(text_MW), context.trained_texts)
         for place, cosine in zip(places, near.tolist(), strict=True):
             found[place] = 1 - cosine
     return found

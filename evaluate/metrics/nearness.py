@@ -1,7 +1,8 @@
-"""How near texts lie to those that were trained on, in the language model's own space.
+"""How near texts lie to those that were trained on.
 
-Owns the measure: the cosine of vectors minus the mean of the training texts. N = texts, K = texts
-trained on, W = width of a vector of the language model.
+Owns the measure: the cosine of two places, which are vectors of the language model minus the mean
+of the training texts, on the model's axes if it has any. N = texts, K = texts trained on, W = width
+of a place.
 """
 
 import numpy as np
@@ -10,16 +11,16 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 
 
-def nearest(centred_NW: Vectors, trained_KW: npt.NDArray[np.float16]) -> Vectors:
+def nearest(placed_NW: Vectors, trained_KW: npt.NDArray[np.float16]) -> Vectors:
     """(N,) the greatest cosine of each text and any of K trained ones; NaN if K is 0.
 
     Args:
-        centred_NW: vectors of the language model minus the mean of the training texts.
-        trained_KW: unit vectors, centred alike.
+        placed_NW: places of texts.
+        trained_KW: places of the trained ones, of length 1.
     """
     if not len(trained_KW):
-        return np.full(len(centred_NW), np.nan, np.float32)
-    best: Vectors = (unit_rows(centred_NW) @ trained_KW.astype(np.float32).T).max(axis=1)
+        return np.full(len(placed_NW), np.nan, np.float32)
+    best: Vectors = (unit_rows(placed_NW) @ trained_KW.astype(np.float32).T).max(axis=1)
     return best
 
 

@@ -52,7 +52,7 @@ def content_and_model(experiment: Experiment) -> tuple[ModelContent, TwoTowers]:
     model, card = load_model(experiment.workspace.model)
     vectors = experiment.open_vectors()
     encoder = ModelEncoder(model, experiment.signals.read)
-    texts = trained_texts(experiment, vectors, encoder.text_mean)
+    texts = trained_texts(experiment, vectors, encoder.place_texts)
     prompts: dict[str, Vectors] = {}
     nearness: dict[str, Vectors] = {}
     for name, sentences in _prompt_sentences(experiment):
@@ -60,7 +60,7 @@ def content_and_model(experiment: Experiment) -> tuple[ModelContent, TwoTowers]:
         if not len(text_NW):  # an empty cache row has no width
             text_NW = np.empty((0, vectors.dim), np.float32)
         prompts[name] = encoder.encode_vectors(text_NW)
-        nearness[name] = nearest(text_NW - encoder.text_mean, texts)
+        nearness[name] = nearest(encoder.place_texts(text_NW), texts)
     content = ModelContent(
         name=results["run"],
         notice=results["notice"],

@@ -41,7 +41,7 @@ def analysis_context(
         taxonomy=taxonomy,
         bank=experiment.tried_bank,
         unseen=experiment.unseen,
-        trained_texts=trained_texts(experiment, experiment.open_vectors(), model.text_mean),
+        trained_texts=trained_texts(experiment, experiment.open_vectors(), model.place_texts),
         echo=experiment.echo_definitions,
         language=config.text.language,
         config=config.eval,

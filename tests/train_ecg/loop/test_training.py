@@ -395,6 +395,18 @@ def test_a_model_keeps_the_axes_of_the_texts_it_was_trained_on(tmp_path: Path) -
     np.testing.assert_allclose(said[:N_CLASSES], said[N_CLASSES:], atol=0.05)
 
 
+def test_texts_lie_where_the_model_tells_them_apart() -> None:
+    """So a text's distance is not that of its language, which is most of its vector."""
+    model = initialised(dataclasses.replace(SHAPE, text_axes=2), 0)
+    model.text_mean_W[:] = 1
+    model.text_axes_WK[:2] = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    text_NW = np.array([[2, 4, *[50] * 8], [2, 4, *[-50] * 8]], np.float32)
+    placed = ModelEncoder(model, DATA.read_signals).place_texts(text_NW)
+    np.testing.assert_array_equal(placed, [[2, 3], [2, 3]])
+    plain = ModelEncoder(initialised(SHAPE, 0), DATA.read_signals)
+    np.testing.assert_array_equal(plain.place_texts(text_NW), text_NW)
+
+
 def test_texts_are_put_on_axes_in_full_precision_whatever_the_encoder_computes_in() -> None:
     model = initialised(dataclasses.replace(SHAPE, text_axes=3), 0)
     text_TW = torch.from_numpy(DATA.texts.vectors_RW)
