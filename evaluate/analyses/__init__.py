@@ -13,6 +13,7 @@ conditions    these changes of a signal                           (pure)
 subgroups     metrics by sex, age and site
 failures      which finding is taken for which
 wordings      findings scored by words that training never saw
+spoken        wordings, each scored by itself
 unseen        findings that training never named
 text_space    which class prompts the language model finds alike
 echo          what echocardiography shows, by the model, the ECG's label and voltages
