@@ -12,7 +12,6 @@ Source: Fisher 1936; Hatch, Kajarekar and Stolcke 2006 (within-class covariance 
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +47,9 @@ def fit_text_axes(
     if floor == 0:  # a single text
         return axes_WK
     within_nn = all_nn - between_nn + floor * np.eye(len(all_nn))
-    ratios_n, directions_nn = eigh(between_nn, within_nn)  # ascending
+    whitened_nn = np.linalg.inv(np.linalg.cholesky(within_nn))
+    ratios_n, rotated_nn = np.linalg.eigh(whitened_nn @ between_nn @ whitened_nn.T)  # ascending
+    directions_nn = whitened_nn.T @ rotated_nn
     n_found = int((ratios_n > 1e-9 * ratios_n[-1]).sum())
     n_found = min(n_found, n_axes, len(means_Fn) - 1)
     found_WK = basis_nW.T @ directions_nn[:, : -n_found - 1 : -1]

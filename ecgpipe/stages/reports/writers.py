@@ -104,7 +104,7 @@ def _load(experiment: Experiment, stop: Stop | None) -> "CausalModel":
     device = own_device()
     precision = choose_arithmetic(experiment.config.train.precision, device, Ranks()).precision
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    with (stop or Stop()).at_once("the language model was loading"):
+    with (Stop() if stop is None else stop).at_once("the language model was loading"):
         return CausalModel(experiment.model_files, dtype, device)
 
 

@@ -24,7 +24,8 @@ def asked_for() -> set[str]:
     names = set(re.findall(r'data-(?:word|label)="(\w+)"', HTML))
     names |= set(re.findall(r'\bword\("(\w+)"', SCRIPT)) | set(re.findall(r"words\.(\w+)", SCRIPT))
     names |= set(re.findall(r'during\("(\w+)"', SCRIPT))
-    names |= set(re.findall(r'word\(name \? "(\w+)" : "(\w+)"', SCRIPT)[0])
+    for either in re.findall(r'word\([\w.]+ \? "(\w+)" : "(\w+)"', SCRIPT):
+        names |= set(either)
     for path in (ROOT / "apply_model" / "server").glob("*.py"):
         names |= set(re.findall(r'\bword\(\s*"(\w+)"', path.read_text(encoding="utf-8")))
     # uploads.py chooses between two.

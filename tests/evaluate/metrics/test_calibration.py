@@ -105,7 +105,7 @@ def test_platts_sigmoid_stays_finite_where_validation_separates_or_scores_are_eq
 
 
 def test_validation_makes_a_model_that_is_too_sure_calibrated() -> None:
-    scored, validation = single(3000, 8, seed=2), single(3000, 8, seed=3)
+    scored, validation = (*single(3000, 8, seed=2), None), (*single(3000, 8, seed=3), None)
     found = calibration(
         "single_label", "abcd", scored, validation, PairLogits(60, None), draws(3000)
     )
@@ -124,8 +124,8 @@ def test_validation_makes_a_model_that_is_too_sure_calibrated() -> None:
 def test_several_labels_have_a_sigmoid_each_and_only_where_validation_shows_the_class() -> None:
     scores = RNG.uniform(-0.5, 0.5, (2000, 3)).astype(np.float32)
     truth = RNG.random((2000, 3)) < expit(10 * scores.astype(float) - 1)
-    val = scores[1000:], truth[1000:] & [True, True, False]
-    scored = scores[:1000], truth[:1000]
+    val = scores[1000:], truth[1000:] & [True, True, False], None
+    scored = scores[:1000], truth[:1000], None
     found = calibration("multi_label", "abc", scored, val, PairLogits(40, -1), draws(1000))
     assert found is not None
     assert found["method"] == "platt"
@@ -142,7 +142,7 @@ def test_several_labels_have_a_sigmoid_each_and_only_where_validation_shows_the_
 
 
 def test_without_validation_records_there_is_nothing_to_fit() -> None:
-    scored = single(10, 8, seed=2)
-    nothing = np.empty((0, 4), np.float32), np.empty((0, 4), bool)
+    scored = (*single(10, 8, seed=2), None)
+    nothing = np.empty((0, 4), np.float32), np.empty((0, 4), bool), None
     found = calibration("single_label", "abcd", scored, nothing, PairLogits(9, None), draws(10))
     assert found is None

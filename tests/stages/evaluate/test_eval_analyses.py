@@ -64,6 +64,7 @@ def replace_compute(
 def test_a_run_has_every_block(evaluated: Experiment) -> None:
     results = evaluated.results()
     assert results["analyses_left_out"] == {
+        "echo": "data.echo names no table of echocardiograms",
         "unseen": "train.unseen_findings is empty: training named every finding",
     }
     analyses = results["analyses"]

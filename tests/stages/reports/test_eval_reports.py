@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from toy_experiment import Experiment as Toy
+from toy_training import StopAfter
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.config.file import load_config
@@ -121,10 +122,8 @@ def test_a_language_model_that_cannot_write_is_left_out_and_the_rest_goes_on(
 
 def test_a_stopped_command_keeps_what_is_trained(experiment: Toy) -> None:
     opened = Experiment(load_config(experiment.path))
-    stop = Stop()
-    stop.request("a test")
     with pytest.raises(StoppedEarly, match="of the writer; everything is saved"):
-        run_eval_reports(opened, ["written"], None, stop)
+        run_eval_reports(opened, ["written"], None, StopAfter(0))
     (left,) = (opened.workspace.run / "writers").iterdir()
     assert [path.name for path in left.iterdir()] == ["checkpoint.safetensors"]
     result = run_eval_reports(opened, ["written"], None, Stop())
