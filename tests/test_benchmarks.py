@@ -207,7 +207,6 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, 
     return text, json.loads(written.read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
 def test_every_stage_and_every_analysis_is_rehearsed(
     rehearsal: tuple[str, dict[str, Any]],
 ) -> None:
@@ -223,7 +222,6 @@ def test_every_stage_and_every_analysis_is_rehearsed(
     assert found["conditions"]["git_commit"]
 
 
-@pytest.mark.slow
 def test_time_and_memory_of_a_stage_are_those_of_its_processes(
     rehearsal: tuple[str, dict[str, Any]],
 ) -> None:
