@@ -18,7 +18,7 @@ from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.errors import CheckpointError, SourceError
 from ecgpipe.evaluate.analyses.retrieval import mean_reciprocal_rank
-from ecgpipe.evaluate.analyses.spoken import held_out_auroc
+from ecgpipe.evaluate.analyses.unread.spoken import held_out_auroc
 from ecgpipe.evaluate.evaluation import validation_metrics
 from ecgpipe.evaluate.metrics.calibration import PairLogits
 from ecgpipe.evaluate.tasks.task import Task

@@ -12,9 +12,7 @@ robustness    an ECG with leads missing, noise, swapped electrodes
 conditions    these changes of a signal                           (pure)
 subgroups     metrics by sex, age and site
 failures      which finding is taken for which
-wordings      findings scored by words that training never saw
-spoken        wordings, each scored by itself
-unseen        findings that training never named
+unread/       texts that training never read: other words, findings never named
 text_space    which class prompts the language model finds alike
 echo          what echocardiography shows, by the model, the ECG's label and voltages
 measurements  whether the model sees the quantity a finding is

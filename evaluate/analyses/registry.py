@@ -19,10 +19,9 @@ from ecgpipe.evaluate.analyses import (
     robustness,
     subgroups,
     text_space,
-    unseen,
-    wordings,
 )
 from ecgpipe.evaluate.analyses.analysis import Analysis
+from ecgpipe.evaluate.analyses.unread import unseen, wordings
 
 ANALYSES: Mapping[str, Analysis] = {
     "retrieval": retrieval.ANALYSIS,

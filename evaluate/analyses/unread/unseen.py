@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
+from ecgpipe.evaluate.analyses.unread.spoken import names_of
 from ecgpipe.evaluate.metrics.baselines import ecg_shuffles, shuffles
 from ecgpipe.evaluate.metrics.nearness import unit_rows
 from ecgpipe.evaluate.results import Metric, Tasks
@@ -68,11 +69,11 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
         "findings": [
             {
                 "finding": finding.id,
-                "names": _names(finding),
+                "names": names_of(finding),
                 "n": int(truth_NF[:, number].sum()),
                 "auroc": class_metrics(own, number)["auroc"],
                 "nearest": nearest[number].id,
-                "nearest_names": _names(nearest[number]),
+                "nearest_names": names_of(nearest[number]),
                 "cosine": float(cosines_F[number]),
                 "by_nearest": class_metrics(by_nearest, number)["auroc"],
             }
@@ -136,10 +137,6 @@ def _pooled(context: AnalysisContext, each: Sequence[Scores], truth_NF: Truth) -
         for scores_NF, part in zip(each, parts, strict=True)
     ]
     return pooled(found)[_MACRO] if found else None
-
-
-def _names(finding: Finding) -> Words:
-    return both(finding.japanese, finding.english)
 
 
 def about(block: Any, tasks: Tasks) -> Words:

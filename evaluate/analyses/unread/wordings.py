@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from ecgpipe.config.settings import Language
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
-from ecgpipe.evaluate.analyses.spoken import (
+from ecgpipe.evaluate.analyses.unread.spoken import (
     NAME,
     Scores,
     Spoken,
     SpokenScores,
     Truth,
+    names_of,
     spoken_of,
     wording_scores,
 )
@@ -111,7 +112,7 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
         "wordings": [
             {
                 "finding": findings[each.finding].id,
-                "names": _names(findings[each.finding]),
+                "names": names_of(findings[each.finding]),
                 "language": each.language,
                 "kind": each.kind,
                 "text": each.text,
@@ -121,10 +122,6 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
             for place, each in enumerate(spoken)
         ],
     }
-
-
-def _names(finding: Finding) -> Words:
-    return both(finding.japanese, finding.english)
 
 
 def _scored_findings(context: AnalysisContext) -> tuple[list[Finding], Truth]:

@@ -26,6 +26,7 @@ from ecgpipe.evaluate.scoring import (
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import Finding, Taxonomy
 from ecgpipe.evaluate.tasks.wordings import Bank
+from ecgpipe.evaluate.words import Words, both
 
 Scores = npt.NDArray[np.float32]
 Truth = npt.NDArray[np.bool_]
@@ -88,6 +89,11 @@ class SpokenScores:
         for place in places:
             of_finding.setdefault(self.spoken[place].finding, []).append(place)
         return list(of_finding.values())
+
+
+def names_of(finding: Finding) -> Words:
+    """A finding's names, for a table."""
+    return both(finding.japanese, finding.english)
 
 
 def spoken_of(findings: Sequence[Finding], bank: Bank) -> list[Spoken]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgpipe.evaluate.analyses.unseen import nearest_of
+from ecgpipe.evaluate.analyses.unread.unseen import nearest_of
 
 
 def test_the_nearest_finding_is_that_of_the_greatest_cosine_whatever_its_length() -> None:

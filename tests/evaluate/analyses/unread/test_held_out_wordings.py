@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ecgpipe.evaluate.analyses.spoken import NAME, Spoken, SpokenScores, spoken_of
-from ecgpipe.evaluate.analyses.wordings import bins_of, groups, limit_of
+from ecgpipe.evaluate.analyses.unread.spoken import NAME, Spoken, SpokenScores, spoken_of
+from ecgpipe.evaluate.analyses.unread.wordings import bins_of, groups, limit_of
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.tasks.taxonomy import parse_taxonomy
 from ecgpipe.evaluate.tasks.wordings import parse_bank
