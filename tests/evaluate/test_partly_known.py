@@ -136,9 +136,9 @@ def test_a_mean_needs_as_many_without_a_finding_as_with_it() -> None:
     )
     assert mostly_shown.enough(1).tolist() == [True]
     assert mostly_shown.enough(2).tolist() == [False]
-    assert has_enough({"n": 5, "n_known": 7}, 2)  # type: ignore[typeddict-item]
-    assert not has_enough({"n": 5, "n_known": 6}, 2)  # type: ignore[typeddict-item]
-    assert has_enough({"n": 5}, 5)  # type: ignore[typeddict-item]
+    assert has_enough({"n": 5, "n_known": 7}, 2)
+    assert not has_enough({"n": 5, "n_known": 6}, 2)
+    assert has_enough({"n": 5}, 5)
 
 
 def test_a_threshold_is_chosen_where_the_truth_is_known() -> None:
@@ -165,4 +165,4 @@ def test_probabilities_are_fitted_and_judged_where_the_truth_is_known() -> None:
     assert beside["sigmoids"]["A"] == pytest.approx(alone["sigmoids"]["A"])
     assert beside["bins"] == alone["bins"]
     for name in ("ece", "ece_uncalibrated"):
-        assert beside[name] == pytest.approx(alone[name])  # type: ignore[literal-required]
+        assert beside[name] == pytest.approx(alone[name])

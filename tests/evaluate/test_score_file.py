@@ -54,7 +54,7 @@ def test_what_was_written_is_read(path: Path) -> None:
         np.testing.assert_array_equal(got.scores_NC, task.scores_NC)
         np.testing.assert_array_equal(got.truth_NC, task.truth_NC)
         np.testing.assert_array_equal(got.chosen_N, task.chosen_N)
-        np.testing.assert_array_equal(got.known_NC, task.known_NC)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(got.known_NC, task.known_NC)
         assert got.truth_NC.dtype == got.chosen_N.dtype == np.bool_
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_training import StopAfter
 
 from ecgpipe.errors import StoppedEarly
 from ecgpipe.stopping import Stop
@@ -61,20 +62,6 @@ def trained(folder: Path, stop: Stop | None = None, model: OneWord | None = None
         "key",
         Stop() if stop is None else stop,
     )
-
-
-class StopAfter(Stop):
-    """Requests a stop after some steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.left = steps
-
-    def __bool__(self) -> bool:
-        self.left -= 1
-        if self.left < 0:
-            self.request("a test")
-        return super().__bool__()
 
 
 @pytest.fixture(scope="module", autouse=True)
