@@ -38,7 +38,7 @@ from ecgpipe.evaluate.scoring import (
     TaskDraws,
     bootstrap_metrics,
     class_metrics,
-    pooled,
+    pooled_over,
     scores_from_members,
 )
 from ecgpipe.evaluate.tasks.answers import Answers
@@ -274,14 +274,8 @@ class _Setting:
         return changed
 
     def pooled(self, models: Iterable[Vectors], n_models: int) -> Summary:
-        """The summary of several models of one kind, with the draws divided among them.
-
-        Each draw is of a model and of patients, so the interval covers both kinds of chance at
-        the price of one model.
-        """
-        parts = (self.draws.part(number, n_models) for number in range(n_models))
-        found = [self.metrics(*each).summary for each in zip(models, parts, strict=True)]
-        return pooled(found) if found else {}
+        """The summary of several models of one kind, with the draws divided among them."""
+        return pooled_over(models, n_models, self.draws, lambda *one: self.metrics(*one).summary)
 
 
 def _scores(coder: TwoSidedModel, ecgs: Sequence[Vectors], task: Task, language: str) -> Vectors:

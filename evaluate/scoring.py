@@ -6,10 +6,10 @@ time while their weights are in the processor's cache. N = records, C = classes,
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from ecgpipe.evaluate.tasks.answers import Answers
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 DrawsByName = dict[str, Floats]
+
+T = TypeVar("T")
 """By name of a metric (1 + D,): the metric itself, then its draws."""
 
 FromMembers = Literal["max", "mean", "logsumexp"]
@@ -161,6 +163,25 @@ def pooled(summaries: Sequence[DrawsByName]) -> Summary:
         draws = np.concatenate([summary[name][1:] for summary in summaries])
         together[name] = percentile_metric(np.concatenate([[values.mean()], draws]))
     return together
+
+
+def pooled_over(
+    each: Iterable[T], n: int, draws: PatientDraws, values: Callable[[T, PatientDraws], DrawsByName]
+) -> Summary:
+    """The summary of several models, or of one that is exchanged in several ways; {} if of none.
+
+    Each draw is of a model and of patients, so the interval covers both kinds of chance at the
+    price of one model.
+
+    Args:
+        each: the models, or what stands for them.
+        n: how many.
+        draws: divided among them.
+        values: of one of them, by name: of all ECGs and then of each of its draws.
+    """
+    parts = (draws.part(number, n) for number in range(n))
+    found = [values(one, part) for one, part in zip(each, parts, strict=True)]
+    return pooled(found) if found else {}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.results import Summary, Tasks
-from ecgpipe.evaluate.scoring import DrawsByName, pooled, share_metric
+from ecgpipe.evaluate.scoring import DrawsByName, pooled_over, share_metric
 from ecgpipe.evaluate.table import Column, Table, column
 from ecgpipe.evaluate.words import Words, both, same, word
 
@@ -123,16 +123,16 @@ def _both_directions(models: Sequence[dict[str, Ranks]], draws: PatientDraws) ->
 
 def _recall_metrics(ranks: Sequence[Ranks], draws: PatientDraws) -> Summary:
     """Of several models, each has its part of the draws, as in the tasks' baselines."""
-    parts = [draws.part(number, len(ranks)) for number in range(len(ranks))]
-    found = [
-        recalls(each, part.weights(0, len(part)).T.astype(np.float64))
-        for each, part in zip(ranks, parts, strict=True)
-    ]
-    if len(found) > 1:
-        return pooled(found)
+
+    def of_one(ranks_N: Ranks, part: PatientDraws) -> DrawsByName:
+        return recalls(ranks_N, part.weights(0, len(part)).T.astype(np.float64))
+
+    if len(ranks) > 1:
+        return pooled_over(ranks, len(ranks), draws, of_one)
     everybody = np.ones((draws.n_records, 1), np.bool_)
     n_patients = float(draws.n_patients(everybody)[0])
-    return {name: share_metric(values, n_patients) for name, values in found[0].items()}
+    found = of_one(ranks[0], draws)
+    return {name: share_metric(values, n_patients) for name, values in found.items()}
 
 
 def about(block: Any, tasks: Tasks) -> Words:

@@ -16,14 +16,16 @@ import numpy.typing as npt
 from ecgpipe.evaluate.analyses.analysis import Analysis, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.analyses.unread.spoken import names_of
 from ecgpipe.evaluate.metrics.baselines import ecg_shuffles, shuffles
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.nearness import unit_rows
 from ecgpipe.evaluate.results import Metric, Tasks
 from ecgpipe.evaluate.scoring import (
+    DrawsByName,
     TaskDraws,
     bootstrap_metrics,
     class_metrics,
     percentile_metric,
-    pooled,
+    pooled_over,
 )
 from ecgpipe.evaluate.table import Table, column
 from ecgpipe.evaluate.tasks.taxonomy import Finding
@@ -122,21 +124,18 @@ def _exchanged(
     context: AnalysisContext, scores_NF: Scores, truth_NF: Truth
 ) -> tuple[Metric | None, Metric | None]:
     """Macro AUROC with the names at the wrong findings, and with the ECGs of other patients."""
-    seed = context.config.seed
-    ecg_orders = ecg_shuffles(context.draws.patient_of_N, seed)
+    draws, seed = context.draws, context.config.seed
+    texts, ecgs = shuffles(truth_NF.shape[1], seed), ecg_shuffles(draws.patient_of_N, seed)
+
+    def of_one(changed_NF: Scores, part: PatientDraws) -> DrawsByName:
+        return bootstrap_metrics(changed_NF, truth_NF, part, 1).summary
+
     return (
-        _pooled(context, [scores_NF[:, o] for o in shuffles(truth_NF.shape[1], seed)], truth_NF),
-        _pooled(context, [scores_NF[order] for order in ecg_orders], truth_NF),
+        pooled_over((scores_NF[:, order] for order in texts), len(texts), draws, of_one).get(
+            _MACRO
+        ),
+        pooled_over((scores_NF[order] for order in ecgs), len(ecgs), draws, of_one).get(_MACRO),
     )
-
-
-def _pooled(context: AnalysisContext, each: Sequence[Scores], truth_NF: Truth) -> Metric | None:
-    parts = [context.draws.part(n, len(each)) for n in range(len(each))]
-    found = [
-        bootstrap_metrics(scores_NF, truth_NF, part, 1).summary
-        for scores_NF, part in zip(each, parts, strict=True)
-    ]
-    return pooled(found)[_MACRO] if found else None
 
 
 def about(block: Any, tasks: Tasks) -> Words:

@@ -26,9 +26,10 @@ from ecgpipe.evaluate.analyses.unread.spoken import (
     wording_scores,
 )
 from ecgpipe.evaluate.metrics.baselines import shuffles
+from ecgpipe.evaluate.metrics.bootstrap import PatientDraws
 from ecgpipe.evaluate.metrics.nearness import nearest
 from ecgpipe.evaluate.results import NO_METRIC, Metric, Tasks
-from ecgpipe.evaluate.scoring import class_metrics, pooled
+from ecgpipe.evaluate.scoring import DrawsByName, class_metrics, pooled_over
 from ecgpipe.evaluate.table import Column, Table, column
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import Finding
@@ -190,15 +191,15 @@ def _exchanged(
 
     This is not always .5: a model may score whatever it does not know by how abnormal an ECG looks.
     """
-    orders = shuffles(truth_NF.shape[1], context.config.seed)
-    found: list[list[npt.NDArray[np.float64]]] = [[] for _ in places_of]
-    for number, order in enumerate(orders):
-        wrong = [replace(each, finding=int(order[each.finding])) for each in spoken]
-        part = context.draws.part(number, len(orders))
+
+    def of_one(order_F: npt.NDArray[np.int64], part: PatientDraws) -> DrawsByName:
+        wrong = [replace(each, finding=int(order_F[each.finding])) for each in spoken]
         scored = SpokenScores.of(wrong, scores_NM, truth_NF, part)
-        for draws, places in zip(found, places_of, strict=True):
-            draws.append(scored.macro_auroc_D(places))
-    return [pooled([{"": draw_D} for draw_D in draws])[""] if draws else None for draws in found]
+        return {str(n): scored.macro_auroc_D(places) for n, places in enumerate(places_of)}
+
+    orders = shuffles(truth_NF.shape[1], context.config.seed)
+    found = pooled_over(orders, len(orders), context.draws, of_one)
+    return [found.get(str(n)) for n in range(len(places_of))]
 
 
 def _group(
