@@ -5,8 +5,9 @@ finding of echocardiography is the task `echo`'s; whether that is more than a re
 already is asked here. N = ECGs, D = draws.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -23,6 +24,7 @@ from ecgpipe.evaluate.metrics.metrics import weighted_auroc
 from ecgpipe.evaluate.results import Metric, Tasks
 from ecgpipe.evaluate.scoring import percentile_metric, share_metric, wilson_metric
 from ecgpipe.evaluate.table import Table, column
+from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinition
 from ecgpipe.evaluate.words import Words, both
 
 Floats = npt.NDArray[np.float64]
@@ -80,6 +82,7 @@ class Contender:
     criterion: str | None = None
 
 
+@functools.cache
 def echo_comparisons() -> tuple[dict[str, Voltage], tuple[Comparison, ...]]:
     """All of echo_comparisons.yaml: voltages by their name in `measure`, and the comparisons."""
     file = resources.files("ecgpipe.evaluate.analyses") / "echo_comparisons.yaml"
@@ -131,12 +134,13 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     if context.echo is None:
         raise LeftOutError("data.echo names no table of echocardiograms")
     _, comparisons = echo_comparisons()
+    definitions = {each.id: each for each in context.echo.definitions}
     measured: dict[int, dict[str, float]] = {}
     entries = [
         entry
         for comparison in comparisons
-        if comparison.echo in context.echo.ids
-        and (entry := _comparison(context, comparison, measured)) is not None
+        if (definition := definitions.get(comparison.echo)) is not None
+        and (entry := _comparison(context, comparison, definition, measured)) is not None
     ]
     if not entries:
         raise LeftOutError(
@@ -147,7 +151,10 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
 
 
 def _comparison(
-    context: AnalysisContext, comparison: Comparison, measured: dict[int, dict[str, float]]
+    context: AnalysisContext,
+    comparison: Comparison,
+    definition: EchoDefinition,
+    measured: dict[int, dict[str, float]],
 ) -> dict[str, Any] | None:
     """One finding; None if too few ECGs have it or have it not. `measured` remembers voltages."""
     records, least = context.scored.records, context.config.min_positives
@@ -156,8 +163,9 @@ def _comparison(
         rng = np.random.default_rng(context.config.seed)
         known = sorted(rng.choice(known, _MOST_MEASURED, replace=False).tolist())
     contenders = [
-        *_said(context, comparison, known), *_voltages(context, comparison, known, measured)
-    ]  # fmt: skip
+        *_said(context, comparison, definition, known),
+        *_voltages(context, comparison, known, measured),
+    ]
     on_all_N = np.all([np.isfinite(each.scores_N) for each in contenders], axis=0)
     shown_N = np.array([comparison.echo in records[n].echo_shown for n in known], np.bool_)
     truth_N = shown_N[on_all_N]
@@ -166,17 +174,13 @@ def _comparison(
     chosen = np.zeros(len(records), np.bool_)
     chosen[np.array(known)[on_all_N]] = True
     cut = [
-        Contender(
-            name=each.name,
-            names=each.names,
+        replace(
+            each,
             scores_N=each.scores_N[on_all_N],
             met_N=None if each.met_N is None else each.met_N[on_all_N],
-            criterion=each.criterion,
         )
         for each in contenders
     ]
-    assert context.echo is not None
-    definition = next(one for one in context.echo.definitions if one.id == comparison.echo)
     return {
         "class": definition.id,
         "names": definition.names,
@@ -187,11 +191,12 @@ def _comparison(
 
 
 def _said(
-    context: AnalysisContext, comparison: Comparison, known: Sequence[int]
+    context: AnalysisContext,
+    comparison: Comparison,
+    definition: EchoDefinition,
+    known: Sequence[int],
 ) -> Iterator[Contender]:
     """The model, asked by the name of either finding, and the ECG's own label."""
-    assert context.echo is not None
-    definition = next(one for one in context.echo.definitions if one.id == comparison.echo)
     of_list = {finding.id: finding for finding in context.taxonomy.findings}
     own = [of_list[each] for each in comparison.ecg if each in of_list]
     asked = [(_MODEL, definition.names[context.language])]
