@@ -5,16 +5,15 @@ vectors it is given. B = rows of a batch, P = vectors in front of a text, T = to
 text, W = width of the model.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from ecgpipe.embed_text.loading import loading, loading_settings
+from ecgpipe.embed_text.loading import load_tokenizer, load_weights, loading
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.errors import ModelError
 
@@ -56,10 +55,9 @@ class CausalModel:
                 f"text.model {files.named} is no language model that could write a report."
             )
         self._named, self.device = files.named, device
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         with loading(files):
             self._model = _load(files, dtype, device)
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(**loading_settings(files))
+        self._tokenizer = load_tokenizer(files)
         if self._tokenizer.eos_token_id is None:
             raise ModelError(
                 f"The language model {files.named} cannot write a report: it has no token that"
@@ -189,19 +187,12 @@ def _contiguous(_: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.T
 
 def _load(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> Any:
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            **loading_settings(files),
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            device_map={"": device} if device.type != "cpu" else None,
-        )
+        model, report = load_weights(AutoModelForCausalLM, files, device, dtype=dtype)
     except ValueError as error:  # transformers knows no causal model of this kind
         raise ModelError(
             f"The language model {files.named} cannot write a report: it has no causal head"
             f" ({error})."
         ) from error
-    model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"The language model {files.named} cannot write a report: its files lack the causal"

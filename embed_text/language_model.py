@@ -19,7 +19,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ecgpipe.config.text import TextConfig, TextView
 from ecgpipe.embed_text.attention import attention_name, can_drop_mask, drop_mask, restore_mask
-from ecgpipe.embed_text.loading import loading, loading_settings
+from ecgpipe.embed_text.loading import load_weights, loading
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.embed_text.pooling import pool
 from ecgpipe.errors import ModelError
@@ -213,7 +213,6 @@ def _load(files: ModelFiles, config: TextConfig, device: torch.device) -> Any:
         if config.attention != "auto" or kernel != "flash_attention_2":
             raise
         model, report = _from_files(files, config, device, "sdpa")  # no flash attention for it
-    # transformers would silently fill missing weights with random ones.
     missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
     if missing:
         raise ModelError(
@@ -230,15 +229,8 @@ def _load(files: ModelFiles, config: TextConfig, device: torch.device) -> Any:
 def _from_files(
     files: ModelFiles, config: TextConfig, device: torch.device, kernel: str
 ) -> tuple[Any, Any]:
-    loaded: tuple[Any, Any] = AutoModel.from_pretrained(
-        **loading_settings(files),
-        dtype=_DTYPES[config.dtype],
-        attn_implementation=kernel,
-        use_safetensors=True,
-        output_loading_info=True,
-        device_map={"": device} if device.type != "cpu" else None,
-    )
-    return loaded
+    dtype = _DTYPES[config.dtype]
+    return load_weights(AutoModel, files, device, dtype=dtype, attn_implementation=kernel)
 
 
 def _attention(config: TextConfig, device: torch.device) -> str:

@@ -2,13 +2,18 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextlib.contextmanager
@@ -39,3 +44,26 @@ def loading_settings(files: ModelFiles) -> dict[str, Any]:
         "trust_remote_code": False,
         **gguf,
     }
+
+
+def load_weights(
+    auto: Any, files: ModelFiles, device: "torch.device", **more: Any
+) -> tuple[Any, Any]:
+    """A model of one of transformers' auto classes on a device, and which weights it lacks, since
+    transformers would silently fill those with random ones (`missing_keys` of the second)."""
+    loaded: tuple[Any, Any] = auto.from_pretrained(
+        **loading_settings(files),
+        use_safetensors=True,
+        output_loading_info=True,
+        device_map={"": device} if device.type != "cpu" else None,
+        **more,
+    )
+    return loaded
+
+
+def load_tokenizer(files: ModelFiles) -> Any:
+    """The model's own tokenizer. Raises ModelError if transformers knows none in the files."""
+    # One thread: it runs while a model loads, and would warn at every fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with loading(files):
+        return AutoTokenizer.from_pretrained(**loading_settings(files))

@@ -4,16 +4,14 @@ Owns the tokenizer and the length limit. The ids of millions of texts are stored
 Python lists would take ten times the memory.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from transformers import AutoTokenizer
 
-from ecgpipe.embed_text.loading import loading, loading_settings
+from ecgpipe.embed_text.loading import load_tokenizer
 from ecgpipe.embed_text.model_files import ModelFiles
 
 _TEXTS_AT_ONCE = 4096
@@ -54,10 +52,7 @@ class TextTokenizer:
             ModelError: the files are damaged or hold no tokenizer that transformers knows.
         """
         self._max_tokens = max_tokens
-        # One thread: it runs while the model loads, and would warn at every fork.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        with loading(files):
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(**loading_settings(files))
+        self._tokenizer = load_tokenizer(files)
 
     def tokenize(self, sentences: Sequence[str]) -> TokenTable:
         """Token ids of each sentence, cut at max_tokens."""

@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaModel
 from ecgpipe.cache.records_table import Record
 from ecgpipe.config.data import TableSource
 from ecgpipe.config.text import TextConfig
-from ecgpipe.embed_text import tokens
+from ecgpipe.embed_text import loading
 from ecgpipe.embed_text.language_model import LanguageModel
 from ecgpipe.embed_text.model_files import ModelFiles, find_model
 from ecgpipe.embed_text.prompts import fill_prompt, key_of, normalise
@@ -255,7 +255,7 @@ def tokenizer_of(llama3: Path) -> Callable[[int], TextTokenizer]:
 
     def with_limit(limit: int) -> TextTokenizer:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tokens.AutoTokenizer, "from_pretrained", lambda **_: once)
+            patch.setattr(loading.AutoTokenizer, "from_pretrained", lambda **_: once)
             return TextTokenizer(files, limit)
 
     return with_limit
