@@ -6,7 +6,8 @@ N = records, L = leads, S = samples, F = width of the encoder, D = joint width, 
 vector, s = places of the encoder's feature map, P = tokens.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,8 @@ class ModelEncoder:
         """(D,) unit vector of a recording that is 0 mV throughout."""
         shape = self._model.shape
         blank = torch.zeros(1, shape.n_leads, shape.samples, dtype=torch.int16)
-        was_training = self._model.training
-        self._model.eval()
-        vector: Vectors = self._model.encode_ecg(blank.to(self._device))[0].cpu().numpy()
-        self._model.train(was_training)
+        with self._evaluating():
+            vector: Vectors = self._model.encode_ecg(blank.to(self._device))[0].cpu().numpy()
         return vector
 
     def encode_changed(self, slots: npt.NDArray[np.int64], change: ChangeSignals) -> Vectors:
@@ -195,18 +194,26 @@ class ModelEncoder:
         width: int,
         change: ChangeSignals | None = None,
     ) -> Vectors:
-        was_training = self._model.training
-        self._model.eval()
         vectors = [np.empty((0, width), np.float32)]
         size = _ENCODE_BATCH[self._device.type]
         n_whole = len(slots) - len(slots) % size
         signals = self._placed(slots, change)
         places = np.arange(len(slots))
-        for some in (places[:n_whole].reshape(-1, size), places[None, n_whole:]):
-            if some.size:
-                vectors += [encode(batch).cpu().numpy() for batch in signals.batches(some)]
-        self._model.train(was_training)
+        with self._evaluating():
+            for some in (places[:n_whole].reshape(-1, size), places[None, n_whole:]):
+                if some.size:
+                    vectors += [encode(batch).cpu().numpy() for batch in signals.batches(some)]
         return np.concatenate(vectors)
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """The model in evaluation mode, and then in the one it was in."""
+        was_training = self._model.training
+        self._model.eval()
+        try:
+            yield
+        finally:
+            self._model.train(was_training)
 
     def _placed(self, slots: npt.NDArray[np.int64], change: ChangeSignals | None) -> PlacedSignals:
         """The signals of these slots, read before if they are kept."""
