@@ -141,7 +141,7 @@ class AppliedModel:
         return np.array([found[s] for s in sentences], np.float32).reshape(-1, width)
 
     def nearness(self, texts: Sequence[str], language: Language | None = None) -> Vectors:
-        """(N,) cosine of each text to the nearest one that was trained on, in the language model.
+        """(N,) cosine of each text to the nearest one trained on, where the model places texts.
 
         NaN if the model keeps no trained texts. Raises as `encode_texts`.
         """

@@ -30,7 +30,7 @@ class Questions:
     texts: tuple[str, ...]
     vectors_QD: npt.NDArray[np.float32]
     distances: tuple[float | None, ...]
-    """1 - the highest cosine to a text that was trained on, in the language model's own space."""
+    """1 - the highest cosine to a text that was trained on, where the model places texts."""
 
     reach: Reach | None = None
 

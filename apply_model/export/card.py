@@ -224,7 +224,7 @@ def _other_words(content: ModelContent) -> str:
         return f"{measured}not even those nearest to a text trained on were better than chance."
     return (
         f"{measured}better than chance were those up to {reach.limit:.3f} from the nearest text"
-        " trained on (1 - cosine, for the language model). `predict --ask` warns beyond that."
+        " trained on (1 - cosine, where the model places texts). `predict --ask` warns beyond that."
     )
 
 

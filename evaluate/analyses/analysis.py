@@ -108,8 +108,8 @@ class AnalysisContext:
     """Ids of the findings that training never named."""
 
     trained_texts: npt.NDArray[np.float16]
-    """(n, W) vectors of the language model of texts that training read, minus their mean and scaled
-    to length 1; those that an exported model keeps too."""
+    """(n, W) where texts lie that training read (`AnalysedModel.place_texts`), scaled to length 1;
+    those that an exported model keeps too."""
 
     echo: EchoDefinitions | None
     """What an echocardiogram may show; None without data.echo."""

@@ -35,7 +35,7 @@ from ecgpipe.stages.train.train import finished_model, run_folder, run_key
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import results_path, scores_path
 
-_VERSION = 7  # raised when the same inputs would give different metrics
+_VERSION = 8  # raised when the same inputs would give different metrics
 
 
 def run_eval(experiment: Experiment, stop: Stop) -> StageResult:

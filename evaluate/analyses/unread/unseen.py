@@ -1,10 +1,10 @@
 """Findings that training never named, scored by their names.
 
-Owns the comparison: with the prompt of the nearest finding that was trained on, in the language
-model's own space, since a name that is merely close to a trained one would score as well; and with
+Owns the comparison: with the prompt of the nearest finding that was trained on, where the model
+places texts, since a name that is merely close to a trained one would score as well; and with
 chance. Chance is not always .5: a model may score every name it does not know by how abnormal an
 ECG looks, so the names are exchanged as well as the ECGs. N = records, F = findings, K = findings
-trained on, W = width of the language model's vectors.
+trained on, W = width of a place.
 """
 
 from collections.abc import Iterator, Sequence
@@ -144,10 +144,10 @@ def about(block: Any, tasks: Tasks) -> Words:
     return both(
         f"学習では、これら {n} 所見の言い回しを一切読んでいません（train.unseen_findings）。"
         "これらを持つ心電図は、ほかの所見とともに学習に残っています。「最も近い所見の文で」は、"
-        "言語モデルにとって最も近い、学習した所見の名前で同じ所見を採点した値です。",
+        "モデルが文を置く空間で最も近い、学習した所見の名前で同じ所見を採点した値です。",
         f"Training read no wording of these {n} findings (train.unseen_findings); ECGs that show"
         " them stayed, with their other findings. “By the nearest trained finding”: the same"
-        " findings scored by the trained name that is nearest for the language model.",
+        " findings scored by the trained name that is nearest where the model places texts.",
     )
 
 

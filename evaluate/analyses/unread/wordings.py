@@ -224,10 +224,11 @@ def about(block: Any, tasks: Tasks) -> Words:
     """What the words are."""
     return both(
         "学習で一度も使っていない言い回しで、各所見を採点します。言い回しごとに採点し、所見の中で、次に所見の間で平均します。「名前」は、同じ所見を学習で使った名前で採点した値です。"
-        "距離は、言語モデルの空間で最も近い学習文から測ります。",
+        "距離は、モデルが文を置く空間で、最も近い学習文から測ります。",
         "Each finding by words that training never used: each wording by itself, then the mean of a"
         " finding's, then that of findings. “By name”: the same findings by the names they were"
-        " trained by. Distances are from the nearest text trained on, for the language model.",
+        " trained by. Distances are from the nearest text trained on, where the model places"
+        " texts.",
     )
 
 
