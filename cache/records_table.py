@@ -22,11 +22,14 @@ from ecgpipe.cache.signals.format import matches_checksum, remake_hint, with_che
 from ecgpipe.errors import StoreError
 from ecgpipe.files import open_atomic, read_json_object, sha256_file, write_json_atomic
 
-FORMAT = "ecgpipe-records/2"
+FORMAT = "ecgpipe-records/3"
 SPLITS = ("train", "val", "test")
 
 _ROWS_AT_ONCE = 1024
-_REPEATED = ("patient_id", "source", "split", "report", "age", "sex", "site", "recorded_at")
+_REPEATED = (
+    *("patient_id", "source", "split", "report", "age", "sex", "site", "recorded_at"),
+    "echo_report",
+)
 """Columns in which many rows have the same value, as they have in those of lists."""
 
 _LISTS = ("findings", "echo_shown", "echo_known")
@@ -46,6 +49,7 @@ _SCHEMA = pa.schema(
         pa.field("recorded_at", pa.string()),
         pa.field("echo_shown", pa.list_(pa.string()), nullable=False),
         pa.field("echo_known", pa.list_(pa.string()), nullable=False),
+        pa.field("echo_report", pa.string()),
     ]
 )
 
@@ -74,6 +78,9 @@ class Record:
     echo_known: tuple[str, ...] = ()
     """Ids of those that it shows or surely does not show. Any other is unknown, and all are if the
     ECG has no echocardiogram."""
+
+    echo_report: str | None = None
+    """What was written about its echocardiogram."""
 
 
 @dataclass(frozen=True)

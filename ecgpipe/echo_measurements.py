@@ -83,8 +83,9 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     )
 }
 
-ABOUT = ("patient_id", "echo_at", "paced", "prosthetic_valve")
-"""The other columns: whose echocardiogram it is, when it was made, and what may exclude it."""
+ABOUT = ("patient_id", "echo_at", "report", "paced", "prosthetic_valve")
+"""The other columns: whose echocardiogram it is, when it was made, what was written about it, and
+what may exclude it."""
 
 COLUMNS: tuple[str, ...] = (
     *ABOUT,

@@ -30,6 +30,7 @@ from ecgpipe.read_ecg.formats.bare_array import Facts, check_facts
 from ecgpipe.read_ecg.formats.recording import FORMATS, read_recording
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stages.check.check import run_check
+from ecgpipe.stages.check.report import Report
 
 LANGUAGES = ("", ".ja")
 
@@ -96,7 +97,8 @@ def test_the_pages_echocardiograms_are_joined_as_the_page_says(
     language: str, tmp_path: Path
 ) -> None:
     page = f"docs/echo{language}.md"
-    (settings, scored), (ecgs, echos) = blocks(page, "yaml"), blocks(page, "csv")
+    settings, _, scored = blocks(page, "yaml")
+    ecgs, echos, _ = blocks(page, "csv")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "records.csv").write_text(ecgs, encoding="utf-8")
     (tmp_path / "data" / "echo.csv").write_text(echos, encoding="utf-8")
@@ -104,12 +106,36 @@ def test_the_pages_echocardiograms_are_joined_as_the_page_says(
     whole = {"name": "x", "data": data_settings, "text": {"model": "./none"}}
     report = run_check(parse_config(whole | yaml.safe_load(scored), tmp_path, page), 0)
     assert "echo not scored" not in {each.kind for each in report.problems}
-    (said,) = blocks(page, "text")
-    assert [f"{name:<13}  {report.overview[name]}" for name in ("echo", "echo findings")] == (
-        said.splitlines()
-    )
+    said, _ = blocks(page, "text")
+    assert shown(report, "echo", "echo findings") == said.splitlines()
     (row,) = [each for each in report.problems if each.kind == "echo rows"]
     assert [example.place for example in row.examples] == ["row 6 of echo"]
+
+
+def shown(report: Report, *names: str) -> list[str]:
+    """Lines of the overview."""
+    return [f"{name:<13}  {report.overview[name]}" for name in names]
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_reports_of_echocardiograms_are_the_texts_that_the_page_says(
+    language: str, tmp_path: Path
+) -> None:
+    page = f"docs/echo{language}.md"
+    first, changes, _ = map(yaml.safe_load, blocks(page, "yaml"))
+    ecgs, _, echos = blocks(page, "csv")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "records.csv").write_text(ecgs, encoding="utf-8")
+    (tmp_path / "data" / "echo.csv").write_text(echos, encoding="utf-8")
+    data_settings = {**first["data"], **changes["data"], "taxonomy": "findings98"}
+    text = {"model": "./none", **changes["text"]}
+    report = run_check(
+        parse_config({"name": "x", "data": data_settings, "text": text}, tmp_path, page), 0
+    )
+    _, said = blocks(page, "text")
+    assert shown(report, "echo", "echo reports") == said.splitlines()
+    (without,) = [each for each in report.problems if each.kind == "no text"]
+    assert without.summary.startswith("3 records without echo_report")
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])

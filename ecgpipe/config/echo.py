@@ -16,7 +16,8 @@ Nearest = Literal["either", "before", "after"]
 
 @dataclass(frozen=True, kw_only=True)
 class EchoConfig(Settings):
-    """A table of echocardiograms: one row each, with the patient, the time and measurements."""
+    """A table of echocardiograms: one row each, with the patient, the time, and measurements or a
+    report."""
 
     table: Path
     """CSV, TSV, Parquet or Excel."""
@@ -26,7 +27,7 @@ class EchoConfig(Settings):
 
     columns: Mapping[str, Annotated[str, Field(min_length=1)]] = field(default_factory=dict)
     """Columns that are called otherwise, such as {lvef: EF, ivsd_mm: 中隔壁厚}. Needed are
-    patient_id, echo_at and one measurement."""
+    patient_id, echo_at, and a measurement or report."""
 
     window_days: Annotated[int, Field(ge=0, le=3660)] = 30
     """An echocardiogram further away from an ECG in time says nothing about it."""

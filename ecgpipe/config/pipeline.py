@@ -58,12 +58,18 @@ class PipelineConfig(Settings):
         need(
             not self.train.unseen_findings or self.text.source == "findings",
             "train.unseen_findings leaves findings out of what training reads, but text.source:"
-            " report reads whole reports. Set text.source to findings",
+            f" {self.text.source} reads whole reports. Set text.source to findings",
         )
         need(
             self.text.source == "findings" or self.train.best_by != "wordings",
             "train.best_by: wordings words findings in other ways, so it needs text.source:"
             f" findings, not {self.text.source}",
+        )
+        need(
+            self.text.source != "echo_report" or self.data.echo is not None,
+            "text.source: echo_report takes the reports of echocardiograms as texts, but data.echo"
+            " names no table of them. Set data.echo.table to a table with a column report"
+            " (docs/echo.md), or text.source to findings or report",
         )
         augment = self.train.augment
         need(

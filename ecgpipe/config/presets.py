@@ -61,7 +61,7 @@ def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(preset, str) or preset not in PRESETS:
         return settings  # the type check reports the mistake
     values = PRESETS[preset] | {"preset": preset}
-    if preset == "recommended" and isinstance(text, dict) and text.get("source") == "report":
+    if preset == "recommended" and isinstance(text, dict) and _reads_reports(text):
         values |= RECOMMENDED_FOR_REPORTS
     filled = settings | {"train": merged(values, train)}
     return _with_bank(filled) if preset == "recommended" else filled
@@ -72,12 +72,16 @@ def _with_bank(settings: dict[str, Any]) -> dict[str, Any]:
     train, text, data = settings["train"], settings.get("text"), settings.get("data")
     if not isinstance(text, dict) or not isinstance(data, dict):
         return settings  # the type check reports the mistake
-    compares_findings = train["text"] == "all_findings" and text.get("source") != "report"
+    compares_findings = train["text"] == "all_findings" and not _reads_reports(text)
     if compares_findings and data.get("taxonomy", DataConfig.taxonomy) in WITH_BANK:
         text = {"wordings": "bank"} | text
     if compares_findings and text.get("wordings") == "bank":
         train = RECOMMENDED_FOR_BANK | train
     return settings | {"train": train, "text": text}
+
+
+def _reads_reports(text: Mapping[str, Any]) -> bool:
+    return text.get("source") in ("report", "echo_report")
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

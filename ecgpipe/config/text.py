@@ -56,8 +56,9 @@ class TextConfig(Settings):
     separator: Annotated[str, Field(min_length=1)] = "、"
     """Joins several findings of one ECG."""
 
-    source: Literal["findings", "report"] = "findings"
-    """The text of an ECG: its findings, or its report."""
+    source: Literal["findings", "report", "echo_report"] = "findings"
+    """The text of an ECG: its findings, its report, or the report of its echocardiogram
+    (data.echo). ECGs without it are neither trained on nor scored."""
 
     wordings: Literal["name", "bank"] = "name"
     """How training words a finding. name: by its name. bank: by its name or another wording of the
@@ -103,6 +104,11 @@ class TextConfig(Settings):
             "wordings: bank words findings in other ways, so it needs source: findings, not"
             f" {self.source}",
         )
+
+    @property
+    def reads_reports(self) -> bool:
+        """Whether the text of an ECG is somebody's text, not the names of findings."""
+        return self.source != "findings"
 
     def prompt_in(self, language: Language | None) -> str:
         """The sentence for labels in `language`; None means the language of the texts."""

@@ -1,7 +1,7 @@
 """Turn records and tasks into the sentences that the language model reads.
 
 Owns what is said about an ECG: its findings in the taxonomy's order, so that equal sets give equal
-sentences, or its report.
+sentences, its report, or that of its echocardiogram.
 """
 
 import dataclasses
@@ -31,13 +31,18 @@ _SENTENCE_END = re.compile(r"[。．｡!?！？;；\r\n]+|(?<!\d)\.(?=\s|$)")
 
 def record_sentence(record: Record, taxonomy: Taxonomy, config: TextConfig) -> str | None:
     """Return the sentence about one ECG; None if it lacks what text.source names."""
-    if config.source == "report":
-        report = normalise(record.report or "")
+    if config.reads_reports:
+        report = normalise(report_of(record, config) or "")
         return fill_prompt(config.prompt, report) if report else None
     if not record.findings:
         return None
     names = [taxonomy[finding].name(config.language) for finding in record.findings]
     return fill_prompt(config.prompt, join_findings(names, config.separator))
+
+
+def report_of(record: Record, config: TextConfig) -> str | None:
+    """Return the report that text.source names: the ECG's own, or its echocardiogram's."""
+    return record.echo_report if config.source == "echo_report" else record.report
 
 
 def class_sentences(
@@ -108,7 +113,7 @@ def _remembered(say: Callable[[Record], T], config: TextConfig) -> Callable[[Rec
     known: dict[tuple[str, ...] | str | None, T] = {}
 
     def said(record: Record) -> T:
-        content = record.report if config.source == "report" else record.findings
+        content = report_of(record, config) if config.reads_reports else record.findings
         if content not in known:
             known[content] = say(record)
         return known[content]
@@ -117,8 +122,8 @@ def _remembered(say: Callable[[Record], T], config: TextConfig) -> Callable[[Rec
 
 
 def _single_sentences(record: Record, taxonomy: Taxonomy, config: TextConfig) -> list[str]:
-    if config.source == "report":
-        parts = report_sentences(record.report or "")
+    if config.reads_reports:
+        parts = report_sentences(report_of(record, config) or "")
     else:
         parts = [taxonomy[finding].name(config.language) for finding in record.findings]
     return list(dict.fromkeys(class_sentences(parts, config)))

@@ -57,11 +57,14 @@ class Ecg:
 
 @dataclass(frozen=True, slots=True)
 class EchoFindings:
-    """What an ECG's echocardiogram says; both empty if it has none."""
+    """What an ECG's echocardiogram says; nothing if it has none."""
 
     shown: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     """Shown or surely not shown."""
+
+    report: str | None = None
+    """As it was written. Findings are not read from it."""
 
 
 class EchoJoin:
@@ -113,7 +116,8 @@ class EchoJoin:
         for finding, is_shown in answers.items():
             self._answers[is_shown][finding] += 1
         shown = tuple(finding for finding, is_shown in answers.items() if is_shown)
-        return EchoFindings(shown, tuple(answers))
+        self._counts["reports"] += echo.report is not None
+        return EchoFindings(shown, tuple(answers), echo.report)
 
     def counts(self) -> dict[str, Any]:
         """What was found so far: ECGs, the table of delays, exclusions, and each finding."""
@@ -129,6 +133,7 @@ class EchoJoin:
             "nearest": self._config.nearest,
             "excluded": dict(self._excluded),
             "joined": n["joined"],
+            "reports": n["reports"],
             "findings": {
                 finding: {
                     "shown": (shown := self._answers[True][finding]),

@@ -7,7 +7,7 @@ is left out as a whole, because nothing tells which of its values are right.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import chain
 
@@ -20,7 +20,7 @@ from ecgpipe.read_ecg.echo.moment import Moment, parse_moment
 
 _NO_PATIENT = "echos without patient_id"
 _NO_TIME = "echos without a time"
-_NOTHING_MEASURED = "echos without a measurement"
+_SAYS_NOTHING = "echos without a measurement or report"
 _EARLIEST = date(1900, 1, 1)  # Excel writes an empty date as that day
 
 
@@ -30,7 +30,10 @@ class Echo:
 
     patient_id: str
     made: Moment
-    measured: Measured
+    measured: Measured = field(default_factory=dict)
+    report: str | None = None
+    """As it was written; it may say whose it is, so it is not for a log."""
+
     paced: bool | None = None
     """None for unknown."""
 
@@ -110,7 +113,7 @@ def read_echo_table(config: EchoConfig) -> EchoTable:
 
     Raises:
         SourceError: the table cannot be read, lacks patient_id, echo_at, a column that the settings
-            name or any measurement, or has two columns for one measurement.
+            name, or any measurement and a report, or has two columns for one measurement.
     """
     table = read_table(config.table, config.sheet)
     names = _names(config, table)
@@ -120,20 +123,11 @@ def read_echo_table(config: EchoConfig) -> EchoTable:
     mixed = {c.name: len(c.readings) for c in columns if len(c.units()) > 1}
     usable = [column for column in columns if column.name not in mixed]
     values = _values(usable, config.table.stem, faults)
-    places = {row: _place(row, config.table.stem) for row in rows}
-    echos = [
-        Echo(
-            patient_id=patient,
-            made=made,
-            measured=values[row],
-            paced=paced,
-            prosthetic_valve=valve,
-            place=places[row],
-        )
-        for row, (patient, made, paced, valve) in rows.items()
-        if row in values
+    whole = [replace(echo, measured=values.get(row, {})) for row, echo in rows.items()]
+    echos = [echo for echo in whole if echo.measured or echo.report]
+    faults += [
+        Fault(_SAYS_NOTHING, echo.place) for echo in whole if not echo.measured and not echo.report
     ]
-    faults += [Fault(_NOTHING_MEASURED, places[row]) for row in rows if row not in values]
     units = {c.measurement.name: c.units()[0].written if c.units() else "" for c in usable}
     return EchoTable(config.table.stem, echos, units, mixed, faults)
 
@@ -158,16 +152,13 @@ def _columns(config: EchoConfig, names: Mapping[str, str]) -> list[_Column]:
                 " one of the columns."
             )
         found += [_Column(name, measurement, measurement.columns[name]) for name in columns]
-    if not found:
+    if not found and "report" not in names:
         raise SourceError(
-            f"The table {config.table} has no measurement of echocardiograms. It needs one of"
-            f" {', '.join(MEASUREMENTS)}; if one is called otherwise, say so in data.echo.columns."
+            f"The table {config.table} has no measurement of echocardiograms and no report. It"
+            f" needs report or one of {', '.join(MEASUREMENTS)}; if one is called otherwise, name"
+            " it in data.echo.columns."
         )
     return found
-
-
-_Named = tuple[str, Moment, bool | None, bool | None]
-"""Whose echocardiogram it is, when it was made, and whether paced or with a prosthetic valve."""
 
 
 def _rows(
@@ -176,8 +167,9 @@ def _rows(
     names: Mapping[str, str],
     columns: Sequence[_Column],
     faults: list[Fault],
-) -> Iterator[tuple[int, _Named]]:
-    """Each row with a patient and a time, by its number; its readings are put into the columns."""
+) -> Iterator[tuple[int, Echo]]:
+    """Each row with a patient and a time, by its number, without what it measured; its readings are
+    put into the columns."""
     for number, row in table:
         place = _place(number, called)
         patient, written = row[names["patient_id"]], row[names["echo_at"]]
@@ -194,9 +186,17 @@ def _rows(
                 continue
             if reading is not None:
                 column.readings[number] = reading
-        paced = _yes("paced", row, names, place, faults)
-        valve = _yes("prosthetic_valve", row, names, place, faults)
-        yield number, (patient, made, paced, valve)
+        yield (
+            number,
+            Echo(
+                patient_id=patient,
+                made=made,
+                report=(row[names["report"]] or None) if "report" in names else None,
+                paced=_yes("paced", row, names, place, faults),
+                prosthetic_valve=_yes("prosthetic_valve", row, names, place, faults),
+                place=place,
+            ),
+        )
 
 
 def _values(

@@ -1,7 +1,7 @@
 """Which echocardiogram belongs to an ECG: the one nearest in time of the same patient.
 
 Owns the order: the smallest distance first; of two at the same distance the one that measured more,
-then the earlier. One echocardiogram may belong to several ECGs. (pure)
+then one with a report, then the earlier. One echocardiogram may belong to several ECGs. (pure)
 """
 
 from collections.abc import Iterable
@@ -28,13 +28,13 @@ def find_nearest(
         None if there is none. The distance is never negative.
     """
     found = [
-        (abs(days), -len(echo.measured), echo.made.at, number, echo)
+        (abs(days), -len(echo.measured), echo.report is None, echo.made.at, number, echo)
         for number, echo in enumerate(echos)
         if _may_be((days := days_between(recorded, echo.made)), nearest)
     ]
     if not found:
         return None
-    days, *_, echo = min(found, key=lambda each: each[:4])
+    days, *_, echo = min(found, key=lambda each: each[:5])
     return echo, days
 
 

@@ -51,7 +51,7 @@ from ecgpipe.workspace import Workspace
 # Increased when the same recordings and settings give different samples, notes or rejections, or
 # the same table different records.
 _SIGNAL_VERSION = 2
-_RECORDS_VERSION = 4
+_RECORDS_VERSION = 5
 
 # The settings a stored signal depends on. The others only decide which records are in the table.
 _SIGNAL_SETTINGS = (

@@ -205,6 +205,7 @@ class RecordRows:
             recorded_at=row.recorded_at,
             echo_shown=echo.shown,
             echo_known=echo.known,
+            echo_report=echo.report,
         )
 
     def _echo_of(self, row: SourceRow, findings: tuple[str, ...]) -> EchoFindings:

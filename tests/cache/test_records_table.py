@@ -94,7 +94,7 @@ def test_a_table_of_another_format_is_refused(tmp_path: Path) -> None:
     del entry["sum"]
     entry = with_checksum({**entry, "format": "ecgpipe-records/9"})
     path.with_suffix(".json").write_text(json.dumps(entry))
-    with pytest.raises(StoreError, match="not 'ecgpipe-records/2'"):
+    with pytest.raises(StoreError, match="not 'ecgpipe-records/3'"):
         read_records(path)
 
 

@@ -158,6 +158,13 @@ def test_a_minimal_file_gets_what_is_recommended(tmp_path: Path) -> None:
     reports = load(tmp_path, SMALL, "text.source=report").train
     assert (reports.text, reports.loss, reports.duplicates) == ("sampled_finding", "clip", "mask")
     assert reports.augment.shift_s == 0.5
+    of_echos = ("text.source=echo_report", "data.echo={table: echo.csv}")
+    assert load(tmp_path, SMALL, *of_echos).train == reports
+
+
+def test_reports_of_echocardiograms_without_a_table_of_them_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"names no table of them\. Set data\.echo\.table"):
+        load(tmp_path, SMALL, "text.source=echo_report")
 
 
 def test_findings_are_worded_by_a_bank_where_their_taxonomy_ships_with_one(tmp_path: Path) -> None:
@@ -172,6 +179,7 @@ def test_findings_are_worded_by_a_bank_where_their_taxonomy_ships_with_one(tmp_p
     assert of("data.taxonomy=csn", "text.wordings=bank") == ("bank", 64)
     for other in ("text.source=report", "train.text=sampled_finding", "train.preset=paper"):
         assert of(other) == ("name", 0)
+    assert of("text.source=echo_report", "data.echo={table: echo.csv}") == ("name", 0)
     assert of("train.text_axes=8") == ("bank", 8)
 
 

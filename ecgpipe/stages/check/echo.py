@@ -49,7 +49,8 @@ def check_echo(
     config = pipeline.data
     if config.echo is None:
         return CheckedEcho()
-    if pipeline.train.text == "sentence":
+    learns_reports = pipeline.text.source == "echo_report"
+    if pipeline.train.text == "sentence" and not learns_reports:
         problems.append(
             Problem(
                 Severity.LOOK,
@@ -74,7 +75,7 @@ def check_echo(
     )
     counts = join.counts()
     problems += _table_problems(table, join)
-    problems += _join_problems(counts, config.echo)
+    problems += _join_problems(counts, config.echo, learns_reports)
     known = {
         finding: (each["shown"], each["shown"] + each["not_shown"])
         for finding, each in counts["findings"].items()
@@ -83,6 +84,8 @@ def check_echo(
     lines = {"echo": within_words(counts)}
     if findings:
         lines["echo findings"] = f"shown/known: {findings}"
+    if n := counts["reports"]:
+        lines["echo reports"] = f"{n:,} of {counts['joined']:,} have a report"
     return CheckedEcho(definitions, found, lines, {"echo": counts})
 
 
@@ -115,7 +118,9 @@ def _table_problems(table: EchoTable, join: EchoJoin) -> Iterator[Problem]:
     )
 
 
-def _join_problems(counts: dict[str, Any], config: EchoConfig) -> Iterator[Problem]:
+def _join_problems(
+    counts: dict[str, Any], config: EchoConfig, learns_reports: bool
+) -> Iterator[Problem]:
     if n := counts["ecgs_without_time"]:
         yield Problem(
             Severity.LOOK,
@@ -133,4 +138,12 @@ def _join_problems(counts: dict[str, Any], config: EchoConfig) -> Iterator[Probl
             f" the same patient, and none within {counted(window, 'day')} is usable",
             "Compare how patient_id is written in both tables (007 is not 7), widen"
             " data.echo.window_days, or look at data.echo.nearest and what is excluded.",
+        )
+    elif learns_reports and not counts["reports"]:
+        yield Problem(
+            Severity.STOPS,
+            "no echo report",
+            f"text.source is echo_report, but of {counted(counts['joined'], 'ECG')} with an"
+            " echocardiogram none has a report of it",
+            "Fill in the column report of the table, or name it in data.echo.columns.",
         )

@@ -20,7 +20,7 @@ from ecgpipe.stages.check.columns import column_name
 from ecgpipe.stages.check.findings import finding_problems
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
 from ecgpipe.stages.check.table_rows import CheckedRow
-from ecgpipe.stages.texts import with_sentence
+from ecgpipe.stages.texts import report_of, with_sentence
 
 _LEAST_IN_TRAIN = 20
 _SIMILAR_FOR = 200
@@ -199,8 +199,10 @@ def _exists(checked: CheckedRow) -> bool:
 
 
 def _without_text(records: RecordsTable, config: PipelineConfig) -> Iterator[Problem]:
-    source = config.text.source
-    lacking = sum(not (r.report if source == "report" else r.findings) for r in records.records)
+    text, source = config.text, config.text.source
+    lacking = sum(
+        not (report_of(r, text) if text.reads_reports else r.findings) for r in records.records
+    )
     if lacking:
         yield Problem(
             Severity.LOOK,

@@ -88,6 +88,7 @@ def usable_records(
                 report=checked.row.report,
                 echo_shown=found.shown,
                 echo_known=found.known,
+                echo_report=found.report,
             )
             for (slot, checked), found in zip(usable, said, strict=True)
         )

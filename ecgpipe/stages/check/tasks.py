@@ -29,7 +29,7 @@ def check_tasks(
     scored = records.of_split(split).of_sources(config.eval.sources).records
     tasks: list[Task] = []
     lines: list[str] = []
-    reports_only = not records.findings and config.text.source == "report"
+    reports_only = not records.findings and config.text.reads_reports
     if reports_only:
         best_by = measurable(config.train, records).best_by
         lines.append(
@@ -52,7 +52,8 @@ def check_tasks(
         )
         if not n_scored and len(records.of_split(split)):  # an empty split is reported elsewhere
             problems.append(_without_positives(found, split))
-    if echo is not None and all(task.kind != "partly_known" for task in tasks):
+    measured = any(record.echo_known for record in records.records)
+    if measured and all(task.kind != "partly_known" for task in tasks):
         problems.append(
             Problem(
                 Severity.LOOK,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ecgpipe.cache.records_table import Record
 from ecgpipe.embed_text.prompts import normalise
+from ecgpipe.errors import SourceError
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.write_report.template import LANGUAGES, findings_text
@@ -19,11 +20,24 @@ Texts = Mapping[str, str]
 def with_reports(
     experiment: Experiment, records: Sequence[Record]
 ) -> tuple[list[Record], list[Texts]]:
-    """The records that have a report, and their reports."""
+    """The records that have a report, and their reports.
+
+    Raises:
+        SourceError: text.source names no reports of ECGs.
+    """
     taxonomy, source = experiment.taxonomy, experiment.config.text.source
+    if source == "echo_report":
+        raise SourceError(_OF_ECHOS)
     pairs = [(record, _texts(record, taxonomy, source)) for record in records]
     kept = [(record, texts) for record, texts in pairs if texts is not None]
     return [record for record, _ in kept], [texts for _, texts in kept]
+
+
+_OF_ECHOS = (
+    "text.source is echo_report, so this run learnt from reports of echocardiograms, and those are"
+    " no reports of ECGs that a draft could be taken from or compared with. Use `ecgpipe report"
+    " --rung template`, or a run with text.source: report or findings."
+)
 
 
 def _texts(record: Record, taxonomy: Taxonomy, source: str) -> Texts | None:

@@ -72,6 +72,23 @@ def test_of_two_at_the_same_distance_the_one_that_measured_more_then_the_earlier
     assert low(joined([before, more])) is False
 
 
+def test_of_two_that_measured_the_same_the_one_with_a_report_is_taken() -> None:
+    before, after = echo("2024-03-14 12:00"), echo("2024-03-16 12:00", report="EF 60%")
+    assert findings(joined([before, after])).report == "EF 60%"
+    measured_more = Echo(patient_id="p", made=before.made, measured={"lvef": GOOD, "lvmi": (8, 8)})
+    assert findings(joined([measured_more, after])).report is None
+
+
+def test_a_report_comes_with_the_measurements_of_the_same_echocardiogram_or_not_at_all() -> None:
+    near, far = echo("2024-03-16", report="EF 60%"), echo("2024-03-20", LOW, report="EF 30%")
+    said = findings(joined([far, near]))
+    assert (said.report, "LVEF_LE_40" in said.shown) == ("EF 60%", False)
+    only = Echo(patient_id="p", made=parse_moment("2024-03-15"), report="EF 60%")
+    assert findings(joined([far, only])) == EchoFindings(report="EF 60%")
+    assert findings(joined([only], window_days=0), "2024-03-16") == EchoFindings()
+    assert findings(joined([only]), age=12.0) == EchoFindings()
+
+
 def test_the_window_ends_with_its_last_day() -> None:
     assert low(joined([echo("2024-04-14 12:00")], window_days=30)) is False
     assert low(joined([echo("2024-04-14 12:01")], window_days=30)) is None

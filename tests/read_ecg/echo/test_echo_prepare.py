@@ -87,5 +87,22 @@ def test_bad_echos_are_counted_beside_what_else_is_left_out(tmp_path: Path) -> N
         "echos without patient_id": 1,
         "echos without a time": 1,
         "impossible echo lvef": 1,
-        "echos without a measurement": 1,
+        "echos without a measurement or report": 1,
     }
+
+
+def test_records_keep_the_report_of_their_echocardiogram(tmp_path: Path) -> None:
+    reports = "patient_id,echo_at,report", "p0,2024-03-01,壁運動良好。", "p1,2024-05-01,EF 35%"
+    hospital = with_echos(tmp_path, *reports)
+    echo = EchoConfig(table=tmp_path / "echo.csv")
+    prepared = hospital.prepare(echo=echo)
+    records = hospital.records(prepared).records
+    assert [each.echo_report for each in records] == ["壁運動良好。"] * 2 + [None] * 2
+    assert {each.echo_known for each in records} == {()}
+    assert prepared.counts["echo"]["reports"] == prepared.counts["echo"]["joined"] == 2
+    assert "壁運動" not in str(prepared.counts)
+    (tmp_path / "echo.csv").write_text("\n".join(reports).replace("良好", "低下") + "\n")
+    assert hospital.find() is None
+    again = hospital.prepare()
+    assert again.work.read == 0
+    assert hospital.records(again).records[0].echo_report == "壁運動低下。"

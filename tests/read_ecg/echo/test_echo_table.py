@@ -120,8 +120,27 @@ def test_rows_without_patient_time_or_measurement_are_counted_and_the_rest_is_re
     assert table.left_out() == {
         "echos without patient_id": 1,
         "echos without a time": 4,
-        "echos without a measurement": 2,
+        "echos without a measurement or report": 2,
     }
+
+
+def test_a_row_needs_a_measurement_or_a_report(tmp_path: Path) -> None:
+    both = read(
+        tmp_path,
+        "patient_id,echo_at,lvef,report",
+        "p1,2024-03-05,60,左室収縮は保たれている。",
+        "p2,2024-03-05,,EF 35%",
+        "p3,2024-03-05,60,",
+        "p4,2024-03-05,, ",
+    )
+    assert [(each.patient_id, each.measured, each.report) for each in both.echos] == [
+        ("p1", {"lvef": (60, 60)}, "左室収縮は保たれている。"),
+        ("p2", {}, "EF 35%"),  # nothing is read from a report
+        ("p3", {"lvef": (60, 60)}, None),
+    ]
+    assert both.left_out() == {"echos without a measurement or report": 1}
+    only = read(tmp_path, "patient_id,echo_at,所見", "p1,2024-03-05,a", columns={"report": "所見"})
+    assert [each.report for each in only.echos] == ["a"]
 
 
 def test_columns_may_be_called_otherwise(tmp_path: Path) -> None:
@@ -146,7 +165,7 @@ def test_columns_may_be_called_otherwise(tmp_path: Path) -> None:
         (
             "patient_id,echo_at,ef",
             {},
-            "has no measurement of echocardiograms. It needs one of",
+            "has no measurement of echocardiograms and no report. It needs report or one of",
         ),
         ("patient_id,echo_at,lvef", {"columns": {"lvmi": "LVMI"}}, "has no column LVMI"),
         ("patient_id,echo_at,ivsd_mm,ivsd_cm", {}, "ivsd_mm and ivsd_cm for one measurement"),

@@ -27,6 +27,7 @@ def check(
     *lines: str,
     preset: str = "paper",
     scored: dict[str, object] | None = None,
+    text: str = "findings",
     **echo: object,
 ) -> Report:
     folder = hospital.folder
@@ -39,7 +40,7 @@ def check(
             "taxonomy": "findings98",
             "echo": {"table": "echo.csv"} | echo,
         },
-        "text": {"model": "./nothing"},
+        "text": {"model": "./nothing", "source": text},
         "train": {"preset": preset},
         "eval": scored or {},
     }
@@ -87,7 +88,7 @@ def test_every_fault_of_the_table_is_a_paragraph_and_the_rest_is_joined(
     assert {summary: [e.place for e in each.examples] for summary, each in rows.items()} == {
         "1 in echo: echos without patient_id": ["row 3 of echo"],
         "1 in echo: echos without a time": ["row 4 of echo"],
-        "3 in echo: echos without a measurement": [
+        "3 in echo: echos without a measurement or report": [
             "row 5 of echo", "row 6 of echo", "row 8 of echo",
         ],
         "1 in echo: impossible echo lvef": ["row 6 of echo"],
@@ -170,3 +171,25 @@ def test_tasks_count_the_ecgs_of_which_something_is_known(hospital: Hospital) ->
         "task without positives",
     )
     assert "of no train ECG does an echocardiogram say anything about its 13" in nobody.summary
+
+
+def test_ecgs_without_a_report_of_their_echocardiogram_are_counted(hospital: Hospital) -> None:
+    lines = "patient_id,echo_at,report", "p0,2024-03-01 15:00,山田。EF 38%", "p1,2024-03-09,EF 60%"
+    report = check(hospital, *lines, text="echo_report")
+    assert report.overview["echo reports"] == "3 of 3 have a report"
+    assert "echo findings" not in report.overview
+    assert problem(report, "no text").summary.startswith("3 records without echo_report")
+    kinds = {each.kind for each in report.problems}
+    assert kinds.isdisjoint({"echo not learnt", "echo not scored", "no echo report"})
+    assert "山田" not in str(report)
+    assert problem(check(hospital, *lines), "echo not learnt").severity == Severity.LOOK
+
+
+def test_no_report_of_an_echocardiogram_stops_a_run_that_learns_from_them(
+    hospital: Hospital,
+) -> None:
+    lines = "patient_id,echo_at,lvef", "p0,2024-03-01 15:00,38"
+    found = problem(check(hospital, *lines, text="echo_report"), "no echo report")
+    assert found.severity == Severity.STOPS
+    assert "of 2 ECGs with an echocardiogram none has a report" in found.summary
+    assert "data.echo.columns" in found.fix
