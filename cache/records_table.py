@@ -104,6 +104,10 @@ class RecordsTable:
             return self
         return RecordsTable(tuple(r for r in self.records if r.source in sources), self.about)
 
+    def where(self, kept_N: npt.NDArray[np.bool_]) -> "RecordsTable":
+        """Some of the records, (N,), in the same order."""
+        return RecordsTable(tuple(self.records[n] for n in np.flatnonzero(kept_N)), self.about)
+
     def without_findings(self, ids: Collection[str]) -> "RecordsTable":
         """The same records, as if nobody had looked for these findings."""
         if not ids:

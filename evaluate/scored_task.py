@@ -29,6 +29,16 @@ class ScoredTask:
     known_NC: npt.NDArray[np.bool_] | None = None
     """Of which classes that is known; None: of all."""
 
+    def where(self, kept_N: npt.NDArray[np.bool_]) -> "ScoredTask":
+        """The same of some records of the split."""
+        return ScoredTask(
+            self.task,
+            self.chosen_N[kept_N],
+            self.scores_NC[kept_N],
+            self.truth_NC[kept_N],
+            None if self.known_NC is None else self.known_NC[kept_N],
+        )
+
     @property
     def scores(self) -> npt.NDArray[np.float32]:
         """Those of the scored records."""

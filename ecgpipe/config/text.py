@@ -58,7 +58,7 @@ class TextConfig(Settings):
 
     source: Literal["findings", "report", "echo_report"] = "findings"
     """The text of an ECG: its findings, its report, or the report of its echocardiogram
-    (data.echo). ECGs without it are neither trained on nor scored."""
+    (data.echo). ECGs without it are there for what their echocardiogram measured, or not at all."""
 
     wordings: Literal["name", "bank"] = "name"
     """How training words a finding. name: by its name. bank: by its name or another wording of the

@@ -182,7 +182,7 @@ class Experiment:
         found = all_sentences(
             self.records,
             self.taxonomy,
-            [*self.tasks, self.findings_task],
+            [*self.tasks, self.ranking_task],
             text,
             style,
             tried,
@@ -239,10 +239,10 @@ class Experiment:
         return [task for task in self._tried_tasks.values() if isinstance(task, Task)]
 
     @cached_property
-    def findings_task(self) -> Task:
-        """The task that ranks checkpoints on the validation split, over all findings in the
-        records that training may name; it needs vectors whether eval.tasks names it or not."""
-        return load_task("findings", self.taxonomy, self.taught.findings)
+    def ranking_task(self) -> Task:
+        """The task that ranks checkpoints on the validation split; it needs vectors whether
+        eval.tasks names it or not."""
+        return ranking_task(self.taxonomy, self.taught, self.echo_definitions)
 
     @cached_property
     def tasks_left_out(self) -> dict[str, str]:
@@ -291,9 +291,27 @@ def try_tasks(
         yield name, task
 
 
+def ranking_task(taxonomy: Taxonomy, records: RecordsTable, echo: EchoDefinitions | None) -> Task:
+    """The task by which the best epoch is chosen: over all findings of these records; where they
+    have none and no report, over those of echocardiography."""
+    if _only_echos(records):
+        return load_task("echo", taxonomy, None, echo=echo)
+    return load_task("findings", taxonomy, records.findings)
+
+
 def measurable(train: TrainConfig, records: RecordsTable) -> TrainConfig:
-    """The settings of `train`; without any finding, retrieval chooses the best epoch."""
-    return train if records.findings else replace(train, best_by="retrieval_mrr")
+    """The settings of `train`; without any finding, retrieval chooses the best epoch, and without
+    any report either, the mean AUROC of what echocardiograms say."""
+    if records.findings:
+        return train
+    return replace(train, best_by="macro_auroc" if _only_echos(records) else "retrieval_mrr")
+
+
+def _only_echos(records: RecordsTable) -> bool:
+    """Whether echocardiograms are all that is known of these records."""
+    known = any(record.echo_known for record in records.records)
+    said = any(r.findings or r.report or r.echo_report for r in records.records)
+    return known and not said
 
 
 def candidate_findings(records: RecordsTable, config: PipelineConfig) -> frozenset[str] | None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.cache.records_table import Record
+from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.cache.vectors.reader import VectorCache
+from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.prompts import keys_of
@@ -41,7 +42,7 @@ from ecgpipe.train_ecg.data.placement import TrainSignals
 from ecgpipe.train_ecg.data.wording_draws import as_often_as_drawn
 from ecgpipe.train_ecg.loop.step_profile import StepProfile, profile_step
 from ecgpipe.train_ecg.loop.training import Trained, TrainingData, TrainInputs, train
-from ecgpipe.train_ecg.losses.objective import RecordTexts
+from ecgpipe.train_ecg.losses.objective import RecordTexts, Unlabelled
 from ecgpipe.train_ecg.starting_point import StartingPoint
 from ecgpipe.train_ecg.trained_model import ChangeSignals, ModelEncoder, load_model, load_tensors
 from ecgpipe.train_ecg.two_towers import ModelShape, initialised
@@ -147,9 +148,9 @@ def train_model(
     config = experiment.config
     vectors = experiment.open_vectors()
     data = training_data(experiment, vectors)
-    validation, sentences = with_sentence(
-        experiment.taught.of_split("val"), experiment.taxonomy, config.text
-    )
+    val = experiment.taught.of_split("val")
+    validation, sentences = with_sentence(val, experiment.taxonomy, config.text)
+    ranked = val if task.kind == "partly_known" else validation
 
     def on_validate(encoder: ModelEncoder) -> Mapping[str, float]:
         model = ScoringModel(encoder, vectors, config.text)
@@ -157,7 +158,7 @@ def train_model(
             ecgs = model.encode_ecg(validation.slots)
             return {by: mean_reciprocal_rank(ecgs, sentences, model.encode_sentences)}
         least = config.eval.min_positives
-        values = validation_metrics(model, task, validation, least, config.text.language)
+        values = validation_metrics(model, task, ranked, least, config.text.language)
         if by == "wordings":
             bank = load_bank(experiment.taxonomy)
             taxonomy = experiment.taxonomy
@@ -214,12 +215,9 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
         )
     echo = experiment.echo_definitions
     records, texts = with_texts(split, experiment.taxonomy, text, style, echo)
-    if not texts:
-        raise SourceError(
-            f"No record of the training split has {text.source}, so there is nothing to learn from."
-            " Check data.split and text.source."
-        )
     distinct = list(dict.fromkeys(sentence for single in texts for sentence in single))
+    if not distinct:
+        raise SourceError(_nothing_to_learn(split, experiment.config))
     if len(distinct) == 1 and is_first():
         say(
             f"train: all {len(texts)} records of the training split have the same text, so"
@@ -229,11 +227,12 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
     sentences, wordings_FV = distinct, None
     if text.wordings == "bank":
         sentences, wordings_FV = _worded(distinct, bank_sentences(experiment.taxonomy, text))
-    unknown_NU = None
+    unknown_NU = unlabelled = None
     if echo is not None and style != "sentence":
         of_echo = echo_sentences(echo, text)
         numbers = {each: number_of_text.get(sentence) for each, sentence in of_echo.items()}
         unknown_NU = pad_rows([unknown_texts(record, numbers) for record in records.records])
+        unlabelled = _unlabelled(experiment, records, distinct, of_echo)
     number_of = {finding.id: n for n, finding in enumerate(experiment.taxonomy.findings)}
     store = experiment.signals
     return TrainingData(
@@ -245,11 +244,50 @@ def training_data(experiment: Experiment, vectors: VectorCache) -> TrainingData:
             labels_NL=pad_rows([[number_of[f] for f in r.findings] for r in records.records]),
             vectors_RW=vectors.vectors(keys_of(sentences)),
             unknown_NU=unknown_NU,
+            unlabelled=unlabelled,
             wordings_FV=wordings_FV,
         ),
         read_signals=store.read,
         record_ids=[record.record_id for record in records.records],
     )
+
+
+def _nothing_to_learn(split: RecordsTable, config: PipelineConfig) -> str:
+    source = config.text.source
+    if config.train.text == "sentence" and any(r.echo_known for r in split.records):
+        return (
+            f"No record of the training split has {source}, and with train.text: sentence nothing"
+            " is learnt from echocardiograms. Set train.text to all_findings (preset: recommended)."
+        )
+    return (
+        f"No record of the training split has {source}, so there is nothing to learn from. Check"
+        " data.split and text.source."
+    )
+
+
+def _unlabelled(
+    experiment: Experiment,
+    records: RecordsTable,
+    texts: Sequence[str],
+    of_echo: Mapping[str, str],
+) -> Unlabelled | None:
+    """The records that are there for their echocardiogram only; None if all are labelled.
+
+    Args:
+        experiment: the settings and data.
+        records: those of the training split that are learnt from.
+        texts: all texts.
+        of_echo: those of them that are findings of echocardiography, by finding.
+    """
+    # Of an ECG without a finding that may be named, somebody still looked for the others.
+    all_of_split = experiment.records.of_split("train")
+    labelled, _ = with_sentence(all_of_split, experiment.taxonomy, experiment.config.text)
+    ids = {record.record_id for record in labelled.records}
+    records_N = np.array([record.record_id not in ids for record in records.records], np.bool_)
+    if not records_N.any():
+        return None
+    others = set(of_echo.values())
+    return Unlabelled(records_N, np.array([text not in others for text in texts], np.bool_))
 
 
 def _worded(

@@ -82,7 +82,8 @@ def with_texts(
 
     With `style` "sentence" that is one sentence. Otherwise it is one for each finding, worded like
     the label prompts, or for each sentence of the report; and for each finding that an ECG's
-    echocardiogram shows, if there are definitions of these.
+    echocardiogram shows, if there are definitions of these. With "all_findings" an ECG of which an
+    echocardiogram is known to show nothing stays, without a text: it is what others are told from.
     """
     if style == "sentence":
         table, sentences = with_sentence(records, taxonomy, config)
@@ -93,8 +94,18 @@ def with_texts(
         (r, [*said(r), *(of_echo[finding] for finding in r.echo_shown)] if of_echo else said(r))
         for r in records.records
     ]
-    table = RecordsTable(tuple(record for record, texts in pairs if texts), records.about)
-    return table, [texts for _, texts in pairs if texts]
+    compares = bool(of_echo) and style == "all_findings"
+    kept = [(r, texts) for r, texts in pairs if texts or (compares and r.echo_known)]
+    table = RecordsTable(tuple(record for record, _ in kept), records.about)
+    return table, [texts for _, texts in kept]
+
+
+def with_answer(records: RecordsTable, taxonomy: Taxonomy, config: TextConfig) -> RecordsTable:
+    """Return the records that can be scored: those with a sentence, and those whose
+    echocardiogram says something."""
+    said = _remembered(lambda record: record_sentence(record, taxonomy, config), config)
+    kept = tuple(r for r in records.records if r.echo_known or said(r) is not None)
+    return RecordsTable(kept, records.about)
 
 
 def echo_sentences(

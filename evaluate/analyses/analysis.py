@@ -218,6 +218,10 @@ class Analysis:
     """
 
     title: Words
+    of_echos: bool = False
+    """Whether it is given ECGs of which only the echocardiogram says something; any other analysis
+    would take them for ECGs without findings."""
+
     compute: Callable[[AnalysisContext], Any]
     """The block, ready for JSON. Raises LeftOutError where it cannot be made."""
 

@@ -159,6 +159,8 @@ def _comparison(
     """One finding; None if too few ECGs have it or have it not. `measured` remembers voltages."""
     records, least = context.scored.records, context.config.min_positives
     known = [n for n, record in enumerate(records) if comparison.echo in record.echo_known]
+    # An ECG that nobody labelled says nothing about what labels tell.
+    known = [n for n in known if records[n].findings] or known
     if len(known) > _MOST_MEASURED:
         rng = np.random.default_rng(context.config.seed)
         known = sorted(rng.choice(known, _MOST_MEASURED, replace=False).tolist())
@@ -216,7 +218,7 @@ def _said(
         yield Contender(
             name=name, names=names, scores_N=(ecg_ND @ text_1D.T)[:, 0].astype(np.float64)
         )
-    if own:
+    if own and any(context.scored.records[n].findings for n in known):
         ids = {finding.id for finding in own}
         label_N = np.array(
             [not ids.isdisjoint(context.scored.records[n].findings) for n in known], np.bool_
@@ -305,6 +307,7 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
 
 ANALYSIS = Analysis(
     title=both("心エコーの所見：モデル、ラベル、電位", "Echocardiography: model, label, voltages"),
+    of_echos=True,
     compute=compute,
     tables=tables,
     about=about,

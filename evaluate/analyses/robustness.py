@@ -81,4 +81,6 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
     yield Table("robustness", ANALYSIS.title, columns, rows)
 
 
-ANALYSIS = Analysis(title=both("頑健性", "Robustness"), compute=compute, tables=tables, about=about)
+ANALYSIS = Analysis(
+    title=both("頑健性", "Robustness"), of_echos=True, compute=compute, tables=tables, about=about
+)

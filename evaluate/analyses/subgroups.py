@@ -188,4 +188,6 @@ _WORDS = {
     UNKNOWN: both("不明", "unknown"),
 }
 
-ANALYSIS = Analysis(title=both("群別", "Subgroups"), compute=compute, tables=tables, about=about)
+ANALYSIS = Analysis(
+    title=both("群別", "Subgroups"), of_echos=True, compute=compute, tables=tables, about=about
+)

@@ -1,6 +1,7 @@
 """Planned rows to the rows of the records table, one at a time, and the list of the rejected.
 
-Owns which record has a usable text, and what is counted. Must not know findings except through the
+Owns which record says something, by its findings, its report or its echocardiogram, and what is
+counted. Must not know findings except through the
 `FindingList` it is given.
 """
 
@@ -106,6 +107,15 @@ def ecg_of(row: SourceRow, findings: tuple[str, ...]) -> Ecg:
     )
 
 
+def _why_nothing(row: SourceRow, names: Sequence[str]) -> str:
+    """Why a row without a report and an echocardiogram says nothing; `names` are those known."""
+    if not row.findings:
+        return "findings and report are both empty"
+    if not names:
+        return "none of its codes is a finding of data.taxonomy"
+    return "all of its findings were left out"
+
+
 @dataclass(frozen=True)
 class Refused:
     """A record that is not in the table, the reason, and the place of its row."""
@@ -115,7 +125,7 @@ class Refused:
 
 
 class RecordRows:
-    """Iterates over the rows with a signal and a usable text, and collects the others."""
+    """Iterates over the rows that have a signal and say something, and collects the others."""
 
     def __init__(
         self,
@@ -183,14 +193,10 @@ class RecordRows:
             raise RecordError(
                 Reason.NO_PATIENT, "patient_id is empty, so it cannot be kept in one split"
             )
-        if not row.findings and not row.report:
-            raise RecordError(Reason.NO_TEXT, "findings and report are both empty")
-        if not names and not row.report:
-            raise RecordError(Reason.NO_TEXT, "none of its codes is a finding of data.taxonomy")
         ids = self._chosen(names)
-        if row.findings and not ids and not row.report:
-            raise RecordError(Reason.NO_TEXT, "all of its findings were left out")
         echo = self._echo_of(row, ids)
+        if not (ids or row.report or echo.known or echo.report):
+            raise RecordError(Reason.NO_TEXT, _why_nothing(row, names))
         return Record(
             slot=slot,
             record_id=row.record_id,

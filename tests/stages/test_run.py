@@ -244,7 +244,7 @@ def test_findings_have_vectors_to_rank_checkpoints_by_though_another_task_is_sco
     finished: tuple[Experiment, dict[str, Any]],
 ) -> None:
     opened = OpenedExperiment(load_config(finished[0].path, ["eval.tasks=[superclass]"]))
-    assert set(task_sentences(opened.findings_task, opened.config.text)) <= set(opened.texts)
+    assert set(task_sentences(opened.ranking_task, opened.config.text)) <= set(opened.texts)
 
 
 def test_only_the_chosen_sources_are_scored_and_an_unknown_one_is_refused(

@@ -47,7 +47,7 @@ def draw_texts(texts_NK: Rows, seed: int, epoch: int) -> Rows:
     """One of each record's texts, (N,), all equally likely.
 
     Args:
-        texts_NK: from `pad_rows`; every record has at least one.
+        texts_NK: from `pad_rows`; -1 is drawn for a record that has none.
         seed: of the run.
         epoch: counted from 0.
     """

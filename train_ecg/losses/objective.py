@@ -36,6 +36,16 @@ from ecgpipe.train_ecg.losses.text_overlap import (
 from ecgpipe.train_ecg.two_towers import TowerOutputs
 
 
+@dataclass(frozen=True)
+class Unlabelled:
+    """Records that nobody labelled, which are there for what else is known of them."""
+
+    records_N: npt.NDArray[np.bool_]
+    texts_F: npt.NDArray[np.bool_]
+    """The texts that a label would speak of; of those records it is unknown whether they are
+    true."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecordTexts:
     """The texts and labels of the training records."""
@@ -53,6 +63,9 @@ class RecordTexts:
     """Numbers of texts of which it is unknown whether they are true of a record; -1 where a record
     has fewer. None: a text that a record does not have is not true of it."""
 
+    unlabelled: Unlabelled | None = None
+    """None: every record is labelled."""
+
     wordings_FV: Rows | None = None
     """Rows of `vectors_RW` that may word each text, each as often as it is to be drawn; -1 where
     one has fewer. None: each text is one sentence, so row f words text f."""
@@ -69,6 +82,8 @@ class RecordTexts:
     def known_counts(self) -> npt.NDArray[np.int64]:
         """(F,) of how many records it is known whether each text is true."""
         n_records = np.full(self.n_texts, len(self.texts_NK))
+        if self.unlabelled is not None:
+            n_records[self.unlabelled.texts_F] -= np.count_nonzero(self.unlabelled.records_N)
         if self.unknown_NU is None:
             return n_records
         unknown = self.unknown_NU[self.unknown_NU >= 0]
@@ -105,6 +120,10 @@ class Objective:
         self._unknown_NU: torch.Tensor | None = None
         if texts.unknown_NU is not None:
             self._unknown_NU = torch.from_numpy(texts.unknown_NU).to(device)
+        self._unlabelled: tuple[torch.Tensor, torch.Tensor] | None = None
+        if (few := texts.unlabelled) is not None:
+            records_N, texts_F = torch.from_numpy(few.records_N), torch.from_numpy(few.texts_F)
+            self._unlabelled = records_N.to(device), texts_F.to(device)
         self._mean_known = float(texts.known_counts().sum()) / len(texts.texts_NK)
         self._n_labels = int(texts.labels_NL.max(initial=-1)) + 1
         self._vectors_RW = torch.from_numpy(texts.vectors_RW).to(device, torch.get_default_dtype())
@@ -228,12 +247,27 @@ class Objective:
 
     def _unknown(self, places_B: torch.Tensor, part: slice) -> torch.Tensor | None:
         """(b, T) of which texts of the step it is unknown whether they are true; None of none."""
-        if self._unknown_NU is None:
-            return None
-        unknown_bU = self._unknown_NU[places_B[part]]
-        if self._config.text == "all_findings":
-            return truth_of(unknown_bU, self._n_texts)
-        return also_true(unknown_bU, self.text_ids(places_B))
+        if self._config.text != "all_findings":
+            return self._unknown_pairs(places_B[part], self.text_ids(places_B))
+        unknown_bF = None
+        if self._unknown_NU is not None:
+            unknown_bF = truth_of(self._unknown_NU[places_B[part]], self._n_texts)
+        if self._unlabelled is None:
+            return unknown_bF
+        records_N, texts_F = self._unlabelled
+        of_label_bF = records_N[places_B[part], None] & texts_F
+        return of_label_bF if unknown_bF is None else unknown_bF | of_label_bF
+
+    def _unknown_pairs(self, places_n: torch.Tensor, ids_m: torch.Tensor) -> torch.Tensor | None:
+        """(n, m) of which of some texts it is unknown whether they are true of some records."""
+        unknown_nm = None
+        if self._unknown_NU is not None:
+            unknown_nm = also_true(self._unknown_NU[places_n], ids_m)
+        if self._unlabelled is None:
+            return unknown_nm
+        records_N, texts_F = self._unlabelled
+        of_label_nm = records_N[places_n, None] & texts_F[ids_m]
+        return of_label_nm if unknown_nm is None else unknown_nm | of_label_nm
 
     def _pair_loss(
         self,
@@ -263,8 +297,8 @@ class Objective:
         also = None
         if several or unknown_bB is not None:
             left_out_Bb = also_true(self._texts_NK[places_B], ids_B[part])
-            if self._unknown_NU is not None:
-                left_out_Bb = left_out_Bb | also_true(self._unknown_NU[places_B], ids_B[part])
+            if (unknown_Bb := self._unknown_pairs(places_B, ids_B[part])) is not None:
+                left_out_Bb = left_out_Bb | unknown_Bb
             also = Pairs(true_bB if unknown_bB is None else true_bB | unknown_bB, left_out_Bb)
         return clip_loss(
             ecg_bD,

@@ -11,7 +11,6 @@ from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.data import Source, TableSource
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.errors import EcgpipeError, SourceError, TaxonomyError
-from ecgpipe.evaluate.tasks.task import load_task
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy, load_taxonomy
 from ecgpipe.evaluate.tasks.wordings import load_bank
 from ecgpipe.files import text_encoding
@@ -41,7 +40,7 @@ from ecgpipe.stages.check.rows import (
 )
 from ecgpipe.stages.check.table_rows import CheckedRow, checked_rows, split_counts, usable_records
 from ecgpipe.stages.check.tasks import check_tasks
-from ecgpipe.stages.experiment import Experiment
+from ecgpipe.stages.experiment import Experiment, ranking_task
 from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank
 
 DEFAULT_SAMPLE = 300
@@ -65,6 +64,8 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     """
     problems: list[Problem] = []
     rows, taxonomy = read_all_rows(config, problems)
+    echo = CheckedEcho(rows) if taxonomy is None else check_echo(rows, taxonomy, config)
+    rows = echo.rows
     problems += row_problems(rows, taxonomy, config.data)
     problems += people_problems(rows, config.data)
     problems += begin_problems(rows, config)
@@ -75,15 +76,15 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     overview |= (people_overview(rows) if rows else {}) | recording_overview(
         looked_at, rows, sample
     )
-    records, sentences, echo = RecordsTable(()), [], CheckedEcho()
+    records, sentences = RecordsTable(()), []
     if taxonomy is not None and rows:
-        echo = check_echo(rows, taxonomy, config, problems)
+        problems += echo.problems
         overview |= echo.lines
         records = usable_records(rows, taxonomy, echo.findings)
         problems += record_problems(records, taxonomy, config)
         tasks, lines = check_tasks(records, taxonomy, echo.definitions, config, problems)
         style, tried = config.train.text, tries_bank(config)
-        asked = [*tasks, load_task("findings", taxonomy, records.findings)]
+        asked = [*tasks, ranking_task(taxonomy, records, echo.definitions)]
         texts = all_sentences(records, taxonomy, asked, config.text, style, tried, echo.definitions)
         sentences = list(dict.fromkeys(texts))
         overview["findings"] = (

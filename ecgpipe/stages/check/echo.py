@@ -3,8 +3,8 @@
 Owns that what is wrong with it is named by place. The join is that of `prepare`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ecgpipe.config.echo import EchoConfig
@@ -19,6 +19,7 @@ from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoFindings, EchoJoin, within_words
 from ecgpipe.read_ecg.echo.echo_table import EchoTable, read_echo_table
 from ecgpipe.read_ecg.prepare.record_rows import ecg_of
+from ecgpipe.read_ecg.signal.record import Reason
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
 from ecgpipe.stages.check.table_rows import CheckedRow
 
@@ -27,6 +28,9 @@ from ecgpipe.stages.check.table_rows import CheckedRow
 class CheckedEcho:
     """What is known of the table of echocardiograms; nothing without data.echo, or if it cannot be
     used."""
+
+    rows: list[CheckedRow]
+    """All; those of which only an echocardiogram says something are usable too."""
 
     definitions: EchoDefinitions | None = None
     findings: tuple[EchoFindings, ...] = ()
@@ -38,17 +42,15 @@ class CheckedEcho:
     counts: dict[str, Any] = field(default_factory=dict)
     """Those of `prepare`, under echo."""
 
+    problems: list[Problem] = field(default_factory=list)
 
-def check_echo(
-    rows: Sequence[CheckedRow],
-    taxonomy: Taxonomy,
-    pipeline: PipelineConfig,
-    problems: list[Problem],
-) -> CheckedEcho:
-    """Join the table of data.echo with the usable rows; what is wrong is added to `problems`."""
-    config = pipeline.data
-    if config.echo is None:
-        return CheckedEcho()
+
+def check_echo(rows: list[CheckedRow], taxonomy: Taxonomy, pipeline: PipelineConfig) -> CheckedEcho:
+    """Join the table of data.echo with the rows that can be used, or could with an
+    echocardiogram."""
+    config, problems = pipeline.data, list[Problem]()
+    if config.echo is None or not rows:
+        return CheckedEcho(rows)
     learns_reports = pipeline.text.source == "echo_report"
     if pipeline.train.text == "sentence" and not learns_reports:
         problems.append(
@@ -66,13 +68,18 @@ def check_echo(
         check_other_names(definitions, taxonomy)
     except EcgpipeError as error:
         problems.append(Problem(Severity.STOPS, "echo", str(error)))
-        return CheckedEcho()
+        return CheckedEcho(rows, problems=problems)
     join = EchoJoin(table, config.echo, definitions, taxonomy.read(PACED).certain)
-    found = tuple(
+    found = [
         join.findings_of(ecg_of(checked.row, taxonomy.resolve_all(checked.findings)))
+        if checked.reason in (None, Reason.NO_TEXT)
+        else EchoFindings()
         for checked in rows
-        if checked.reason is None
-    )
+    ]
+    rows = [
+        replace(checked, reason=None) if each.known or each.report else checked
+        for checked, each in zip(rows, found, strict=True)
+    ]
     counts = join.counts()
     problems += _table_problems(table, join)
     problems += _join_problems(counts, config.echo, learns_reports)
@@ -86,7 +93,8 @@ def check_echo(
         lines["echo findings"] = f"shown/known: {findings}"
     if n := counts["reports"]:
         lines["echo reports"] = f"{n:,} of {counts['joined']:,} have a report"
-    return CheckedEcho(definitions, found, lines, {"echo": counts})
+    of_usable = [each for row, each in zip(rows, found, strict=True) if row.reason is None]
+    return CheckedEcho(rows, definitions, tuple(of_usable), lines, {"echo": counts}, problems)
 
 
 def _table_problems(table: EchoTable, join: EchoJoin) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from ecgpipe.stages.check.columns import column_name
 from ecgpipe.stages.check.findings import finding_problems
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
 from ecgpipe.stages.check.table_rows import CheckedRow
-from ecgpipe.stages.texts import report_of, with_sentence
+from ecgpipe.stages.texts import report_of, with_answer, with_sentence
 
 _LEAST_IN_TRAIN = 20
 _SIMILAR_FOR = 200
@@ -201,7 +201,8 @@ def _exists(checked: CheckedRow) -> bool:
 def _without_text(records: RecordsTable, config: PipelineConfig) -> Iterator[Problem]:
     text, source = config.text, config.text.source
     lacking = sum(
-        not (report_of(r, text) if text.reads_reports else r.findings) for r in records.records
+        not (report_of(r, text) if text.reads_reports else r.findings) and not r.echo_known
+        for r in records.records
     )
     if lacking:
         yield Problem(
@@ -215,7 +216,7 @@ def _without_text(records: RecordsTable, config: PipelineConfig) -> Iterator[Pro
 def _empty_splits(
     records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig
 ) -> Iterator[Problem]:
-    kept, _ = with_sentence(records, taxonomy, config.text)
+    kept = with_answer(records, taxonomy, config.text)
     for split in dict.fromkeys(("train", "val", config.eval.split)):
         if any(r.split == split for r in kept.records):
             continue

@@ -4,8 +4,11 @@ Owns what they are given, and that one which cannot be made is left out with its
 rest goes on.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ecgpipe.evaluate.analyses.analysis import AnalysedModel, AnalysisContext, LeftOutError
 from ecgpipe.evaluate.analyses.registry import ANALYSES, chosen_analyses
@@ -13,7 +16,7 @@ from ecgpipe.evaluate.evaluation import Evaluation, EvaluationInputs
 from ecgpipe.progress import progress
 from ecgpipe.read_ecg.signal.resampling import resample
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import record_sentence
+from ecgpipe.stages.texts import record_sentence, with_sentence
 from ecgpipe.stages.trained_texts import trained_texts
 
 
@@ -49,7 +52,34 @@ def analysis_context(
     )
 
 
-def run_analyses(context: AnalysisContext) -> tuple[dict[str, Any], dict[str, str]]:
+def _said(experiment: Experiment, context: AnalysisContext) -> AnalysisContext:
+    """The same without the ECGs of which only the echocardiogram says something.
+
+    Raises:
+        LeftOutError: there is no other.
+    """
+    said_N = np.array([bool(sentence) for sentence in context.sentences], np.bool_)
+    if said_N.all():
+        return context
+    if not said_N.any():
+        raise LeftOutError("of every ECG only the echocardiogram says something")
+    train, validation = (
+        with_sentence(table, experiment.taxonomy, experiment.config.text)[0]
+        for table in (context.train, context.validation)
+    )
+    return dataclasses.replace(
+        context,
+        scored=context.scored.where(said_N),
+        sentences=[sentence for sentence in context.sentences if sentence],
+        tasks=[task.where(said_N) for task in context.tasks],
+        train=train,
+        validation=validation,
+    )
+
+
+def run_analyses(
+    experiment: Experiment, context: AnalysisContext
+) -> tuple[dict[str, Any], dict[str, str]]:
     """The blocks of eval.analyses by name, and which were left out and why.
 
     Raises:
@@ -60,9 +90,11 @@ def run_analyses(context: AnalysisContext) -> tuple[dict[str, Any], dict[str, st
     left_out: dict[str, str] = {}
     for name in chosen_analyses(context.config.analyses):
         context.check_stop()
+        analysis = ANALYSES[name]
         with progress(f"eval: {name}", 1, "analysis") as tick:
             try:
-                blocks[name] = ANALYSES[name].compute(context)
+                given = context if analysis.of_echos else _said(experiment, context)
+                blocks[name] = analysis.compute(given)
                 tick()
             except LeftOutError as why:
                 left_out[name] = str(why)

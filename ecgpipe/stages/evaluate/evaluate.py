@@ -30,7 +30,7 @@ from ecgpipe.stages.evaluate.analyses import analysis_context, run_analyses
 from ecgpipe.stages.evaluate.files import REPORTS, write_report_files
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
-from ecgpipe.stages.texts import with_sentence
+from ecgpipe.stages.texts import with_answer, with_sentence
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import results_path, scores_path
@@ -141,7 +141,7 @@ def _evaluate(
 
     config, records = experiment.config, experiment.records
     scored, trained_on, validation = [
-        with_sentence(part, experiment.taxonomy, config.text)[0]
+        with_answer(part, experiment.taxonomy, config.text)
         for part in (experiment.scored, records.of_split("train"), records.of_split("val"))
     ]
     if config.eval.split == "val":
@@ -164,7 +164,7 @@ def _evaluate(
     )
     evaluation = evaluate(inputs)
     context = analysis_context(experiment, model, untrained, inputs, evaluation)
-    analyses, analyses_left_out = run_analyses(context)
+    analyses, analyses_left_out = run_analyses(experiment, context)
     results: Results = {
         "run": config.name,
         "notice": config.notice,

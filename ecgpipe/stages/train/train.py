@@ -103,7 +103,7 @@ def _train(experiment: Experiment, key: str, stop: Stop) -> bool:
     # Imported here because torch takes seconds, and most runs find nothing to do.
     from ecgpipe.stages.model_bridge import train_model
 
-    train_model(experiment, key, experiment.findings_task, stop, begin, source)
+    train_model(experiment, key, experiment.ranking_task, stop, begin, source)
     return True
 
 
@@ -181,7 +181,7 @@ def _contents(experiment: Experiment) -> dict[str, str]:
 def _dependencies(experiment: Experiment) -> dict[str, Any]:
     """All that the trained model depends on, besides how long it is trained."""
     text, train = experiment.config.text, experiment.config.train
-    task = experiment.findings_task
+    task = experiment.ranking_task
     begins_with = _begins_with(experiment)
     # A run from before these settings is still the same run.
     unset = [name for name in ("unseen_findings", "text_axes") if not getattr(train, name)]

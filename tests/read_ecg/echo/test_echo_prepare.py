@@ -106,3 +106,27 @@ def test_records_keep_the_report_of_their_echocardiogram(tmp_path: Path) -> None
     again = hospital.prepare()
     assert again.work.read == 0
     assert hospital.records(again).records[0].echo_report == "壁運動低下。"
+
+
+def test_an_ecg_of_which_only_an_echocardiogram_says_something_is_kept(tmp_path: Path) -> None:
+    hospital = with_echos(tmp_path, *ECHOS)
+    for row in hospital.rows:
+        row["findings"] = ""
+    prepared = hospital.prepare(echo=EchoConfig(table=tmp_path / "echo.csv"))
+    kept = {r.record_id: r.findings for r in hospital.records(prepared).records}
+    assert kept == {"r00": (), "r01": ()}
+    why = ("no findings or report", "findings and report are both empty")
+    assert hospital.rejected(prepared) == {"r02": why, "r03": why}
+    assert prepared.counts["echo"]["joined"] == 2
+
+
+def test_a_finding_that_the_list_lacks_rejects_an_ecg_whatever_its_echocardiogram_says(
+    tmp_path: Path,
+) -> None:
+    hospital = with_echos(tmp_path, *ECHOS)
+    hospital.rows[0]["findings"] = "左室のなにか"
+    prepared = hospital.prepare(echo=EchoConfig(table=tmp_path / "echo.csv"))
+    assert [reason for reason, _ in hospital.rejected(prepared).values()] == ["unknown finding"]
+    prepared = hospital.prepare(unknown_findings="leave_out")
+    assert hospital.rejected(prepared) == {}
+    assert hospital.records(prepared).records[0].findings == ()

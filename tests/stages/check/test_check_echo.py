@@ -193,3 +193,17 @@ def test_no_report_of_an_echocardiogram_stops_a_run_that_learns_from_them(
     assert found.severity == Severity.STOPS
     assert "of 2 ECGs with an echocardiogram none has a report" in found.summary
     assert "data.echo.columns" in found.fix
+
+
+def test_an_ecg_of_which_only_an_echocardiogram_says_something_is_no_problem(
+    hospital: Hospital,
+) -> None:
+    for row in hospital.rows:
+        row["findings"] = ""
+    hospital.write_table()
+    lines = ("patient_id,echo_at,lvef", "p0,2024-03-01 15:00,38", "p1,2024-03-09,60")
+    report = check(hospital, *lines, preset="recommended", scored={"tasks": ["echo"]})
+    empty = problem(report, "empty findings")
+    assert empty.summary.startswith("3 rows"), "those without an echocardiogram"
+    assert report.numbers["echo"]["joined"] == 3
+    assert "no text" not in {each.kind for each in report.problems}

@@ -33,9 +33,13 @@ NEED_A_TASK = (
 
 
 @pytest.fixture
-def context(experiment: Experiment) -> AnalysisContext:
+def opened(experiment: Experiment) -> stage.Experiment:
+    return stage.Experiment(load_config(experiment.path))
+
+
+@pytest.fixture
+def context(opened: stage.Experiment) -> AnalysisContext:
     """What the analyses of the toy experiment are given."""
-    opened = stage.Experiment(load_config(experiment.path))
     config = opened.config
     scored, train, validation = [
         with_sentence(opened.records.of_split(name), opened.taxonomy, config.text)[0]
@@ -180,19 +184,19 @@ def test_reports_of_one_wording_and_no_task_leave_their_reasons(
 
 
 def test_a_block_that_fails_its_needs_leaves_the_rest_alone(
-    context: AnalysisContext, monkeypatch: pytest.MonkeyPatch
+    opened: stage.Experiment, context: AnalysisContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(_: AnalysisContext) -> dict[str, Any]:
         raise LeftOutError("of a reason")
 
     replace_compute(monkeypatch, "probe", cannot)
-    blocks, left_out = run_analyses(only(context, "probe", "retrieval", "map"))
+    blocks, left_out = run_analyses(opened, only(context, "probe", "retrieval", "map"))
     assert set(blocks) == {"retrieval", "map"}
     assert left_out == {"probe": "of a reason"}
 
 
 def test_a_stop_is_heard_between_blocks(
-    context: AnalysisContext, monkeypatch: pytest.MonkeyPatch
+    opened: stage.Experiment, context: AnalysisContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
 
@@ -204,7 +208,7 @@ def test_a_stop_is_heard_between_blocks(
     replace_compute(monkeypatch, "retrieval", first)
     replace_compute(monkeypatch, "neighbours", lambda _: made.append("no") or {})
     with pytest.raises(StoppedEarly, match="Stopped by SIGTERM while analysing"):
-        run_analyses(only(context, "retrieval", "neighbours"))
+        run_analyses(opened, only(context, "retrieval", "neighbours"))
     assert made == ["retrieval"]
 
 

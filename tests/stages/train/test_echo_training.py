@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from results_example import check_schema, check_words
@@ -23,16 +24,21 @@ from ecgpipe.stages.train.train import run_key
 STANDARD = load_echo_definitions("standard")
 
 
-def with_echos(experiment: Experiment, ecgs: Path, **settings: Any) -> Experiment:
+def with_echos(
+    experiment: Experiment, ecgs: Path, labelled: bool = True, **settings: Any
+) -> Experiment:
     """Every second patient has an echocardiogram, every fourth a poor heart, every sixth a heavy
-    one, none a wall."""
+    one, none a wall. If not `labelled`, only the other patients' ECGs have findings."""
     with (ecgs / "records.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     patients = sorted({row["patient_id"] for row in rows})
     with (experiment.folder / "records.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "recorded_at"])
         writer.writeheader()
-        writer.writerows({**row, "recorded_at": "2024-03-05"} for row in rows)
+        for row in rows:
+            if not labelled and row["patient_id"] in patients[::2]:
+                row["findings"] = ""
+            writer.writerow({**row, "recorded_at": "2024-03-05"})
     echos = [
         f"{each},2024-03-06,{60 - n % 4 * 15},{60 if n % 3 else 150}"
         for n, each in enumerate(patients[::2])
@@ -145,6 +151,47 @@ def test_training_gets_what_is_shown_as_texts_and_the_rest_as_unknown(
     assert (worded.unknown_NU == data.texts.unknown_NU).all()
     ways = (worded.wordings_FV >= 0).sum(axis=1)
     assert {number for number, n in enumerate(ways) if n == 1} == set(number_of.values())
+
+
+def test_ecgs_that_nobody_labelled_are_learnt_from_and_scored_by_their_echocardiogram_alone(
+    fresh: Experiment, ecgs: Path
+) -> None:
+    with_echos(fresh, ecgs, labelled=False)
+    settings = yaml.safe_load(fresh.path.read_text())
+    settings["eval"] |= {
+        "tasks": ["findings", "echo"],
+        "split": "train",
+        "analyses": ["subgroups", "echo", "retrieval"],
+    }
+    fresh.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
+    for command in ("prepare", "embed"):
+        code, _, err = fresh.run(command)
+        assert code == 0, err
+    experiment = opened(fresh)
+    data = training_data(experiment, experiment.open_vectors())
+    records = {each.record_id: each for each in experiment.records.of_split("train").records}
+    assert set(data.record_ids) == set(records)
+    assert data.texts.unlabelled is not None
+    unlabelled = np.array([bool(records[each].echo_known) for each in data.record_ids])
+    assert (data.texts.unlabelled.records_N == unlabelled).all()
+    of_echo = keys_of(list(echo_sentences(STANDARD, experiment.config.text).values()))
+    rows = {row.tobytes() for row in experiment.open_vectors().vectors(of_echo)}
+    is_echo = np.array([row.tobytes() in rows for row in data.texts.vectors_RW])
+    assert (data.texts.unlabelled.texts_F == ~is_echo).all()
+    nothing_shown = [not records[each].echo_shown for each in data.record_ids]
+    assert ((data.texts.texts_NK < 0).all(axis=1) == (unlabelled & nothing_shown)).all()
+    for command in ("train", "eval"):
+        code, _, err = fresh.run(command)
+        assert code == 0, err
+    results = fresh.results()
+    n_echo = int(unlabelled.sum())
+    assert results["tasks"]["findings"]["n"] == len(records) - n_echo
+    assert results["tasks"]["echo"]["n"] == n_echo
+    assert results["analyses"]["retrieval"]["n"] == len(records) - n_echo
+    assert "ecg_label" not in str(results["analyses"]["echo"]), "there is no label to compare with"
+    assert set(results["analyses"]["subgroups"]) == {"findings", "echo"}
+    code, _, err = fresh.run("train", "--set", "train.text=sentence", "--set", "train.loss=clip")
+    assert code == 0, err
 
 
 def test_what_an_echocardiogram_says_is_part_of_what_a_model_depends_on(

@@ -55,7 +55,7 @@ def test_training_reads_no_word_of_an_unseen_finding(
     unseen_2W = vectors.vectors(keys_of(class_sentences(names, asked.config.text)))
     for vector in unseen_2W:
         assert not (texts.vectors_RW == vector).all(axis=1).any()
-    assert not set(unseen) & {each.id for each in asked.findings_task.classes}
+    assert not set(unseen) & {each.id for each in asked.ranking_task.classes}
 
 
 def test_unseen_findings_are_scored_beside_the_nearest_trained_one_and_chance(

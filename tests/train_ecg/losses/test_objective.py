@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.train_ecg.data.pairing import pad_rows
-from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
+from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts, Unlabelled
 from ecgpipe.train_ecg.two_towers import TowerOutputs
 
 FINDINGS = [[0, 1], [1], [2], [0, 1], [2, 3], [3]]
@@ -26,6 +26,7 @@ def objective(
     *,
     bank: Sequence[Sequence[int]] | None = None,
     unknown: Sequence[Sequence[int]] | None = None,
+    unlabelled: Unlabelled | None = None,
     **settings: Any,
 ) -> Objective:
     """`bank`: the rows that word each finding; each row is a direction of its own. `unknown`: the
@@ -38,6 +39,7 @@ def objective(
         labels_NL=pad_rows(FINDINGS),
         vectors_RW=np.eye(n_sentences if single else 5, dtype=np.float32),
         unknown_NU=pad_rows(unknown) if unknown else None,
+        unlabelled=unlabelled,
         wordings_FV=pad_rows(bank) if bank else None,
     )
     built = Objective(config, texts, CPU)
@@ -311,3 +313,53 @@ def test_shares_are_of_what_is_known() -> None:
         unknown_NU=pad_rows(UNKNOWN),
     )
     assert texts.known_counts().tolist() == [6, 6, 3, 3]
+
+
+# Findings 2 and 3 are those of labels, which records 0 and 3 do not have.
+UNLABELLED = Unlabelled(np.isin(np.arange(6), [0, 3]), np.array([False, False, True, True]))
+
+
+@pytest.mark.parametrize("settings", SINGLE, ids=names_of)
+@pytest.mark.parametrize("also", [[[]] * 6, [[], [0], [], [0], [], [1]]])
+def test_of_an_unlabelled_record_every_finding_of_labels_is_unknown(
+    settings: dict[str, Any], also: list[list[int]]
+) -> None:
+    torch.manual_seed(0)
+    ecg_BD = functional.normalize(torch.randn(6, 4), dim=1)
+    listed = [[*each, *([2, 3] if n in (0, 3) else [])] for n, each in enumerate(also)]
+    found = []
+    for target in (
+        objective(unknown=also, unlabelled=UNLABELLED, **settings),
+        objective(unknown=listed, **settings),
+    ):
+        loss, accuracy = of_whole_batch(target, ecg_BD, target.text_vectors(PLACES))
+        found.append((loss.item(), accuracy.item(), target.start_bias()))
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_what_labels_would_say_of_unlabelled_records_is_not_counted_as_known() -> None:
+    texts = RecordTexts(
+        texts_NK=pad_rows(FINDINGS),
+        labels_NL=pad_rows(FINDINGS),
+        vectors_RW=VECTORS,
+        unlabelled=UNLABELLED,
+    )
+    assert texts.known_counts().tolist() == [6, 6, 4, 4]
+
+
+def test_a_record_without_a_text_is_told_from_all_others() -> None:
+    texts = RecordTexts(
+        texts_NK=pad_rows([[0], []]), labels_NL=pad_rows([[], []]), vectors_RW=VECTORS[:2]
+    )
+    config = TrainConfig(global_batch_size=2, text="all_findings", loss="siglip")
+    target = Objective(config, texts, CPU)
+    target.draw(0)
+    places, text_TD = torch.arange(2), torch.eye(4)[:2]
+    near, far = text_TD.clone(), torch.eye(4)[[0, 3]]  # the second like a text, and like none
+    losses = [
+        target(TowerOutputs(ecg, text_TD, ONE, ZERO), ecg, places, slice(0, 2))[0]
+        for ecg in (near, far)
+    ]
+    # softplus(5) - softplus(0) of 2 ECGs and 2 texts: what being like a text costs the second.
+    expected = (np.log1p(np.exp(5)) - np.log(2)) / 4
+    assert (losses[0] - losses[1]).item() == pytest.approx(expected, rel=1e-5)
