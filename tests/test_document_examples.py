@@ -97,7 +97,7 @@ def test_the_pages_echocardiograms_are_joined_as_the_page_says(
     language: str, tmp_path: Path
 ) -> None:
     page = f"docs/echo{language}.md"
-    settings, _, scored = blocks(page, "yaml")
+    settings, _, _, scored = blocks(page, "yaml")
     ecgs, echos, _ = blocks(page, "csv")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "records.csv").write_text(ecgs, encoding="utf-8")
@@ -122,7 +122,7 @@ def test_the_pages_reports_of_echocardiograms_are_the_texts_that_the_page_says(
     language: str, tmp_path: Path
 ) -> None:
     page = f"docs/echo{language}.md"
-    first, changes, _ = map(yaml.safe_load, blocks(page, "yaml"))
+    first, changes, *_ = map(yaml.safe_load, blocks(page, "yaml"))
     ecgs, _, echos = blocks(page, "csv")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "records.csv").write_text(ecgs, encoding="utf-8")

@@ -14,9 +14,10 @@ Count = Annotated[int, Field(ge=1)]
 class EvalConfig(Settings):
     """What is scored, on which part, and how intervals are made."""
 
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)] = ("findings", "superclass", "rhythm")
+    tasks: tuple[str, ...] = ("findings", "superclass", "rhythm")
     """Names in evaluate/tasks/, or paths of your own YAML files (docs/tasks.md). NAME@en or
-    NAME@ja scores the wordings of that language."""
+    NAME@ja scores the wordings of that language. Empty: nothing is asked by the name of a finding,
+    so no name needs a vector, and only retrieval measures the model."""
 
     language: Language | None = None
     """The language of the class wordings, for tasks named without one. Null: text.language."""

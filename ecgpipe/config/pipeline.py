@@ -71,6 +71,12 @@ class PipelineConfig(Settings):
             " names no table of them. Set data.echo.table to a table with a column report"
             " (docs/echo.md), or text.source to findings or report",
         )
+        need(
+            bool(self.eval.tasks) or self.train.best_by == "retrieval_mrr",
+            "eval.tasks is empty, so no finding is asked for, but train.best_by:"
+            f" {self.train.best_by} asks for them. Set train.best_by to retrieval_mrr, or name a"
+            " task",
+        )
         augment = self.train.augment
         need(
             augment.mains_mv == 0 or self.data.rate_hz > 120,

@@ -44,6 +44,7 @@ from ecgpipe.stages.local_inputs import local_signals
 from ecgpipe.stages.texts import (
     all_sentences,
     class_sentences,
+    names_echos,
     needs_bank,
     tries_bank,
     with_sentence,
@@ -179,14 +180,15 @@ class Experiment:
     def texts(self) -> list[str]:
         """Every distinct text that needs a vector: of all records, classes and class members."""
         text, style, tried = self.config.text, self.config.train.text, tries_bank(self.config)
+        ranks = self.train_config.best_by != "retrieval_mrr"
         found = all_sentences(
             self.records,
             self.taxonomy,
-            [*self.tasks, self.ranking_task],
+            [*self.tasks, self.ranking_task] if ranks else self.tasks,
             text,
             style,
             tried,
-            self.echo_definitions,
+            self.echo_definitions if names_echos(self.config) else None,
         )
         if self.unseen:
             found += with_sentence(self.taught, self.taxonomy, text)[1]
@@ -241,7 +243,7 @@ class Experiment:
     @cached_property
     def ranking_task(self) -> Task:
         """The task that ranks checkpoints on the validation split; it needs vectors whether
-        eval.tasks names it or not."""
+        eval.tasks names it or not, unless retrieval ranks them."""
         return ranking_task(self.taxonomy, self.taught, self.echo_definitions)
 
     @cached_property

@@ -202,6 +202,11 @@ def tries_bank(config: PipelineConfig) -> bool:
     return (chosen or config.train.best_by == "wordings") and config.text.source == "findings"
 
 
+def names_echos(config: PipelineConfig) -> bool:
+    """Whether anything reads the names of the findings of echocardiography: training or a task."""
+    return config.train.text != "sentence" or bool(config.eval.tasks)
+
+
 def needs_bank(config: PipelineConfig) -> bool:
     """Whether the taxonomy must have a bank."""
     return config.text.wordings == "bank" or tries_bank(config)

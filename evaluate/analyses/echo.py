@@ -133,6 +133,8 @@ def compute(context: AnalysisContext) -> dict[str, Any]:
     """Compare for every finding that both echocardiograms and readers of ECGs name."""
     if context.echo is None:
         raise LeftOutError("data.echo names no table of echocardiograms")
+    if not context.config.tasks:
+        raise LeftOutError("eval.tasks is empty, so no finding is asked for")
     _, comparisons = echo_comparisons()
     definitions = {each.id: each for each in context.echo.definitions}
     measured: dict[int, dict[str, float]] = {}

@@ -40,8 +40,8 @@ from ecgpipe.stages.check.rows import (
 )
 from ecgpipe.stages.check.table_rows import CheckedRow, checked_rows, split_counts, usable_records
 from ecgpipe.stages.check.tasks import check_tasks
-from ecgpipe.stages.experiment import Experiment, ranking_task
-from ecgpipe.stages.texts import all_sentences, needs_bank, tries_bank
+from ecgpipe.stages.experiment import Experiment, measurable, ranking_task
+from ecgpipe.stages.texts import all_sentences, names_echos, needs_bank, tries_bank
 
 DEFAULT_SAMPLE = 300
 
@@ -84,8 +84,10 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
         problems += record_problems(records, taxonomy, config)
         tasks, lines = check_tasks(records, taxonomy, echo.definitions, config, problems)
         style, tried = config.train.text, tries_bank(config)
-        asked = [*tasks, ranking_task(taxonomy, records, echo.definitions)]
-        texts = all_sentences(records, taxonomy, asked, config.text, style, tried, echo.definitions)
+        asked, named = tasks, echo.definitions if names_echos(config) else None
+        if measurable(config.train, records).best_by != "retrieval_mrr":
+            asked = [*tasks, ranking_task(taxonomy, records, echo.definitions)]
+        texts = all_sentences(records, taxonomy, asked, config.text, style, tried, named)
         sentences = list(dict.fromkeys(texts))
         overview["findings"] = (
             f"{len(records.findings):,} of {len(taxonomy.findings):,} in {taxonomy.name} occur"

@@ -30,11 +30,16 @@ def check_tasks(
     tasks: list[Task] = []
     lines: list[str] = []
     reports_only = not records.findings and config.text.reads_reports
+    best_by = measurable(config.train, records).best_by
     if reports_only:
-        best_by = measurable(config.train, records).best_by
         lines.append(
             "no ECG has findings, so the task is to find the ECG of a report (retrieval), and"
             f" {best_by} chooses the epoch"
+        )
+    elif not config.eval.tasks:
+        lines.append(
+            f"none, so the measure is to find the ECG of a text (retrieval), and {best_by} chooses"
+            " the epoch"
         )
     for name, found in try_tasks(config, taxonomy, records, echo):
         if not isinstance(found, Task):
@@ -53,7 +58,7 @@ def check_tasks(
         if not n_scored and len(records.of_split(split)):  # an empty split is reported elsewhere
             problems.append(_without_positives(found, split))
     measured = any(record.echo_known for record in records.records)
-    if measured and all(task.kind != "partly_known" for task in tasks):
+    if measured and tasks and all(task.kind != "partly_known" for task in tasks):
         problems.append(
             Problem(
                 Severity.LOOK,

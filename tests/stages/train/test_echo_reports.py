@@ -3,14 +3,17 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from documents import ROOT, read_document
 from toy_experiment import Experiment
 
 from ecgpipe.config.file import load_config
-from ecgpipe.errors import SourceError
+from ecgpipe.errors import ConfigError, SourceError
 from ecgpipe.stages.experiment import Experiment as OpenedExperiment
 from ecgpipe.stages.reports.references import with_reports
+from ecgpipe.stages.texts import report_of
 
 NAME = "山田"
 
@@ -79,3 +82,62 @@ def test_drafts_of_ecg_reports_are_neither_taken_from_nor_compared_with_them(
 ) -> None:
     with pytest.raises(SourceError, match=r"of echocardiograms.* a run with text\.source: report"):
         with_reports(OpenedExperiment(load_config(reported.path)), [])
+
+
+@pytest.mark.parametrize("source", ["echo_report", "report"])
+def test_the_pages_vectors_of_an_echo_model_are_trained_on_and_retrieved(
+    reported: Experiment, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = read_document(ROOT / "docs/echo.md").blocks
+    (program,) = [text for name, text in page if name == "python"]
+    changes = yaml.safe_load([text for name, text in page if name == "yaml"][2])
+    plain = yaml.safe_load(reported.path.read_text())
+    for block in ("text", "train", "eval"):
+        plain[block] |= changes[block]
+    plain["data"]["echo"]["columns"] = changes["data"]["echo"]["columns"]
+    plain["text"]["source"] = source
+    plain["eval"]["analyses"] = ["retrieval", "echo"]
+    ids = [f"S{n:03}" for n in range(40)]
+    records = reported.folder / "records.csv"
+    lines = records.read_text(encoding="utf-8").splitlines()
+    patients = sorted({line.split(",")[1] for line in lines[1:]})
+    study_of = dict(zip(patients, ids, strict=False))
+    if source == "report":  # the pairs are in the table of ECGs
+        del plain["data"]["echo"]
+        paired = [f"{line},{study_of.get(line.split(',')[1], '')}" for line in lines[1:]]
+        records.write_text("\n".join([f"{lines[0]},report", *paired]), encoding="utf-8")
+    else:
+        echos = [f"{patient},2024-03-09,{study}" for patient, study in study_of.items()]
+        table = ["patient_id,echo_at,study_id", *echos]
+        (reported.folder / "echo.csv").write_text("\n".join(table), encoding="utf-8")
+    reported.path.write_text(yaml.safe_dump(plain, allow_unicode=True))
+    monkeypatch.chdir(reported.folder)
+    vectors = np.random.default_rng(0).normal(size=(40, 16))
+    np.savez("studies.npz", id=ids[:-2], vector=vectors[:-2])
+    exec(program, {})
+    assert reported.run("prepare")[0] == 0
+    code, _, err = reported.run("vectors", "import", "vectors.h5")
+    assert code == 0, err
+    assert "38 vectors added" in err
+    assert "2 of this experiment's texts still have none" in err
+    code, _, err = reported.run("run")
+    assert code == 1
+    assert "2 texts have no vector of imported:echo-model" in err
+    assert "add them with `ecgpipe vectors import`" in err
+    np.savez("studies.npz", id=ids, vector=vectors)
+    exec(program, {})
+    assert reported.run("vectors", "import", "vectors.h5")[0] == 0
+    reported.did("--set", "train.epochs=1")
+    results = reported.results()
+    assert results["tasks"] == {}
+    assert set(results["analyses_left_out"]) == {"echo"}
+    assert results["text"]["width"] == 16
+    experiment = OpenedExperiment(load_config(reported.path))
+    assert set(experiment.texts) <= set(ids), "of paced ECGs none"
+    scored = [r for r in experiment.scored.records if report_of(r, experiment.config.text)]
+    assert results["analyses"]["retrieval"]["n"] == len(scored) > 0
+
+
+def test_without_tasks_the_epoch_must_be_chosen_by_retrieval(reported: Experiment) -> None:
+    with pytest.raises(ConfigError, match=r"Set train\.best_by to retrieval_mrr, or name a task"):
+        load_config(reported.path, ("eval.tasks=[]",))
