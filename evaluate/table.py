@@ -107,8 +107,8 @@ def _with_interval(
 
 
 def _three_places(value: float) -> str:
-    text = f"{value:.3f}"
-    return text.removeprefix("0") if value >= 0 else text
+    text = f"{abs(value):.3f}".removeprefix("0")
+    return f"-{text}" if value <= -0.0005 else text  # not -.000
 
 
 def _four_digits(value: float) -> str:

@@ -282,7 +282,7 @@ def tables(block: Any, tasks: Tasks) -> Iterator[Table]:
     columns = (
         column("score", "words", both("判定の根拠", "Told by")),
         column("auroc", "area"),
-        column("model_minus_it", "number", both("モデルとの差", "Model minus it")),
+        column("model_minus_it", "area", both("モデルとの差", "Model minus it")),
         column("criterion", "text", both("診断基準", "Criterion")),
         column("sensitivity", "share", both("感度", "Sensitivity")),
         column("specificity", "share", both("特異度", "Specificity")),

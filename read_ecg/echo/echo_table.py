@@ -113,7 +113,8 @@ def read_echo_table(config: EchoConfig) -> EchoTable:
 
     Raises:
         SourceError: the table cannot be read, lacks patient_id, echo_at, a column that the settings
-            name, or any measurement and a report, or has two columns for one measurement.
+            name, or any measurement and a report, has two columns for one measurement, or says
+            nothing at all that is understood.
     """
     table = read_table(config.table, config.sheet)
     names = _names(config, table)
@@ -129,7 +130,15 @@ def read_echo_table(config: EchoConfig) -> EchoTable:
         Fault(_SAYS_NOTHING, echo.place) for echo in whole if not echo.measured and not echo.report
     ]
     units = {c.measurement.name: c.units()[0].written if c.units() else "" for c in usable}
-    return EchoTable(config.table.stem, echos, units, mixed, faults)
+    read = EchoTable(config.table.stem, echos, units, mixed, faults)
+    if not echos:
+        why = ", ".join(f"{n:,} {what}" for what, n in read.left_out().items())
+        raise SourceError(
+            f"The table {config.table} says nothing of any echocardiogram: {why}. The first is"
+            f" {faults[0].place}. Correct the table (docs/echo.md says what is understood), or"
+            " remove data.echo."
+        )
+    return read
 
 
 def _names(config: EchoConfig, table: TableRows) -> dict[str, str]:

@@ -147,7 +147,18 @@ def _join_problems(
             "Compare how patient_id is written in both tables (007 is not 7), widen"
             " data.echo.window_days, or look at data.echo.nearest and what is excluded.",
         )
-    elif learns_reports and not counts["reports"]:
+    elif not counts["reports"] and all(
+        n["shown"] + n["not_shown"] == 0 for n in counts["findings"].values()
+    ):
+        yield Problem(
+            Severity.WRONG,
+            "no echo finding",
+            f"{counted(counts['joined'], 'ECG')} with an echocardiogram, but every finding of"
+            " all of them is unknown: they measured nothing that a definition asks for",
+            "Compare the table's columns with the rules of data.echo.definitions; some also need"
+            " the sex.",
+        )
+    if learns_reports and counts["joined"] and not counts["reports"]:
         yield Problem(
             Severity.STOPS,
             "no echo report",

@@ -97,3 +97,4 @@ def test_the_table_has_a_row_for_each_score() -> None:
     (table,) = ANALYSIS.tables({"findings": [entry]}, {})
     assert table.title["en"] == "name (2 of 5 ECGs)"
     assert [row[3] for row in table.rows] == ["–", "–"]
+    assert table.columns[2].kind == "area", "a difference is written as what it is one of"

@@ -40,7 +40,7 @@ from ecgpipe.evaluate.report.terminal import print_results
 from ecgpipe.evaluate.report.verdict import verdict
 from ecgpipe.evaluate.results import read_results, write_results
 from ecgpipe.evaluate.scored_task import ScoredTask
-from ecgpipe.evaluate.table import Table, column, number
+from ecgpipe.evaluate.table import Table, area, column, number
 from ecgpipe.evaluate.tasks.task import Task, TaskClass
 from ecgpipe.evaluate.words import all_words, same
 
@@ -353,6 +353,7 @@ def test_a_number_of_any_size_is_shown_with_its_interval() -> None:
 def test_an_interval_with_a_negative_end_can_be_read() -> None:
     assert number({"value": -0.65, "low": -0.9, "high": -0.4}) == "-0.65 (-0.9 to -0.4)"
     assert number({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.5 (0.4–0.6)"
+    assert area({"value": -0.0123, "low": -0.0004, "high": 0.5}) == "-.012 (.000 to .500)"
 
 
 @pytest.mark.parametrize("format", ["png", "svg"])

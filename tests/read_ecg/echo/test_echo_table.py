@@ -179,6 +179,24 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_paragraph(
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (("p1,2024-03-05,", "p2,2024-03-05,不明"), "2 echos without a measurement or report"),
+        (("p1,2024-03-05,600", "p2,2024-03-05,2"), "2 impossible echo lvef, 2 echos without"),
+        (("p1,2024-03-05,good", ",2024-03-05,60"), "1 unreadable echo lvef, 1 echos without pat"),
+        (("p1,2024-03-05,60", "p2,2024-03-05,0.55"), "2 echo lvef in two units?, 2 echos"),
+    ],
+)
+def test_a_table_in_which_all_is_unknown_is_refused_in_one_paragraph(
+    tmp_path: Path, rows: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(SourceError, match=rf"says nothing of any echocardiogram: {why}") as found:
+        read(tmp_path, "patient_id,echo_at,lvef", *rows)
+    assert "\n" not in str(found.value)
+    assert "The first is row 2 of echo. Correct the table (docs/echo.md" in str(found.value)
+
+
 def test_a_column_that_no_echocardiogram_has_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'lvmi_g'.* Did you mean 'lvmi"):
         EchoConfig(table=tmp_path / "echo.csv", columns={"lvmi_g": "LVMI"})

@@ -207,3 +207,26 @@ def test_an_ecg_of_which_only_an_echocardiogram_says_something_is_no_problem(
     assert empty.summary.startswith("3 rows"), "those without an echocardiogram"
     assert report.numbers["echo"]["joined"] == 3
     assert "no text" not in {each.kind for each in report.problems}
+
+
+@pytest.mark.parametrize("cell", ["", "不明", "600", "good"])
+def test_a_table_in_which_all_is_unknown_stops_the_run_and_blames_no_patient_id(
+    hospital: Hospital, cell: str
+) -> None:
+    report = check(
+        hospital, "patient_id,echo_at,lvef", f"p0,2024-03-01,{cell}", preset="recommended"
+    )
+    found = problem(report, "echo")
+    assert found.severity == Severity.STOPS
+    assert "says nothing of any echocardiogram: 1 " in found.summary
+    assert {each.kind for each in report.problems}.isdisjoint({"no echo joined", "echo rows"})
+    assert "findings" in report.overview
+
+
+def test_measurements_that_no_definition_asks_for_are_said_to_tell_nothing(
+    hospital: Hospital,
+) -> None:
+    report = check(hospital, "patient_id,echo_at,e_e_prime", "p0,2024-03-01 15:00,9")
+    found = problem(report, "no echo finding")
+    assert found.severity == Severity.WRONG
+    assert found.summary.startswith("2 ECGs with an echocardiogram, but every finding of all of")

@@ -258,3 +258,41 @@ def test_findings_of_echocardiography_are_said_in_the_prompt_of_each_language() 
         "This ECG shows Pericardial effusion, moderate or large."
     )
     assert echo_sentences(None, text) == {}
+
+
+@pytest.mark.parametrize("cell", ["", "600"], ids=["empty", "implausible"])
+def test_a_table_in_which_all_is_unknown_is_one_paragraph_in_every_stage(
+    fresh: Experiment, ecgs: Path, cell: str
+) -> None:
+    with_echos(fresh, ecgs)
+    lines = (fresh.folder / "echo.csv").read_text().splitlines()
+    rows = [f"{','.join(line.split(',')[:2])},{cell},{cell}" for line in lines[1:]]
+    (fresh.folder / "echo.csv").write_text("\n".join([lines[0], *rows]))
+    for command in ("check", "prepare", "embed", "train", "eval", "run"):
+        code, out, err = fresh.run(command)
+        said = " ".join((out if command == "check" else err).split())
+        assert code == 1
+        told_whole = command in ("check", "prepare", "run")
+        assert ("says nothing of any echocardiogram" in said) == told_whole, command
+        assert told_whole or "Run `ecgpipe prepare`" in said
+
+
+def test_measurements_that_tell_no_finding_leave_the_rest_as_it_is(
+    fresh: Experiment, ecgs: Path
+) -> None:
+    with_echos(fresh, ecgs)
+    table = fresh.folder / "echo.csv"
+    header = "patient_id,echo_at,e_e_prime,pasp\n"  # no rule asks for the first
+    rows = [f"{line.rsplit(',', 2)[0]},9,\n" for line in table.read_text().splitlines()[1:]]
+    table.write_text("".join([header, *rows]))
+    plain = yaml.safe_load(fresh.path.read_text())
+    plain["train"]["epochs"] = 1
+    plain["eval"] |= {"tasks": ["findings", "echo", "echo-any"], "analyses": ["echo"]}
+    fresh.path.write_text(yaml.safe_dump(plain, allow_unicode=True))
+    fresh.did()
+    results = fresh.results()
+    assert results["tasks"]["findings"]["n"] > 0
+    assert [results["tasks"][name]["n"] for name in ("echo", "echo-any")] == [0, 0]
+    assert "echo" in results["analyses_left_out"]
+    check_schema(results)
+    check_words(results)
