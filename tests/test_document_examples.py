@@ -10,6 +10,8 @@ import pytest
 import wfdb
 import yaml
 from documents import ROOT, read_document
+from echonext_files import row as ecg_row
+from echonext_files import write_echonext
 from wfdb_files import ecg_like, write_wfdb
 
 from ecgpipe.config import data
@@ -97,7 +99,7 @@ def test_the_pages_echocardiograms_are_joined_as_the_page_says(
     language: str, tmp_path: Path
 ) -> None:
     page = f"docs/echo{language}.md"
-    settings, _, _, scored = blocks(page, "yaml")
+    settings, *_, scored = blocks(page, "yaml")
     ecgs, echos, _ = blocks(page, "csv")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "records.csv").write_text(ecgs, encoding="utf-8")
@@ -136,6 +138,20 @@ def test_the_pages_reports_of_echocardiograms_are_the_texts_that_the_page_says(
     assert shown(report, "echo", "echo reports") == said.splitlines()
     (without,) = [each for each in report.problems if each.kind == "no text"]
     assert without.summary.startswith("3 records without echo_report")
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])
+def test_the_pages_settings_read_echonext(language: str, tmp_path: Path) -> None:
+    page = f"docs/echo{language}.md"
+    settings = yaml.safe_load(blocks(page, "yaml")[-2])
+    splits = ("train", "val", "test")
+    write_echonext(
+        tmp_path / "data" / "echonext", [ecg_row(n, split=s) for n, s in enumerate(splits)]
+    )
+    whole = {"name": "x", "text": {"model": "./none"}} | settings
+    report = run_check(parse_config(whole, tmp_path, page), 0)
+    assert report.overview["echo in the data"] == "3 ECGs come with what an echo measured"
+    assert {each.kind for each in report.problems}.isdisjoint({"echo not learnt", "echo rows"})
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=["en", "ja"])

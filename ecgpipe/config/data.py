@@ -218,8 +218,21 @@ class MimicIvEcgSource(SourceFolder):
     """Joins the up to 18 lines of a report."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class EchonextSource(SourceFolder):
+    """EchoNext: 82,000 ECGs without findings, each with what an echocardiogram measured."""
+
+    kind: Literal["echonext"]
+
+    root: Path
+    """The folder with echonext_metadata_100k.csv and EchoNext_train_waveforms.npy."""
+
+    definitions: str = "standard"
+    """What is a finding, as data.echo.definitions, which must be the same if both are there."""
+
+
 Source = Annotated[
-    PtbxlSource | TableSource | Cinc2021Source | MitbihSource | MimicIvEcgSource,
+    PtbxlSource | TableSource | Cinc2021Source | MitbihSource | MimicIvEcgSource | EchonextSource,
     Field(discriminator="kind"),
 ]
 
@@ -316,7 +329,22 @@ class DataConfig(WindowConfig):
             f"min_leads is {self.min_leads}, but the recordings of a source of kind mitbih have two"
             " leads, so all would be rejected: set min_leads to 2",
         )
+        definitions = self._definitions()
+        need(
+            len(set(definitions)) <= 1,
+            f"definitions of echocardiograms are {' and '.join(sorted(set(definitions)))}: set"
+            " those of echo and of every source of kind echonext to the same",
+        )
         self._name_sources()
+
+    @property
+    def echo_definitions(self) -> str | None:
+        """What is a finding of echocardiography; None if there are no echocardiograms."""
+        return next(iter(self._definitions()), None)
+
+    def _definitions(self) -> list[str]:
+        own = [] if self.echo is None else [self.echo.definitions]
+        return own + [each.definitions for each in self.sources if isinstance(each, EchonextSource)]
 
     def _name_sources(self) -> None:
         """Name those whose names would be alike, while paths are still as they were written."""

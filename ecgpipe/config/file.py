@@ -19,6 +19,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ecgpipe.config.cluster import ClusterConfig
+from ecgpipe.config.data import EchonextSource
 from ecgpipe.config.mistakes import explain
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.presets import kept_over_preset, merged, with_preset
@@ -292,13 +293,22 @@ def _with_absolute_paths(config: PipelineConfig, folder: Path) -> PipelineConfig
     resolved: PipelineConfig = _resolve_paths(config, folder)
     taxonomy = _resolve_named_file(config.data.taxonomy, folder, (".csv",))
     echo = resolved.data.echo
+    yaml_files = (".yaml", ".yml")
     if echo is not None:
-        definitions = _resolve_named_file(echo.definitions, folder, (".yaml", ".yml"))
+        definitions = _resolve_named_file(echo.definitions, folder, yaml_files)
         echo = dataclasses.replace(echo, definitions=definitions)
-    tasks = tuple(_resolve_named_file(t, folder, (".yaml", ".yml")) for t in config.eval.tasks)
+    sources = tuple(
+        dataclasses.replace(
+            each, definitions=_resolve_named_file(each.definitions, folder, yaml_files)
+        )
+        if isinstance(each, EchonextSource)
+        else each
+        for each in resolved.data.sources
+    )
+    tasks = tuple(_resolve_named_file(t, folder, yaml_files) for t in config.eval.tasks)
     return dataclasses.replace(
         resolved,
-        data=dataclasses.replace(resolved.data, taxonomy=taxonomy, echo=echo),
+        data=dataclasses.replace(resolved.data, sources=sources, taxonomy=taxonomy, echo=echo),
         text=dataclasses.replace(resolved.text, model=_resolve_model(config.text.model, folder)),
         eval=dataclasses.replace(resolved.eval, tasks=tasks),
     )

@@ -80,11 +80,11 @@ class Experiment:
 
     @cached_property
     def echo_definitions(self) -> EchoDefinitions | None:
-        """What an echocardiogram shows; None without data.echo."""
-        echo = self.config.data.echo
-        if echo is None:
+        """What an echocardiogram shows; None if there are none."""
+        name = self.config.data.echo_definitions
+        if name is None:
             return None
-        definitions = load_echo_definitions(echo.definitions)
+        definitions = load_echo_definitions(name)
         check_other_names(definitions, self.taxonomy)
         return definitions
 

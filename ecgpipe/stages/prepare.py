@@ -5,7 +5,7 @@ from typing import Any
 
 from ecgpipe.heartbeat import heartbeat
 from ecgpipe.processes import Share
-from ecgpipe.read_ecg.echo.echo_findings import within_words
+from ecgpipe.read_ecg.echo.echo_findings import echo_words
 from ecgpipe.read_ecg.prepare.preparation import Prepared, ShareDone, Work, prepare_share
 from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
@@ -81,7 +81,7 @@ def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
             f"; {counts['rejected']:,} rejected ({reasons}), listed in {summary['rejected_list']}"
         )
     if "echo" in counts:
-        line += f"; {within_words(counts['echo'])}"
+        line += "".join(f"; {words}" for words in echo_words(counts["echo"]).values())
     if left_out := list(counts["left_out"].items()):
         most = ", ".join(f"{what} {n:,}" for what, n in left_out[:3])
         line += f"; left out: {most}{', ...' if len(left_out) > 3 else ''}"

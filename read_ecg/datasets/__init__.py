@@ -13,5 +13,6 @@ ptbxl           adapter: PTB-XL
 cinc2021        adapter: PhysioNet/CinC Challenge 2021
 mitbih          adapter: windows of the MIT-BIH Arrhythmia Database
 mimic_iv_ecg    adapter: MIMIC-IV-ECG
+echonext        adapter: EchoNext, whose ECGs come with what an echocardiogram measured
 splits          train, val and test, by patient
 """

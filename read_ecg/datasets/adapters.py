@@ -15,6 +15,7 @@ from typing import Any
 from ecgpipe.config.data import (
     Cinc2021Source,
     DataConfig,
+    EchonextSource,
     MimicIvEcgSource,
     MitbihSource,
     PtbxlSource,
@@ -24,6 +25,8 @@ from ecgpipe.config.data import (
 from ecgpipe.errors import SourceError, StoreError
 from ecgpipe.files import digest_of, read_json_object, sha256_file, write_json_atomic
 from ecgpipe.read_ecg.datasets.cinc2021 import cinc2021_headers, read_cinc2021
+from ecgpipe.read_ecg.datasets.echonext import TABLE as ECHONEXT_TABLE
+from ecgpipe.read_ecg.datasets.echonext import read_echonext
 from ecgpipe.read_ecg.datasets.hospital_table import read_hospital_table
 from ecgpipe.read_ecg.datasets.mimic_iv_ecg import mimic_iv_ecg_tables, read_mimic_iv_ecg
 from ecgpipe.read_ecg.datasets.mitbih import mitbih_annotations, read_mitbih
@@ -52,6 +55,7 @@ _ADAPTERS: dict[type, _Adapter] = {
     Cinc2021Source: _Adapter(read_cinc2021, cinc2021_headers, by_content=False),
     MitbihSource: _Adapter(read_mitbih, mitbih_annotations),
     MimicIvEcgSource: _Adapter(read_mimic_iv_ecg, mimic_iv_ecg_tables),
+    EchonextSource: _Adapter(read_echonext, lambda s: [s.root / ECHONEXT_TABLE]),
 }
 
 

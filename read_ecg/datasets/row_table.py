@@ -25,6 +25,7 @@ _TYPES = {
     "start_s": pa.float64(),
     "length_s": pa.float64(),
     "report": pa.large_string(),  # together they may exceed the 2 GB of a string column
+    "echo": pa.map_(pa.string(), pa.string()),
     "age": pa.float64(),
 }
 _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in _NAMES])
@@ -74,4 +75,5 @@ class RowTable(Sequence[SourceRow]):
             for values in zip(*columns, strict=True):
                 row: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
                 row["findings"] = tuple(row["findings"])
+                row["echo"] = None if row["echo"] is None else tuple(row["echo"])
                 yield SourceRow(**row)

@@ -1,4 +1,4 @@
-"""What a data set adapter returns: rows with a recording, a patient, and findings or a report.
+"""What a data set adapter returns: rows with a recording, a patient, and what is known of the ECG.
 
 Owns the contract between adapters and `prepare`. An adapter reads tables, never signals, so all
 rows of a large data set take seconds.
@@ -42,6 +42,10 @@ class SourceRow:
     """Its length, if start_s is given."""
 
     report: str | None = None
+    echo: tuple[tuple[str, str], ...] | None = None
+    """What an echocardiogram of this ECG measured: a column of data.echo that states its unit, and
+    the cell. None if the source knows of no echocardiogram."""
+
     split: str | None = None
     """train, val or test; None if the source does not say."""
 

@@ -6,7 +6,7 @@ is left out as a whole, because nothing tells which of its values are right.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import chain
@@ -73,6 +73,43 @@ class EchoTable:
         faults = Counter(fault.what for fault in self.faults)
         mixed = {f"echo {name} in two units": n for name, n in self.mixed.items()}
         return mixed | dict(faults)
+
+
+_STATED = {
+    column: (each, unit)
+    for each in MEASUREMENTS.values()
+    for column, unit in each.columns.items()
+    if each.is_grade or unit is not None
+}
+
+
+def read_cells(
+    cells: Iterable[tuple[str, str]], place: str
+) -> tuple[dict[str, Interval], list[Fault]]:
+    """What one echocardiogram measured, in first units, and the cells that cannot be used.
+
+    Args:
+        cells: each with the name of its column, which is a grade's or states a unit.
+        place: of the row, for messages.
+    """
+    found: dict[str, Interval] = {}
+    faults = []
+    for name, cell in cells:
+        measurement, stated = _STATED[name]
+        try:
+            reading = parse_reading(cell, measurement)
+        except ValueError:
+            faults.append(Fault(f"unreadable echo {name}", place, cell))
+            continue
+        if reading is None:
+            continue
+        unit = reading.unit or stated
+        value = reading.value if unit is None else _scaled(reading.value, unit, measurement)
+        if value is None:
+            faults.append(Fault(f"impossible echo {name}", place, cell))
+        else:
+            found[measurement.name] = value
+    return found, faults
 
 
 @dataclass

@@ -240,11 +240,11 @@ def _echo_join(
     config: DataConfig, findings: FindingList, echo: EchoJudge | None
 ) -> EchoJoin | None:
     """Read the echocardiograms before the recordings, so that a mistake is told at once."""
-    if config.echo is None:
+    if config.echo_definitions is None:
         return None
-    assert echo is not None, "data.echo needs something that judges measurements"
-    paced = findings.read(PACED).certain
-    return EchoJoin(read_echo_table(config.echo), config.echo, echo, paced)
+    assert echo is not None, "echocardiograms need something that judges measurements"
+    table = None if config.echo is None else (read_echo_table(config.echo), config.echo)
+    return EchoJoin(echo, table, findings.read(PACED).certain)
 
 
 def _store_signals(

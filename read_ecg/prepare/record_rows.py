@@ -104,6 +104,8 @@ def ecg_of(row: SourceRow, findings: tuple[str, ...]) -> Ecg:
         age=row.age,
         sex=row.sex,
         findings=findings,
+        echo=row.echo,
+        place=row.place,
     )
 
 

@@ -51,8 +51,8 @@ class Hospital:
 
     @property
     def echo_definitions(self) -> EchoDefinitions | None:
-        echo = self.config.echo
-        return None if echo is None else load_echo_definitions(echo.definitions)
+        name = self.config.echo_definitions
+        return None if name is None else load_echo_definitions(name)
 
     def prepare(self, **settings: object) -> Prepared:
         self.write_table()

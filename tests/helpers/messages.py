@@ -102,7 +102,7 @@ WORDS = (
     "{name}: {n:,} of {n2:,} suspects, {seen}", "ready ({n:,} worth a look)",
     "The bank of wordings of {name}, row {number},", " It {what}.",
     "{name} ends in the middle of XML", "{name} is not well-formed XML",
-    "echo", "echo findings", "resampled", "cropped", "padded",
+    "echo", "echo findings", "echo in the data", "resampled", "cropped", "padded",
 )  # fmt: skip
 
 

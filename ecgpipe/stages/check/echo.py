@@ -3,7 +3,7 @@
 Owns that what is wrong with it is named by place. The join is that of `prepare`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ from ecgpipe.evaluate.tasks.echo_definitions import (
     load_echo_definitions,
 )
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
-from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoFindings, EchoJoin, within_words
-from ecgpipe.read_ecg.echo.echo_table import EchoTable, read_echo_table
+from ecgpipe.read_ecg.echo.echo_findings import PACED, EchoFindings, EchoJoin, echo_words
+from ecgpipe.read_ecg.echo.echo_table import EchoTable, Fault, read_echo_table
 from ecgpipe.read_ecg.prepare.record_rows import ecg_of
 from ecgpipe.read_ecg.signal.record import Reason
 from ecgpipe.stages.check.report import Example, Problem, Severity, counted, problem_at
@@ -49,7 +49,7 @@ def check_echo(rows: list[CheckedRow], taxonomy: Taxonomy, pipeline: PipelineCon
     """Join the table of data.echo with the rows that can be used, or could with an
     echocardiogram."""
     config, problems = pipeline.data, list[Problem]()
-    if config.echo is None or not rows:
+    if config.echo_definitions is None or not rows:
         return CheckedEcho(rows)
     learns_reports = pipeline.text.source == "echo_report"
     if pipeline.train.text == "sentence" and not learns_reports:
@@ -63,13 +63,13 @@ def check_echo(rows: list[CheckedRow], taxonomy: Taxonomy, pipeline: PipelineCon
             )
         )
     try:
-        table = read_echo_table(config.echo)
-        definitions = load_echo_definitions(config.echo.definitions)
+        table = None if config.echo is None else (read_echo_table(config.echo), config.echo)
+        definitions = load_echo_definitions(config.echo_definitions)
         check_other_names(definitions, taxonomy)
     except EcgpipeError as error:
         problems.append(Problem(Severity.STOPS, "echo", str(error)))
         return CheckedEcho(rows, problems=problems)
-    join = EchoJoin(table, config.echo, definitions, taxonomy.read(PACED).certain)
+    join = EchoJoin(definitions, table, taxonomy.read(PACED).certain)
     found = [
         join.findings_of(ecg_of(checked.row, taxonomy.resolve_all(checked.findings)))
         if checked.reason in (None, Reason.NO_TEXT)
@@ -81,17 +81,19 @@ def check_echo(rows: list[CheckedRow], taxonomy: Taxonomy, pipeline: PipelineCon
         for checked, each in zip(rows, found, strict=True)
     ]
     counts = join.counts()
-    problems += _table_problems(table, join)
-    problems += _join_problems(counts, config.echo, learns_reports)
+    problems += _fault_problems(_bringing(rows), join.faults)
+    if table is not None:
+        problems += _table_problems(table[0], join)
+        problems += _join_problems(counts, table[1], learns_reports)
     known = {
         finding: (each["shown"], each["shown"] + each["not_shown"])
         for finding, each in counts["findings"].items()
     }
     findings = ", ".join(f"{finding} {n:,}/{of:,}" for finding, (n, of) in known.items() if of)
-    lines = {"echo": within_words(counts)}
+    lines = echo_words(counts)
     if findings:
         lines["echo findings"] = f"shown/known: {findings}"
-    if n := counts["reports"]:
+    if n := counts.get("reports"):
         lines["echo reports"] = f"{n:,} of {counts['joined']:,} have a report"
     of_usable = [each for row, each in zip(rows, found, strict=True) if row.reason is None]
     return CheckedEcho(rows, definitions, tuple(of_usable), lines, {"echo": counts}, problems)
@@ -106,16 +108,7 @@ def _table_problems(table: EchoTable, join: EchoJoin) -> Iterator[Problem]:
             "Name the column after its unit, such as ivsd_mm; then only the values that do not fit"
             " are unknown.",
         )
-    for what in dict.fromkeys(fault.what for fault in table.faults):
-        found = [fault for fault in table.faults if fault.what == what]
-        yield Problem(
-            Severity.LOOK,
-            "echo rows",
-            f"{len(found):,} in {table.name}: {what}",
-            "What they would say is unknown; the rest is read. docs/echo.md says what is"
-            " understood.",
-            tuple(Example(fault.place, private=fault.text) for fault in found),
-        )
+    yield from _fault_problems(table.name, table.faults)
     yield from problem_at(
         [Example(place) for place in join.before_birth],
         Severity.LOOK,
@@ -124,6 +117,24 @@ def _table_problems(table: EchoTable, join: EchoJoin) -> Iterator[Problem]:
         "made before the patient was born, so it is left out",
         "Correct echo_at, or the age or recorded_at of the ECG.",
     )
+
+
+def _bringing(rows: Sequence[CheckedRow]) -> str:
+    """The sources whose ECGs bring what their echocardiograms measured."""
+    return ", ".join(dict.fromkeys(c.source.name for c in rows if c.row.echo is not None))
+
+
+def _fault_problems(name: str, faults: Sequence[Fault]) -> Iterator[Problem]:
+    for what in dict.fromkeys(fault.what for fault in faults):
+        found = [fault for fault in faults if fault.what == what]
+        yield Problem(
+            Severity.LOOK,
+            "echo rows",
+            f"{len(found):,} in {name}: {what}",
+            "What they would say is unknown; the rest is read. docs/echo.md says what is"
+            " understood.",
+            tuple(Example(fault.place, private=fault.text) for fault in found),
+        )
 
 
 def _join_problems(

@@ -216,9 +216,11 @@ def _without_text(records: RecordsTable, config: PipelineConfig) -> Iterator[Pro
 def _empty_splits(
     records: RecordsTable, taxonomy: Taxonomy, config: PipelineConfig
 ) -> Iterator[Problem]:
+    said, _ = with_sentence(records, taxonomy, config.text)
     kept = with_answer(records, taxonomy, config.text)
     for split in dict.fromkeys(("train", "val", config.eval.split)):
-        if any(r.split == split for r in kept.records):
+        only_said = split == "train" and config.train.text == "sentence"
+        if any(r.split == split for r in (said if only_said else kept).records):
             continue
         stops = split != "val"
         yield Problem(

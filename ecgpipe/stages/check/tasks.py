@@ -57,6 +57,8 @@ def check_tasks(
         )
         if not n_scored and len(records.of_split(split)):  # an empty split is reported elsewhere
             problems.append(_without_positives(found, split))
+        elif n_scored and found.kind == "partly_known" and not answers.enough(1).any():
+            problems.append(_one_sided(found, split))
     measured = any(record.echo_known for record in records.records)
     if measured and tasks and all(task.kind != "partly_known" for task in tasks):
         problems.append(
@@ -78,6 +80,17 @@ def _unusable(name: str, why: str | TaxonomyError) -> Problem:
         "task left out",
         f"the task {name} will not be scored: {why}",
         "Map the findings in a taxonomy of your own, or remove the task from eval.tasks.",
+    )
+
+
+def _one_sided(task: Task, split: str) -> Problem:
+    return Problem(
+        Severity.LOOK,
+        "task one-sided",
+        f"the task {task.name} has no AUROC: of no class do some {split} ECGs show it and others"
+        " surely not",
+        "A finding with any_of is known not to be there only if all it lists are; list in a file of"
+        " definitions of your own what is measured (docs/echo.md). Or remove it from eval.tasks.",
     )
 
 

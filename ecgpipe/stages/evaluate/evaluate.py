@@ -227,6 +227,7 @@ def _line(results: Results, did_work: bool) -> str:
         metrics = ", ".join(
             f"{metric} {written(metric, task['summary'][metric])}"
             for metric in ("hit@1_any", "hit@1_macro", "macro_auroc")
+            if metric in task["summary"]
         )
         return f"{nothing}{name} on {task['n']:,} ECGs: {metrics}"
     if found := results["analyses"].get("retrieval"):

@@ -627,7 +627,7 @@ def test_the_shipped_file_shows_every_setting_of_every_kind() -> None:
         if text != line and (text.startswith("- kind:") or (shown and text.startswith("  "))):
             shown.append(text)
     sources = {entry["kind"]: entry for entry in yaml.safe_load("\n".join(shown))}
-    assert set(sources) == {"table", "cinc2021", "mitbih", "mimic-iv-ecg"}
+    assert set(sources) == {"table", "cinc2021", "mitbih", "mimic-iv-ecg", "echonext"}
     for entry in sources.values():
         data = {"sources": [entry], "min_leads": 2}
         config = parse_config(

@@ -25,7 +25,7 @@ def echo(at: str, lvef: tuple[float, float] = GOOD, patient_id: str = "p", **kno
 
 def joined(echos: Sequence[Echo], **settings: Any) -> EchoJoin:
     config = EchoConfig(table=Path("echo.csv"), **settings)
-    return EchoJoin(EchoTable("echo", echos, {"lvef": "%"}, {}), config, STANDARD, ["PACE"])
+    return EchoJoin(STANDARD, (EchoTable("echo", echos, {"lvef": "%"}, {}), config), ["PACE"])
 
 
 def findings(join: EchoJoin, at: str | None = ECG_AT, **known: Any) -> EchoFindings:
