@@ -98,7 +98,8 @@ def _columns(source: TableSource, table: TableRows) -> Mapping[str, str]:
     if names["findings"] not in table.columns and names["report"] not in table.columns:
         raise SourceError(
             f"The table {source.table} has neither a findings nor a report column, so there is no"
-            " text to train on. If one is called otherwise, say so in `columns` of the source."
+            " text to train on. If one is called otherwise, say so in `columns` of the source. If"
+            " only data.echo says something of these ECGs, add an empty column findings."
         )
     return names
 
