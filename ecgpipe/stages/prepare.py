@@ -83,6 +83,6 @@ def _line(prepared: Prepared, summary: dict[str, Any], did_work: bool) -> str:
     if "echo" in counts:
         line += "".join(f"; {words}" for words in echo_words(counts["echo"]).values())
     if left_out := list(counts["left_out"].items()):
-        most = ", ".join(f"{what} {n:,}" for what, n in left_out[:3])
+        most = ", ".join(f"{what} ({n:,})" for what, n in left_out[:3])
         line += f"; left out: {most}{', ...' if len(left_out) > 3 else ''}"
     return line

@@ -169,7 +169,7 @@ def read_echo_table(config: EchoConfig) -> EchoTable:
     units = {c.measurement.name: c.units()[0].written if c.units() else "" for c in usable}
     read = EchoTable(config.table.stem, echos, units, mixed, faults)
     if not echos:
-        why = ", ".join(f"{n:,} {what}" for what, n in read.left_out().items())
+        why = ", ".join(f"{what} ({n:,})" for what, n in read.left_out().items())
         raise SourceError(
             f"The table {config.table} says nothing of any echocardiogram: {why}. The first is"
             f" {faults[0].place}. Correct the table (docs/echo.md says what is understood), or"

@@ -182,10 +182,10 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_paragraph(
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        (("p1,2024-03-05,", "p2,2024-03-05,不明"), "2 echos without a measurement or report"),
-        (("p1,2024-03-05,600", "p2,2024-03-05,2"), "2 impossible echo lvef, 2 echos without"),
-        (("p1,2024-03-05,good", ",2024-03-05,60"), "1 unreadable echo lvef, 1 echos without pat"),
-        (("p1,2024-03-05,60", "p2,2024-03-05,0.55"), "2 echo lvef in two units?, 2 echos"),
+        (("p1,2024-03-05,", "p2,2024-03-05,不明"), "echos without a measurement or report .2."),
+        (("p1,2024-03-05,600", "p2,2024-03-05,2"), "impossible echo lvef .2., echos without"),
+        (("p1,2024-03-05,good", ",2024-03-05,60"), "unreadable echo lvef .1., echos without pat"),
+        (("p1,2024-03-05,60", "p2,2024-03-05,0.55"), "echo lvef in two units .2., echos"),
     ],
 )
 def test_a_table_in_which_all_is_unknown_is_refused_in_one_paragraph(
