@@ -29,6 +29,9 @@ class CausalFacts:
     """Without the table of embeddings, unless the head uses it."""
 
     width: int
+    inner: int
+    """Width of the feed-forward layers."""
+
     layers: int
     vocabulary: int
     bytes_each: int
@@ -83,6 +86,7 @@ class CausalModel:
             parameters=parameters,
             multiplied=parameters - looked_up,
             width=self.width,
+            inner=int(getattr(config, "intermediate_size", None) or 4 * self.width),
             layers=int(config.num_hidden_layers),
             vocabulary=int(head.shape[0]),
             bytes_each=head.element_size(),

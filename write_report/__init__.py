@@ -10,6 +10,7 @@ nearest          the report of the nearest training ECG of another patient      
 connector        an encoder's feature map -> vectors in place of words                    (pure)
 writer           what a frozen language model writes behind these; a trained writer's folder
 writer_training  training of the connector: steps, the best epoch, going on after a stop
+writer_cost      the memory and arithmetic that this training takes
 report_files     reports of many ECGs as CSV or JSON Lines
 clinical_scores  F1 of the findings that written reports assert, against references       (pure)
 overlap_scores   how alike the letters of written reports and references are              (pure)

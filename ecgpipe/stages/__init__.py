@@ -18,6 +18,7 @@ local_inputs  where to read signals and model from: a local copy, or the origina
 init_from     another model's weights to begin with, and whom it has seen
 model_bridge  connects torch with the other packages
 prepare       recordings -> signals and records
+references    the reports of an experiment's own ECGs
 stage_result  what a stage returns; how a sweep ends
 texts         records and tasks -> the sentences the language model reads
 trained_texts which texts of training may be kept, as vectors

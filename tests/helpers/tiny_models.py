@@ -4,7 +4,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaModel,
+    PreTrainedTokenizerFast,
+)
 
 SIZES = {
     "vocab_size": 300,
@@ -31,6 +38,18 @@ def save_llama(folder: Path, seed: int = 0, pad_token: bool = False, tied: bool 
     )
     LlamaModel(config).save_pretrained(folder)
     _byte_tokenizer(["<bos>", "<eos>"], "<bos> $A", pad_token=pad_token).save_pretrained(folder)
+    return folder
+
+
+def save_causal_llama(folder: Path, **sizes: int) -> Path:
+    """A Llama with a head of its own, so that it can write, of other sizes if given."""
+    torch.manual_seed(2)
+    config = LlamaConfig(
+        **SIZES | {"num_key_value_heads": 2, "bos_token_id": 256, "eos_token_id": 257} | sizes,
+        tie_word_embeddings=False,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    _byte_tokenizer(["<bos>", "<eos>"], "<bos> $A").save_pretrained(folder)
     return folder
 
 

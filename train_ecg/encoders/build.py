@@ -56,3 +56,9 @@ def build_encoder(name: str, n_leads: int, rate_hz: int, pooling: str, norm: str
         encoder = _RESNETS[name](n_leads, norm=kind, pooling=pooling)
     keep_channels_last(encoder)
     return cast(Encoder, encoder)
+
+
+def encoder_width(name: str, n_leads: int, rate_hz: int) -> int:
+    """The width of an encoder's features, without its weights. Arguments as `build_encoder`."""
+    with torch.device("meta"):
+        return build_encoder(name, n_leads, rate_hz, "mean", "batch").width

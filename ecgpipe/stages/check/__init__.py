@@ -11,6 +11,8 @@ echo        the table of echocardiograms, and how many ECGs it says something ab
 tasks       whether every task can be scored
 begin       the model that training is to begin with
 needs       model, disk and memory that the run needs
+model_facts how large the language model is, by its files
 times       how long the run takes, on a GPU and on this machine
+writing     what training a language model to write reports would take
 report      problems -> text, worst first
 """

@@ -40,6 +40,7 @@ from ecgpipe.stages.check.rows import (
 )
 from ecgpipe.stages.check.table_rows import CheckedRow, checked_rows, split_counts, usable_records
 from ecgpipe.stages.check.tasks import check_tasks
+from ecgpipe.stages.check.writing import training_reports
 from ecgpipe.stages.experiment import Experiment, measurable, ranking_task
 from ecgpipe.stages.texts import all_sentences, names_echos, needs_bank, tries_bank
 
@@ -76,7 +77,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
     overview |= (people_overview(rows) if rows else {}) | recording_overview(
         looked_at, rows, sample
     )
-    records, sentences = RecordsTable(()), []
+    records, sentences, reports = RecordsTable(()), [], []
     if taxonomy is not None and rows:
         problems += echo.problems
         overview |= echo.lines
@@ -89,6 +90,7 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
             asked = [*tasks, ranking_task(taxonomy, records, echo.definitions)]
         texts = all_sentences(records, taxonomy, asked, config.text, style, tried, named)
         sentences = list(dict.fromkeys(texts))
+        reports = training_reports(records, taxonomy, config)
         overview["findings"] = (
             f"{len(records.findings):,} of {len(taxonomy.findings):,} in {taxonomy.name} occur"
         )
@@ -101,7 +103,9 @@ def run_check(config: PipelineConfig, sample: int | None = DEFAULT_SAMPLE) -> Re
             overview["tasks"] = "; ".join(lines)
     n_train = len(records.of_split("train"))
     n_stored = 0 if _is_prepared(config) else len(rows)
-    lines_of_needs, numbers = estimate_needs(config, n_stored, n_train, sentences, problems)
+    lines_of_needs, numbers = estimate_needs(
+        config, n_stored, n_train, sentences, problems, reports
+    )
     return Report(
         f"ecgpipe check · {config.name}",
         overview | lines_of_needs,

@@ -4,33 +4,28 @@ The estimates are rough, and say so. Loads no model, writes nothing, and asks th
 it would give a model that is not on this machine.
 """
 
-import json
-import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.text import TextConfig
 from ecgpipe.embed_text.batches import padded_length
-from ecgpipe.embed_text.gguf_header import read_gguf_header
 from ecgpipe.embed_text.hub import WAYS_WITHOUT, why_not_on_hub
 from ecgpipe.embed_text.model_files import ModelFiles, find_model, is_offline, nearest_here
 from ecgpipe.errors import EcgpipeError, ModelError
-from ecgpipe.stages.check.report import Problem, Severity
-from ecgpipe.stages.check.times import ModelFacts, Tokens, time_needed
+from ecgpipe.stages.check.model_facts import ModelFacts, model_facts
+from ecgpipe.stages.check.report import Problem, Severity, gib
+from ecgpipe.stages.check.times import Tokens, time_needed
+from ecgpipe.stages.check.writing import writing_needed
 
 _TOKENISED = 500  # sentences that stand for all
 
-# In the names of tables with a row for each token of the vocabulary, looked up or not used here.
-_TABLES = ("embed", "lm_head", "wte")
 _UNKNOWN_WIDTH = 4096
 _RUN_BYTES = 200 << 20  # checkpoints, model, log
 _SPARE = 1.1
-_GIB = 1 << 30
 
 
 def estimate_needs(
@@ -39,6 +34,7 @@ def estimate_needs(
     n_train: int,
     sentences: Sequence[str],
     problems: list[Problem],
+    reports: Sequence[str] = (),
 ) -> tuple[dict[str, str], dict[str, float]]:
     """What a run needs, in lines and in numbers; what it lacks is added to `problems`.
 
@@ -48,6 +44,7 @@ def estimate_needs(
         n_train: ECGs to train on.
         sentences: all distinct sentences to embed.
         problems: of the whole check.
+        reports: of all ECGs to train on, that a language model could learn to write.
     """
     batch = config.train.global_batch_size
     problems += _training_problems(config, n_train)
@@ -57,11 +54,11 @@ def estimate_needs(
     vectors_bytes = len(sentences) * width * n_bytes * n_views
     disk_bytes = n_ecgs * 12 * config.data.samples * 2 + vectors_bytes + _RUN_BYTES
     numbers = {"disk_bytes": float(disk_bytes)}
-    memory_gib = _gib(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    memory_gib = gib(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     memory_line = f"{memory_gib} on this machine; "
     if model and model.parameters:
         memory_line += (
-            f"the language model takes {_gib(model.parameters * n_bytes)} on the GPU (of memory,"
+            f"the language model takes {gib(model.parameters * n_bytes)} on the GPU (of memory,"
             " if there is no GPU); "
         )
     tokens = _count_tokens(files, config, sentences, problems) if files else None
@@ -69,10 +66,14 @@ def estimate_needs(
         "model": model_line,
         "disk": _disk(config, disk_bytes, problems),
         "memory": f"{memory_line}a training batch of signals"
-        f" {_gib(batch * 12 * config.data.samples * 4)}",
+        f" {gib(batch * 12 * config.data.samples * 4)}",
     }
     times, measured = time_needed(config, n_train, width, model, tokens)
-    return overview | times, numbers | measured
+    overview, numbers = overview | times, numbers | measured
+    if files and model and tokens:  # its tokenizer is there
+        written, measured = writing_needed(config, files, model, reports)
+        overview, numbers = overview | written, numbers | measured
+    return overview, numbers
 
 
 def _training_problems(config: PipelineConfig, n_train: int) -> Iterator[Problem]:
@@ -121,7 +122,7 @@ def _model(
     name = config.text.model
     try:
         files = find_model(config.text, download=False)
-        facts = _model_facts(files)
+        facts = model_facts(files)
     except (EcgpipeError, OSError, ValueError, SafetensorError) as error:
         problems.append(_model_problem(config.text, error))
         return None, None, f"{name}: not usable yet"
@@ -129,7 +130,7 @@ def _model(
         return files, facts, f"none: vectors of {name} come from `ecgpipe vectors import`"
     if files.control is not None:
         return files, facts, f"none: {name} is a control, with vectors that know no language"
-    line = f"{name}: on this machine, {_gib(facts.file_bytes)}"
+    line = f"{name}: on this machine, {gib(facts.file_bytes)}"
     if facts.parameters is None:
         return files, facts, line
     unit, word = (1e9, "billion") if facts.parameters >= 1e9 else (1e6, "million")
@@ -160,46 +161,6 @@ def _model_problem(config: TextConfig, error: Exception) -> Problem:
     )
 
 
-def _model_facts(files: ModelFiles) -> ModelFacts:
-    if not files.has_files:
-        return ModelFacts(None, 0, None, None, 0)
-    weights = files.weight_files()
-    file_bytes = sum(path.stat().st_size for path in weights)
-    if files.gguf is not None:
-        return _gguf_facts(weights[0], file_bytes)
-    config = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
-    config = (config.get("text_config") or {}) | config
-    counts = [pair for path in weights for pair in _numbers_in(path)]
-    return ModelFacts(
-        parameters=sum(n for _, n in counts),
-        multiplied=sum(n for name, n in counts if not any(word in name for word in _TABLES)),
-        width=config.get("hidden_size"),
-        inner=config.get("intermediate_size"),
-        file_bytes=file_bytes,
-    )
-
-
-def _gguf_facts(path: Path, file_bytes: int) -> ModelFacts:
-    if (header := read_gguf_header(path)) is None:
-        return ModelFacts(None, 0, None, None, file_bytes)
-    tables = [name for name in header.tensors if name.startswith(("token_embd.", "output."))]
-    parameters = sum(header.tensors.values())
-    return ModelFacts(
-        parameters=parameters,
-        multiplied=parameters - sum(header.tensors[name] for name in tables),
-        width=header.of_architecture("embedding_length"),
-        inner=header.of_architecture("feed_forward_length"),
-        file_bytes=file_bytes,
-    )
-
-
-def _numbers_in(path: Path) -> Iterator[tuple[str, int]]:
-    """Each tensor of a safetensors file and how many numbers it holds, read from its header."""
-    with safe_open(path, "numpy") as file:
-        for name in file.keys():
-            yield name, math.prod(file.get_slice(name).get_shape())
-
-
 def _disk(config: PipelineConfig, needed: int, problems: list[Problem]) -> str:
     place = config.work_dir
     while not place.exists() and place != place.parent:
@@ -221,12 +182,8 @@ def _disk(config: PipelineConfig, needed: int, problems: list[Problem]) -> str:
             Problem(
                 Severity.STOPS,
                 "disk",
-                f"work_dir needs {_gib(needed)}, but only {_gib(free)} are free at {place}",
+                f"work_dir needs {gib(needed)}, but only {gib(free)} are free at {place}",
                 "Free some space, or set work_dir to a larger disk.",
             )
         )
-    return f"work_dir needs up to {_gib(needed)}, {_gib(free)} free"
-
-
-def _gib(n_bytes: float) -> str:
-    return f"{n_bytes / _GIB:,.1f} GiB" if n_bytes >= 0.1 * _GIB else f"{n_bytes / 2**20:,.1f} MiB"
+    return f"work_dir needs up to {gib(needed)}, {gib(free)} free"

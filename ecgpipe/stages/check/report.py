@@ -18,6 +18,7 @@ from ecgpipe.spreadsheet import csv_bytes
 _EXAMPLES = 3
 _GROUPS = 12
 _WIDTH = 100
+_GIB = 1 << 30
 
 
 class Severity(IntEnum):
@@ -97,6 +98,11 @@ def problem_at(
     if examples:
         summary = f"{counted(len(examples), noun)}: {what}"
         yield Problem(severity, kind, summary, fix, tuple(examples))
+
+
+def gib(n_bytes: float) -> str:
+    """An amount of memory or disk."""
+    return f"{n_bytes / _GIB:,.1f} GiB" if n_bytes >= 0.1 * _GIB else f"{n_bytes / 2**20:,.1f} MiB"
 
 
 def counted(n: int, noun: str) -> str:

@@ -8,33 +8,17 @@ from dataclasses import dataclass
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.progress import duration_text
 from ecgpipe.read_ecg.signal.record import LEADS
+from ecgpipe.stages.check.model_facts import ModelFacts
 
 # Rough speeds of a data-centre GPU: an A100 reaches 100 of its 312 TFLOP/s in bfloat16, and
 # ResNet1d-18 is limited by kernel launches, not by arithmetic.
-_EMBED_FLOP_PER_S = 1e14
+GPU_FLOP_PER_S = 1e14
 _START_S = 20.0
 _LOAD_BYTES_PER_S = 0.5e9
 _TRAIN_STEPS_PER_S = 40.0
 
 _LONG_S = 60.0  # below, another precision is not worth a thought
 _CLEARLY = 1.5
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What can be known about the language model without loading it."""
-
-    parameters: int | None
-    """None if its files do not say."""
-
-    multiplied: int
-    """Parameters that every token is multiplied with: without tables of tokens. 0 if unknown."""
-
-    width: int | None
-    inner: int | None
-    """Width of the feed-forward layers."""
-
-    file_bytes: int
 
 
 @dataclass(frozen=True)
@@ -66,14 +50,14 @@ def time_needed(
     epoch_s = n_train / config.train.global_batch_size / _TRAIN_STEPS_PER_S
     numbers = {"epoch_s": epoch_s}
     gpu_line = (
-        f"training {_about(epoch_s * config.train.epochs)} ({config.train.epochs} epochs of"
-        f" {_about(epoch_s)}) on a data-centre GPU, give or take a factor of three"
+        f"training {about(epoch_s * config.train.epochs)} ({config.train.epochs} epochs of"
+        f" {about(epoch_s)}) on a data-centre GPU, give or take a factor of three"
     )
     cpu_lines = []
     if model and model.parameters and tokens:
         loading_s = _START_S + model.file_bytes / _LOAD_BYTES_PER_S
-        numbers["embed_s"] = loading_s + 2 * model.multiplied * tokens.padded / _EMBED_FLOP_PER_S
-        gpu_line = f"embed {_about(numbers['embed_s'])}, {gpu_line}"
+        numbers["embed_s"] = loading_s + 2 * model.multiplied * tokens.padded / GPU_FLOP_PER_S
+        gpu_line = f"embed {about(numbers['embed_s'])}, {gpu_line}"
         if model.width:
             numbers["embed_cpu_s"], line = _embed_on_cpu(
                 model, model.width, config, tokens, loading_s
@@ -98,8 +82,8 @@ def _train_on_cpu(config: PipelineConfig, n_train: int, text_width: int) -> tupl
     shape = ModelShape.of(config.train, len(LEADS), data.samples, data.rate_hz, text_width)
     epoch_s = n_train * seconds_per_ecg(shape, config.train)
     return epoch_s, (
-        f"without a GPU, train about {_about(epoch_s * config.train.epochs)} on this machine:"
-        f" {config.train.epochs} epochs of {_about(epoch_s)}, by steps of this encoder timed just"
+        f"without a GPU, train about {about(epoch_s * config.train.epochs)} on this machine:"
+        f" {config.train.epochs} epochs of {about(epoch_s)}, by steps of this encoder timed just"
         " now; validation adds to it, and it may be twice or half"
     )
 
@@ -118,7 +102,7 @@ def _embed_on_cpu(
 
     taken_s = seconds(config.text.dtype)
     line = (
-        f"without a GPU, embed about {_about(taken_s)} on this machine: {tokens.real:,} tokens"
+        f"without a GPU, embed about {about(taken_s)} on this machine: {tokens.real:,} tokens"
         f" ({tokens.padded:,} with padding), by a product of this model's shape timed just now;"
         " give or take a factor of two"
     )
@@ -127,10 +111,11 @@ def _embed_on_cpu(
         if float32_s * _CLEARLY < taken_s:
             line += (
                 f". This processor is slow in bfloat16: text.dtype float32 takes about"
-                f" {_about(float32_s)}, and twice the memory"
+                f" {about(float32_s)}, and twice the memory"
             )
     return float(round(taken_s)), line  # a measured estimate: its parts of a second say nothing
 
 
-def _about(seconds: float) -> str:
+def about(seconds: float) -> str:
+    """A duration in a line."""
     return f"{seconds:.1f} s" if seconds < 10 else duration_text(seconds)

@@ -27,7 +27,7 @@ from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.spreadsheet import csv_bytes
 from ecgpipe.stages.apply.content import applied_run
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.reports.references import with_reports
+from ecgpipe.stages.references import with_reports
 from ecgpipe.stages.reports.rungs import nearest_reports
 from ecgpipe.stages.reports.writers import written_reports
 from ecgpipe.stages.stage_result import StageResult

@@ -20,7 +20,7 @@ from ecgpipe.stages.apply.content import applied_run
 from ecgpipe.stages.apply.runs import open_run
 from ecgpipe.stages.apply.search import PreparedEcgs
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.reports.references import with_reports
+from ecgpipe.stages.references import with_reports
 from ecgpipe.stages.reports.writers import written_reports
 from ecgpipe.write_report.nearest import NearestReports
 from ecgpipe.write_report.rung import Rung, RungName

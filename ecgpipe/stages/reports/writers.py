@@ -5,6 +5,7 @@ Owns what makes a writer stale, and the first line that says what training it ta
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,20 +19,23 @@ from ecgpipe.files import digest_of, only_one
 from ecgpipe.progress import progress, say
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.reports.references import with_reports
+from ecgpipe.stages.references import with_reports
 from ecgpipe.stopping import Stop
-from ecgpipe.write_report.connector import Connector
 from ecgpipe.write_report.writer import N_TOKENS, WrittenReports, read_writer, save_writer
-from ecgpipe.write_report.writer_training import BATCH, Examples, n_epochs, train_connector
+from ecgpipe.write_report.writer_cost import (
+    MOST_TOKENS,
+    ReportTokens,
+    Writer,
+    memory_bytes,
+    operations,
+)
+from ecgpipe.write_report.writer_training import Examples, n_epochs, train_connector
 
 if TYPE_CHECKING:
     from ecgpipe.embed_text.causal_model import CausalModel
 
 _VERSION = 1  # raised when the same key would give another writer
 _ENCODED_AT_ONCE = 256
-_MOST_TOKENS = 256
-"""Of a text that is learned; those behind them are cut off."""
-
 _GIB = 1 << 30
 
 
@@ -167,11 +171,11 @@ def _examples(
     """The ECGs of a split with a report: tokens of their feature maps, and of the report."""
     records, texts = with_reports(experiment, experiment.taught.of_split(split).records)
     ids = writing.token_ids([text[language] for text in texts]) if texts else []
-    n_cut = sum(len(text) > _MOST_TOKENS for text in ids)
+    n_cut = sum(len(text) > MOST_TOKENS for text in ids)
     if n_cut:
-        say(f"writer: {n_cut:,} reports of the {split} split are cut at {_MOST_TOKENS} tokens")
+        say(f"writer: {n_cut:,} reports of the {split} split are cut at {MOST_TOKENS} tokens")
     return Examples(
-        _feature_tokens(experiment, model, records, split), [text[:_MOST_TOKENS] for text in ids]
+        _feature_tokens(experiment, model, records, split), [text[:MOST_TOKENS] for text in ids]
     )
 
 
@@ -191,23 +195,15 @@ def _feature_tokens(
 
 def _estimate(writing: "CausalModel", train: Examples) -> str:
     """What training takes, before it begins; the line of progress then says how long."""
-    facts = writing.facts
-    width_of = train.tokens_NPF.shape[2]
-    trained = sum(weight.numel() for weight in Connector(width_of, facts.width).parameters())
-    n_bytes = facts.bytes_each
-    longest = max(map(len, train.ids)) + 1
-    # Each layer keeps some 17 numbers for each token and unit of width for the backward pass
-    # (Korthikanti et al. 2022, arXiv 2205.05198, equation 1: 34 bytes at 16 bits); and the logits.
-    kept = BATCH * (N_TOKENS + longest) * facts.width * facts.layers * 17 * n_bytes
-    logits = BATCH * longest * facts.vocabulary * (n_bytes + 8)
-    memory = facts.parameters * n_bytes + trained * 16 + kept + logits
-    tokens = sum(len(text) + 1 + N_TOKENS for text in train.ids)
-    # Forward two operations for each weight, and two for the gradient of what it is given.
-    operations = 4 * facts.multiplied * tokens * n_epochs(len(train.ids))
+    writer = Writer(**asdict(writing.facts), features=train.tokens_NPF.shape[2])
+    lengths = [len(text) for text in train.ids]
+    learned = ReportTokens(reports=len(lengths), tokens=sum(lengths), longest=max(lengths))
+    flop = operations(writer, learned)
     return (
-        f"writer: {trained / 1e6:,.1f} million numbers are trained through a frozen language model"
-        f" of {facts.parameters / 1e6:,.0f} million, on {len(train.ids):,} reports in"
-        f" {n_epochs(len(train.ids))} epochs: about {memory / _GIB:,.1f} GiB of memory and"
-        f" {operations / 1e15:,.2f} PFLOP ({operations / 4e14 / 60:,.1f} min on a GPU that does 400"
-        " TFLOP/s, such as an H100 in bfloat16)"
+        f"writer: {writer.trained / 1e6:,.1f} million numbers are trained through a frozen language"
+        f" model of {writer.parameters / 1e6:,.0f} million, on {learned.reports:,} reports in"
+        f" {n_epochs(learned.reports)} epochs: about"
+        f" {memory_bytes(writer, learned) / _GIB:,.1f} GiB of memory and"
+        f" {flop / 1e15:,.2f} PFLOP ({flop / 4e14 / 60:,.1f} min on a GPU that does 400 TFLOP/s,"
+        " such as an H100 in bfloat16)"
     )

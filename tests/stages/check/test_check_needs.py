@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFWriter
+from tiny_models import save_causal_llama
 
+from ecgpipe.cache.records_table import Record, RecordsTable
 from ecgpipe.config.file import parse_config
 from ecgpipe.config.pipeline import PipelineConfig
 from ecgpipe.config.train import TrainConfig
 from ecgpipe.embed_text import processor
+from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stages.check import needs
 from ecgpipe.stages.check.needs import estimate_needs
 from ecgpipe.stages.check.report import Problem, Severity
 from ecgpipe.stages.check.times import Tokens
+from ecgpipe.stages.check.writing import training_reports
 from ecgpipe.train_ecg.loop import processor_time
 from ecgpipe.train_ecg.two_towers import ModelShape
 
@@ -23,13 +27,14 @@ from ecgpipe.train_ecg.two_towers import ModelShape
 MULTIPLIED = 2 * (2 * 48 * 48 + 2 * 48 * 24 + 3 * 48 * 96 + 2 * 48) + 48
 # With BOS 7 and 9 tokens, padded to 8 and 16.
 SENTENCES = ["a" * 6, "a" * 8]
+DATA = {"sources": [{"kind": "ptbxl", "root": "."}]}
 
 
 def config(model: Path, dtype: str = "bfloat16", **more: object) -> PipelineConfig:
     settings = {
         "name": "toy",
         "work_dir": "work",
-        "data": {"sources": [{"kind": "ptbxl", "root": "."}]},
+        "data": DATA,
         "text": {"model": str(model), "dtype": dtype},
         **more,
     }
@@ -160,3 +165,76 @@ def test_a_gguf_model_without_a_gpu_is_timed_too(
     monkeypatch.setattr(needs, "_count_tokens", lambda *_: Tokens(real=8, padded=10))
     _, numbers = estimate_needs(config(path), 0, 0, SENTENCES, [])
     assert numbers["embed_cpu_s"] == round(20 + path.stat().st_size / 0.5e9 + 92.16)
+
+
+# Reports that a language model learns to write ---------------------------------------------------
+
+
+def test_what_writing_takes_is_worked_out_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 reports of 8 bytes, each with BOS, in 100 epochs of 2 steps."""
+    fake_processor(monkeypatch, bfloat16=1e8, float32=1e8)
+    model = save_causal_llama(tmp_path)
+    settings = config(model, train={"precision": "float32"})
+    lines, numbers = estimate_needs(settings, 0, 0, SENTENCES, [], ["a" * 8] * 20)
+    multiplied = MULTIPLIED + 300 * 48  # the head
+    flop = 4 * multiplied * 20 * (9 + 1 + 16) * 100
+    connector = (512 + 1) * 48 + (48 + 1) * 48
+    kept = 16 * (16 + 1 + 10) * 2 * (8 * 48 + 4 * (4 * 48 + 3 * 96))
+    weights = (multiplied + 300 * 48) * 4
+    logits = 16 * 10 * 300 * 12
+    assert numbers["writer_bytes"] == weights + 20 * connector + kept + logits
+    assert numbers["writer_s"] == pytest.approx(flop / 1e14)
+    assert numbers["writer_cpu_s"] == pytest.approx(flop / 1e8)
+    assert lines["reports"] == (
+        "training the rung `written` of `ecgpipe eval-reports` on 20 reports takes about 3.2 MiB of"
+        " memory, and 0.0 s on a GPU that does 100 TFLOP/s; 1:57 on this machine; validation adds"
+        " to it, and it may be twice or half"
+    )
+    half, _ = estimate_needs(
+        config(model, train={"precision": "bfloat16"}), 0, 0, SENTENCES, [], ["a"]
+    )
+    assert "1 reports takes about 1." in half["reports"]
+
+
+def test_on_a_gpu_the_processor_is_not_timed_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_processor(monkeypatch, bfloat16=1e6)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    model = save_causal_llama(tmp_path)
+    lines, numbers = estimate_needs(config(model), 0, 0, SENTENCES, [], ["a" * 8] * 20)
+    assert lines["reports"].endswith("on a GPU that does 100 TFLOP/s")
+    assert "writer_cpu_s" not in numbers
+
+
+def test_nothing_is_said_of_writing_where_nothing_can_learn_to_write(
+    tiny_llama: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    for model in (tiny_llama, tiny_bert):  # without a head; an encoder
+        lines, _ = estimate_needs(config(model), 0, 0, SENTENCES, [], ["a"])
+        assert "reports" not in lines
+    lines, _ = estimate_needs(config(save_causal_llama(tmp_path)), 0, 0, SENTENCES, [])
+    assert "reports" not in lines
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("report", ["one", "two"]), ("findings", ["所見：正常心電図。"]), ("echo_report", [])],
+)
+def test_only_reports_of_training_ecgs_are_learned(source: str, said: list[str]) -> None:
+    taxonomy = load_taxonomy("findings98")
+    finding = taxonomy.resolve_all(["正常心電図"])
+    records = [
+        Record(
+            slot=n, record_id=str(n), patient_id=str(n), source="s", split=split,
+            findings=findings, report=report, echo_report="echo",
+        )
+        for n, (split, findings, report) in enumerate(
+            [("train", finding, "one"), ("train", (), "two"), ("val", finding, "three")]
+        )
+    ]  # fmt: skip
+    text = {"model": "random", "source": source}
+    settings = config(Path("/"), text=text, data=DATA | {"echo": {"table": "echo.csv"}})
+    assert training_reports(RecordsTable(tuple(records)), taxonomy, settings) == said

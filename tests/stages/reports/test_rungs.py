@@ -11,7 +11,7 @@ from toy_experiment import Experiment as Toy
 from ecgpipe.cache.records_table import Record
 from ecgpipe.config.file import load_config
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.reports.references import with_reports
+from ecgpipe.stages.references import with_reports
 
 
 @pytest.fixture(scope="module")

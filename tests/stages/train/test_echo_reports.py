@@ -12,7 +12,7 @@ from toy_experiment import Experiment
 from ecgpipe.config.file import load_config
 from ecgpipe.errors import ConfigError, SourceError
 from ecgpipe.stages.experiment import Experiment as OpenedExperiment
-from ecgpipe.stages.reports.references import with_reports
+from ecgpipe.stages.references import with_reports
 from ecgpipe.stages.texts import report_of
 
 NAME = "山田"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from transformers import ResNetConfig, ResNetModel
 
+from ecgpipe.config.train import EncoderName
+from ecgpipe.train_ecg.encoders.build import build_encoder, encoder_width
 from ecgpipe.train_ecg.encoders.cnn1d import Cnn1d, cnn1d
 from ecgpipe.train_ecg.encoders.layers import AttentionPooling, as_image, make_norm
 from ecgpipe.train_ecg.encoders.resnet1d import ResNet1d, resnet1d18, resnet1d34, resnet1d50
@@ -294,3 +296,8 @@ def test_the_plain_network_halves_with_every_block() -> None:
     assert signal.grad is not None
     reached = signal.grad[0].abs().sum(dim=0).nonzero()
     assert 150 < int(reached.max() - reached.min()) + 1 <= 218
+
+
+@pytest.mark.parametrize("name", get_args(EncoderName))
+def test_a_width_is_known_without_weights(name: str) -> None:
+    assert encoder_width(name, 12, 500) == build_encoder(name, 12, 500, "mean", "batch").width

@@ -25,10 +25,10 @@ def with_reports(
     Raises:
         SourceError: text.source names no reports of ECGs.
     """
-    taxonomy, source = experiment.taxonomy, experiment.config.text.source
+    source = experiment.config.text.source
     if source == "echo_report":
         raise SourceError(_OF_ECHOS)
-    pairs = [(record, _texts(record, taxonomy, source)) for record in records]
+    pairs = [(record, report_texts(record, experiment.taxonomy, source)) for record in records]
     kept = [(record, texts) for record, texts in pairs if texts is not None]
     return [record for record, _ in kept], [texts for _, texts in kept]
 
@@ -40,7 +40,8 @@ _OF_ECHOS = (
 )
 
 
-def _texts(record: Record, taxonomy: Taxonomy, source: str) -> Texts | None:
+def report_texts(record: Record, taxonomy: Taxonomy, source: str) -> Texts | None:
+    """The report of one ECG, by text.source; None if it has none."""
     if source == "report":
         report = normalise(record.report or "")
         return dict.fromkeys(LANGUAGES, report) if report else None
