@@ -141,3 +141,22 @@ def test_the_pages_vectors_of_an_echo_model_are_trained_on_and_retrieved(
 def test_without_tasks_the_epoch_must_be_chosen_by_retrieval(reported: Experiment) -> None:
     with pytest.raises(ConfigError, match=r"Set train\.best_by to retrieval_mrr, or name a task"):
         load_config(reported.path, ("eval.tasks=[]",))
+
+
+def test_ecgs_of_which_only_an_echocardiograms_report_says_something_are_learned(
+    reported: Experiment,
+) -> None:
+    records = reported.folder / "records.csv"
+    with records.open(encoding="utf-8", newline="") as file:
+        rows = [{**row, "findings": ""} for row in csv.DictReader(file)]
+    with records.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    settings = ("--set", "data.max_rejected_fraction=0.5")
+    _, out, _ = reported.run("check", *settings)
+    assert "the task is to find the ECG of a report (retrieval)" in " ".join(out.split())
+    said = reported.did(*settings)
+    assert said["train"]["best_by"] == "retrieval_mrr"
+    assert said["prepare"]["prepared"] == said["prepare"]["echo"]["reports"]
+    assert reported.results()["analyses"]["retrieval"]["n"] > 0
