@@ -8,6 +8,7 @@ data/          what one step sees: records in order, paired with texts, augmente
 losses/        InfoNCE, SigLIP, all findings
 loop/          the training loop: steps, epochs, checkpoints, resume, several processes
 text_axes      the axes on which texts differ, and their wordings do not
+text_meanings  which of the texts trained on another may mean
 starting_point weights of another model, to begin with
 torch_errors   out of memory, lost process: in words for people
 trained_model  the model folder: saving, loading, encoding

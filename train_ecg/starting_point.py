@@ -6,9 +6,11 @@ plain tensors, and must not know which file or run they come from.
 
 from dataclasses import asdict, dataclass
 
+import torch
+
 from ecgpipe.errors import ConfigError
 from ecgpipe.train_ecg.trained_model import Tensors
-from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers
+from ecgpipe.train_ecg.two_towers import TEXT_MAP, ModelShape, TwoTowers
 
 # Fields of a shape that must agree, and the setting to change.
 _MUST_AGREE = {
@@ -22,7 +24,7 @@ _MUST_AGREE = {
     "samples": "data.rate_hz times data.duration_s",
     "n_leads": "the number of leads",
 }
-_OF_TEXTS = ("text_projection.", "text_mean_W", "text_axes_WK")
+_OF_TEXTS = ("text_projection.", *TEXT_MAP)
 
 
 def check_same_shape(name: str, source: ModelShape, wanted: ModelShape) -> None:
@@ -62,18 +64,19 @@ class StartingPoint:
 
     same_texts: bool
     """Whether the run's text vectors come from the language model, prompt aside, that it was
-    trained with. If not, its text projection, mean and axes mean nothing to the run."""
+    trained with. If not, its text side means nothing to the run."""
 
     def load_into(self, model: TwoTowers) -> None:
         """Copy its weights: of encoder and ECG projection, and of the others what fits.
 
-        The text projection, mean and axes only with `same_texts`; the temperature only if it is
-        learned; the bias of a pair's logit only if both have one.
+        The text side only if `takes_texts`; the temperature only if it is learned; the bias of a
+        pair's logit only if both have one.
         """
+        takes_texts = self.takes_texts(model)
         taken = {
             name: tensor
             for name, tensor in self.weights.items()
-            if self.same_texts or not name.startswith(_OF_TEXTS)
+            if takes_texts or not name.startswith(_OF_TEXTS)
         }
         if not model.shape.learn_temperature:
             taken.pop("log_scale")
@@ -84,9 +87,25 @@ class StartingPoint:
         may_lack = (*_OF_TEXTS, "log_scale", "bias")
         assert all(name.startswith(may_lack) for name in missing), f"not in the model: {missing}"
 
-    def __str__(self) -> str:
-        if self.same_texts:
+    def takes_texts(self, model: TwoTowers) -> bool:
+        """Whether the text side can be taken over by a model whose own is fitted: the text vectors
+        come from the same language model, and what a text may mean is the same."""
+        if not self.same_texts or self.shape.text_meanings != model.shape.text_meanings:
+            return False
+        if not model.shape.text_meanings:
+            return True
+        theirs_MK, own_MK = self.weights["meaning_weights_MK"], model.meaning_weights_MK
+        return torch.allclose(theirs_MK.to(own_MK), own_MK, rtol=1e-3, atol=1e-3)
+
+    def described(self, model: TwoTowers) -> str:
+        """What of it a model takes, and why not more."""
+        if self.takes_texts(model):
             return f"the weights of {self.name}"
+        if self.same_texts:
+            return (
+                f"the weights of {self.name}, but a text projection of its own, because training"
+                " names other findings"
+            )
         return (
             f"the weights of {self.name}, but a text projection of its own, because the text"
             " vectors come from another language model, or another layer or pooling of it"

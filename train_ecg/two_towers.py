@@ -2,9 +2,10 @@
 
 Owns the joint embedding space, and what becomes of a text vector before its projection: a mean is
 subtracted, since the vectors of a language model have a large part in common, which carries no
-information; and the rest may be put on axes (`text_axes`).
+information; and the rest may be put on axes (`text_axes`), beside which stands what the text may
+mean (`text_meanings`).
 B = batch, L = leads, S = samples, F = width of the encoder, W = width of a text vector, K = axes,
-T = texts of a step, D = joint width.
+M = meanings, T = texts of a step, D = joint width.
 """
 
 import math
@@ -20,6 +21,10 @@ from ecgpipe.train_ecg.data.inputs import to_model_input
 from ecgpipe.train_ecg.encoders.build import build_encoder
 
 _MAX_LOG_SCALE = math.log(100)
+
+TEXT_MAP = ("text_mean_W", "text_axes_WK", "meaning_weights_MK", "meaning_added_M")
+"""What becomes of a text vector before its projection: buffers of `TwoTowers`, of which it has
+those that its shape asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +48,16 @@ class ModelShape:
     text_axes: int = 0
     """K; 0: text vectors are centred, and stay as wide as they are."""
 
+    text_meanings: int = 0
+    """M, the texts that training names, each of which another may mean; 0 without axes, and in
+    models from before there were meanings."""
+
     @classmethod
     def of(
         cls, config: TrainConfig, n_leads: int, samples: int, rate_hz: int, text_width: int
     ) -> "ModelShape":
-        """The shape that these settings give, for these signals and text vectors."""
+        """The shape that these settings give, for these signals and text vectors, but for the
+        meanings, which the texts of the training decide."""
         return cls(
             encoder=config.encoder,
             n_leads=n_leads,
@@ -86,6 +96,8 @@ class TwoTowers(nn.Module):
 
     text_mean_W: torch.Tensor
     text_axes_WK: torch.Tensor
+    meaning_weights_MK: torch.Tensor
+    meaning_added_M: torch.Tensor
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
@@ -94,7 +106,8 @@ class TwoTowers(nn.Module):
             shape.encoder, shape.n_leads, shape.rate_hz, shape.encoder_pooling, shape.encoder_norm
         )
         self.ecg_projection = nn.Linear(self.encoder.width, shape.projection_dim)
-        self.text_projection = nn.Linear(shape.text_axes or shape.text_width, shape.projection_dim)
+        text_features = (shape.text_axes or shape.text_width) + shape.text_meanings
+        self.text_projection = nn.Linear(text_features, shape.projection_dim)
         log_scale = torch.tensor(-math.log(shape.temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=shape.learn_temperature)
         if shape.pair_bias:
@@ -103,6 +116,10 @@ class TwoTowers(nn.Module):
         if shape.text_axes:
             axes_WK = torch.zeros(shape.text_width, shape.text_axes)
             self.register_buffer("text_axes_WK", axes_WK)
+        if shape.text_meanings:
+            weights_MK = torch.zeros(shape.text_meanings, shape.text_axes)
+            self.register_buffer("meaning_weights_MK", weights_MK)
+            self.register_buffer("meaning_added_M", torch.zeros(shape.text_meanings))
 
     def forward(self, input_BLS: torch.Tensor, text_TW: torch.Tensor) -> TowerOutputs:
         """Encode both sides of a step.
@@ -138,15 +155,27 @@ class TwoTowers(nn.Module):
 
     def encode_text(self, text_BW: torch.Tensor) -> torch.Tensor:
         """Vectors of the language model (B, W) to unit vectors (B, D)."""
-        return self._unit(self.text_projection(self.place_texts(text_BW)))
+        features_BX = self.place_texts(text_BW)
+        if self.shape.text_meanings:
+            features_BX = torch.cat([features_BX, self._meanings(features_BX)], dim=1)
+        return self._unit(self.text_projection(features_BX))
+
+    def _meanings(self, placed_BK: torch.Tensor) -> torch.Tensor:
+        """(B, M) the chances that a text of these coordinates words each text of the training, as
+        long as coordinates are: so each has a place of its own in the joint space, which is soon
+        learnt, and a wording that may mean several lies between them."""
+        # Not in bfloat16, as the coordinates.
+        with torch.autocast(placed_BK.device.type, enabled=False):
+            logits_BM = placed_BK @ self.meaning_weights_MK.T + self.meaning_added_M
+            return math.sqrt(self.shape.text_axes) * logits_BM.softmax(dim=1)
 
     @torch.no_grad()
     def take_text_map(self, other: "TwoTowers") -> None:
-        """Copy the mean and the axes, which come from data and not from training, of a model of the
-        same shape."""
-        self.text_mean_W.copy_(other.text_mean_W)
-        if self.shape.text_axes:
-            self.text_axes_WK.copy_(other.text_axes_WK)
+        """Copy all buffers of the text side, which come from data and not from training, of a model
+        of the same shape."""
+        for name in TEXT_MAP:
+            if hasattr(self, name):
+                getattr(self, name).copy_(getattr(other, name))
 
     def place_texts(self, text_BW: torch.Tensor) -> torch.Tensor:
         """Vectors of the language model (B, W), centred, and on the axes (B, K) if there are any:

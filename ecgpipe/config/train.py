@@ -103,8 +103,8 @@ class TrainConfig(Settings):
 
     text_axes: int = 0
     """all_findings with text.wordings: bank. Before its projection a text vector is put on this
-    many axes, those on which findings differ most, compared with the wordings of one finding. 0: it
-    is only centred."""
+    many axes, those on which findings differ most, compared with the wordings of one finding, and
+    beside them stand the chances that it words each finding. 0: it is only centred."""
 
     temperature: float = 0.07
     """The initial temperature."""

@@ -5,6 +5,7 @@ language model, and the cache finds these by key. Importing it imports torch, so
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,14 +334,16 @@ def load_models(experiment: Experiment, folder: Path) -> tuple[TrainedModel, lis
     """
     model, card = load_model(folder)
     vectors = experiment.open_vectors()
-    expected = model_shape(experiment, vectors.dim)
+    expected = replace(
+        model_shape(experiment, vectors.dim), text_meanings=card.shape.text_meanings
+    )  # which the texts of the training decide
     if card.about["vectors"] != experiment.fingerprint.digest or card.shape != expected:
         raise CheckpointError(
             f"{folder} was trained with different signals, vectors or settings. Run"
             " `ecgpipe train`."
         )
-    # Mean and axes of texts come from the data, not from training: for a fair comparison,
-    # untrained models get them too.
+    # What becomes of a text before its projection comes from the data, not from training: for a
+    # fair comparison, untrained models get it too.
     seed = experiment.config.eval.seed
     untrained = []
     for number in range(experiment.config.eval.random_encoders):

@@ -11,7 +11,7 @@ from toy_training import SHAPE, run
 from ecgpipe.errors import ConfigError
 from ecgpipe.train_ecg.starting_point import StartingPoint
 from ecgpipe.train_ecg.trained_model import load_model
-from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
+from ecgpipe.train_ecg.two_towers import TEXT_MAP, ModelShape, TwoTowers, initialised
 
 
 def _start(shape: ModelShape = SHAPE, same_texts: bool = True, seed: int = 1) -> StartingPoint:
@@ -52,7 +52,46 @@ def test_with_another_language_model_the_text_side_begins_anew() -> None:
     kept = {"text_projection.weight", "text_projection.bias", "text_mean_W", "text_axes_WK"}
     assert not kept & _changed(model, initialised(own, seed=2))
     assert model.ecg_projection.weight.equal(start.weights["ecg_projection.weight"])
-    assert "another language model" in str(start)
+    assert "another language model" in start.described(model)
+
+
+OF_BANK = dataclasses.replace(SHAPE, text_axes=3, text_meanings=4)
+
+
+def _of_findings(places: tuple[float, ...], seed: int) -> TwoTowers:
+    """A model whose training named findings in these places."""
+    model = initialised(OF_BANK, seed)
+    model.meaning_weights_MK.copy_(torch.tensor(places)[:, None].expand(-1, 3))
+    return model
+
+
+def test_a_model_of_the_same_findings_takes_the_whole_text_side() -> None:
+    source = _of_findings((1, 2, 3, 4), seed=1)
+    start = StartingPoint("the source", OF_BANK, source.state_dict(), same_texts=True)
+    model = _of_findings((1, 2, 3, 4.000001), seed=2)
+    start.load_into(model)
+    assert all(tensor.equal(start.weights[name]) for name, tensor in model.state_dict().items())
+    assert start.described(model) == "the weights of the source"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        _of_findings((1, 2, 4, 3), seed=1),
+        initialised(dataclasses.replace(OF_BANK, text_meanings=5), 1),
+        initialised(dataclasses.replace(OF_BANK, text_meanings=0), 1),  # from before there were any
+    ],
+    ids=["others in these places", "more", "none"],
+)
+def test_a_model_of_other_findings_begins_its_text_side_anew(other: TwoTowers) -> None:
+    """What the text projection makes of the third finding would be said of another."""
+    start = StartingPoint("the source", other.shape, other.state_dict(), same_texts=True)
+    model = _of_findings((1, 2, 3, 4), seed=2)
+    start.load_into(model)
+    kept = {"text_projection.weight", "text_projection.bias", *TEXT_MAP}
+    assert not kept & _changed(model, _of_findings((1, 2, 3, 4), seed=2))
+    assert model.ecg_projection.weight.equal(start.weights["ecg_projection.weight"])
+    assert "training names other findings" in start.described(model)
 
 
 def test_a_temperature_that_is_not_learned_stays_as_it_is_set() -> None:

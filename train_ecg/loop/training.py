@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,10 @@ from ecgpipe.train_ecg.loop.step import METRICS, Step, missed_capture, step_for
 from ecgpipe.train_ecg.losses.objective import Objective, RecordTexts
 from ecgpipe.train_ecg.starting_point import StartingPoint, check_same_shape
 from ecgpipe.train_ecg.text_axes import fit_text_axes
+from ecgpipe.train_ecg.text_meanings import meaning_logits
 from ecgpipe.train_ecg.torch_errors import translate_torch_errors
 from ecgpipe.train_ecg.trained_model import ModelEncoder
-from ecgpipe.train_ecg.two_towers import ModelShape, initialised
+from ecgpipe.train_ecg.two_towers import ModelShape, TwoTowers, initialised
 
 Validate = Callable[[ModelEncoder], Mapping[str, float]]
 
@@ -159,17 +160,31 @@ def set_up(
     # First, so that signals that do not fit are reported at once.
     signals = data.signals.place(config.placement, device, _processes_here(world))
     objective = Objective(config, data.texts, device)
-    model = initialised(shape, config.seed)
-    model.text_mean_W.copy_(torch.from_numpy(data.texts.mean_vector()))
     if shape.text_axes:
-        axes_WK = fit_text_axes(data.texts.vectors_RW, data.texts.chances(), shape.text_axes)
-        model.text_axes_WK.copy_(torch.from_numpy(axes_WK))
+        shape = replace(shape, text_meanings=data.texts.n_texts)
+    model = initialised(shape, config.seed)
+    _fit_text_map(model, data.texts)
     if shape.pair_bias:
         torch.nn.init.constant_(model.bias, objective.start_bias())
     if start is not None:
         start.load_into(model)
     ranks = Ranks(accelerator.process_index, world)
     return Step(model, device, ranks, objective, config), signals
+
+
+@torch.no_grad()
+def _fit_text_map(model: TwoTowers, texts: RecordTexts) -> None:
+    """Fit what becomes of a text vector before its projection to the texts of the training."""
+    mean_W = texts.mean_vector()
+    model.text_mean_W.copy_(torch.from_numpy(mean_W))
+    if not model.shape.text_axes:
+        return
+    chances_FR = texts.chances()
+    axes_WK = fit_text_axes(texts.vectors_RW, chances_FR, model.shape.text_axes)
+    model.text_axes_WK.copy_(torch.from_numpy(axes_WK))
+    weights_MK, added_M = meaning_logits(texts.vectors_RW - mean_W, chances_FR, axes_WK)
+    model.meaning_weights_MK.copy_(torch.from_numpy(weights_MK))
+    model.meaning_added_M.copy_(torch.from_numpy(added_M))
 
 
 class _Run:
@@ -213,7 +228,8 @@ class _Run:
         self.state.arithmetic = self.step.arithmetic
         epochs, steps = len(self.state.history), len(self.state.step_metrics)
         if self._inputs.start is not None and not epochs and not steps:
-            self._log.say(f"train: beginning with {self._inputs.start}")
+            start = self._inputs.start.described(self.model)
+            self._log.say(f"train: beginning with {start}")
         done = epochs * self._steps_per_epoch + steps
         if done and not self.finished():
             self._log.say(

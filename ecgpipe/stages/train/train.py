@@ -31,6 +31,7 @@ from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.loop.early_stopping import last_epoch
 
 _VERSION = 2  # raised when the same key would give another model
+_AXES_VERSION = 2  # the same for runs with train.text_axes; others need not be trained again
 
 # Settings that change how fast or how long a run trains, not what it computes.
 _NOT_IN_KEY = (
@@ -189,7 +190,7 @@ def _dependencies(experiment: Experiment) -> dict[str, Any]:
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text, echo)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]
     return {
-        "version": _VERSION,
+        "version": [_VERSION, _AXES_VERSION] if train.text_axes else _VERSION,
         "train": {
             **experiment.settings("train", "init_from", *_not_in_key(train), *unset),
             "best_by": experiment.train_config.best_by,

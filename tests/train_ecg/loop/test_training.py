@@ -390,6 +390,7 @@ def test_a_model_keeps_the_axes_of_the_texts_it_was_trained_on(tmp_path: Path) -
     assert card.shape.text_axes == 3
     axes = fit_text_axes(wordings.vectors_RW, wordings.chances(), 3)
     np.testing.assert_allclose(model.text_axes_WK, axes, rtol=1e-4)
+    assert card.shape.text_meanings == N_CLASSES
     # What all second wordings have in common says nothing.
     said = ModelEncoder(model, DATA.read_signals).encode_vectors(wordings.vectors_RW)
     np.testing.assert_allclose(said[:N_CLASSES], said[N_CLASSES:], atol=0.05)
@@ -407,10 +408,30 @@ def test_texts_lie_where_the_model_tells_them_apart() -> None:
     np.testing.assert_array_equal(plain.place_texts(text_NW), text_NW)
 
 
+def test_a_wording_lies_between_the_texts_that_it_may_mean() -> None:
+    """In the joint space, by their chances, whatever the coordinates would make of it."""
+    model = initialised(dataclasses.replace(SHAPE, text_axes=1, text_meanings=2), 0)
+    model.text_axes_WK[0] = 1
+    model.meaning_weights_MK[:, 0] = torch.tensor([-1.0, 1.0])
+    with torch.no_grad():
+        model.text_projection.weight[:, 0] = 0  # of the coordinate
+        model.text_projection.bias.zero_()
+        places_MD = model.text_projection.weight[:, 1:].T
+        text_NW = torch.zeros(3, 10)
+        text_NW[:, 0] = torch.tensor([-20.0, 20.0, np.log(3) / 2])
+        said_ND = model.encode_text(text_NW)
+        expected = torch.stack(
+            [places_MD[0], places_MD[1], places_MD[0] / 4 + places_MD[1] * 3 / 4]
+        )
+        expected = torch.nn.functional.normalize(expected, dim=1)
+    torch.testing.assert_close(said_ND, expected)
+
+
 def test_texts_are_put_on_axes_in_full_precision_whatever_the_encoder_computes_in() -> None:
-    model = initialised(dataclasses.replace(SHAPE, text_axes=3), 0)
+    model = initialised(dataclasses.replace(SHAPE, text_axes=3, text_meanings=2), 0)
     text_TW = torch.from_numpy(DATA.texts.vectors_RW)
     model.text_axes_WK.copy_(torch.linspace(-1, 1, 30).reshape(10, 3))
+    model.meaning_weights_MK.copy_(torch.linspace(-1, 1, 6).reshape(2, 3))
     model.text_projection = torch.nn.Identity()
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         half = model.encode_text(text_TW)

@@ -1,0 +1,84 @@
+"""What a text may mean: for each text that training names, the chance of being a wording of it.
+
+Owns the fit of these chances: they are those of the discriminant analysis whose axes `text_axes`
+finds, with every text equally likely beforehand. That analysis has seen each wording and is far too
+sure of it, so how sure to be of others is chosen on wordings left out.
+F = texts, R = sentences, W = width of a text vector, K = axes, M = sentences left out.
+
+Source: Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009), section 4.3.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ecgpipe.train_ecg.text_axes import Floats, fit_text_axes
+
+_PARTS = 4
+_SURENESS = np.geomspace(0.01, 10, 61)
+
+
+def meaning_logits(
+    vectors_RW: npt.NDArray[np.float32], chances_FR: Floats, axes_WK: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The linear map from a text's coordinates to the log of its chances, but for a constant.
+
+    Args:
+        vectors_RW: of the sentences, minus the mean that is subtracted from every text vector.
+        chances_FR: the chance that each sentence words each text; every row sums to 1.
+        axes_WK: from `fit_text_axes`.
+
+    Returns:
+        (F, K) weights, and (F,) what is added.
+    """
+    means_FK = chances_FR @ (vectors_RW.astype(np.float64) @ axes_WK)
+    sureness = _sureness(vectors_RW, chances_FR, axes_WK.shape[1])
+    weights_FK, added_F = _distances(means_FK)
+    return (sureness * weights_FK).astype(np.float32), (sureness * added_F).astype(np.float32)
+
+
+def _distances(means_FK: Floats) -> tuple[Floats, Floats]:
+    """Weights and what is added for half the squared distance from each mean, negated, without the
+    part that is the same for all."""
+    return means_FK, -np.square(means_FK).sum(axis=1) / 2
+
+
+def _sureness(vectors_RW: npt.NDArray[np.float32], chances_FR: Floats, n_axes: int) -> float:
+    """The factor under which sentences left out are most likely to word the texts that they do; 1
+    if none can be left out."""
+    logits_and_texts = list(_left_out(vectors_RW, chances_FR, n_axes))
+    if not logits_and_texts:
+        return 1.0
+    logits_MF = np.concatenate([logits for logits, _ in logits_and_texts])
+    texts_M = np.concatenate([texts for _, texts in logits_and_texts])
+    likelihoods = [_log_likelihood(factor * logits_MF, texts_M) for factor in _SURENESS]
+    return float(_SURENESS[int(np.argmax(likelihoods))])
+
+
+def _left_out(
+    vectors_RW: npt.NDArray[np.float32], chances_FR: Floats, n_axes: int
+) -> Iterator[tuple[Floats, npt.NDArray[np.int64]]]:
+    """A quarter of the sentences of each text in turn, never its likeliest, by which it is scored:
+    (M, F) their logits by a fit without them, and (M,) the texts that they word."""
+    texts, rows = (chances_FR > 0).nonzero()
+    place = np.arange(len(texts)) - np.searchsorted(texts, texts)  # within its text
+    spared = rows == chances_FR.argmax(axis=1)[texts]
+    for part in range(_PARTS):
+        out = (place % _PARTS == part) & ~spared
+        if not out.any():
+            continue
+        rest_FR = chances_FR.copy()
+        rest_FR[texts[out], rows[out]] = 0
+        rest_FR /= rest_FR.sum(axis=1, keepdims=True)
+        mean_W = rest_FR.mean(axis=0) @ vectors_RW
+        axes_WK = fit_text_axes(vectors_RW, rest_FR, n_axes)
+        points_RK = (vectors_RW - mean_W).astype(np.float64) @ axes_WK
+        weights_FK, added_F = _distances(rest_FR @ points_RK)
+        yield points_RK[rows[out]] @ weights_FK.T + added_F, texts[out]
+
+
+def _log_likelihood(logits_MF: Floats, texts_M: npt.NDArray[np.int64]) -> float:
+    highest_M1 = logits_MF.max(axis=1, keepdims=True)
+    totals_M = np.log(np.exp(logits_MF - highest_M1).sum(axis=1)) + highest_M1[:, 0]
+    return float((logits_MF[np.arange(len(texts_M)), texts_M] - totals_M).mean())
