@@ -156,6 +156,7 @@ def _task_results(
         "min_positives": inputs.config.min_positives,
         "language": task.language or inputs.language,
         "ensemble": task.ensemble,
+        "trained_on": task.trained_on,
         "classes": _classes(setting, draws),
         "summary": draws.summary_metrics(),
         "baselines": _baselines(setting, scores, noise, blank_C),

@@ -142,6 +142,9 @@ class TaskResults(TypedDict):
     min_positives: int
     language: str
     ensemble: str
+    trained_on: NotRequired[bool]
+    """Whether training read the wording of one of its groups; the title then says so."""
+
     classes: dict[str, ClassResults]
     summary: Summary
     baselines: dict[str, Scores]

@@ -305,11 +305,15 @@ def _with_absolute_paths(config: PipelineConfig, folder: Path) -> PipelineConfig
         else each
         for each in resolved.data.sources
     )
-    tasks = tuple(_resolve_named_file(t, folder, yaml_files) for t in config.eval.tasks)
+    tasks, parents = (
+        tuple(_resolve_named_file(name, folder, yaml_files) for name in names)
+        for names in (config.eval.tasks, config.text.parents)
+    )
+    model = _resolve_model(config.text.model, folder)
     return dataclasses.replace(
         resolved,
         data=dataclasses.replace(resolved.data, sources=sources, taxonomy=taxonomy, echo=echo),
-        text=dataclasses.replace(resolved.text, model=_resolve_model(config.text.model, folder)),
+        text=dataclasses.replace(resolved.text, model=model, parents=parents),
         eval=dataclasses.replace(resolved.eval, tasks=tasks),
     )
 

@@ -50,6 +50,12 @@ class PipelineConfig(Settings):
             " of an ECG. Set train.text to all_findings or sampled_finding (preset: recommended)",
         )
         need(
+            not self.text.parents or self.train.text != "sentence",
+            "text.parents are texts beside those of single findings, but train.text: sentence joins"
+            " all findings of an ECG. Set train.text to all_findings or sampled_finding (preset:"
+            " recommended)",
+        )
+        need(
             self.text.wordings == "bank" or not self.train.text_axes,
             f"train.text_axes: {self.train.text_axes} tells what findings say from how they are"
             " worded, so it needs several wordings of each. Set text.wordings=bank, or"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _FOLDERS = ("root", "work_dir")
-_FILES = ("table", "taxonomy", "definitions", "tasks", "model", "init_from")
+_FILES = ("table", "taxonomy", "definitions", "tasks", "parents", "model", "init_from")
 
 
 def without_places(settings: Any) -> Any:

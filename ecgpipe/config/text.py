@@ -65,6 +65,11 @@ class TextConfig(Settings):
     taxonomy's bank, drawn again for each ECG in each epoch. A third of the bank is held out. Scores
     are by names either way. `preset: recommended` sets bank where the taxonomy ships with one."""
 
+    parents: tuple[str, ...] = ()
+    """Tasks whose classes are further texts of an ECG that shows one of their findings: with
+    [superclass] a left anterior fascicular block is also a conduction disturbance. Such a task is
+    no longer zero-shot, and is marked as trained on."""
+
     pooling: Pooling = "last_token"
     """The view used in training; see `TextView`."""
 
@@ -103,6 +108,10 @@ class TextConfig(Settings):
             self.wordings == "name" or self.source == "findings",
             "wordings: bank words findings in other ways, so it needs source: findings, not"
             f" {self.source}",
+        )
+        need(
+            not self.parents or self.source == "findings",
+            f"parents are groups of findings, so they need source: findings, not {self.source}",
         )
 
     @property

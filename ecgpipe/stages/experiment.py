@@ -46,6 +46,7 @@ from ecgpipe.stages.texts import (
     class_sentences,
     names_echos,
     needs_bank,
+    parent_sentences,
     tries_bank,
     with_sentence,
 )
@@ -67,6 +68,7 @@ class Experiment:
         _ = self.unseen
         if needs_bank(self.config):
             load_bank(self.taxonomy)
+        parent_sentences(self.taxonomy, self.config.text)
 
     @cached_property
     def workspace(self) -> Workspace:

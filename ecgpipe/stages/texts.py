@@ -6,7 +6,7 @@ sentences, its report, or that of its echocardiogram.
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from ecgpipe.cache.records_table import Record, RecordsTable
@@ -15,9 +15,11 @@ from ecgpipe.config.settings import Language
 from ecgpipe.config.text import TextConfig
 from ecgpipe.config.train import StepText
 from ecgpipe.embed_text.prompts import fill_prompt, join_findings, normalise
+from ecgpipe.errors import TaxonomyError
 from ecgpipe.evaluate.tasks.echo_definitions import EchoDefinitions
 from ecgpipe.evaluate.tasks.ensemble import flattened
-from ecgpipe.evaluate.tasks.task import Task
+from ecgpipe.evaluate.tasks.finding_names import plain_name
+from ecgpipe.evaluate.tasks.task import Task, load_task
 from ecgpipe.evaluate.tasks.task_file import LANGUAGES
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.evaluate.tasks.wordings import load_bank
@@ -81,14 +83,19 @@ def with_texts(
     """Return the records that have a text, and every text that a training step may use for each.
 
     With `style` "sentence" that is one sentence. Otherwise it is one for each finding, worded like
-    the label prompts, or for each sentence of the report; and for each finding that an ECG's
-    echocardiogram shows, if there are definitions of these. With "all_findings" an ECG of which an
+    the label prompts, or for each sentence of the report; one for each group of text.parents that
+    its findings belong to; and for each finding that an ECG's echocardiogram shows, if there are
+    definitions of these. With "all_findings" an ECG of which an
     echocardiogram is known to show nothing stays, without a text: it is what others are told from.
+
+    Raises:
+        TaxonomyError: as `parent_sentences`.
     """
     if style == "sentence":
         table, sentences = with_sentence(records, taxonomy, config)
         return table, [[sentence] for sentence in sentences]
-    said = _remembered(lambda record: _single_sentences(record, taxonomy, config), config)
+    parents = parent_sentences(taxonomy, config)
+    said = _remembered(lambda record: _single_sentences(record, taxonomy, config, parents), config)
     of_echo = echo_sentences(echo, config)
     pairs = [
         (r, [*said(r), *(of_echo[finding] for finding in r.echo_shown)] if of_echo else said(r))
@@ -132,12 +139,18 @@ def _remembered(say: Callable[[Record], T], config: TextConfig) -> Callable[[Rec
     return said
 
 
-def _single_sentences(record: Record, taxonomy: Taxonomy, config: TextConfig) -> list[str]:
+def _single_sentences(
+    record: Record,
+    taxonomy: Taxonomy,
+    config: TextConfig,
+    parents: Mapping[str, Sequence[str]],
+) -> list[str]:
     if config.reads_reports:
         parts = report_sentences(report_of(record, config) or "")
     else:
         parts = [taxonomy[finding].name(config.language) for finding in record.findings]
-    return list(dict.fromkeys(class_sentences(parts, config)))
+    of_groups = (group for finding in record.findings for group in parents.get(finding, ()))
+    return list(dict.fromkeys([*class_sentences(parts, config), *of_groups]))
 
 
 def report_sentences(report: str) -> list[str]:
@@ -177,6 +190,35 @@ def all_sentences(
     for language in LANGUAGES:
         sentences += echo_sentences(echo, config, language).values()
     return sentences
+
+
+def parent_sentences(taxonomy: Taxonomy, config: TextConfig) -> dict[str, list[str]]:
+    """Return the sentences of the groups of text.parents that each finding belongs to, by its id.
+
+    A group is worded as its task words the class first. One that has the name of a finding has no
+    sentence: that text is the finding's, and other findings of the group would not make it true.
+
+    Raises:
+        TaxonomyError: a task is missing, wrong or about echocardiograms, or the taxonomy lacks its
+            groups.
+    """
+    found: dict[str, list[str]] = {}
+    names = {plain_name(each) for f in taxonomy.findings for each in (f.japanese, f.english)}
+    for name in config.parents:
+        try:
+            task = load_task(name, taxonomy, None)
+        except TaxonomyError as error:
+            raise TaxonomyError(
+                f"text.parents: {error} Name a task whose classes are groups of findings of"
+                f" {taxonomy.name}, or give that file the groups as a column (docs/tasks.md)."
+            ) from None
+        for group in task.classes:
+            wording = group.wordings[task.language or config.language][0]
+            if plain_name(wording) not in names:
+                sentences = class_sentences([wording], config, task.language)
+                for finding in group.members:
+                    found.setdefault(finding, []).extend(sentences)
+    return found
 
 
 def bank_sentences(taxonomy: Taxonomy, config: TextConfig) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """The texts that a run was trained on, as vectors that may leave it.
 
-Owns which are kept, to tell how far another text lies from them.
+Owns which are kept, to tell how far another text lies from them, and which tasks ask for groups of
+findings in words that were trained on.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,14 @@ import numpy.typing as npt
 from ecgpipe.cache.vectors.reader import VectorCache
 from ecgpipe.embed_text.prompts import keys_of
 from ecgpipe.evaluate.metrics.nearness import unit_rows
+from ecgpipe.evaluate.tasks.ensemble import flattened
 from ecgpipe.stages.experiment import Experiment
-from ecgpipe.stages.texts import bank_sentences, with_texts
+from ecgpipe.stages.texts import (
+    bank_sentences,
+    class_sentences,
+    parent_sentences,
+    with_texts,
+)
 
 PlaceTexts = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """Vectors of the language model to where they lie for a model."""
@@ -48,3 +55,20 @@ def trained_texts(
     keys = keys_of(shared)
     order = np.argsort(keys.view("V32").reshape(-1))[:_MOST_TEXTS]
     return unit_rows(place_texts(vectors.vectors(keys[order]))).astype(np.float16)
+
+
+def tasks_trained_on(experiment: Experiment) -> frozenset[str]:
+    """The names of the tasks that are not zero-shot: training read a wording of one of their
+    classes, in the language it is scored in, as a group of text.parents.
+
+    The names of findings, which training reads anyway, make no task one of these.
+    """
+    text = experiment.config.text
+    parents = parent_sentences(experiment.taxonomy, text)
+    shown = experiment.taught.of_split("train").findings
+    read = {sentence for finding in shown for sentence in parents.get(finding, ())}
+    asked = {
+        task.name: class_sentences(flattened(task.wordings(text.language))[0], text, task.language)
+        for task in experiment.tasks
+    }
+    return frozenset(name for name, sentences in asked.items() if not read.isdisjoint(sentences))

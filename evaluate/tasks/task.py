@@ -5,7 +5,7 @@ Owns what a task file means for a taxonomy. A task is data: to add one, write a 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,15 @@ from ecgpipe.evaluate.tasks.task_file import (
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.files import digest_of
 
-__all__ = ["Kind", "Task", "TaskClass", "check_other_name", "load_task", "misfit"]
+__all__ = [
+    "Kind",
+    "Task",
+    "TaskClass",
+    "check_other_name",
+    "load_task",
+    "misfit",
+    "title_of_trained",
+]
 
 Names = Mapping[str, str]
 
@@ -75,6 +83,13 @@ class Task:
 
     language: Language | None = None
     """The language of the wordings; None: the one the model was trained in."""
+
+    trained_on: bool = False
+    """Whether training read the wording of one of its groups of findings: it is not zero-shot."""
+
+    def as_trained_on(self) -> "Task":
+        """The same, marked as trained on, also in its title."""
+        return replace(self, title=title_of_trained(self.title), trained_on=True)
 
     @property
     def digest(self) -> str:
@@ -188,6 +203,15 @@ def misfit(name: str, taxonomy: Taxonomy, echo: EchoDefinitions | None = None) -
     if why and _TASKS.is_own(path):
         raise TaxonomyError(f"The task file {path} does not fit the data: {why}.")
     return why
+
+
+def title_of_trained(title: Names, runs: Sequence[str] = ()) -> Names:
+    """A task's title with the mark that its wordings were trained on, by these runs or by all."""
+    by = ", ".join(runs)
+    return {
+        "ja": f"{title['ja']}（学習済みの言い方{by and f'：{by}'}）",
+        "en": f"{title['en']} (trained on{by and f' by {by}'})",
+    }
 
 
 def check_other_name(task: Task, others: Iterable[object]) -> None:

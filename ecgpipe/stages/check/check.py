@@ -42,7 +42,13 @@ from ecgpipe.stages.check.table_rows import CheckedRow, checked_rows, split_coun
 from ecgpipe.stages.check.tasks import check_tasks
 from ecgpipe.stages.check.writing import training_reports
 from ecgpipe.stages.experiment import Experiment, measurable, ranking_task
-from ecgpipe.stages.texts import all_sentences, names_echos, needs_bank, tries_bank
+from ecgpipe.stages.texts import (
+    all_sentences,
+    names_echos,
+    needs_bank,
+    parent_sentences,
+    tries_bank,
+)
 
 DEFAULT_SAMPLE = 300
 
@@ -123,6 +129,7 @@ def read_all_rows(
         found = load_taxonomy(config.data.taxonomy)
         if needs_bank(config):
             load_bank(found)
+        parent_sentences(found, config.text)
         taxonomy = found
     except TaxonomyError as error:
         problems.append(Problem(Severity.STOPS, "taxonomy", str(error)))

@@ -21,6 +21,7 @@ from ecgpipe.evaluate.compare.comparison import (
 from ecgpipe.evaluate.compare.words import words_beside
 from ecgpipe.evaluate.results import Results, read_results
 from ecgpipe.evaluate.score_file import read_scores
+from ecgpipe.evaluate.tasks.task import title_of_trained
 from ecgpipe.files import digest_of
 from ecgpipe.provenance import provenance
 from ecgpipe.stages.experiment import Experiment
@@ -110,11 +111,27 @@ def _compared(
     except ComparisonError as error:
         raise ComparisonError(f"{error}{_scored_on(groups)}") from None
     return {
-        "title": about["title"],
+        "title": _title(task, groups),
         "kind": about["kind"],
         "names": {class_id: entry["names"] for class_id, entry in about["classes"].items()},
         **compared,
     }
+
+
+def _title(task: str, groups: Mapping[str, Sequence[EvaluatedRun]]) -> Mapping[str, str]:
+    """The task's title; where only some contenders were trained on its wordings, it names them."""
+    titles: dict[bool, Mapping[str, str]] = {}
+    trained = []
+    for name, members in groups.items():
+        for _, _, results in members:
+            found = results["tasks"][task]
+            read = found.get("trained_on", False)
+            titles.setdefault(read, found["title"])
+            if read and name not in trained:
+                trained.append(name)
+    if len(titles) == 1:
+        return next(iter(titles.values()))
+    return title_of_trained(titles[False], trained)
 
 
 def _scored_on(groups: Mapping[str, Sequence[EvaluatedRun]]) -> str:

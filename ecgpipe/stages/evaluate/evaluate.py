@@ -32,6 +32,7 @@ from ecgpipe.stages.experiment import Experiment
 from ecgpipe.stages.stage_result import StageResult
 from ecgpipe.stages.texts import with_answer, with_sentence
 from ecgpipe.stages.train.train import finished_model, run_folder, run_key
+from ecgpipe.stages.trained_texts import tasks_trained_on
 from ecgpipe.stopping import Stop
 from ecgpipe.workspace import results_path, scores_path
 
@@ -149,10 +150,11 @@ def _evaluate(
     if not len(scored):
         raise SourceError(f"No record of the {config.eval.split} split has {config.text.source}.")
     model, untrained = load_models(experiment, experiment.workspace.model)
+    read = tasks_trained_on(experiment)
     inputs = EvaluationInputs(
         model=model,
         untrained=untrained,
-        tasks=experiment.tasks,
+        tasks=[task.as_trained_on() if task.name in read else task for task in experiment.tasks],
         scored=scored,
         trained_on=trained_on,
         validation=validation,

@@ -18,7 +18,7 @@ from ecgpipe.evaluate.tasks.echo_definitions import load_echo_definitions
 from ecgpipe.evaluate.tasks.taxonomy import load_taxonomy
 from ecgpipe.stages.experiment import Experiment as OpenedExperiment
 from ecgpipe.stages.model_bridge import training_data
-from ecgpipe.stages.texts import echo_sentences
+from ecgpipe.stages.texts import echo_sentences, parent_sentences
 from ecgpipe.stages.train.train import run_key
 
 STANDARD = load_echo_definitions("standard")
@@ -163,6 +163,7 @@ def test_ecgs_that_nobody_labelled_are_learnt_from_and_scored_by_their_echocardi
         "split": "train",
         "analyses": ["subgroups", "echo", "retrieval"],
     }
+    settings["text"] |= {"parents": ["superclass"]}  # groups are as unknown as their findings
     fresh.path.write_text(yaml.safe_dump(settings, allow_unicode=True))
     for command in ("prepare", "embed"):
         code, _, err = fresh.run(command)
@@ -178,6 +179,10 @@ def test_ecgs_that_nobody_labelled_are_learnt_from_and_scored_by_their_echocardi
     rows = {row.tobytes() for row in experiment.open_vectors().vectors(of_echo)}
     is_echo = np.array([row.tobytes() in rows for row in data.texts.vectors_RW])
     assert (data.texts.unlabelled.texts_F == ~is_echo).all()
+    groups = parent_sentences(experiment.taxonomy, experiment.config.text).values()
+    of_groups = keys_of(sorted({sentence for said in groups for sentence in said}))
+    of_texts = {row.tobytes() for row in data.texts.vectors_RW}
+    assert any(row.tobytes() in of_texts for row in experiment.open_vectors().vectors(of_groups))
     nothing_shown = [not records[each].echo_shown for each in data.record_ids]
     assert ((data.texts.texts_NK < 0).all(axis=1) == (unlabelled & nothing_shown)).all()
     for command in ("train", "eval"):
@@ -190,7 +195,15 @@ def test_ecgs_that_nobody_labelled_are_learnt_from_and_scored_by_their_echocardi
     assert results["analyses"]["retrieval"]["n"] == len(records) - n_echo
     assert "ecg_label" not in str(results["analyses"]["echo"]), "there is no label to compare with"
     assert set(results["analyses"]["subgroups"]) == {"findings", "echo"}
-    code, _, err = fresh.run("train", "--set", "train.text=sentence", "--set", "train.loss=clip")
+    code, _, err = fresh.run(
+        "train",
+        "--set",
+        "train.text=sentence",
+        "--set",
+        "train.loss=clip",
+        "--set",
+        "text.parents=[]",
+    )
     assert code == 0, err
 
 
