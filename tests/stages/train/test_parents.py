@@ -138,9 +138,10 @@ def test_with_a_bank_a_group_has_one_wording(experiment: Experiment) -> None:
 def test_groups_where_there_are_none_are_refused_before_any_work(
     fresh: Experiment, settings: tuple[str, ...], message: str
 ) -> None:
-    code, out, err = fresh.run("run", *words(*settings))
-    assert code != 0
-    assert message in " ".join((out + err).split())
+    for command in ("run", "check"):
+        code, out, err = fresh.run(command, *words(*settings))
+        assert code != 0
+        assert message in " ".join((out + err).split())
     assert not (fresh.folder / "work" / "runs").exists()
 
 
