@@ -27,7 +27,7 @@ from click.testing import CliRunner
 from benchmarks.report import as_lines, conditions, table
 from ecgpipe.commands.main import main as ecgpipe
 from ecgpipe.config.file import load_config
-from ecgpipe.evaluate.table import area, number, percent
+from ecgpipe.evaluate.table import area, percent
 from ecgpipe.stages.evaluate.compare import run_compare
 from ecgpipe.stages.experiment import Experiment
 
@@ -152,7 +152,7 @@ def beside(config: Path, arm: str) -> Iterator[Sequence[str]]:
                 yield (
                     each["names"]["en"],
                     area(each["auroc"]),
-                    number(each["model_minus_it"]),
+                    area(each["model_minus_it"]),
                     percent(each["sensitivity"]),
                     percent(each["specificity"]),
                 )
