@@ -60,7 +60,7 @@ def opened(language: str, folder: Path) -> tuple[PipelineConfig, ClusterConfig]:
 def test_both_files_mean_the_same_whatever_is_uncommented(tmp_path: Path) -> None:
     english, japanese = opened("en", tmp_path), opened("ja", tmp_path)
     assert english == japanese
-    assert len(english[0].data.sources) == 5
+    assert len(english[0].data.sources) == 6
     assert english[1].scheduler == "slurm"
 
 
