@@ -93,7 +93,7 @@ def print_ladder(results: Mapping[str, Any], console: Console, language: Languag
     for light, line in verdict_lines(results, language):
         console.print(Text(line, _STYLES[light]))
     for line in remarks(results):
-        console.print(told(line, language))
+        console.print(told(line, language), markup=False)
 
 
 def render_ladder(results: Mapping[str, Any], language: Language) -> str:

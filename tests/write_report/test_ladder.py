@@ -98,3 +98,10 @@ def test_the_rows_of_the_csv_file_are_exact(ladder: dict[str, Any]) -> None:
     rows = {row[:3]: row[3] for row in csv_rows(ladder)}
     assert rows[("nearest", "commonest_report", "micro_f1")] == 2 * 20 / (40 + 50)
     assert len(rows) == 2 * 4 * 6
+
+
+def test_the_terminal_names_the_extra_that_is_missing(ladder: dict[str, Any]) -> None:
+    """Brackets are markup to the terminal's library, which would print `pip install '.'`."""
+    screen = io.StringIO()
+    print_ladder({**ladder, "has_overlap": False}, Console(file=screen, width=140), "en")
+    assert "pip install '.[reports]'" in screen.getvalue()
