@@ -7,6 +7,7 @@ it would give a model that is not on this machine.
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
@@ -20,6 +21,9 @@ from ecgpipe.stages.check.model_facts import ModelFacts, model_facts
 from ecgpipe.stages.check.report import Problem, Severity, gib
 from ecgpipe.stages.check.times import Tokens, time_needed
 from ecgpipe.stages.check.writing import writing_needed
+
+if TYPE_CHECKING:
+    from ecgpipe.embed_text.tokens import TextTokenizer
 
 _TOKENISED = 500  # sentences that stand for all
 
@@ -61,7 +65,8 @@ def estimate_needs(
             f"the language model takes {gib(model.parameters * n_bytes)} on the GPU (of memory,"
             " if there is no GPU); "
         )
-    tokens = _count_tokens(files, config, sentences, problems) if files else None
+    tokenizer = _tokenizer(files, config, problems) if files and sentences else None
+    tokens = _count_tokens(tokenizer, sentences) if tokenizer else None
     overview = {
         "model": model_line,
         "disk": _disk(config, disk_bytes, problems),
@@ -70,8 +75,8 @@ def estimate_needs(
     }
     times, measured = time_needed(config, n_train, width, model, tokens)
     overview, numbers = overview | times, numbers | measured
-    if files and model and tokens:  # its tokenizer is there
-        written, measured = writing_needed(config, files, model, reports)
+    if model and tokenizer:
+        written, measured = writing_needed(config, tokenizer, model, reports)
         overview, numbers = overview | written, numbers | measured
     return overview, numbers
 
@@ -96,21 +101,26 @@ def _training_problems(config: PipelineConfig, n_train: int) -> Iterator[Problem
         )
 
 
-def _count_tokens(
-    files: ModelFiles, config: PipelineConfig, sentences: Sequence[str], problems: list[Problem]
-) -> Tokens | None:
-    """Tokens of all sentences, from some of them, evenly spread; None if there are none."""
+def _tokenizer(
+    files: ModelFiles, config: PipelineConfig, problems: list[Problem]
+) -> "TextTokenizer | None":
+    """The language model's; None if it has no files, or no tokenizer."""
+    if not files.has_files:
+        return None
     # Imported here because transformers takes seconds, and vectors may be imported.
     from ecgpipe.embed_text.tokens import TextTokenizer
 
-    some = sentences[:: max(1, len(sentences) // _TOKENISED)]
-    if not some or not files.has_files:
-        return None
     try:
-        lengths = TextTokenizer(files, config.text.max_tokens).tokenize(some).lengths
+        return TextTokenizer(files, config.text.max_tokens)
     except ModelError as error:
         problems.append(Problem(Severity.STOPS, "model", str(error)))
         return None
+
+
+def _count_tokens(tokenizer: "TextTokenizer", sentences: Sequence[str]) -> Tokens:
+    """Tokens of all sentences, from some of them, evenly spread."""
+    some = sentences[:: max(1, len(sentences) // _TOKENISED)]
+    lengths = tokenizer.tokenize(some).lengths
     scale = len(sentences) / len(some)
     padded = padded_length(lengths)
     return Tokens(round(int(lengths.sum()) * scale), round(int(padded.sum()) * scale))

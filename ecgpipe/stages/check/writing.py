@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ecgpipe.cache.records_table import RecordsTable
 from ecgpipe.config.pipeline import PipelineConfig
-from ecgpipe.embed_text.model_files import ModelFiles
 from ecgpipe.evaluate.tasks.taxonomy import Taxonomy
 from ecgpipe.read_ecg.signal.record import LEADS
 from ecgpipe.stages.check.model_facts import ModelFacts
@@ -18,6 +17,7 @@ from ecgpipe.stages.check.times import GPU_FLOP_PER_S, about
 from ecgpipe.stages.references import report_texts
 
 if TYPE_CHECKING:
+    from ecgpipe.embed_text.tokens import TextTokenizer
     from ecgpipe.write_report.writer_cost import ReportTokens
 
 _TOKENISED = 500  # reports that stand for all
@@ -35,18 +35,15 @@ def training_reports(
 
 
 def writing_needed(
-    config: PipelineConfig, files: ModelFiles, model: ModelFacts, reports: Sequence[str]
+    config: PipelineConfig, tokenizer: "TextTokenizer", model: ModelFacts, reports: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, float]]:
     """What training the rung takes, in a line and in numbers; nothing if it cannot be trained.
 
     Args:
         config: the experiment.
-        files: of the language model; its tokenizer is read.
+        tokenizer: of the language model.
         model: its size.
         reports: of all training ECGs.
-
-    Raises:
-        ModelError: the model has no tokenizer.
     """
     causal = model.causal
     if causal is None or not reports or not model.width or not model.parameters:
@@ -69,7 +66,7 @@ def writing_needed(
         bytes_each=2 if precision == "bfloat16" else 4,
         features=encoder_width(train.encoder, len(LEADS), config.data.rate_hz),
     )
-    learned = _tokens(files, reports)
+    learned = _tokens(tokenizer, reports)
     memory, flop = memory_bytes(writer, learned), operations(writer, learned)
     numbers = {"writer_bytes": float(memory), "writer_s": flop / GPU_FLOP_PER_S}
     line = (
@@ -86,13 +83,12 @@ def writing_needed(
     return {"reports": line}, numbers
 
 
-def _tokens(files: ModelFiles, reports: Sequence[str]) -> "ReportTokens":
+def _tokens(tokenizer: "TextTokenizer", reports: Sequence[str]) -> "ReportTokens":
     """Tokens of all reports, from some of them, evenly spread."""
-    from ecgpipe.embed_text.tokens import TextTokenizer
     from ecgpipe.write_report.writer_cost import MOST_TOKENS, ReportTokens
 
     some = reports[:: max(1, len(reports) // _TOKENISED)]
-    lengths = TextTokenizer(files, MOST_TOKENS).tokenize(some).lengths
+    lengths = tokenizer.cutting_at(MOST_TOKENS).tokenize(some).lengths
     return ReportTokens(
         reports=len(reports),
         tokens=round(float(lengths.mean()) * len(reports)),

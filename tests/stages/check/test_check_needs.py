@@ -162,6 +162,7 @@ def test_a_gguf_model_without_a_gpu_is_timed_too(
     writer.write_tensors_to_file()
     writer.close()
     fake_processor(monkeypatch, bfloat16=1e3, float32=1e3)
+    monkeypatch.setattr(needs, "_tokenizer", lambda *_: object())  # the file has none
     monkeypatch.setattr(needs, "_count_tokens", lambda *_: Tokens(real=8, padded=10))
     _, numbers = estimate_needs(config(path), 0, 0, SENTENCES, [])
     assert numbers["embed_cpu_s"] == round(20 + path.stat().st_size / 0.5e9 + 92.16)
