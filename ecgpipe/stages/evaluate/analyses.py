@@ -5,6 +5,7 @@ rest goes on.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,13 +89,13 @@ def run_analyses(
     """
     blocks: dict[str, Any] = {}
     left_out: dict[str, str] = {}
+    said = functools.cache(functools.partial(_said, experiment, context))
     for name in chosen_analyses(context.config.analyses):
         context.check_stop()
         analysis = ANALYSES[name]
         with progress(f"eval: {name}", 1, "analysis") as tick:
             try:
-                given = context if analysis.of_echos else _said(experiment, context)
-                blocks[name] = analysis.compute(given)
+                blocks[name] = analysis.compute(context if analysis.of_echos else said())
                 tick()
             except LeftOutError as why:
                 left_out[name] = str(why)
