@@ -34,14 +34,15 @@ def meaning_logits(
     """
     means_FK = chances_FR @ (vectors_RW.astype(np.float64) @ axes_WK)
     sureness = _sureness(vectors_RW, chances_FR, axes_WK.shape[1])
-    weights_FK, added_F = _distances(means_FK)
-    return (sureness * weights_FK).astype(np.float32), (sureness * added_F).astype(np.float32)
+    added_F = sureness * _added(means_FK)
+    return (sureness * means_FK).astype(np.float32), added_F.astype(np.float32)
 
 
-def _distances(means_FK: Floats) -> tuple[Floats, Floats]:
-    """Weights and what is added for half the squared distance from each mean, negated, without the
-    part that is the same for all."""
-    return means_FK, -np.square(means_FK).sum(axis=1) / 2
+def _added(means_FK: Floats) -> Floats:
+    """(F,) what makes a point's products with the means half its squared distances from them,
+    negated, but for what is the same for all; so a mean of all points need not be subtracted."""
+    added_F: Floats = -np.square(means_FK).sum(axis=1) / 2
+    return added_F
 
 
 def _sureness(vectors_RW: npt.NDArray[np.float32], chances_FR: Floats, n_axes: int) -> float:
@@ -71,14 +72,11 @@ def _left_out(
         rest_FR = chances_FR.copy()
         rest_FR[texts[out], rows[out]] = 0
         rest_FR /= rest_FR.sum(axis=1, keepdims=True)
-        mean_W = rest_FR.mean(axis=0) @ vectors_RW
-        axes_WK = fit_text_axes(vectors_RW, rest_FR, n_axes)
-        points_RK = (vectors_RW - mean_W).astype(np.float64) @ axes_WK
-        weights_FK, added_F = _distances(rest_FR @ points_RK)
-        yield points_RK[rows[out]] @ weights_FK.T + added_F, texts[out]
+        points_RK = vectors_RW.astype(np.float64) @ fit_text_axes(vectors_RW, rest_FR, n_axes)
+        means_FK = rest_FR @ points_RK
+        yield points_RK[rows[out]] @ means_FK.T + _added(means_FK), texts[out]
 
 
 def _log_likelihood(logits_MF: Floats, texts_M: npt.NDArray[np.int64]) -> float:
-    highest_M1 = logits_MF.max(axis=1, keepdims=True)
-    totals_M = np.log(np.exp(logits_MF - highest_M1).sum(axis=1)) + highest_M1[:, 0]
+    totals_M = np.logaddexp.reduce(logits_MF, axis=1)
     return float((logits_MF[np.arange(len(texts_M)), texts_M] - totals_M).mean())
