@@ -244,9 +244,12 @@ class _ViewWriter:
         return cls(keys, table, job.config.dtype, list(zip(writers, lacking, strict=True)))
 
     def put(
-        self, background: BackgroundWriter, batch: Batch, vectors_VRW: npt.NDArray[np.float32]
+        self,
+        background: BackgroundWriter,
+        batch: Batch,
+        vectors: Sequence[npt.NDArray[np.float32]],
     ) -> None:
-        for (writer, lacking), vectors_RW in zip(self.views, vectors_VRW, strict=True):
+        for (writer, lacking), vectors_RW in zip(self.views, vectors, strict=True):
             rows = VectorRows(
                 as_stored(vectors_RW, self.dtype),
                 self.keys[batch.places],

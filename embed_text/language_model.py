@@ -3,7 +3,8 @@
 Owns transformers' models. They are loaded without their head (AutoModel: no logits, a seventh of
 the time), from local safetensors or GGUF files only, and without remote code.
 
-R = rows of a batch, T = tokens of the padded length, W = width of the model, V = views.
+R = rows of a batch, T = tokens of the padded length, W = width of the model or, of a joined view,
+of all that is joined.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from ecgpipe.config.text import TextConfig, TextView
 from ecgpipe.embed_text.attention import attention_name, can_drop_mask, drop_mask, restore_mask
 from ecgpipe.embed_text.loading import load_weights, loading
 from ecgpipe.embed_text.model_files import ModelFiles
-from ecgpipe.embed_text.pooling import pool
+from ecgpipe.embed_text.pooling import join, joined_layers, pool
 from ecgpipe.errors import ModelError
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -35,15 +36,15 @@ Ids = npt.NDArray[np.int32]
 class Pending:
     """The vectors of a batch that the device may still be computing."""
 
-    _vectors_VRW: torch.Tensor
+    _vectors: Sequence[torch.Tensor]
     _rows: int
     _done: torch.cuda.Event | None
 
-    def fetch(self) -> npt.NDArray[np.float32]:
-        """Wait for the vectors (V, R, W), float32."""
+    def fetch(self) -> list[npt.NDArray[np.float32]]:
+        """Wait for the vectors of each view (R, W), float32."""
         if self._done is not None:
             self._done.synchronize()
-        return self._vectors_VRW[:, : self._rows].numpy()
+        return [vectors_RW[: self._rows].numpy() for vectors_RW in self._vectors]
 
 
 class LanguageModel:
@@ -104,29 +105,31 @@ class LanguageModel:
             (tensor.pin_memory() if cuda else tensor).to(self.device, non_blocking=True)
             for tensor in _padded(filled, padded_length)
         )
-        vectors_VRW = self._compute_views(tokens_RT, lengths_R)
+        vectors = self._compute_views(tokens_RT, lengths_R)
         if not cuda:
-            return Pending(vectors_VRW, len(ids), None)
-        host_VRW = torch.empty(vectors_VRW.shape, dtype=torch.float32, pin_memory=True)
-        host_VRW.copy_(vectors_VRW, non_blocking=True)
+            return Pending(vectors, len(ids), None)
+        on_host = []
+        for vectors_RW in vectors:
+            host_RW = torch.empty(vectors_RW.shape, dtype=torch.float32, pin_memory=True)
+            on_host.append(host_RW.copy_(vectors_RW, non_blocking=True))
         done = torch.cuda.Event()
         done.record()
-        return Pending(host_VRW, len(ids), done)
+        return Pending(on_host, len(ids), done)
 
-    def _compute_views(self, tokens_RT: torch.Tensor, lengths_R: torch.Tensor) -> torch.Tensor:
+    def _compute_views(
+        self, tokens_RT: torch.Tensor, lengths_R: torch.Tensor
+    ) -> list[torch.Tensor]:
         # From the lengths, not from the pad id: many models pad with their end-of-text token.
         places_T = torch.arange(tokens_RT.shape[1], device=tokens_RT.device)
         # In a causal model padding on the right changes nothing. Without a mask the kernel is
         # always the same, and faster; transformers drops a mask for a batch without padding, so on
         # a GPU the last bits would depend on the neighbours.
         mask_RT = None if self._causal else (places_T < lengths_R[:, None]).long()
-        inner = any(view.layer != -1 for view in self.views)
+        inner = any(view.layer != -1 or view.pooling == "joined" for view in self.views)
         output = self._model(
             input_ids=tokens_RT, attention_mask=mask_RT, output_hidden_states=inner
         )
-        return torch.stack(
-            [pool(_layer_of(output, view), lengths_R, view.pooling) for view in self.views]
-        )
+        return [_read(output, lengths_R, view) for view in self.views]
 
     def _check_layers(self, files: ModelFiles) -> None:
         n_states = int(self._model.config.num_hidden_layers) + 1
@@ -189,12 +192,15 @@ class _Kernels(TorchDispatchMode):
         return operation(*given, **(named or {}))
 
 
-def _layer_of(output: Any, view: TextView) -> torch.Tensor:
-    """The hidden states (R, T, W) of a view."""
-    states: torch.Tensor = (
+def _read(output: Any, lengths_R: torch.Tensor, view: TextView) -> torch.Tensor:
+    """The vectors (R, W) of a view."""
+    if view.pooling == "joined":
+        states = [*output.hidden_states[:-1], output.last_hidden_state]
+        return join([states[layer] for layer in joined_layers(len(states) - 1)], lengths_R)
+    states_RTW: torch.Tensor = (
         output.last_hidden_state if view.layer == -1 else output.hidden_states[view.layer]
     )
-    return states
+    return pool(states_RTW, lengths_R, view.pooling)
 
 
 def _padded(ids: Sequence[Ids], padded_length: int) -> tuple[torch.Tensor, torch.Tensor]:

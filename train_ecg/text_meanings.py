@@ -2,10 +2,12 @@
 
 Owns the fit of these chances: they are those of the discriminant analysis whose axes `text_axes`
 finds, with every text equally likely beforehand. That analysis has seen each wording and is far too
-sure of it, so how sure to be of others is chosen on wordings left out.
+sure of it, so how sure to be of others is chosen on wordings left out: as little as these allow,
+since many a text to come is no wording of any, but between several.
 F = texts, R = sentences, W = width of a text vector, K = axes, M = sentences left out.
 
-Source: Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009), section 4.3.
+Source: Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009), sections 4.3
+and 7.10 (the one-standard-error rule).
 """
 
 from collections.abc import Iterator
@@ -46,15 +48,18 @@ def _added(means_FK: Floats) -> Floats:
 
 
 def _sureness(vectors_RW: npt.NDArray[np.float32], chances_FR: Floats, n_axes: int) -> float:
-    """The factor under which sentences left out are most likely to word the texts that they do; 1
-    if none can be left out."""
+    """The least factor under which sentences left out are as likely to word the texts that they do
+    as under the best, but for its standard error; 1 if none can be left out."""
     logits_and_texts = list(_left_out(vectors_RW, chances_FR, n_axes))
     if not logits_and_texts:
         return 1.0
     logits_MF = np.concatenate([logits for logits, _ in logits_and_texts])
     texts_M = np.concatenate([texts for _, texts in logits_and_texts])
-    likelihoods = [_log_likelihood(factor * logits_MF, texts_M) for factor in _SURENESS]
-    return float(_SURENESS[int(np.argmax(likelihoods))])
+    likelihoods_XM = np.stack([_log_likelihood(each * logits_MF, texts_M) for each in _SURENESS])
+    means_X = likelihoods_XM.mean(axis=1)
+    best_M = likelihoods_XM[int(means_X.argmax())]
+    enough = means_X >= best_M.mean() - best_M.std() / np.sqrt(len(best_M))
+    return float(_SURENESS[int(enough.argmax())])
 
 
 def _left_out(
@@ -77,6 +82,8 @@ def _left_out(
         yield points_RK[rows[out]] @ means_FK.T + _added(means_FK), texts[out]
 
 
-def _log_likelihood(logits_MF: Floats, texts_M: npt.NDArray[np.int64]) -> float:
+def _log_likelihood(logits_MF: Floats, texts_M: npt.NDArray[np.int64]) -> Floats:
+    """(M,) of each sentence to word its text."""
     totals_M = np.logaddexp.reduce(logits_MF, axis=1)
-    return float((logits_MF[np.arange(len(texts_M)), texts_M] - totals_M).mean())
+    likelihood_M: Floats = logits_MF[np.arange(len(texts_M)), texts_M] - totals_M
+    return likelihood_M

@@ -2,8 +2,8 @@
 
 Owns the joint embedding space, and what becomes of a text vector before its projection: a mean is
 subtracted, since the vectors of a language model have a large part in common, which carries no
-information; and the rest may be put on axes (`text_axes`), beside which stands what the text may
-mean (`text_meanings`).
+information; and the place of the rest on axes (`text_axes`) may say what the text may mean
+(`text_meanings`), which then is all that a projection sees of it.
 B = batch, L = leads, S = samples, F = width of the encoder, W = width of a text vector, K = axes,
 M = meanings, T = texts of a step, D = joint width.
 """
@@ -49,8 +49,7 @@ class ModelShape:
     """K; 0: text vectors are centred, and stay as wide as they are."""
 
     text_meanings: int = 0
-    """M, the texts that training names, each of which another may mean; 0 without axes, and in
-    models from before there were meanings."""
+    """M, the texts that training names, each of which another may mean; 0 without axes."""
 
     @classmethod
     def of(
@@ -106,7 +105,7 @@ class TwoTowers(nn.Module):
             shape.encoder, shape.n_leads, shape.rate_hz, shape.encoder_pooling, shape.encoder_norm
         )
         self.ecg_projection = nn.Linear(self.encoder.width, shape.projection_dim)
-        text_features = (shape.text_axes or shape.text_width) + shape.text_meanings
+        text_features = shape.text_meanings or shape.text_width
         self.text_projection = nn.Linear(text_features, shape.projection_dim)
         log_scale = torch.tensor(-math.log(shape.temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=shape.learn_temperature)
@@ -157,13 +156,14 @@ class TwoTowers(nn.Module):
         """Vectors of the language model (B, W) to unit vectors (B, D)."""
         features_BX = self.place_texts(text_BW)
         if self.shape.text_meanings:
-            features_BX = torch.cat([features_BX, self._meanings(features_BX)], dim=1)
+            features_BX = self._meanings(features_BX)
         return self._unit(self.text_projection(features_BX))
 
     def _meanings(self, placed_BK: torch.Tensor) -> torch.Tensor:
         """(B, M) the chances that a text of these coordinates words each text of the training, as
         long as coordinates are: so each has a place of its own in the joint space, which is soon
-        learnt, and a wording that may mean several lies between them."""
+        learnt, and a wording that may mean several lies between them. Its coordinates themselves
+        are not learnt from: what they add is soon learnt by heart."""
         # Not in bfloat16, as the coordinates.
         with torch.autocast(placed_BK.device.type, enabled=False):
             logits_BM = placed_BK @ self.meaning_weights_MK.T + self.meaning_added_M

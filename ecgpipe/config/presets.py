@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ecgpipe.config.data import DataConfig
+from ecgpipe.config.text import TextConfig
 from ecgpipe.config.train import TrainConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -45,8 +46,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 RECOMMENDED_FOR_REPORTS = {"text": "sampled_finding", "loss": "clip", "duplicates": "mask"}
 
 
-# Other words for each finding, and the axes without which they make a model worse.
+# Other words for each finding, the axes without which they make a model worse, and all that the
+# language model says of a text, in which these axes are found.
 RECOMMENDED_FOR_BANK = {"text_axes": 64}
+RECOMMENDED_TEXT_FOR_BANK = {"pooling": "joined"}
+
+_TEXT_OF_PRESETS = {"wordings": TextConfig.wordings, "pooling": TextConfig.pooling}
+"""Settings of `text` that a preset may set, and what they are otherwise."""
 
 WITH_BANK = ("findings98", "ptbxl")
 """The taxonomies that ship with a bank of wordings."""
@@ -55,7 +61,8 @@ DEFAULT_PRESET = "recommended"
 
 
 def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the preset's values where the file sets nothing in `train`, and in text.wordings."""
+    """Fill in the preset's values where the file sets nothing: in `train`, text.wordings and
+    text.pooling."""
     train, text = settings.get("train", {}), settings.get("text")
     preset = train.get("preset", DEFAULT_PRESET) if isinstance(train, dict) else None
     if not isinstance(preset, str) or preset not in PRESETS:
@@ -77,6 +84,8 @@ def _with_bank(settings: dict[str, Any]) -> dict[str, Any]:
         text = {"wordings": "bank"} | text
     if compares_findings and text.get("wordings") == "bank":
         train = RECOMMENDED_FOR_BANK | train
+        if "layer" not in text:
+            text = RECOMMENDED_TEXT_FOR_BANK | text
     return settings | {"train": train, "text": text}
 
 
@@ -107,7 +116,7 @@ def kept_over_preset(
         Their dotted names, of settings that presets set; and whether the preset changes nothing.
     """
     text, data = changed.get("text") or {}, changed.get("data")
-    free = {key: value for key, value in text.items() if key != "wordings"}
+    free = {key: value for key, value in text.items() if key not in _TEXT_OF_PRESETS}
     preset = {"preset": changed["train"]["preset"]}
     wanted = _values({"train": preset, "text": free, "data": data})
     present = {f"train.{key}": value for key, value in _leaves(own.get("train") or {})}
@@ -125,15 +134,16 @@ def _of_presets() -> set[str]:
     every = [*PRESETS.values(), RECOMMENDED_FOR_REPORTS, RECOMMENDED_FOR_BANK]
     blocks = {key for values in every for key in values}
     of_train = {key for key, _ in _leaves(asdict(TrainConfig())) if key.partition(".")[0] in blocks}
-    return {f"train.{key}" for key in of_train} | {"text.wordings"}
+    return {f"train.{key}" for key in of_train} | {f"text.{key}" for key in _TEXT_OF_PRESETS}
 
 
 def _values(settings: dict[str, Any]) -> dict[str, Any]:
     """What a preset may set, by its dotted name, the defaults included."""
     filled = with_preset(settings)
     train = merged(asdict(TrainConfig()), filled.get("train") or {})
-    wordings = (filled.get("text") or {}).get("wordings", "name")
-    return {f"train.{key}": value for key, value in _leaves(train)} | {"text.wordings": wordings}
+    text = filled.get("text") or {}
+    of_text = {f"text.{key}": text.get(key, value) for key, value in _TEXT_OF_PRESETS.items()}
+    return {f"train.{key}": value for key, value in _leaves(train)} | of_text
 
 
 def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

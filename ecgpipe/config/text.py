@@ -16,7 +16,7 @@ _PROMPTS: dict[Language, str] = {
 Control = Literal["random", "one-hot"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
 
-Pooling = Literal["last_token", "mean"]
+Pooling = Literal["last_token", "mean", "joined"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,20 @@ class TextView(Settings):
     model's final norm)."""
 
     pooling: Pooling = "last_token"
-    """The vector of the last token, or the mean of all tokens. Padding never counts."""
+    """The vector of the last token, or the mean of all tokens. joined: both, of the embeddings and
+    of the layers at each quarter of the depth, side by side, each of length 1; nine times as wide.
+    Padding never counts."""
+
+    def __post_init__(self) -> None:
+        need(
+            self.pooling != "joined" or self.layer == -1,
+            f"pooling: joined reads layers of its own; leave out layer: {self.layer}",
+        )
+
+    @property
+    def width(self) -> int:
+        """Of a vector, in widths of the model; less in a model of fewer than four layers."""
+        return 9 if self.pooling == "joined" else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +84,8 @@ class TextConfig(Settings):
     no longer zero-shot, and is marked as trained on."""
 
     pooling: Pooling = "last_token"
-    """The view used in training; see `TextView`."""
+    """The view used in training; see `TextView`. `preset: recommended` sets joined where it sets
+    wordings: bank: the axes then find in which layer findings differ."""
 
     layer: int = -1
 
@@ -100,6 +114,7 @@ class TextConfig(Settings):
             "other_prompt must be null or contain {text} exactly once",
         )
 
+        _ = self.view  # refuses what does not go together
         need(
             self.model not in CONTROLS or not self.views,
             f"views are ways to read a language model, and {self.model} is none; leave them out",

@@ -27,7 +27,7 @@ from ecgpipe.embed_text import tokens
 from ecgpipe.embed_text.batches import plan_batches
 from ecgpipe.embed_text.language_model import LanguageModel
 from ecgpipe.embed_text.model_files import find_model
-from ecgpipe.embed_text.pooling import pool
+from ecgpipe.embed_text.pooling import joined_layers, pool
 from ecgpipe.embed_text.tokens import TextTokenizer
 from ecgpipe.errors import ModelError
 
@@ -55,16 +55,18 @@ def loaded(config: TextConfig) -> tuple[TextTokenizer, LanguageModel]:
     return tokenizer, LanguageModel(files, config, CPU)
 
 
-def embed_views(config: TextConfig, sentences: list[str] = SENTENCES) -> Vectors:
-    """(views, texts, width), in the batches the stage would make."""
+def embed_views(config: TextConfig, sentences: list[str] = SENTENCES) -> list[Vectors]:
+    """(texts, width) of each view, in the batches the stage would make."""
     tokenizer, model = loaded(config)
     table = tokenizer.tokenize(sentences)
-    parts: dict[int, Vectors] = {}
+    of_text: dict[int, list[Vectors]] = {}
     for batch in plan_batches(table.lengths, config.max_tokens_per_batch or 1024):
         rows = [table.row(text) for text in batch.places]
         vectors = model.launch(rows, batch.padded_length, batch.rows).fetch()
-        parts |= dict(zip(batch.places.tolist(), vectors.transpose(1, 0, 2), strict=True))
-    return np.stack([parts[place] for place in range(len(sentences))], axis=1)
+        for row, place in enumerate(batch.places.tolist()):
+            of_text[place] = [of_view[row] for of_view in vectors]
+    in_order = [of_text[place] for place in range(len(sentences))]
+    return [np.stack(of_view) for of_view in zip(*in_order, strict=True)]
 
 
 def embed(config: TextConfig, sentences: list[str] = SENTENCES) -> Vectors:
@@ -145,7 +147,44 @@ def test_one_pass_fills_every_view_with_the_vectors_of_a_pass_of_its_own(tiny_ll
         embed(text_config(tiny_llama, layer=v.layer, pooling=v.pooling))
         for v in (TextView(), *views)
     ]
-    assert np.array_equal(together, np.stack(alone))
+    for of_pass, of_view in zip(together, alone, strict=True):
+        assert np.array_equal(of_pass, of_view)
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "layers"), [(30, [0, 8, 15, 22, 30]), (32, [0, 8, 16, 24, 32]), (2, [0, 1, 2])]
+)
+def test_a_joined_vector_is_read_at_each_quarter_of_the_depth(
+    n_layers: int, layers: list[int]
+) -> None:
+    """SmolLM2-135M, an 8B Llama, and a model too small for quarters."""
+    assert joined_layers(n_layers) == sorted(set(layers))
+
+
+def test_a_joined_vector_is_every_reading_side_by_side_each_of_length_one(
+    tmp_path: Path,
+) -> None:
+    folder = tiny_models.save_llama(tmp_path, layers=4)
+    readings = [("mean", layer) for layer in (0, 1, 2, 3, -1)]
+    readings += [("last_token", layer) for layer in (1, 2, 3, -1)]
+    parts = [one_by_one(folder, pooling, layer) for pooling, layer in readings]
+    expected = np.concatenate(
+        [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts], axis=1
+    )
+    config = text_config(folder, pooling="joined")
+    np.testing.assert_allclose(embed(config), expected, atol=1e-5)
+    assert expected.shape[1] == config.view.width * parts[0].shape[1]
+
+
+def test_a_joined_view_goes_with_others_of_the_models_width(tiny_llama: Path) -> None:
+    joined, last = embed_views(text_config(tiny_llama, pooling="joined", views=(TextView(),)))
+    assert np.array_equal(joined, embed(text_config(tiny_llama, pooling="joined")))
+    assert np.array_equal(last, embed(text_config(tiny_llama)))
+
+
+def test_joined_names_no_layer(tiny_llama: Path) -> None:
+    with pytest.raises(ValueError, match="joined reads layers of its own; leave out layer: 2"):
+        text_config(tiny_llama, pooling="joined", layer=2)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

@@ -54,8 +54,9 @@ def estimate_needs(
     problems += _training_problems(config, n_train)
     files, model, model_line = _model(config, problems)
     width = (model.width if model else None) or _UNKNOWN_WIDTH
-    n_views, n_bytes = len(config.text.all_views), 2 if config.text.dtype == "bfloat16" else 4
-    vectors_bytes = len(sentences) * width * n_bytes * n_views
+    n_bytes = 2 if config.text.dtype == "bfloat16" else 4
+    width_of_views = width * sum(view.width for view in config.text.all_views)
+    vectors_bytes = len(sentences) * width_of_views * n_bytes
     disk_bytes = n_ecgs * 12 * config.data.samples * 2 + vectors_bytes + _RUN_BYTES
     numbers = {"disk_bytes": float(disk_bytes)}
     memory_gib = gib(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -237,7 +237,7 @@ def _known_fingerprint(experiment: Experiment, view: TextView) -> Fingerprint | 
 
 
 def _view_name(view: TextView) -> str:
-    return f"{view.pooling} of layer {view.layer}"
+    return "joined" if view.pooling == "joined" else f"{view.pooling} of layer {view.layer}"
 
 
 def _train(experiment: Experiment) -> StageStatus:

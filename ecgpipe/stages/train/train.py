@@ -31,7 +31,7 @@ from ecgpipe.stopping import Stop
 from ecgpipe.train_ecg.loop.early_stopping import last_epoch
 
 _VERSION = 2  # raised when the same key would give another model
-_AXES_VERSION = 2  # the same for runs with train.text_axes; others need not be trained again
+_AXES_VERSION = 3  # the same for runs with train.text_axes; others need not be trained again
 
 # Settings that change how fast or how long a run trains, not what it computes.
 _NOT_IN_KEY = (

@@ -409,14 +409,13 @@ def test_texts_lie_where_the_model_tells_them_apart() -> None:
 
 
 def test_a_wording_lies_between_the_texts_that_it_may_mean() -> None:
-    """In the joint space, by their chances, whatever the coordinates would make of it."""
+    """In the joint space, by their chances."""
     model = initialised(dataclasses.replace(SHAPE, text_axes=1, text_meanings=2), 0)
     model.text_axes_WK[0] = 1
     model.meaning_weights_MK[:, 0] = torch.tensor([-1.0, 1.0])
     with torch.no_grad():
-        model.text_projection.weight[:, 0] = 0  # of the coordinate
         model.text_projection.bias.zero_()
-        places_MD = model.text_projection.weight[:, 1:].T
+        places_MD = model.text_projection.weight.T
         text_NW = torch.zeros(3, 10)
         text_NW[:, 0] = torch.tensor([-20.0, 20.0, np.log(3) / 2])
         said_ND = model.encode_text(text_NW)
