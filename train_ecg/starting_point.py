@@ -17,6 +17,7 @@ _MUST_AGREE = {
     "encoder": "train.encoder",
     "encoder_pooling": "train.encoder_pooling",
     "encoder_norm": "train.encoder_norm",
+    "beat_intervals": "train.beat_intervals",
     "normalisation": "train.normalisation",
     "projection_dim": "train.projection_dim",
     "text_axes": "train.text_axes",

@@ -49,17 +49,18 @@ def _added(means_FK: Floats) -> Floats:
 
 def _sureness(vectors_RW: npt.NDArray[np.float32], chances_FR: Floats, n_axes: int) -> float:
     """The least factor under which sentences left out are as likely to word the texts that they do
-    as under the best, but for its standard error; 1 if none can be left out."""
+    as under the best, but for the standard error of its mean over texts, since the sentences of one
+    are alike; 1 if none can be left out."""
     logits_and_texts = list(_left_out(vectors_RW, chances_FR, n_axes))
     if not logits_and_texts:
         return 1.0
     logits_MF = np.concatenate([logits for logits, _ in logits_and_texts])
     texts_M = np.concatenate([texts for _, texts in logits_and_texts])
-    likelihoods_XM = np.stack([_log_likelihood(each * logits_MF, texts_M) for each in _SURENESS])
-    means_X = likelihoods_XM.mean(axis=1)
-    best_M = likelihoods_XM[int(means_X.argmax())]
-    enough = means_X >= best_M.mean() - best_M.std() / np.sqrt(len(best_M))
-    return float(_SURENESS[int(enough.argmax())])
+    likelihood_XT = np.stack([_log_likelihoods(each * logits_MF, texts_M) for each in _SURENESS])
+    mean_X = likelihood_XT.mean(axis=1)
+    best_T = likelihood_XT[mean_X.argmax()]
+    enough_X = mean_X >= best_T.mean() - best_T.std() / np.sqrt(len(best_T))
+    return float(_SURENESS[enough_X.argmax()])
 
 
 def _left_out(
@@ -82,8 +83,10 @@ def _left_out(
         yield points_RK[rows[out]] @ means_FK.T + _added(means_FK), texts[out]
 
 
-def _log_likelihood(logits_MF: Floats, texts_M: npt.NDArray[np.int64]) -> Floats:
-    """(M,) of each sentence to word its text."""
+def _log_likelihoods(logits_MF: Floats, texts_M: npt.NDArray[np.int64]) -> Floats:
+    """(T,) of each text that has sentences: the mean of these to word it."""
     totals_M = np.logaddexp.reduce(logits_MF, axis=1)
-    likelihood_M: Floats = logits_MF[np.arange(len(texts_M)), texts_M] - totals_M
-    return likelihood_M
+    likelihood_M = logits_MF[np.arange(len(texts_M)), texts_M] - totals_M
+    counts_F = np.bincount(texts_M)
+    means_T: Floats = np.bincount(texts_M, likelihood_M)[counts_F > 0] / counts_F[counts_F > 0]
+    return means_T

@@ -42,6 +42,7 @@ class ModelShape:
     learn_temperature: bool
     encoder_pooling: str = "mean"
     encoder_norm: str = "batch"
+    beat_intervals: bool = False
     pair_bias: bool = False
     """Whether a pair's logit has a bias, as in SigLIP."""
 
@@ -69,6 +70,7 @@ class ModelShape:
             learn_temperature=config.learn_temperature,
             encoder_pooling=config.encoder_pooling,
             encoder_norm=config.encoder_norm,
+            beat_intervals=config.beat_intervals,
             pair_bias=config.loss == "siglip",
             text_axes=config.text_axes,
         )
@@ -102,7 +104,12 @@ class TwoTowers(nn.Module):
         super().__init__()
         self.shape = shape
         self.encoder = build_encoder(
-            shape.encoder, shape.n_leads, shape.rate_hz, shape.encoder_pooling, shape.encoder_norm
+            shape.encoder,
+            shape.n_leads,
+            shape.rate_hz,
+            shape.encoder_pooling,
+            shape.encoder_norm,
+            shape.beat_intervals,
         )
         self.ecg_projection = nn.Linear(self.encoder.width, shape.projection_dim)
         text_features = shape.text_meanings or shape.text_width

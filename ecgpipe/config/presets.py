@@ -27,6 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The best on validation records (docs/lab-log.md): each finding's own prompt, present or not,
     # instead of one sentence of all findings.
     "recommended": {
+        "beat_intervals": True,
         "text": "all_findings",
         "loss": "siglip",
         "schedule": "cosine",

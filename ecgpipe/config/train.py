@@ -89,6 +89,10 @@ class TrainConfig(Settings):
     encoder_norm: Literal["batch", "group"] = "batch"
     """batch: batch norm over each process's own rows. group: group norm, each ECG by itself."""
 
+    beat_intervals: bool = False
+    """Whether features of the intervals between beats, which are found by their slopes, stand
+    beside the encoder's: from few ECGs it learns late to tell rhythms."""
+
     text: StepText = "sentence"
     """What an ECG is paired with in a step. sentence: one sentence of all its findings (the paper),
     or its whole report. sampled_finding: one of its findings, or one sentence of its report, drawn

@@ -22,14 +22,20 @@ SIZES = {
 }
 
 
-def save_llama(folder: Path, seed: int = 0, pad_token: bool = False, tied: bool = True) -> Path:
+def save_llama(
+    folder: Path,
+    seed: int = 0,
+    pad_token: bool = False,
+    tied: bool = True,
+    layers: int = SIZES["num_hidden_layers"],
+) -> Path:
     """A Llama whose tokenizer adds a BOS and, like Llama-3's, has no pad token.
 
     Its head is the table of embeddings; without `tied` the folder holds no head.
     """
     torch.manual_seed(seed)
     config = LlamaConfig(
-        **SIZES,
+        **SIZES | {"num_hidden_layers": layers},
         num_key_value_heads=2,
         max_position_embeddings=512,
         bos_token_id=256,

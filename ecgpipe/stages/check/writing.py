@@ -64,7 +64,9 @@ def writing_needed(
         layers=causal.layers,
         vocabulary=causal.vocabulary,
         bytes_each=2 if precision == "bfloat16" else 4,
-        features=encoder_width(train.encoder, len(LEADS), config.data.rate_hz),
+        features=encoder_width(
+            train.encoder, len(LEADS), config.data.rate_hz, train.beat_intervals
+        ),
     )
     learned = _tokens(tokenizer, reports)
     memory, flop = memory_bytes(writer, learned), operations(writer, learned)

@@ -185,7 +185,8 @@ def _dependencies(experiment: Experiment) -> dict[str, Any]:
     task = experiment.ranking_task
     begins_with = _begins_with(experiment)
     # A run from before these settings is still the same run.
-    unset = [name for name in ("unseen_findings", "text_axes") if not getattr(train, name)]
+    later = ("unseen_findings", "text_axes", "beat_intervals")
+    unset = [name for name in later if not getattr(train, name)]
     echo = experiment.echo_definitions if train.text != "sentence" else None
     records, texts = with_texts(experiment.records, experiment.taxonomy, text, train.text, echo)
     rows = [[r.slot, r.split, list(r.findings)] for r in records.records]

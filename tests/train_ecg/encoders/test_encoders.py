@@ -298,6 +298,8 @@ def test_the_plain_network_halves_with_every_block() -> None:
     assert 150 < int(reached.max() - reached.min()) + 1 <= 218
 
 
+@pytest.mark.parametrize("intervals", [False, True])
 @pytest.mark.parametrize("name", get_args(EncoderName))
-def test_a_width_is_known_without_weights(name: str) -> None:
-    assert encoder_width(name, 12, 500) == build_encoder(name, 12, 500, "mean", "batch").width
+def test_a_width_is_known_without_weights(name: str, intervals: bool) -> None:
+    built = build_encoder(name, 12, 500, "mean", "batch", intervals)
+    assert encoder_width(name, 12, 500, intervals) == built.width

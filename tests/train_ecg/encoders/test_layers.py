@@ -27,7 +27,7 @@ def test_kernels_and_their_gradients_lie_in_memory_as_convolutions_use_them(
     name: str, half: bool
 ) -> None:
     """Otherwise each step turns every one of them both ways."""
-    encoder = cast(nn.Module, build_encoder(name, 12, 100, "mean", "batch"))
+    encoder = cast(nn.Module, build_encoder(name, 12, 100, "mean", "batch", False))
     with torch.autocast("cpu", torch.bfloat16, half):
         encoder(torch.randn(4, 12, 200)).sum().backward()
     kernels = [module.weight for module in encoder.modules() if isinstance(module, Convolution)]
