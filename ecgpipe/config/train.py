@@ -91,7 +91,7 @@ class TrainConfig(Settings):
 
     beat_intervals: bool = False
     """Whether features of the intervals between beats, which are found by their slopes, stand
-    beside the encoder's: from few ECGs it learns late to tell rhythms."""
+    beside the encoder's, which from few ECGs learns late to tell rhythms."""
 
     text: StepText = "sentence"
     """What an ECG is paired with in a step. sentence: one sentence of all its findings (the paper),
@@ -107,8 +107,9 @@ class TrainConfig(Settings):
 
     text_axes: int = 0
     """all_findings with text.wordings: bank. Before its projection a text vector is put on this
-    many axes, those on which findings differ most, compared with the wordings of one finding, and
-    beside them stand the chances that it words each finding. 0: it is only centred."""
+    many axes, those on which findings differ most, compared with the wordings of one finding. From
+    there come the chances that it words each finding, which are all that training sees of it. 0: it
+    is only centred."""
 
     temperature: float = 0.07
     """The initial temperature."""
