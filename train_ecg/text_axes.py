@@ -35,23 +35,46 @@ def fit_text_axes(
         chances_FR: the chance that each sentence words each text; every row sums to 1.
         n_axes: K.
     """
-    axes_WK = np.zeros((vectors_RW.shape[1], n_axes), np.float32)
+    points_Rn, basis_nW = within_span(vectors_RW)
+    axes_nK = axes_of_points(points_Rn, chances_FR, n_axes, vectors_RW.shape[1])
+    return (basis_nW.T @ axes_nK).astype(np.float32)
+
+
+def within_span(vectors_RW: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(R, n) coordinates of the sentences in the space that they span, from their mean on, and
+    (n, W) its orthonormal basis."""
+    centred_RW = (vectors_RW - vectors_RW.mean(axis=0)).astype(np.float64)
+    # By products of sentences: they are fewer than directions, and these products far fewer.
+    squares_R, rotation_RR = np.linalg.eigh(centred_RW @ centred_RW.T)
+    spans_R = squares_R > 1e-10 * max(squares_R[-1], 0)
+    basis_nW = (rotation_RR[:, spans_R] / np.sqrt(squares_R[spans_R])).T @ centred_RW
+    return centred_RW @ basis_nW.T, basis_nW
+
+
+def axes_of_points(points_Rn: Floats, chances_FR: Floats, n_axes: int, width: int) -> Floats:
+    """(n, K) as `fit_text_axes`, of sentences in the space that they span.
+
+    Args:
+        points_Rn: from `within_span`.
+        chances_FR: as there.
+        n_axes: K.
+        width: W, over whose directions the floor of the variance is shared out.
+    """
+    axes_nK = np.zeros((points_Rn.shape[1], n_axes))
     weights_R = chances_FR.mean(axis=0)
-    centred_RW = vectors_RW - weights_R @ vectors_RW
-    _, _, basis_nW = np.linalg.svd(centred_RW * np.sqrt(weights_R)[:, None], full_matrices=False)
-    points_Rn = centred_RW @ basis_nW.T
-    means_Fn = chances_FR @ points_Rn
-    all_nn = (points_Rn.T * weights_R) @ points_Rn
+    centred_Rn = points_Rn - weights_R @ points_Rn
+    means_Fn = chances_FR @ centred_Rn
+    all_nn = (centred_Rn.T * weights_R) @ centred_Rn
     between_nn = means_Fn.T @ means_Fn / len(means_Fn)
-    floor = _SHRINKAGE * np.trace(all_nn) / len(axes_WK)
+    floor = _SHRINKAGE * np.trace(all_nn) / width
     if floor == 0:  # a single text
-        return axes_WK
+        return axes_nK
     within_nn = all_nn - between_nn + floor * np.eye(len(all_nn))
     whitened_nn = np.linalg.inv(np.linalg.cholesky(within_nn))
     ratios_n, rotated_nn = np.linalg.eigh(whitened_nn @ between_nn @ whitened_nn.T)  # ascending
     directions_nn = whitened_nn.T @ rotated_nn
     n_found = int((ratios_n > 1e-9 * ratios_n[-1]).sum())
     n_found = min(n_found, n_axes, len(means_Fn) - 1)
-    found_WK = basis_nW.T @ directions_nn[:, : -n_found - 1 : -1]
-    axes_WK[:, :n_found] = found_WK / np.sqrt(ratios_n[-n_found:].mean())
-    return axes_WK
+    found_nK = directions_nn[:, : -n_found - 1 : -1]
+    axes_nK[:, :n_found] = found_nK / np.sqrt(ratios_n[-n_found:].mean())
+    return axes_nK

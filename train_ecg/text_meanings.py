@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ecgpipe.train_ecg.text_axes import Floats, fit_text_axes
+from ecgpipe.train_ecg.text_axes import Floats, axes_of_points, within_span
 
 _PARTS = 4
 _SURENESS = np.geomspace(0.01, 10, 61)
@@ -68,6 +68,7 @@ def _left_out(
 ) -> Iterator[tuple[Floats, npt.NDArray[np.int64]]]:
     """A quarter of the sentences of each text in turn, never its likeliest, by which it is scored:
     (M, F) their logits by a fit without them, and (M,) the texts that they word."""
+    points_Rn, _ = within_span(vectors_RW)
     texts, rows = (chances_FR > 0).nonzero()
     place = np.arange(len(texts)) - np.searchsorted(texts, texts)  # within its text
     spared = rows == chances_FR.argmax(axis=1)[texts]
@@ -78,7 +79,7 @@ def _left_out(
         rest_FR = chances_FR.copy()
         rest_FR[texts[out], rows[out]] = 0
         rest_FR /= rest_FR.sum(axis=1, keepdims=True)
-        points_RK = vectors_RW.astype(np.float64) @ fit_text_axes(vectors_RW, rest_FR, n_axes)
+        points_RK = points_Rn @ axes_of_points(points_Rn, rest_FR, n_axes, vectors_RW.shape[1])
         means_FK = rest_FR @ points_RK
         yield points_RK[rows[out]] @ means_FK.T + _added(means_FK), texts[out]
 
