@@ -112,7 +112,7 @@ class TwoTowers(nn.Module):
             shape.beat_intervals,
         )
         self.ecg_projection = nn.Linear(self.encoder.width, shape.projection_dim)
-        text_features = shape.text_meanings or shape.text_width
+        text_features = shape.text_meanings or shape.text_axes or shape.text_width
         self.text_projection = nn.Linear(text_features, shape.projection_dim)
         log_scale = torch.tensor(-math.log(shape.temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=shape.learn_temperature)

@@ -98,7 +98,9 @@ def test_a_preset_changes_the_shipped_file(preset: str, tmp_path: Path) -> None:
     """Nothing that a preset sets is written out, and what stands as a comment is the paper's."""
     config = load(tmp_path, Path("pipeline.yaml").read_text(), f"train.preset={preset}")
     plain = load(tmp_path, SMALL, f"train.preset={preset}")
-    assert (config.train, config.text.wordings) == (plain.train, plain.text.wordings)
+    assert config.train == plain.train
+    for setting in ("wordings", "pooling", "layer"):
+        assert getattr(config.text, setting) == getattr(plain.text, setting)
     spelled_out = load(tmp_path, shipped_without_marks())
     assert spelled_out.train == load(tmp_path, SMALL, "train.preset=paper").train
 
@@ -111,7 +113,7 @@ def told(tmp_path: Path, train: str, *overrides: str) -> str:
 def test_a_preset_that_the_files_own_values_undo_is_told(tmp_path: Path) -> None:
     line = told(tmp_path, shipped_without_marks().split("\n\n")[-3], "train.preset=recommended")
     assert line.startswith("train.preset=recommended changes nothing, because pipeline.yaml's own")
-    assert "stay: train.text, train.text_axes, train.loss, train.epochs, train.schedule," in line
+    assert "stay: train.beat_intervals, train.text, train.text_axes, train.loss," in line
 
 
 def test_of_a_preset_that_changes_something_the_values_that_stay_are_named(tmp_path: Path) -> None:
@@ -129,6 +131,21 @@ def test_a_files_own_wordings_are_told_when_they_stand_against_a_preset(tmp_path
     (tmp_path / "pipeline.yaml").write_text(SMALL.replace("text:", "text:\n  wordings: name"))
     line = tell_kept_over_preset(tmp_path / "pipeline.yaml", ("train.preset=recommended",))
     assert "stay: text.wordings. Put a #" in line
+
+
+def test_a_files_own_pooling_is_told_when_it_stands_against_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(SMALL.replace("text:", "text:\n  pooling: mean"))
+    line = tell_kept_over_preset(tmp_path / "pipeline.yaml", ("train.preset=recommended",))
+    assert "stay: text.pooling. Put a #" in line
+
+
+def test_the_shipped_file_takes_all_of_the_recommended_preset(tmp_path: Path) -> None:
+    """Nothing in it stands against how texts are recommended to be read, and nothing is told."""
+    path, overrides = tmp_path / "pipeline.yaml", ("train.preset=recommended",)
+    config = load(tmp_path, Path("pipeline.yaml").read_text(), *overrides)
+    assert (config.text.pooling, config.text.wordings) == ("joined", "bank")
+    assert config.train.beat_intervals
+    assert tell_kept_over_preset(path, overrides) == ""
 
 
 def test_nothing_is_told_of_a_preset_that_holds(tmp_path: Path) -> None:
@@ -181,6 +198,39 @@ def test_findings_are_worded_by_a_bank_where_their_taxonomy_ships_with_one(tmp_p
         assert of(other) == ("name", 0)
     assert of("text.source=echo_report", "data.echo={table: echo.csv}") == ("name", 0)
     assert of("train.text_axes=8") == ("bank", 8)
+
+
+def test_texts_are_read_at_several_layers_where_a_bank_words_them(tmp_path: Path) -> None:
+    """What a file says of pooling or layer stands; without a bank there are no axes to find."""
+
+    def of(*overrides: str) -> tuple[str, int]:
+        text = load(tmp_path, SMALL, *overrides).text
+        return text.pooling, text.layer
+
+    assert of() == of("data.taxonomy=csn", "text.wordings=bank") == ("joined", -1)
+    for pooling in ("last_token", "mean"):
+        assert of(f"text.pooling={pooling}") == (pooling, -1)
+    assert of("text.layer=8") == ("last_token", 8)
+    assert of("text.layer=-1") == ("last_token", -1)
+    assert of("text.layer=8", "text.pooling=mean") == ("mean", 8)
+    for other in (
+        "text.wordings=name",
+        "data.taxonomy=csn",
+        "text.source=report",
+        "train.text=sampled_finding",
+        "train.preset=paper",
+    ):
+        assert of(other) == ("last_token", -1), other
+
+
+def test_joined_reads_layers_of_its_own(tmp_path: Path) -> None:
+    assert load(tmp_path, SMALL, "text.pooling=joined").text.pooling == "joined"
+    assert "joined reads layers of its own; leave out layer: 8" in refusal(
+        tmp_path, SMALL, "text.layer=8", "text.pooling=joined"
+    )
+    assert "joined reads layers of its own; leave out layer: 3" in refusal(
+        tmp_path, SMALL, "text.views=[{layer: 3, pooling: joined}]"
+    )
 
 
 def test_one_setting_of_a_block_keeps_the_presets_others(tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_not_from_the_source(
         ("n_leads", 8, "the number of leads is 12, not 8"),
         ("projection_dim", 32, "train.projection_dim is 16, not 32"),
         ("text_axes", 3, "train.text_axes is 0, not 3"),
+        ("beat_intervals", True, "train.beat_intervals is False, not True"),
         ("normalisation", "record", "train.normalisation is fixed, not record"),
     ],
 )

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import multivariate_normal
 
+from ecgpipe.train_ecg import text_meanings
 from ecgpipe.train_ecg.text_axes import fit_text_axes
 from ecgpipe.train_ecg.text_meanings import meaning_logits
 
@@ -39,10 +40,6 @@ def chances_of(texts: Vectors, vectors: Vectors) -> npt.NDArray[np.float64]:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
 
 
-def log_likelihood(chances: npt.NDArray[np.float64]) -> float:
-    return float(np.log(chances[np.arange(len(MEANT)), MEANT] + 1e-300).mean())
-
-
 def test_the_chances_are_those_of_equal_normal_distributions_around_the_texts() -> None:
     vectors = worded(0.8)
     mean, axes, weights, _ = fitted(vectors)
@@ -57,16 +54,49 @@ def test_the_chances_are_those_of_equal_normal_distributions_around_the_texts() 
 
 
 @pytest.mark.parametrize("spread", [0.7, 1.0, 2.0])
-def test_wordings_never_read_are_judged_as_surely_as_they_are_judged_rightly(spread: float) -> None:
-    """Any other sureness would make them less likely."""
+def test_wordings_never_read_are_judged_hardly_less_surely_than_rightly(spread: float) -> None:
+    """Less sure, they would be less likely; surer, no likelier by more than texts differ in it."""
     vectors, new = worded(spread), worded(spread, seed=5)
     mean, axes, weights, added = fitted(vectors)
     logits = (new - mean) @ axes @ weights.T + added
     of_factor = {}
     for factor in (0.25, 1.0, 4.0):
         raised = np.exp(factor * (logits - logits.max(axis=1, keepdims=True)))
-        of_factor[factor] = log_likelihood(raised / raised.sum(axis=1, keepdims=True))
-    assert max(of_factor, key=lambda factor: of_factor[factor]) == 1.0
+        chances = raised / raised.sum(axis=1, keepdims=True)
+        each = np.log(chances[np.arange(len(MEANT)), MEANT] + 1e-300)
+        of_factor[factor] = each.reshape(N_TEXTS, 8).mean(axis=1)
+    of_texts = of_factor[4.0] - of_factor[1.0]
+    assert of_factor[0.25].mean() < of_factor[1.0].mean()
+    assert of_texts.mean() < 2 * of_factor[4.0].std() / np.sqrt(N_TEXTS)
+
+
+@pytest.mark.parametrize("n_alike", [1, 85])
+def test_the_sentences_of_one_text_count_as_one(
+    n_alike: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 16 texts 15 are worded rightly, with a logit of 1 to 15 of 0, and one wrongly, with -1; so
+    under a factor x their log likelihoods are f(x) and f(-x), where f(x) = x - log(e^x + 15).
+
+    Their mean is largest where e^x = 210.07 (x = 5.35): -.569, and its standard error is
+    7.99 sqrt(15) / 16 / sqrt(16) = .483. The least factor with a mean of -1.052 or more: x = 2.57.
+    The next that is tried is 10^.45. By sentences, of which one text may have 85, it would be more.
+    """
+    texts = np.concatenate([np.zeros(n_alike, int), np.arange(1, 16)])
+    logits = np.eye(16)[texts]
+    logits[-1] *= -1
+    monkeypatch.setattr(text_meanings, "_left_out", lambda *_: iter([(logits, texts)]))
+    found = text_meanings._sureness(np.zeros((1, 1), np.float32), np.ones((1, 1)), 1)
+    assert found == pytest.approx(10**0.45)
+
+
+def test_texts_that_have_no_sentence_to_leave_out_have_no_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of three texts only the last is known by other sentences; so nothing speaks for less."""
+    logits, texts = np.array([[0.0, 0.0, 1.0]] * 4), np.array([2] * 4)
+    monkeypatch.setattr(text_meanings, "_left_out", lambda *_: iter([(logits, texts)]))
+    found = text_meanings._sureness(np.zeros((1, 1), np.float32), np.ones((1, 1)), 1)
+    assert found == pytest.approx(10)
 
 
 def test_the_less_wordings_differ_by_text_the_less_sure_is_any_meaning() -> None:

@@ -4,7 +4,9 @@ Owns where beats are found, and the seven numbers that describe their intervals.
 averages over time sees the shape of each beat at once, but has to learn to measure the time between
 two; from a thousand ECGs it learns that badly. Knows signals, and no finding. Everything is a
 function of the signal alone, in operations of torch: so it is in an exported model too, and may be
-captured as a CUDA graph. B = batch, L = leads, S = samples, N = beats, P = places, F = features.
+captured as a CUDA graph.
+B = batch, L = leads, S = samples, T = samples averaged, P = places, N = beats,
+F = features.
 
 Source of beats: the energy of slopes (Pan and Tompkins 1985), without its filters and its search
 back. Of numbers: Task Force 1996, Heart rate variability, on ten seconds and so only roughly.
@@ -23,7 +25,7 @@ WIDTH = 64
 
 _LEAST_S = 0.25  # between two beats: 240 a minute
 _WINDOW_S = 0.1  # about a QRS complex
-_RATE_HZ = 100  # slopes are averaged down to about this rate
+_RATE_HZ = 100  # noise above about half this rate is averaged out
 _SHARE_OF_LARGEST = 0.4  # of the largest slopes within a second
 
 # About the mean and the deviation of each number in a hospital's ECGs, so that all weigh alike.
@@ -76,8 +78,11 @@ def _mean(values_BI: torch.Tensor, known_BI: torch.Tensor) -> torch.Tensor:
 def _beat_times(signal_BLS: torch.Tensor, rate_hz: int) -> torch.Tensor:
     """(B, N) the times in seconds at which the slopes are steepest, then infinity."""
     step = max(1, rate_hz // _RATE_HZ)
-    slope_B1S = signal_BLS.diff(dim=2).square().sum(dim=1, keepdim=True)
-    slope_B1P = functional.avg_pool1d(slope_B1S, step)
+    reading_BLT = functional.avg_pool1d(_is_reading(signal_BLS).to(signal_BLS.dtype), step, 1)
+    signal_BLT = functional.avg_pool1d(signal_BLS, step, 1) / reading_BLT.clamp(min=1 / step)
+    known_BLT = (reading_BLT[:, :, 1:] > 0) & (reading_BLT[:, :, :-1] > 0)
+    slope_BLT = signal_BLT.diff(dim=2).square().where(known_BLT, 0.0)
+    slope_B1P = functional.avg_pool1d(slope_BLT.sum(dim=1, keepdim=True), step)
     rate = rate_hz / step
     window = 1 + 2 * round(_WINDOW_S * rate / 2)
     energy_B1P = functional.avg_pool1d(
@@ -93,6 +98,13 @@ def _beat_times(signal_BLS: torch.Tensor, rate_hz: int) -> torch.Tensor:
     most = min(n_places, 2 + math.ceil(n_places / rate / _LEAST_S))
     times_BP = torch.where(is_beat_BP, time_P, math.inf)
     return times_BP.topk(most, dim=1, largest=False, sorted=True).values
+
+
+def _is_reading(signal_BLS: torch.Tensor) -> torch.Tensor:
+    """(B, L, S). A 0 beside another is none: the step into such a gap is no slope."""
+    is_zero_BLS = signal_BLS == 0
+    both_BLS = is_zero_BLS[:, :, 1:] & is_zero_BLS[:, :, :-1]
+    return ~(functional.pad(both_BLS, (1, 0)) | functional.pad(both_BLS, (0, 1)))
 
 
 def _largest_within(energy_B1P: torch.Tensor, seconds: float, rate: float) -> torch.Tensor:

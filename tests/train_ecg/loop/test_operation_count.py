@@ -1,7 +1,8 @@
 """A step launches as few operations as it did: on a GPU with small batches they are its time.
 
 The ceilings are what was counted on 2026-11-29, and a tenth more, as other releases of torch count
-otherwise. Whoever makes a part smaller lowers its ceiling.
+otherwise. Whoever makes a part smaller lowers its ceiling. About a hundred of preset recommended's
+forward pass measure the intervals between beats, since 2026-11-30.
 """
 
 import pytest
@@ -20,7 +21,7 @@ from ecgpipe.config.presets import PRESETS
 OF_EVERY_STEP = ("inputs", "forward", "backward", "update")
 CEILINGS = {
     "paper": {"inputs": 6, "forward": 170, "backward": 162, "update": 10, "check": 9},
-    "recommended": {"inputs": 75, "forward": 157, "backward": 152, "update": 10, "check": 9},
+    "recommended": {"inputs": 75, "forward": 268, "backward": 157, "update": 10, "check": 9},
 }
 
 
@@ -33,10 +34,11 @@ def test_a_step_launches_no_more_operations_than_it_did(preset: str) -> None:
 
 
 def test_the_default_preset_launches_hardly_more_than_the_paper_s() -> None:
-    """Augmentation included: its keys are computed once an epoch, its numbers all together."""
+    """Augmentation included: its keys are computed once an epoch, its numbers all together. Only
+    the intervals between beats cost more, which an encoder alone does without."""
     launched = {}
     for preset in PRESETS:
-        seen = operations_of_step(preset_config(preset))
+        seen = operations_of_step(preset_config(preset, beat_intervals=False))
         launched[preset] = sum(map(launching, (seen[part] for part in OF_EVERY_STEP)))
     assert launched["recommended"] <= 1.15 * launched["paper"], launched
 
