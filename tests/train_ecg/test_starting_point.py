@@ -152,3 +152,11 @@ def test_a_model_of_another_shape_is_refused_before_anything_is_written(
         run(tmp_path, start=start, on_begin=lambda: pytest.fail("the run began"))
     assert named in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_measures_no_intervals_begins_none_that_does(tmp_path: Path) -> None:
+    """Such as any from before beats were looked for."""
+    shape = dataclasses.replace(SHAPE, beat_intervals=True)
+    with pytest.raises(ConfigError, match=r"train\.beat_intervals is True, not False\. Give these"):
+        run(tmp_path, start=_start(), shape=shape)
+    assert not list(tmp_path.iterdir())
