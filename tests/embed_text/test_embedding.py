@@ -144,9 +144,10 @@ def test_vectors_that_are_not_finite_are_never_kept_and_all_others_are(
 ) -> None:
     real = language_model.Pending.fetch
 
-    def broken(self: language_model.Pending) -> np.ndarray:
-        vectors = real(self).copy()
-        vectors[:, 0] = np.nan
+    def broken(self: language_model.Pending) -> list[np.ndarray]:
+        vectors = [of_view.copy() for of_view in real(self)]
+        for of_view in vectors:
+            of_view[0] = np.nan
         return vectors
 
     monkeypatch.setattr(language_model.Pending, "fetch", broken)

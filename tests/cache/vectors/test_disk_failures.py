@@ -197,7 +197,7 @@ def test_the_command_tells_of_a_full_disk_and_ends_with_code_1(tmp_path: Path) -
         "name": "toy",
         "work_dir": str(tmp_path / "work"),
         "data": {"sources": [{"kind": "table", "table": "none.csv"}]},
-        "text": {"model": "imported:api", "dtype": "float32"},
+        "text": {"model": "imported:api", "dtype": "float32", "pooling": "last_token"},
     }
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(settings))
     with h5py.File(tmp_path / "api.h5", "w") as file:
