@@ -58,7 +58,7 @@ def own_bytes():
 before = own_bytes()
 config = TextConfig(model=sys.argv[1])
 model = LanguageModel(find_model(config), config, torch.device("cpu"))
-vector = model.launch([np.arange(1, 20, dtype=np.int32)], 24, 1).fetch()[0, 0]
+vector = model.launch([np.arange(1, 20, dtype=np.int32)], 24, 1).fetch()[0][0]
 after = own_bytes()
 found = {key: after[key] - before[key] for key in after}
 print(json.dumps(found | {"norm": float((vector**2).sum())}))
