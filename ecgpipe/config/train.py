@@ -90,8 +90,8 @@ class TrainConfig(Settings):
     """batch: batch norm over each process's own rows. group: group norm, each ECG by itself."""
 
     beat_intervals: bool = False
-    """Whether features of the intervals between beats, which are found by their slopes, stand
-    beside the encoder's, which from few ECGs learns late to tell rhythms."""
+    """Whether the model is also told what the intervals between beats are like. Beats are found by
+    their slopes. From few ECGs an encoder alone learns rhythms late."""
 
     text: StepText = "sentence"
     """What an ECG is paired with in a step. sentence: one sentence of all its findings (the paper),
