@@ -50,7 +50,8 @@ class ModelShape:
     """K; 0: text vectors are centred, and stay as wide as they are."""
 
     text_meanings: int = 0
-    """M, the texts that training names, each of which another may mean; 0 without axes."""
+    """M, the texts that training names, each of which another may mean; 0 without axes, and until
+    these texts are known."""
 
     @classmethod
     def of(

@@ -20,9 +20,7 @@ from torch.nn import functional
 
 from ecgpipe.train_ecg.encoders.encoder import Encoder
 
-N_NUMBERS = 7
-WIDTH = 64
-
+_WIDTH = 64
 _LEAST_S = 0.25  # between two beats: 240 a minute
 _WINDOW_S = 0.1  # about a QRS complex
 _RATE_HZ = 100  # noise above about half this rate is averaged out
@@ -116,17 +114,17 @@ def _largest_within(energy_B1P: torch.Tensor, seconds: float, rate: float) -> to
 class WithBeatIntervals(nn.Module):
     """An encoder whose features are followed by 64 that are learnt of the intervals."""
 
+    _means_7: torch.Tensor
+    _deviations_7: torch.Tensor
+
     def __init__(self, encoder: Encoder, rate_hz: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.width = encoder.width + WIDTH
-        self.interval_features = nn.Linear(N_NUMBERS, WIDTH)
+        self.width = encoder.width + _WIDTH
+        self.interval_features = nn.Linear(len(_MEANS), _WIDTH)
         self._rate_hz = rate_hz
         self.register_buffer("_means_7", torch.tensor(_MEANS), persistent=False)
         self.register_buffer("_deviations_7", torch.tensor(_DEVIATIONS), persistent=False)
-
-    _means_7: torch.Tensor
-    _deviations_7: torch.Tensor
 
     def feature_map(self, signal_BLS: torch.Tensor) -> torch.Tensor:
         """(B, L, S) to features before pooling (B, width, places); those of intervals are the same
